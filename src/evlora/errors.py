@@ -1,0 +1,56 @@
+"""The errors that evlora raises for a user's mistake, as one family.
+
+EvloraError
+├── RecordingError   a recording that cannot be read, written or understood
+├── DatasetError     a dataset: its manifest, its layout, its labels, one of its samples
+├── ShapeError       a tensor or an array of the wrong shape or type
+├── RecipeError      a recipe, one of its keys or an override
+├── BackboneError    a backbone that does not exist, or weights that do not fit
+├── AdapterError     an adapter that is unknown or matches nothing
+├── BundleError      a bundle that is incomplete or belongs to another backbone
+└── RunError         a run folder that is in use, or a run that cannot go on
+
+RecordingWarning     a recording that was read only in part
+
+Every message says what was expected, what came, where, and what to do.
+"""
+
+
+class EvloraError(Exception):
+    """The root of the family: a mistake that the user can mend."""
+
+
+class RecordingError(EvloraError):
+    """A recording cannot be read, written or understood."""
+
+
+class DatasetError(EvloraError):
+    """A dataset's manifest, layout, labels or samples contradict each other or are missing."""
+
+
+class ShapeError(EvloraError):
+    """A tensor or an array has the wrong shape or type."""
+
+
+class RecipeError(EvloraError):
+    """A recipe has an unknown key, a wrong value or a contradiction."""
+
+
+class BackboneError(EvloraError):
+    """A backbone does not exist, or its weights do not fit."""
+
+
+class AdapterError(EvloraError):
+    """An adapter method is unknown, or its targets match nothing in the model."""
+
+
+class BundleError(EvloraError):
+    """A bundle is incomplete, damaged, or was made for another backbone."""
+
+
+class RunError(EvloraError):
+    """A run folder is in use, or a run cannot go on from what is there."""
+
+
+class RecordingWarning(UserWarning):
+    """A recording was read only in part; the message says how much and from where."""

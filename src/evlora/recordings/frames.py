@@ -1,0 +1,171 @@
+"""The frame sequence: pictures with the times at which they were exposed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from evlora.errors import RecordingError
+
+ImageArray = NDArray[np.uint8]
+
+
+class FrameSource(Protocol):
+    """Where the pixels of a sequence come from; they are read when asked for."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, indices: Sequence[int]) -> ImageArray:
+        """The frames of these numbers, uint8 RGB, shape (len(indices), H, W, 3)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameSequence:
+    """T frames of one size, each with its exposure interval where that is known."""
+
+    source: FrameSource
+    width: int
+    height: int
+    start_us: NDArray[np.int64] | None = None
+    """Start of each exposure in microseconds, shape (T,); None where no times are known."""
+    end_us: NDArray[np.int64] | None = None
+    """End of each exposure in microseconds, shape (T,); None where no times are known."""
+
+    def __post_init__(self) -> None:
+        if (self.start_us is None) != (self.end_us is None):
+            raise RecordingError("frames: expected both start and end times, or neither")
+        if self.start_us is None or self.end_us is None:
+            return
+        if not len(self.source) == len(self.start_us) == len(self.end_us):
+            raise RecordingError(
+                f"frames: expected a start and an end for each of {len(self.source)} frames, "
+                f"got {len(self.start_us)} and {len(self.end_us)}"
+            )
+        if (self.end_us < self.start_us).any() or (np.diff(self.end_us) < 0).any():
+            raise RecordingError("frames: expected intervals in the order of time, each end ≥ start")
+
+    @classmethod
+    def from_images(
+        cls,
+        images: ArrayLike,
+        *,
+        start_us: ArrayLike | None = None,
+        end_us: ArrayLike | None = None,
+    ) -> "FrameSequence":
+        """A sequence from pixels in memory.
+
+        Args:
+            images: uint8, shape (T, H, W, 3) RGB or (T, H, W) grey.
+            start_us: Start of each exposure, shape (T,).
+            end_us: End of each exposure, shape (T,); the start when left out.
+
+        Raises:
+            RecordingError: Shape or type differ, or times do not fit.
+        """
+        pixels = as_rgb(np.asarray(images), where="frames")
+        starts = None if start_us is None else np.asarray(start_us, np.int64)
+        ends = starts if end_us is None else np.asarray(end_us, np.int64)
+        height, width = pixels.shape[1:3]
+        return cls(MemoryFrames(pixels), width, height, starts, ends)
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> ImageArray:
+        """One frame, uint8 RGB, shape (H, W, 3)."""
+        return self.take([index])[0]
+
+    def take(self, indices: Sequence[int]) -> ImageArray:
+        """The frames of these numbers, uint8 RGB, shape (len(indices), H, W, 3)."""
+        return self.source.read([int(index) for index in indices])
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether it is known when the frames were exposed."""
+        return self.end_us is not None
+
+    def spread_over(self, first_us: int, last_us: int) -> "FrameSequence":
+        """The same frames, exposed one after the other in equal parts of this interval."""
+        edges = np.linspace(first_us, last_us, len(self) + 1).round().astype(np.int64)
+        return replace(self, start_us=edges[:-1], end_us=edges[1:])
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryFrames:
+    """Frames that are in memory already, shape (T, H, W, 3)."""
+
+    images: ImageArray
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def read(self, indices: Sequence[int]) -> ImageArray:
+        """The frames of these numbers, shape (len(indices), H, W, 3)."""
+        return self.images[list(indices)]
+
+
+@dataclass(frozen=True, slots=True)
+class FileFrames:
+    """Frames that lie in one picture file each."""
+
+    paths: tuple[Path, ...]
+    width: int
+    height: int
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def read(self, indices: Sequence[int]) -> ImageArray:
+        """The frames of these numbers, shape (len(indices), H, W, 3).
+
+        Raises:
+            RecordingError: A file is missing, damaged, or of another size than the first one.
+        """
+        images = np.empty((len(indices), self.height, self.width, 3), np.uint8)
+        for row, index in enumerate(indices):
+            image = read_image(self.paths[index])
+            if image.shape != images.shape[1:]:
+                raise RecordingError(
+                    f"{self.paths[index]}: expected a frame of {self.width}×{self.height} as the "
+                    f"first of its sequence, got {image.shape[1]}×{image.shape[0]}"
+                )
+            images[row] = image
+        return images
+
+
+def read_image(path: Path) -> ImageArray:
+    """The pixels of a picture file as uint8 RGB, shape (H, W, 3).
+
+    Raises:
+        RecordingError: The file is missing or is no picture that can be read.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except FileNotFoundError:
+        raise RecordingError(f"{path}: no such picture; check the path") from None
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+        raise RecordingError(f"{path}: expected a picture, could not read it: {error}") from error
+
+
+def as_rgb(images: NDArray[np.generic], *, where: str) -> ImageArray:
+    """The images as uint8 RGB, shape (T, H, W, 3); grey is repeated into the three channels.
+
+    Raises:
+        RecordingError: The type is not uint8, or the shape is neither (T, H, W, 3) nor (T, H, W).
+    """
+    if images.dtype != np.uint8:
+        raise RecordingError(f"{where}: expected frames as uint8, got {images.dtype}")
+    if images.ndim == 3:
+        images = np.repeat(images[..., None], 3, axis=-1)
+    if images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape:
+        raise RecordingError(
+            f"{where}: expected frames of shape (T, H, W, 3) or (T, H, W), got {images.shape}"
+        )
+    return images.astype(np.uint8, copy=False)

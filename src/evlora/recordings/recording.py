@@ -1,0 +1,72 @@
+"""A recording: what one sensor wrote in one go, events and frames."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from evlora.errors import RecordingError
+from evlora.recordings.events import EventStream
+from evlora.recordings.frames import FrameSequence
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recording:
+    """Events, frames, or both; whichever the file does not hold is None."""
+
+    events: EventStream | None
+    frames: FrameSequence | None
+    format: str
+    """The format it was read from, as `evlora inspect` names it."""
+    path: Path | None = None
+    warnings: tuple[str, ...] = ()
+    """What was wrong with the file but could be borne; each was also warned of when reading."""
+
+    def with_frames(self, frames: FrameSequence) -> "Recording":
+        """The same recording with these frames; frames without times are spread over the events.
+
+        Raises:
+            RecordingError: It has frames of its own already.
+        """
+        if self.frames is not None:
+            raise RecordingError(
+                f"{self.path}: has {len(self.frames)} frames of its own already; "
+                "leave the separate frames out"
+            )
+        if self.events is not None and len(self.events) and not frames.is_timed:
+            frames = frames.spread_over(self.events.first_us, self.events.last_us + 1)
+        return replace(self, frames=frames)
+
+
+def open_recording(
+    path: str | Path,
+    *,
+    frames: str | Path | Sequence[str | Path] | None = None,
+    format: str | None = None,
+    width: int | None = None,
+    height: int | None = None,
+) -> Recording:
+    """The recording in this file or folder.
+
+    The suffix picks the reader, the header confirms it.
+
+    Args:
+        path: A recording of any format in the table of `evlora.recordings.readers`.
+        frames: Pictures, a folder of them, or a video that belong to the events in `path`.
+        format: The name of a format, where the suffix does not tell.
+        width: Columns of the sensor, for formats whose files do not say.
+        height: Rows of the sensor, likewise.
+
+    Raises:
+        RecordingError: The file is missing, of no known format, or holds nothing readable.
+
+    Warns:
+        RecordingWarning: The file is damaged; what came before the damage is returned.
+    """
+    from evlora.recordings.readers import open_frames, reader_for
+
+    source = Path(path)
+    if not source.exists():
+        raise RecordingError(f"{source}: no such file or folder; check the path")
+    reader = reader_for(source, format)
+    recording = reader.read(source, width=width, height=height)
+    return recording if frames is None else recording.with_frames(open_frames(frames))
