@@ -1,0 +1,1 @@
+"""The command `evlora`: one verb per job. Heavy libraries are imported inside the verbs."""
