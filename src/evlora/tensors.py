@@ -35,6 +35,4 @@ def require_shape(tensor: Tensor, shape: str, *, name: str, **sizes: int) -> Map
             for axis, size in zip(axes, expected, strict=True)
         )
         raise ShapeError(f"{name}: expected shape ({wanted}), got {tuple(tensor.shape)}")
-    return {
-        axis: size for axis, size in zip(axes, tensor.shape, strict=True) if not axis.isdigit()
-    }
+    return {axis: size for axis, size in zip(axes, tensor.shape, strict=True) if not axis.isdigit()}

@@ -46,7 +46,9 @@ class FrameSequence:
                 f"got {len(self.start_us)} and {len(self.end_us)}"
             )
         if (self.end_us < self.start_us).any() or (np.diff(self.end_us) < 0).any():
-            raise RecordingError("frames: expected intervals in the order of time, each end ≥ start")
+            raise RecordingError(
+                "frames: expected intervals in the order of time, each end ≥ start"
+            )
 
     @classmethod
     def from_images(
