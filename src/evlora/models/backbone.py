@@ -1,0 +1,195 @@
+"""The frozen backbone: a timm ViT, its weights, and views that share them.
+
+A view is a second module tree over the same frozen parameters (the same storage) that carries
+adapters of its own. Three views of one backbone need the memory of one.
+"""
+
+import copy
+import hashlib
+from itertools import chain
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, TypeVar, cast
+
+import torch
+from pydantic import Field
+from timm import create_model, is_model
+from timm.models import load_checkpoint
+from timm.models.vision_transformer import Block, VisionTransformer, checkpoint_filter_fn
+from torch import Tensor, nn
+
+from evlora.config import Config
+from evlora.errors import BackboneError
+
+PRETRAINED, RANDOM = "pretrained", "random"
+
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
+
+
+class BackboneConfig(Config):
+    """Which frozen network, and where its weights come from."""
+
+    name: str = "vit_base_patch16_clip_quickgelu_224.openai"
+    """A ViT of timm, with or without the tag of its weights."""
+    weights: str = PRETRAINED
+    """`pretrained` (from the hub), `random`, or a weight file: .safetensors, or .pt of tensors."""
+    options: dict[str, int | float | str | bool] = Field(default_factory=dict)
+    """More arguments of timm's constructor, such as depth and embed_dim, for a ViT of your own."""
+
+
+def build_backbone(config: BackboneConfig, *, size: tuple[int, int]) -> VisionTransformer:
+    """The backbone with its weights, without a classifier, frozen.
+
+    Args:
+        config: Name, weights and options.
+        size: (H, W) in pixels of the images it will see; position embeddings are resized to it.
+
+    Raises:
+        BackboneError: timm has no such ViT, the size does not suit its patches, or the weights
+            are missing or do not fit.
+    """
+    if not is_model(config.name.split(".")[0]):
+        raise BackboneError(
+            f"backbone.name: timm has no model {config.name!r}; "
+            "`python -c \"import timm; print(timm.list_models('vit*'))\"` lists what there is"
+        )
+    try:
+        backbone = create_model(
+            config.name,
+            pretrained=config.weights == PRETRAINED,
+            num_classes=0,
+            img_size=size,
+            **cast(dict[str, Any], config.options),
+        )
+    except (OSError, RuntimeError) as error:
+        raise BackboneError(
+            f"backbone.weights: could not get the pretrained weights of {config.name}: {error}; "
+            "give a local file with backbone.weights=FILE, or backbone.weights=random"
+        ) from error
+    except (TypeError, ValueError, AssertionError) as error:
+        raise BackboneError(
+            f"backbone: timm cannot build {config.name} for images of {size[0]}×{size[1]} px "
+            f"with options {config.options}: {error}"
+        ) from error
+    if not isinstance(backbone, VisionTransformer):
+        raise BackboneError(
+            f"backbone.name: expected a timm VisionTransformer, {config.name} is a "
+            f"{type(backbone).__name__}; choose one of the vit_… models"
+        )
+    _require_whole_patches(backbone, config.name, size)
+    if config.weights not in (PRETRAINED, RANDOM):
+        _load_weights(backbone, Path(config.weights), config.name)
+    return backbone.requires_grad_(False)
+
+
+def share_weights(module: ModuleT) -> ModuleT:
+    """A second tree of these modules over the same parameters and buffers, not copies of them."""
+    shared = {id(tensor): tensor for tensor in chain(module.parameters(), module.buffers())}
+    return copy.deepcopy(module, shared)
+
+
+def blocks_of(vit: VisionTransformer) -> list[Block]:
+    """The transformer blocks of a backbone or a view, first to last."""
+    return cast(list[Block], list(vit.blocks))
+
+
+def embed_images(vit: VisionTransformer, images: Tensor) -> Tensor:
+    """The tokens that enter the first block.
+
+    Args:
+        vit: A backbone or a view.
+        images: Normalised, shape (B, 3, H, W).
+
+    Returns:
+        Class token, if it has one, and patches with their positions, shape (B, N, D).
+    """
+    tokens = vit._pos_embed(vit.patch_embed(images))  # pyright: ignore[reportPrivateUsage]
+    return vit.norm_pre(tokens)
+
+
+def pool_tokens(vit: VisionTransformer, tokens: Tensor, pool: str) -> Tensor:
+    """One vector per image: the class token or the mean of the patches, after the final norm.
+
+    Args:
+        vit: A backbone or a view.
+        tokens: Output of the last block, shape (B, N, D).
+        pool: `token` or `mean`.
+
+    Returns:
+        Shape (B, D).
+    """
+    tokens = vit.norm(tokens)
+    pooled = tokens[:, 0] if pool == "token" else tokens[:, vit.num_prefix_tokens :].mean(dim=1)
+    return vit.fc_norm(pooled)
+
+
+def image_statistics(vit: VisionTransformer) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation that the backbone was trained with, shape (3, 1, 1), for 0…1."""
+    settings = cast(dict[str, Any], vit.pretrained_cfg)
+    return (
+        torch.tensor(settings["mean"]).reshape(3, 1, 1),
+        torch.tensor(settings["std"]).reshape(3, 1, 1),
+    )
+
+
+def weights_sha256(vit: VisionTransformer) -> str:
+    """The SHA-256 over names, shapes, types and bytes of all weights, whatever file held them."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(vit.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def _require_whole_patches(vit: VisionTransformer, name: str, size: tuple[int, int]) -> None:
+    patch_h, patch_w = cast(tuple[int, int], vit.patch_embed.patch_size)
+    if size[0] % patch_h or size[1] % patch_w:
+        raise BackboneError(
+            f"clip.size: expected a multiple of the {patch_h}×{patch_w} px patches of {name}, "
+            f"got {size[0]}×{size[1]}; the nearest is {_nearest(size[0], patch_h)}×"
+            f"{_nearest(size[1], patch_w)}"
+        )
+
+
+def _nearest(size: int, patch: int) -> int:
+    return max(1, round(size / patch)) * patch
+
+
+def _load_weights(vit: VisionTransformer, path: Path, name: str) -> None:
+    if not path.is_file():
+        raise BackboneError(
+            f"backbone.weights: no file {path}; give a weight file of {name}, "
+            f"`{PRETRAINED}` for the hub, or `{RANDOM}`"
+        )
+    try:
+        keys = load_checkpoint(vit, str(path), strict=False, filter_fn=checkpoint_filter_fn)
+    except UnpicklingError as error:
+        raise BackboneError(
+            f"backbone.weights: {path} is no file of plain tensors; give .safetensors, or a "
+            ".pt file that torch.load(…, weights_only=True) accepts"
+        ) from error
+    except Exception as error:
+        raise BackboneError(
+            f"backbone.weights: {path} does not fit {name}: {_first_lines(error)}; "
+            "give the weight file of this very model, or change backbone.name"
+        ) from error
+    settings = cast(dict[str, Any], vit.pretrained_cfg)
+    classifier = cast(str | tuple[str, ...], settings.get("classifier") or "head")
+    unexpected = [key for key in keys.unexpected_keys if not key.startswith(classifier)]
+    if keys.missing_keys or unexpected:
+        raise BackboneError(
+            f"backbone.weights: {path} does not fit {name}: "
+            f"{_some('missing', keys.missing_keys)}{_some('not in the model', unexpected)}"
+            "give the weight file of this very model, or change backbone.name"
+        )
+
+
+def _some(what: str, keys: list[str]) -> str:
+    if not keys:
+        return ""
+    shown = ", ".join(keys[:3]) + (", …" if len(keys) > 3 else "")
+    return f"{len(keys)} tensors {what} ({shown}); "
+
+
+def _first_lines(error: Exception) -> str:
+    return " ".join(str(error).split("\n")[:2]).replace("\t", " ")[:300]

@@ -1,0 +1,81 @@
+"""How the modalities meet: difference images, cross-modal reconstruction, modality-shared stage.
+
+VELoRA (arXiv 2412.20064), section "Methodology"; the letters are those of its figure: r RGB,
+e event, d difference; R, E, Δ their tokens.
+"""
+
+from collections.abc import Mapping
+from typing import cast
+
+import torch
+from timm.layers import Mlp
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+
+from evlora.models.adapters import AdapterConfig, adapt, added_by_lora, unwrapped
+from evlora.models.backbone import share_weights
+
+
+def frame_difference(*modalities: Tensor) -> Tensor:
+    """The summed differences of neighbours, d_t = |r_t − r_{t−1}| + |e_t − e_{t−1}|.
+
+    Args:
+        *modalities: Normalised images, shape (B, T, 3, H, W) each.
+
+    Returns:
+        Shape (B, T−1, 3, H, W).
+    """
+    steps = [(images[:, 1:] - images[:, :-1]).abs() for images in modalities]
+    return torch.stack(steps).sum(dim=0)
+
+
+class Reconstruction(nn.Module):
+    """Each modality's tokens foretell the other's: L = mse(ρ(E), R) + mse(ρ(R), E).
+
+    ρ is a block of the backbone, frozen, with an adapter of its own.
+    """
+
+    def __init__(self, block: Block, adapter: AdapterConfig) -> None:
+        super().__init__()
+        self.rho = adapt(share_weights(block), adapter, name="reconstruction block")
+
+    def forward(self, rgb: Tensor, event: Tensor) -> Tensor:
+        """The loss term, a scalar, from the tokens of both modalities, shape (B, N, D) each."""
+        rho = unwrapped(self.rho)
+        return mse_loss(rho(event), rgb) + mse_loss(rho(rgb), event)
+
+
+class SharedStage(nn.Module):
+    """The modality-shared stage: Z = φ([Δ; R; E]), and what it lends to each modality.
+
+    φ is a block of the backbone, frozen, with the modality-shared LoRA on its FFN.
+    """
+
+    def __init__(self, block: Block, adapter: AdapterConfig, modalities: tuple[str, ...]) -> None:
+        super().__init__()
+        self.phi = adapt(share_weights(block), adapter, name="modality-shared stage")
+        width = cast(nn.LayerNorm, block.norm1).normalized_shape
+        self.gates = nn.ParameterDict({name: torch.zeros(width) for name in modalities})
+
+    def forward(self, tokens: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What is added to the FFN of each modality's high-level blocks.
+
+        Args:
+            tokens: Of every view, in the order in which they are joined, shape (B, N, D) each.
+
+        Returns:
+            By modality, γ ⊙ Z_m + S(Z_m), shape (B, N, D).
+        """
+        joined = unwrapped(self.phi)(torch.cat(list(tokens.values()), dim=1))  # (B, views·N, D)
+        lengths = [part.shape[1] for part in tokens.values()]
+        parts = dict(zip(tokens, joined.split(lengths, dim=1), strict=True))
+        return {
+            name: gate * parts[name] + self.low_rank_branch(parts[name])
+            for name, gate in self.gates.items()
+        }
+
+    def low_rank_branch(self, z: Tensor) -> Tensor:
+        """S(z): the shared LoRA of φ's FFN alone, without the frozen layers; shape (B, N, D)."""
+        ffn = cast(Mlp, cast(Block, unwrapped(self.phi)).mlp)
+        return added_by_lora(ffn.fc2, ffn.act(added_by_lora(ffn.fc1, z)))
