@@ -32,8 +32,6 @@ class VELoRAConfig(Config):
     """The modality-specific adapter; every view has its own set."""
     shared_adapter: AdapterConfig = AdapterConfig(rank=8, alpha=16)
     """The LoRA of the modality-shared stage."""
-    modalities: tuple[Modality, ...] = ("rgb", "event")
-    """What is seen: both, or one; with one, difference, reconstruction and sharing fall away."""
     difference: bool = True
     """Whether the frame difference is a view of its own."""
     reconstruction: bool = True
@@ -61,6 +59,8 @@ class VELoRA(nn.Module):
     Args:
         backbone: Frozen; all views share its weights.
         config: Adapters and stages.
+        modalities: What is seen: `rgb`, `event`, or both. With one of them there is nothing to
+            compare or fuse: difference, reconstruction and shared stage fall away.
         num_classes: K.
 
     Raises:
@@ -69,14 +69,20 @@ class VELoRA(nn.Module):
     """
 
     def __init__(
-        self, backbone: VisionTransformer, config: VELoRAConfig, *, num_classes: int
+        self,
+        backbone: VisionTransformer,
+        config: VELoRAConfig,
+        *,
+        modalities: tuple[Modality, ...] = ("rgb", "event"),
+        num_classes: int,
     ) -> None:
         super().__init__()
-        _require_consistent(config, backbone)
+        _require_consistent(config, backbone, modalities)
         self.config = config
-        has_both = len(config.modalities) == 2
+        self.modalities = modalities
+        has_both = len(modalities) == 2
         low_blocks = len(backbone.blocks) - config.high_blocks
-        names: list[str] = list(config.modalities)
+        names: list[str] = list(modalities)
         if has_both and config.difference:
             names.insert(0, "difference")  # the order in which φ sees them, [Δ; R; E]
         self.views = nn.ModuleDict(
@@ -91,11 +97,11 @@ class VELoRA(nn.Module):
             else None
         )
         self.shared_stage = (
-            SharedStage(blocks_of(backbone)[low_blocks], config.shared_adapter, config.modalities)
+            SharedStage(blocks_of(backbone)[low_blocks], config.shared_adapter, modalities)
             if has_both and config.shared_stage
             else None
         )
-        self.head = nn.Linear(backbone.embed_dim * len(config.modalities), num_classes)
+        self.head = nn.Linear(backbone.embed_dim * len(modalities), num_classes)
         mean, std = image_statistics(backbone)
         self.mean: Tensor
         self.std: Tensor
@@ -123,7 +129,7 @@ class VELoRA(nn.Module):
         shared = {} if self.shared_stage is None else self.shared_stage(tokens)
         features = [
             self.view(name).high(tokens[name], shared.get(name), pool=self.config.pool)
-            for name in self.config.modalities
+            for name in self.modalities
         ]
         return Output(self.head(torch.cat(features, dim=-1)), terms)
 
@@ -146,12 +152,12 @@ class VELoRA(nn.Module):
         given = {"rgb": rgb, "event": events}
         images: dict[str, Tensor] = {}
         sizes: dict[str, int] = {}
-        for name in self.config.modalities:
+        for name in self.modalities:
             tensor = given[name]
             if tensor is None:
                 raise ShapeError(
                     f"{name}: expected images of shape (B, T, 3, H, W), got nothing; this network "
-                    f"was built for {' and '.join(self.config.modalities)}"
+                    f"was built for {' and '.join(self.modalities)}"
                 )
             sizes = dict(require_shape(tensor, "B T 3 H W", name=name, **sizes))
             images[name] = tensor
@@ -217,10 +223,12 @@ class View(nn.Module):
         return pool_tokens(self.vit, tokens, pool)
 
 
-def _require_consistent(config: VELoRAConfig, backbone: VisionTransformer) -> None:
-    if not config.modalities or len(set(config.modalities)) < len(config.modalities):
+def _require_consistent(
+    config: VELoRAConfig, backbone: VisionTransformer, modalities: tuple[Modality, ...]
+) -> None:
+    if not modalities or len(set(modalities)) < len(modalities):
         raise RecipeError(
-            f"model.modalities: expected rgb, event, or both once, got {list(config.modalities)}"
+            f"clip.modalities: expected rgb, event, or both, each once, got {list(modalities)}"
         )
     depth = len(backbone.blocks)
     if not 1 <= config.high_blocks < depth:

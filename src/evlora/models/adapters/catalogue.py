@@ -4,7 +4,7 @@ A new method is one row in `METHODS`, and its row in the contract test.
 """
 
 from collections.abc import Callable
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
@@ -86,16 +86,14 @@ def adapt(module: nn.Module, config: AdapterConfig, *, name: str) -> nn.Module:
     if make_peft_config is None:
         return module
     try:
-        return cast(
-            nn.Module, get_peft_model(cast(torch.nn.Module, module), make_peft_config(config))
-        )  # pyright: ignore[reportArgumentType]
+        return get_peft_model(cast(Any, module), make_peft_config(config))
     except ValueError as error:
         raise AdapterError(f"{name}: cannot add {config.method}: {error}") from error
 
 
 def unwrapped(module: nn.Module) -> nn.Module:
     """The module inside a `PeftModel`, with its adapted layers; any other module as it is."""
-    return module.base_model.model if isinstance(module, PeftModel) else module
+    return cast(nn.Module, module.base_model.model) if isinstance(module, PeftModel) else module
 
 
 def added_by_lora(layer: nn.Module, x: Tensor) -> Tensor:
