@@ -68,9 +68,12 @@ class FrameSequence:
         Raises:
             RecordingError: Shape or type differ, or times do not fit.
         """
-        pixels = as_rgb(np.asarray(images), where="frames")
+        pixels = np.asarray(images)
+        _require_images(pixels, "frames")
         starts = None if start_us is None else np.asarray(start_us, np.int64)
         ends = starts if end_us is None else np.asarray(end_us, np.int64)
+        if not len(pixels):
+            raise RecordingError(f"frames: expected at least one, got shape {pixels.shape}")
         height, width = pixels.shape[1:3]
         return cls(MemoryFrames(pixels), width, height, starts, ends)
 
@@ -98,7 +101,7 @@ class FrameSequence:
 
 @dataclass(frozen=True, slots=True)
 class MemoryFrames:
-    """Frames that are in memory already, shape (T, H, W, 3)."""
+    """Frames that are in memory already, shape (T, H, W, 3), or (T, H, W) where they are grey."""
 
     images: ImageArray
 
@@ -107,7 +110,7 @@ class MemoryFrames:
 
     def read(self, indices: Sequence[int]) -> ImageArray:
         """The frames of these numbers, shape (len(indices), H, W, 3)."""
-        return self.images[list(indices)]
+        return as_rgb(self.images[list(indices)], where="frames")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,12 +165,16 @@ def as_rgb(images: NDArray[np.generic], *, where: str) -> ImageArray:
     Raises:
         RecordingError: The type is not uint8, or the shape is neither (T, H, W, 3) nor (T, H, W).
     """
+    _require_images(images, where)
+    rgb = np.repeat(images[..., None], 3, axis=-1) if images.ndim == 3 else images
+    return rgb.astype(np.uint8, copy=False)
+
+
+def _require_images(images: NDArray[np.generic], where: str) -> None:
     if images.dtype != np.uint8:
         raise RecordingError(f"{where}: expected frames as uint8, got {images.dtype}")
-    if images.ndim == 3:
-        images = np.repeat(images[..., None], 3, axis=-1)
-    if images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape:
+    is_shaped = images.ndim == 3 or (images.ndim == 4 and images.shape[-1] == 3)
+    if not is_shaped or 0 in images.shape[1:]:
         raise RecordingError(
             f"{where}: expected frames of shape (T, H, W, 3) or (T, H, W), got {images.shape}"
         )
-    return images.astype(np.uint8, copy=False)

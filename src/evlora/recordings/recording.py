@@ -1,10 +1,11 @@
 """A recording: what one sensor wrote in one go, events and frames."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from evlora.errors import RecordingError
+from evlora.errors import RecordingError, RecordingWarning
 from evlora.recordings.events import EventStream
 from evlora.recordings.frames import FrameSequence
 
@@ -20,6 +21,8 @@ class Recording:
     path: Path | None = None
     warnings: tuple[str, ...] = ()
     """What was wrong with the file but could be borne; each was also warned of when reading."""
+    remarks: tuple[str, ...] = ()
+    """What was detected rather than declared, such as the unit of its times."""
 
     def with_frames(self, frames: FrameSequence) -> "Recording":
         """The same recording with these frames; frames without times are spread over the events.
@@ -69,4 +72,6 @@ def open_recording(
         raise RecordingError(f"{source}: no such file or folder; check the path")
     reader = reader_for(source, format)
     recording = reader.read(source, width=width, height=height)
+    for warning in recording.warnings:
+        warnings.warn(warning, RecordingWarning, stacklevel=2)
     return recording if frames is None else recording.with_frames(open_frames(frames))

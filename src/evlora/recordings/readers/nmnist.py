@@ -5,66 +5,94 @@ Five bytes an event, big-endian: x, y, then one bit of polarity and 23 bits of t
 not say how large the sensor is.
 """
 
-import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from evlora.errors import RecordingError, RecordingWarning
-from evlora.recordings.events import EventStream
+from evlora.errors import RecordingError
+from evlora.recordings.readers.decoding import (
+    CHUNK_EVENTS,
+    EventChunk,
+    EventFile,
+    Findings,
+    collect,
+    sensor_size,
+)
 from evlora.recordings.recording import Recording
 
 NMNIST_SIZE = (34, 34)
 NCALTECH_SIZE = (240, 180)
+RECORD_BYTES = 5
 CLOCK_PERIOD_US = 1 << 23
 """The clock has 23 bits; a fall by more than half of it is a wrap, a smaller one is disorder."""
 
 
 def read(path: Path, *, width: int | None, height: int | None) -> Recording:
-    """The events of one record.
+    """The events of one record; see `open_events`."""
+    return collect(open_events(path, width=width, height=height))
+
+
+def open_events(path: Path, *, width: int | None, height: int | None) -> EventFile:
+    """The record, opened.
 
     Args:
         path: The file.
-        width: Columns of the sensor; 34 if all events fit N-MNIST's 34×34, else required.
+        width: Columns of the sensor; 34 where all events fit N-MNIST's 34×34, 240 where they fit
+            N-Caltech101's 240×180, else required.
         height: Rows of the sensor.
 
     Raises:
-        RecordingError: No event, or events outside the sensor.
-
-    Warns:
-        RecordingWarning: Bytes at the end that make no whole event.
+        RecordingError: No event, or events beyond both sensors and no size given.
     """
-    raw = np.fromfile(path, np.uint8)
-    count, rest = divmod(len(raw), 5)
-    if count == 0:
-        raise RecordingError(f"{path}: expected N-MNIST records of 5 bytes, got {len(raw)} bytes")
-    notes: list[str] = []
+    size = path.stat().st_size
+    if size < RECORD_BYTES:
+        raise RecordingError(f"{path}: expected N-MNIST records of 5 bytes, got {size} bytes")
+    declared = None if width is not None else _published_size(path)
+    width, height = sensor_size(
+        path,
+        declared,
+        width=width,
+        height=height,
+        hint="its events reach beyond N-MNIST's 34×34 and N-Caltech101's 240×180",
+    )
+    findings = Findings(path)
+    count, rest = divmod(size, RECORD_BYTES)
     if rest:
-        notes.append(
-            f"{path}: {rest} bytes after event {count} (byte {5 * count}) make no whole event; "
+        findings.warn(
+            f"{rest} bytes after event {count} (byte {RECORD_BYTES * count}) make no whole event; "
             f"the {count} events before them were read"
         )
-        warnings.warn(notes[-1], RecordingWarning, stacklevel=3)
-    record = raw[: 5 * count].reshape(count, 5).astype(np.int64)
-    x, y = record[:, 0], record[:, 1]
-    is_on = record[:, 2] >> 7 == 1
-    clock = (record[:, 2] & 0x7F) << 16 | record[:, 3] << 8 | record[:, 4]
-    t_us = clock + CLOCK_PERIOD_US * np.cumsum(np.diff(clock, prepend=0) < -CLOCK_PERIOD_US // 2)
-    width, height = _sensor_size(path, int(x.max()), int(y.max()), width, height)
-    events = EventStream.from_arrays(t_us, x, y, is_on, width=width, height=height, sort=True)
-    return Recording(events, None, "nmnist", path, tuple(notes))
+    return EventFile("nmnist", width, height, _decoded(path), findings)
 
 
-def _sensor_size(
-    path: Path, last_x: int, last_y: int, width: int | None, height: int | None
-) -> tuple[int, int]:
-    if width is not None and height is not None:
-        return width, height
-    if last_x < NMNIST_SIZE[0] and last_y < NMNIST_SIZE[1]:
-        return NMNIST_SIZE
-    if last_x < NCALTECH_SIZE[0] and last_y < NCALTECH_SIZE[1]:
-        return NCALTECH_SIZE
-    raise RecordingError(
-        f"{path}: events reach x = {last_x}, y = {last_y}, beyond N-MNIST (34×34) and "
-        "N-Caltech101 (240×180), and the file does not say its sensor; give width and height"
-    )
+def _decoded(path: Path) -> Iterator[EventChunk]:
+    loops, last = 0, 0
+    for record in _records(path):
+        low = record[:, 2:].astype(np.int32)
+        clock = (low[:, 0] & 0x7F) << 16 | low[:, 1] << 8 | low[:, 2]
+        wraps = np.cumsum(np.diff(clock, prepend=last) < -CLOCK_PERIOD_US // 2) + loops
+        loops, last = int(wraps[-1]), int(clock[-1])
+        t_us = clock + wraps * CLOCK_PERIOD_US
+        yield EventChunk(t_us, record[:, 0], record[:, 1], record[:, 2] > 0x7F)
+
+
+def _records(path: Path) -> Iterator[np.ndarray[tuple[int, int], np.dtype[np.uint8]]]:
+    with path.open("rb") as stream:
+        while True:
+            raw = np.fromfile(stream, np.uint8, RECORD_BYTES * CHUNK_EVENTS)
+            count = len(raw) // RECORD_BYTES
+            if not count:
+                return
+            yield raw[: count * RECORD_BYTES].reshape(count, RECORD_BYTES)
+
+
+def _published_size(path: Path) -> tuple[int, int] | None:
+    last_x = last_y = 0
+    for record in _records(path):
+        last_x = max(last_x, int(record[:, 0].max()))
+        last_y = max(last_y, int(record[:, 1].max()))
+    for width, height in (NMNIST_SIZE, NCALTECH_SIZE):
+        if last_x < width and last_y < height:
+            return width, height
+    return None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from evlora.errors import RecordingError
 from evlora.recordings.frames import FrameSequence
+from evlora.recordings.readers.images import IMAGE_SUFFIXES, read_images
 from evlora.recordings.recording import Recording
 
 
@@ -28,6 +29,7 @@ FORMATS: tuple[Format, ...] = (
     Format("nmnist", (".bin", ".bs2"), "nmnist"),
     Format("npz", (".npz",), "npz"),
     Format("aedat4", (".aedat4",), "aedat4"),
+    Format("images", IMAGE_SUFFIXES, "images"),
 )
 
 
@@ -37,6 +39,8 @@ def reader_for(path: Path, format: str | None = None) -> Format:
     Raises:
         RecordingError: No such format, or a suffix that no format claims.
     """
+    if format is None and path.is_dir():
+        format = "images"
     for row in FORMATS:
         if format == row.name or (format is None and path.suffix.lower() in row.suffixes):
             return row
@@ -55,10 +59,10 @@ def open_frames(frames: str | Path | Sequence[str | Path]) -> FrameSequence:
     Raises:
         RecordingError: Nothing there, or nothing that holds frames.
     """
-    from evlora.recordings.readers.images import read_images
-
     if isinstance(frames, str | Path):
         path = Path(frames)
+        if path.suffix.lower() in IMAGE_SUFFIXES or path.is_dir():
+            return read_images(path)
         if path.suffix.lower() in {suffix for row in FORMATS for suffix in row.suffixes}:
             recording = reader_for(path).read(path, width=None, height=None)
             if recording.frames is None:

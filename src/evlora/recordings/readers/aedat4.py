@@ -1,0 +1,307 @@
+"""AEDAT 4 (`.aedat4`): events and frames as iniVation's DV software writes them.
+
+A line `#!AER-DAT4.0`, a header that is a flatbuffer with an XML description of the streams, then
+packets of 4 bytes stream, 4 bytes size and a compressed flatbuffer, at the end a table of the
+packets (https://docs.inivation.com/software/software-advanced-usage/file-formats/aedat-4.0.html).
+
+The packets are decoded by the `aedat` package. It ends the process when the header's text is
+damaged, so header and framing are checked here before it sees the file; and it is asked for
+packet after packet, so that everything before a damage is kept.
+"""
+
+import mmap
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evlora.errors import RecordingError
+from evlora.recordings.frames import FrameSequence, MemoryFrames
+from evlora.recordings.readers.decoding import (
+    EventChunk,
+    EventFile,
+    Findings,
+    collect,
+    sensor_size,
+)
+from evlora.recordings.recording import Recording
+
+MAGIC = b"#!AER-DAT4.0\r\n"
+
+
+def read(path: Path, *, width: int | None, height: int | None) -> Recording:
+    """The events and the frames of the file.
+
+    Args:
+        path: The file.
+        width: Columns of the sensor; the file says it, so this may only agree.
+        height: Rows of the sensor, likewise.
+
+    Raises:
+        RecordingError: The header is damaged, or there is neither an event nor a frame stream.
+    """
+    frames = _CollectedFrames()
+    layout = _checked_layout(path)
+    findings = Findings(path)
+    if layout.event_stream is None:
+        for _ in _decoded(path, layout, findings, frames):
+            pass  # decoding fills `frames`
+        sequence = frames.sequence(findings)
+        return Recording(None, sequence, "aedat4", path, tuple(findings.warnings))
+    file = _event_file(path, layout, findings, frames, width=width, height=height)
+    recording = collect(file)
+    if not frames.images:
+        return recording
+    return Recording(
+        recording.events,
+        frames.sequence(findings),
+        "aedat4",
+        path,
+        tuple(findings.warnings),
+        tuple(findings.remarks),
+    )
+
+
+def open_events(path: Path, *, width: int | None, height: int | None) -> EventFile:
+    """The events of the file, opened; its frames are passed over.
+
+    Raises:
+        RecordingError: The header is damaged, or no stream holds events.
+    """
+    layout = _checked_layout(path)
+    return _event_file(path, layout, Findings(path), None, width=width, height=height)
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """What the header says, and where the packets lie."""
+
+    event_stream: int | None
+    frame_stream: int | None
+    size: tuple[int, int] | None
+    packet_bytes: list[int]
+    """Where each whole packet begins."""
+    cut_at: int | None
+    """Where a packet begins that the file's end cuts off."""
+    others: list[int]
+    """Further event or frame streams, which are not read."""
+
+
+@dataclass(slots=True)
+class _CollectedFrames:
+    images: list[NDArray[np.uint8]] = field(default_factory=list[NDArray[np.uint8]])
+    start_us: list[int] = field(default_factory=list[int])
+    end_us: list[int] = field(default_factory=list[int])
+
+    def add(self, frame: Mapping[str, Any]) -> None:
+        pixels = np.asarray(frame["pixels"])
+        if pixels.ndim == 3 and pixels.shape[-1] == 4:
+            pixels = pixels[..., :3]
+        is_picture = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[-1] == 3)
+        if pixels.dtype != np.uint8 or not is_picture or 0 in pixels.shape:
+            raise RecordingError(f"expected a grey or RGB frame, got {pixels.shape}")
+        if self.images and pixels.shape != self.images[0].shape:
+            raise RecordingError(
+                f"expected a frame of {self.images[0].shape} as the first, got {pixels.shape}"
+            )
+        start, end = int(frame["exposure_begin_t"]), int(frame["exposure_end_t"])
+        if max(start, end) <= 0:  # DV leaves the exposure out where the camera does not tell it
+            start, end = int(frame["begin_t"]), int(frame["end_t"])
+        if max(start, end) <= 0:
+            start = end = int(frame["t"])
+        if not 0 <= start <= end < 1 << 62:
+            raise RecordingError(f"expected an exposure, got {start} to {end} µs")
+        self.images.append(pixels)
+        self.start_us.append(start)
+        self.end_us.append(end)
+
+    def sequence(self, findings: Findings) -> FrameSequence:
+        if not self.images:
+            raise RecordingError(
+                f"{findings.path}: expected events or frames, got neither"
+                + "".join(f"; {warning}" for warning in findings.warnings)
+            )
+        ends = np.asarray(self.end_us, np.int64)
+        starts = np.asarray(self.start_us, np.int64)
+        order = np.argsort(ends, kind="stable")
+        if (np.diff(ends) < 0).any():
+            findings.warn("frames are not in the order of time; they were put in order")
+        images = np.stack([self.images[index] for index in order])
+        height, width = images.shape[1:3]
+        return FrameSequence(MemoryFrames(images), width, height, starts[order], ends[order])
+
+
+def _event_file(
+    path: Path,
+    layout: _Layout,
+    findings: Findings,
+    frames: _CollectedFrames | None,
+    *,
+    width: int | None,
+    height: int | None,
+) -> EventFile:
+    if layout.event_stream is None:
+        raise RecordingError(f"{path}: expected events, the file holds only frames")
+    width, height = sensor_size(path, layout.size, width=width, height=height)
+    return EventFile("aedat4", width, height, _decoded(path, layout, findings, frames), findings)
+
+
+def _decoded(
+    path: Path, layout: _Layout, findings: Findings, frames: _CollectedFrames | None
+) -> Iterator[EventChunk]:
+    if layout.others:
+        findings.warn(f"streams {layout.others} were left out; the first of each kind is read")
+    events = 0
+    decoder = _decoder(path)
+    for number, at in enumerate(layout.packet_bytes):
+        try:
+            packet = _next_packet(decoder)
+            if frames is not None and "frame" in packet:
+                if packet["stream_id"] == layout.frame_stream:
+                    frames.add(packet["frame"])
+                continue
+        except RecordingError as error:
+            findings.warn(
+                f"packet {number} at byte {at} is damaged ({error}); "
+                f"the {events} events before it were read"
+            )
+            return
+        if "events" in packet and packet["stream_id"] == layout.event_stream:
+            chunk = packet["events"]
+            events += len(chunk)
+            yield EventChunk(chunk["t"].astype(np.int64), chunk["x"], chunk["y"], chunk["on"])
+    if layout.cut_at is not None:
+        findings.warn(
+            f"packet {len(layout.packet_bytes)} at byte {layout.cut_at} is cut off or damaged; "
+            f"the {events} events before it were read"
+        )
+
+
+def _decoder(path: Path) -> Iterator[dict[str, Any]]:
+    import aedat
+
+    try:
+        return iter(aedat.Decoder(str(path)))
+    except BaseException as error:
+        raise _as_ours(error, f"{path}: expected an aedat4 header") from error
+
+
+def _next_packet(decoder: Iterator[dict[str, Any]]) -> dict[str, Any]:
+    try:
+        return next(decoder)
+    except StopIteration:
+        raise RecordingError("the file ends before it") from None
+    except BaseException as error:
+        raise _as_ours(error, "it cannot be decoded") from error
+
+
+def _as_ours(error: BaseException, expected: str) -> RecordingError:
+    # A panic of the Rust library arrives as an exception that is none of `Exception`'s.
+    if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
+        raise error
+    return RecordingError(f"{expected}: {error}")
+
+
+def _checked_layout(path: Path) -> _Layout:
+    if not path.stat().st_size:
+        raise RecordingError(f"{path}: expected an aedat4 file, got an empty one")
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return _layout(path, data)
+
+
+def _layout(path: Path, data: mmap.mmap) -> _Layout:
+    if data[: len(MAGIC)] != MAGIC:
+        raise RecordingError(
+            f"{path}: expected {MAGIC.decode().strip()} in its first line, "
+            f"got {data[: len(MAGIC)]!r}"
+        )
+    try:
+        start, table, text = _header(data)
+        root = ElementTree.fromstring(text)  # noqa: S314  expat refuses entity bombs
+    except (struct.error, UnicodeDecodeError, ValueError, ElementTree.ParseError) as error:
+        raise RecordingError(f"{path}: the header is damaged: {error}") from error
+    streams = _streams(root)
+    kinds = {
+        kind: [number for number, attributes in streams.items() if attributes["kind"] == kind]
+        for kind in ("EVTS", "FRME")
+    }
+    if not (kinds["EVTS"] or kinds["FRME"]):
+        raise RecordingError(f"{path}: expected a stream of events or frames, got {streams}")
+    end = table if start <= table <= len(data) else len(data)
+    packets, cut_at = _packets(data, start, end, set(streams))
+    event_stream = kinds["EVTS"][0] if kinds["EVTS"] else None
+    return _Layout(
+        event_stream,
+        kinds["FRME"][0] if kinds["FRME"] else None,
+        None if event_stream is None else streams[event_stream]["size"],
+        packets,
+        cut_at,
+        kinds["EVTS"][1:] + kinds["FRME"][1:],
+    )
+
+
+def _header(data: mmap.mmap) -> tuple[int, int, str]:
+    """Where the packets start, where their table does, and the XML between."""
+    (length,) = struct.unpack_from("<I", data, len(MAGIC))
+    base = len(MAGIC) + 4
+    if base + length > len(data):
+        raise ValueError(f"it says {length} bytes, the file has {len(data) - base} behind it")
+    body = data[base : base + length]
+    # A flatbuffer: the root table knows where its table of fields is; fields may be left out.
+    (root,) = struct.unpack_from("<I", body)
+    (back,) = struct.unpack_from("<i", body, root)
+    fields = root - back
+    (fields_bytes,) = struct.unpack_from("<H", body, fields)
+
+    def position(number: int) -> int:
+        if fields < 0 or 4 + 2 * number >= fields_bytes:
+            return 0
+        (offset,) = struct.unpack_from("<H", body, fields + 4 + 2 * number)
+        return root + offset if offset else 0
+
+    table = struct.unpack_from("<q", body, position(1))[0] if position(1) else -1
+    if not position(2):
+        raise ValueError("it has no description of the streams")
+    (string,) = struct.unpack_from("<I", body, position(2))
+    string += position(2)
+    (string_bytes,) = struct.unpack_from("<I", body, string)
+    text = body[string + 4 : string + 4 + string_bytes]
+    if len(text) < string_bytes:
+        raise ValueError(f"its description should have {string_bytes} bytes, got {len(text)}")
+    return base + length, table, text.decode("utf-8")
+
+
+def _streams(root: ElementTree.Element) -> dict[int, dict[str, Any]]:
+    streams: dict[int, dict[str, Any]] = {}
+    for node in root.iterfind("./node[@name='outInfo']/node"):
+        kind = node.findtext("./attr[@key='typeIdentifier']", "")
+        sizes = [
+            node.findtext(f"./node[@name='info']/attr[@key='{key}']", "")
+            for key in ("sizeX", "sizeY")
+        ]
+        name = node.get("name", "")
+        if name.isdecimal():
+            is_sized = all(size.isdecimal() for size in sizes)
+            size = (int(sizes[0]), int(sizes[1])) if is_sized else None
+            streams[int(name)] = {"kind": kind, "size": size}
+    return streams
+
+
+def _packets(
+    data: mmap.mmap, start: int, end: int, streams: set[int]
+) -> tuple[list[int], int | None]:
+    packets: list[int] = []
+    while start < end:
+        if start + 8 > end:
+            return packets, start
+        stream, size = struct.unpack_from("<ii", data, start)
+        if stream not in streams or size < 0 or start + 8 + size > end:
+            return packets, start
+        packets.append(start)
+        start += 8 + size
+    return packets, None

@@ -1,0 +1,224 @@
+"""What every reader of events shares: the file in pieces, its sensor's size, and the checks.
+
+A reader decodes its file chunk by chunk and says in `Findings` what was wrong with it. Here the
+chunks are checked, put together or handed on, so that no reader repeats it: events outside the
+sensor are left out and counted, and time that runs backwards is counted and put in order.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evlora.errors import RecordingError
+from evlora.recordings.events import EventStream
+from evlora.recordings.recording import Recording
+
+CHUNK_EVENTS = 1 << 18
+"""Events that a reader decodes at once: small enough for the cache, large enough for numpy."""
+LARGEST_SENSOR_PX = 1 << 16
+"""A coordinate has 16 bits."""
+LARGEST_GAP_US = 3_600_000_000
+"""A leap of more than an hour between two events is reported: most often it is a damaged clock."""
+
+
+class EventChunk(NamedTuple):
+    """Some events in the order of the file; every field has shape (N,)."""
+
+    t_us: NDArray[Any]
+    x: NDArray[Any]
+    y: NDArray[Any]
+    polarity: NDArray[np.bool_]
+
+
+@dataclass(slots=True, eq=False)
+class Findings:
+    """What a reader found out about a file while reading it."""
+
+    path: Path
+    warnings: list[str] = field(default_factory=list[str])
+    """What was wrong; the user is warned of it."""
+    remarks: list[str] = field(default_factory=list[str])
+    """What was detected rather than declared."""
+
+    def warn(self, message: str) -> None:
+        """Note what was wrong."""
+        self.warnings.append(f"{self.path}: {message}")
+
+    def remark(self, message: str) -> None:
+        """Note what was detected."""
+        self.remarks.append(f"{self.path}: {message}")
+
+
+@dataclass(slots=True, eq=False)
+class EventFile:
+    """A file of events, opened; its chunks can be read once."""
+
+    format: str
+    width: int
+    height: int
+    chunks: Iterator[EventChunk]
+    findings: Findings
+
+
+def collect(file: EventFile) -> Recording:
+    """All events of the file in the order of time.
+
+    Raises:
+        RecordingError: Every event lies outside the sensor, or the reader gave up.
+    """
+    columns: list[list[NDArray[Any]]] = [[], [], [], []]
+    for chunk in checked_chunks(file):
+        for column, values in zip(columns, chunk, strict=True):
+            column.append(values)
+    dtypes = (np.int64, np.uint16, np.uint16, np.bool_)
+    # One field after the other, and each dropped once joined: never two copies of everything.
+    t_us, x, y, polarity = (
+        _joined(column, dtype) for column, dtype in zip(columns, dtypes, strict=True)
+    )
+    findings = file.findings
+    backwards = int(np.count_nonzero(t_us[1:] < t_us[:-1]))
+    if backwards:
+        at = int(np.flatnonzero(t_us[1:] < t_us[:-1])[0]) + 1
+        findings.warn(
+            f"time runs backwards {backwards} times, first at event {at} "
+            f"({t_us[at - 1]} → {t_us[at]} µs); the events were put in the order of time"
+        )
+    events = EventStream.from_arrays(
+        t_us, x, y, polarity, width=file.width, height=file.height, sort=backwards > 0
+    )
+    if not len(events):
+        findings.warn("holds no event")
+    return Recording(
+        events,
+        None,
+        file.format,
+        findings.path,
+        tuple(findings.warnings),
+        tuple(findings.remarks),
+    )
+
+
+def checked_chunks(file: EventFile) -> Iterator[EventChunk]:
+    """The file's chunks without the events that lie outside its sensor.
+
+    Raises:
+        RecordingError: Every event lies outside the sensor.
+    """
+    outside = count = leaps = 0
+    last_us: int | None = None
+    reach = [0, 0]
+    for whole in file.chunks:
+        chunk = whole
+        if not len(chunk.t_us):
+            continue
+        count += len(chunk.t_us)
+        is_inside = _inside(chunk, file.width, file.height)
+        if is_inside is not None:
+            outside += len(is_inside) - int(np.count_nonzero(is_inside))
+            reach = [max(reach[0], int(chunk.x.max())), max(reach[1], int(chunk.y.max()))]
+            chunk = EventChunk(*(values[is_inside] for values in chunk))
+            if not len(chunk.t_us):
+                continue
+        leaps += _leaps(chunk.t_us, last_us)
+        last_us = int(chunk.t_us[-1])
+        yield chunk
+    sensor = f"{file.width}×{file.height}"
+    if count and outside == count:
+        raise RecordingError(
+            f"{file.findings.path}: all {count} events lie outside the {sensor} sensor (they reach "
+            f"x = {reach[0]}, y = {reach[1]}); give the sensor's true size, or the file is damaged"
+        )
+    if outside:
+        file.findings.warn(
+            f"{outside} of {count} events lie outside the {sensor} sensor (they reach "
+            f"x = {reach[0]}, y = {reach[1]}) and were left out"
+        )
+    if leaps:
+        file.findings.warn(
+            f"time leaps by more than an hour {leaps} times; its clock may be damaged"
+        )
+
+
+def sensor_size(
+    path: Path,
+    declared: tuple[int, int] | None,
+    *,
+    width: int | None,
+    height: int | None,
+    hint: str = "",
+) -> tuple[int, int]:
+    """Width and height: what the file declares, else what the caller says; never a guess.
+
+    Args:
+        path: The file, for messages.
+        declared: Width and height by the file's header or its camera's model.
+        width: Columns by the caller.
+        height: Rows by the caller.
+        hint: What else helps when nobody says it.
+
+    Raises:
+        RecordingError: Nobody says it, they contradict each other, or it is no sensor's size.
+    """
+    if (width is None) != (height is None):
+        raise RecordingError(f"{path}: expected both width and height, or neither")
+    is_sound = declared is not None and all(0 < size <= LARGEST_SENSOR_PX for size in declared)
+    if width is None or height is None:
+        if declared is None:
+            raise RecordingError(
+                f"{path}: the file does not say how large its sensor is; give width and height"
+                + (f" ({hint})" if hint else "")
+            )
+        if not is_sound:
+            raise RecordingError(
+                f"{path}: the file declares a sensor of {declared[0]}×{declared[1]}, expected 1 to "
+                f"{LARGEST_SENSOR_PX} each way; it is damaged, or give width and height"
+            )
+        return declared
+    if not (0 < width <= LARGEST_SENSOR_PX and 0 < height <= LARGEST_SENSOR_PX):
+        raise RecordingError(
+            f"{path}: expected width and height of 1 to {LARGEST_SENSOR_PX}, got {width}×{height}"
+        )
+    if declared is not None and is_sound and declared != (width, height):
+        raise RecordingError(
+            f"{path}: the file declares a sensor of {declared[0]}×{declared[1]}, width and height "
+            f"say {width}×{height}; leave them out"
+        )
+    return width, height
+
+
+def _inside(chunk: EventChunk, width: int, height: int) -> NDArray[np.bool_] | None:
+    # None when all are inside: the reductions cost far less than the comparison and the copy.
+    is_signed = chunk.x.dtype.kind == "i" or chunk.y.dtype.kind == "i"
+    if is_signed and (int(chunk.x.min()) < 0 or int(chunk.y.min()) < 0):
+        return (chunk.x >= 0) & (chunk.x < width) & (chunk.y >= 0) & (chunk.y < height)
+    if int(chunk.x.max()) < width and int(chunk.y.max()) < height:
+        return None
+    return (chunk.x < width) & (chunk.y < height)
+
+
+def _leaps(t_us: NDArray[Any], last_us: int | None) -> int:
+    # Within a chunk as long as the threshold is not reached there is nothing to look for.
+    first = int(t_us[0])
+    between = int(last_us is not None and abs(first - last_us) > LARGEST_GAP_US)
+    if int(t_us.max()) - int(t_us.min()) <= LARGEST_GAP_US:
+        return between
+    return between + int(np.count_nonzero(np.abs(np.diff(t_us)) > LARGEST_GAP_US))
+
+
+def _joined(parts: list[NDArray[Any]], dtype: type[np.generic]) -> NDArray[Any]:
+    if not parts:
+        return np.zeros(0, dtype)
+    if len(parts) == 1:
+        return parts[0].astype(dtype, copy=False)
+    joined = np.empty(sum(map(len, parts)), dtype)
+    start = 0
+    for number, part in enumerate(parts):
+        joined[start : start + len(part)] = part
+        start += len(part)
+        parts[number] = part[:0].copy()
+    parts.clear()
+    return joined
