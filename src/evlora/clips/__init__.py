@@ -1,0 +1,18 @@
+"""From recordings to what a model eats. Knows nothing of models."""
+
+from evlora.clips.clip import Batch, Clip, ClipConfig, collate, make_clip
+from evlora.clips.dataset import ClipDataset
+from evlora.clips.layouts import prepare
+from evlora.clips.manifest import Manifest, read_manifest
+
+__all__ = [
+    "Batch",
+    "Clip",
+    "ClipConfig",
+    "ClipDataset",
+    "Manifest",
+    "collate",
+    "make_clip",
+    "prepare",
+    "read_manifest",
+]

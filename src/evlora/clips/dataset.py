@@ -1,0 +1,90 @@
+"""The clips of one split of a dataset, as torch's DataLoader reads them."""
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from evlora.clips.clip import Clip, ClipConfig, make_clip
+from evlora.clips.manifest import Manifest, Sample
+from evlora.errors import DatasetError, RecordingError
+from evlora.recordings import Recording, open_recording
+from evlora.recordings.readers import open_frames
+
+
+class ClipDataset(Dataset[Clip]):
+    """One clip for every sample of a split.
+
+    What is random in a clip depends on the seed, the epoch and the sample's number alone: any
+    number of workers gives the same clips.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        split: str,
+        config: ClipConfig,
+        *,
+        seed: int = 0,
+        is_training: bool = False,
+    ) -> None:
+        """Take the samples of a split.
+
+        Args:
+            manifest: The dataset.
+            split: train, val or test.
+            config: How clips are made.
+            seed: Of everything random.
+            is_training: Whether moments and augmentation are drawn anew in every epoch.
+
+        Raises:
+            DatasetError: The split holds no samples.
+        """
+        self.samples = manifest.split(split)
+        self.labels = manifest.labels
+        self.config = config
+        self._source = manifest.source
+        self._number = {label: number for number, label in enumerate(manifest.labels)}
+        self._seed = seed
+        self._is_training = is_training
+        # Shared memory: workers that live on through several epochs see the new number too.
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw as in this epoch from now on, in the workers too."""
+        self._epoch.fill_(epoch)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Clip:
+        """The clip of the sample with this number.
+
+        Raises:
+            DatasetError: The sample lacks a modality that the configuration asks for.
+            RecordingError: A file of it cannot be read.
+        """
+        sample = self.samples[index]
+        generator = None
+        if self._is_training:
+            generator = np.random.default_rng([self._seed, int(self._epoch), index])
+        try:
+            return make_clip(
+                self._open(sample),
+                self.config,
+                sample=sample.sample,
+                label=self._number[sample.label],
+                generator=generator,
+            )
+        except (DatasetError, RecordingError) as error:
+            raise type(error)(f"sample {sample.sample}: {error}") from error
+
+    def _open(self, sample: Sample) -> Recording:
+        frames = None
+        if isinstance(sample.frames, str):
+            frames = self._source / sample.frames
+        elif sample.frames is not None:
+            frames = [self._source / path for path in sample.frames]
+        if sample.events is not None:
+            return open_recording(self._source / sample.events, frames=frames)
+        assert frames is not None  # the manifest holds no sample without either
+        return Recording(None, open_frames(frames), "images")

@@ -1,0 +1,310 @@
+"""Digits in motion: the embedded dataset, made on the spot and the same bytes for the same seed.
+
+A handwritten digit (scikit-learn's bundled 8×8 set) moves left, right, up or down over a textured
+background, seen as RGB frames and as events. The class is digit and motion together, such as
+`3-left`. Neither modality tells both: frames, some of them dark or blurred, show the digit and at
+best the axis of its motion, for they are not ordered in time once they are averaged; the polarity
+of the events tells the direction, but edges along the motion fire none, the sensor is noisy, and
+in some clips the background moves too. No handwritten digit appears in two splits.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from evlora.clips.layouts.table import RECORDINGS_FOLDER, Progress
+from evlora.clips.manifest import SPLITS, Manifest, Sample
+from evlora.config import Config
+
+MOTIONS = {"left": (0, -1), "right": (0, 1), "up": (-1, 0), "down": (1, 0)}
+"""Name of each motion, with its step in rows and columns."""
+LABELS = tuple(f"{digit}-{motion}" for digit in range(10) for motion in MOTIONS)
+POOL_SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
+"""Share of the handwritten digits that each split draws from."""
+
+SUBFRAMES = 6
+"""Pictures rendered for each frame; between them brightness changes linearly."""
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+"""What each colour adds to the brightness that an event pixel sees (ITU-R BT.601)."""
+DARKEST = 0.02
+"""Added to the brightness before its logarithm: what a photodiode sees in the dark."""
+
+GLYPH_SHARE = 0.42
+"""Height of the digit, as a share of the picture's."""
+TRAVEL_SHARE = (0.3, 0.42)
+"""How far the digit moves in all, as a share of the picture."""
+SCATTER_SHARE = 0.06
+"""How far off the centre the middle of its path may lie, either way, as a share of the picture."""
+BAD_FRAME_SHARE = (0.25, 0.75)
+"""Share of the frames of a clip that are dark or blurred."""
+DARK_GAIN = (0.01, 0.05)
+"""Brightness of a dark frame."""
+SHARP_EXPOSURE = 1
+"""Rendered pictures that a sharp frame is exposed for; a blurred one for all of its interval."""
+FRAME_NOISE = 0.02
+"""Standard deviation of the noise of frames, of the full range."""
+CONTRAST_THRESHOLD = 0.35
+"""Change of log brightness that fires an event."""
+THRESHOLD_SPREAD = 0.15
+"""Standard deviation of the threshold among pixels, of the threshold."""
+NOISE_RATE_HZ = (2.0, 10.0)
+"""Events of noise, a pixel and second."""
+CLUTTERED_SHARE = 0.4
+"""Share of the clips whose background moves."""
+CLUTTER_TRAVEL_SHARE = (0.05, 0.15)
+"""How far a moving background goes, as a share of the picture."""
+
+Pictures = NDArray[np.float32]
+
+
+class Options(Config):
+    """How many clips of digits in motion, and of which size."""
+
+    train: PositiveInt = 1600
+    """Clips to train with."""
+    val: NonNegativeInt = 200
+    """Clips to choose the best epoch with."""
+    test: NonNegativeInt = 400
+    """Clips to measure with."""
+    size_px: int = Field(default=64, ge=16, le=256)
+    """Rows and columns of frames and of the event sensor."""
+    frames: PositiveInt = 8
+    """Frames in a clip."""
+    duration_ms: PositiveInt = 200
+    """Length of a clip."""
+    seed: NonNegativeInt = 0
+    """Of everything random."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Events:
+    """Simulated events; every field has shape (N,)."""
+
+    t_us: NDArray[np.float64]
+    pixel: NDArray[np.int64]
+    """Row times width, plus column."""
+    is_on: NDArray[np.bool_]
+
+
+def collect(
+    source: Path | None, folder: Path, options: Options, progress: Progress | None
+) -> Manifest:
+    """Make the recordings in `folder` and return their manifest."""
+    del source  # there is none
+    pools = _digit_pools(options.seed)
+    wanted = {"train": options.train, "val": options.val, "test": options.test}
+    total, samples = sum(wanted.values()), list[Sample]()
+    for split_number, split in enumerate(SPLITS):
+        where = Path(RECORDINGS_FOLDER) / split
+        (folder / where).mkdir(parents=True)
+        order = np.random.default_rng([options.seed, split_number]).permutation(wanted[split])
+        for number, place in enumerate(order):
+            label = LABELS[place % len(LABELS)]
+            generator = np.random.default_rng([options.seed, split_number, number])
+            path = where / f"{number:05d}.npz"
+            recording = make_recording(label, pools[split], options, generator)
+            # numpy's own archive, with zip's fixed date: the same bytes for the same seed.
+            np.savez_compressed(folder / path, **recording)
+            name = f"{split}/{number:05d}"
+            samples.append(Sample(name, path.as_posix(), None, label, split))
+            if progress is not None:
+                progress(len(samples), total)
+    return Manifest("generated", folder, LABELS, tuple(samples))
+
+
+def make_recording(
+    label: str,
+    glyphs: dict[int, Pictures],
+    options: Options,
+    generator: np.random.Generator,
+) -> dict[str, NDArray[Any]]:
+    """The arrays of one recording, under the names that the npz reader knows.
+
+    Args:
+        label: Digit and motion, such as `3-left`.
+        glyphs: Handwritten digits to choose from, by digit, each of shape (n, 8, 8) in [0, 1].
+        options: Size, frames and duration.
+        generator: Draws everything.
+    """
+    digit, motion = label.split("-")
+    variants = glyphs[int(digit)]
+    glyph = variants[generator.integers(len(variants))]
+    step_us = options.duration_ms * 1000 / (options.frames * SUBFRAMES)
+    scene = _render(glyph, MOTIONS[motion], options, generator)
+    frames, exposure = _expose(scene[:-1], options, generator)
+    events = _with_noise(
+        _simulate_events(np.log(scene @ LUMA + DARKEST), step_us, generator), options, generator
+    )
+    order = np.argsort(events.t_us, kind="stable")
+    row, column = np.divmod(events.pixel[order], options.size_px)
+    return {
+        "t": events.t_us[order].astype(np.uint32),
+        "x": column.astype(np.uint16),
+        "y": row.astype(np.uint16),
+        "p": events.is_on[order],
+        "width": np.int64(options.size_px),
+        "height": np.int64(options.size_px),
+        "frames": frames,
+        "frame_start_us": (exposure[:, 0] * step_us).round().astype(np.int64),
+        "frame_end_us": (exposure[:, 1] * step_us).round().astype(np.int64),
+    }
+
+
+def _digit_pools(seed: int) -> dict[str, dict[int, Pictures]]:
+    from sklearn.datasets import load_digits
+
+    bundled = load_digits()
+    images = (bundled.images / 16).astype(np.float32)
+    generator = np.random.default_rng(seed)
+    pools: dict[str, dict[int, Pictures]] = {split: {} for split in SPLITS}
+    for digit in range(10):
+        places = generator.permutation(np.flatnonzero(bundled.target == digit))
+        stops = np.cumsum([POOL_SHARES[split] * len(places) for split in SPLITS[:-1]])
+        for split, part in zip(SPLITS, np.split(places, stops.astype(int)), strict=True):
+            pools[split][digit] = images[part]
+    return pools
+
+
+def _render(
+    glyph: Pictures, step: tuple[int, int], options: Options, generator: np.random.Generator
+) -> Pictures:
+    """The scene in linear brightness, shape (frames · SUBFRAMES + 1, H, W, 3), in [0, 1]."""
+    size = options.size_px
+    time = np.linspace(-0.5, 0.5, options.frames * SUBFRAMES + 1)
+    glyph_px = round(GLYPH_SHARE * size)
+    digit = np.clip(_resized(glyph, glyph_px, glyph_px) * 1.6 - 0.3, 0, 1)
+    margin = size // 2
+    mask = np.pad(digit, margin + (size - glyph_px) // 2, mode="constant")
+    travel = size * generator.uniform(*TRAVEL_SHARE) * np.array(step)
+    scatter = size * generator.uniform(-SCATTER_SHARE, SCATTER_SHARE, 2)
+    texture = _texture(2 * size, generator)
+    drift = np.zeros(2)
+    if generator.random() < CLUTTERED_SHARE:
+        angle = generator.uniform(0, 2 * np.pi)
+        length = size * generator.uniform(*CLUTTER_TRAVEL_SHARE)
+        drift = length * np.array([np.sin(angle), np.cos(angle)])
+    colour = generator.uniform(0.65, 1.0, 3).astype(np.float32)
+    pictures = np.empty((len(time), size, size, 3), np.float32)
+    for place, moment in enumerate(time):
+        behind = _window(texture, size // 2 - moment * drift, size)
+        cover = _window(mask, margin - scatter - moment * travel, size)[..., None]
+        pictures[place] = behind + cover * (colour - behind)
+    return pictures
+
+
+def _texture(size: int, generator: np.random.Generator) -> Pictures:
+    """A cloudy coloured pattern, shape (size, size, 3), in [0, 1]."""
+    coarse = generator.random((6, 6, 3), np.float32)
+    fine = generator.random((size // 6, size // 6, 1), np.float32)
+    pattern = 0.6 * _resized(coarse, size, size) + 0.4 * _resized(fine, size, size)
+    dark, light = generator.uniform(0.05, 0.15), generator.uniform(0.35, 0.6)
+    return dark + (light - dark) * pattern
+
+
+def _resized(picture: Pictures, height: int, width: int) -> Pictures:
+    """The picture in another size, by linear interpolation along both axes."""
+    for axis, size in ((0, height), (1, width)):
+        positions = np.linspace(0, picture.shape[axis] - 1, size)
+        below = np.minimum(positions.astype(int), picture.shape[axis] - 2)
+        shape = [1] * picture.ndim
+        shape[axis] = size
+        share = (positions - below).astype(np.float32).reshape(shape)
+        low, high = picture.take(below, axis), picture.take(below + 1, axis)
+        picture = low + share * (high - low)
+    return picture
+
+
+def _window(layer: Pictures, corner: NDArray[np.float64], size: int) -> Pictures:
+    """The square of the layer whose corner lies there, between pixels if need be."""
+    whole = np.floor(corner).astype(int)
+    (row, column), (down, right) = whole, (corner - whole).astype(np.float32)
+    part = layer[row : row + size + 1, column : column + size + 1]
+    part = part[:-1] + down * (part[1:] - part[:-1])
+    return part[:, :-1] + right * (part[:, 1:] - part[:, :-1])
+
+
+def _expose(
+    scene: Pictures, options: Options, generator: np.random.Generator
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Frames, shape (T, H, W, 3), and first and last rendered picture of each, shape (T, 2)."""
+    count = options.frames
+    bad = generator.permutation(count)[: round(count * generator.uniform(*BAD_FRAME_SHARE))]
+    is_dark = np.zeros(count, bool)
+    is_dark[bad[::2]] = True
+    stops = SUBFRAMES * np.arange(1, count + 1)
+    starts = stops - SHARP_EXPOSURE
+    starts[bad[1::2]] = stops[bad[1::2]] - SUBFRAMES
+    frames = np.stack(
+        [scene[start:stop].mean(axis=0) for start, stop in zip(starts, stops, strict=True)]
+    )
+    gain = np.where(is_dark, generator.uniform(*DARK_GAIN, count), 1.0).astype(np.float32)
+    frames = frames * gain[:, None, None, None]
+    frames += FRAME_NOISE * generator.standard_normal(frames.shape, np.float32)
+    frames = np.clip(frames, 0, 1)
+    return (255 * frames).round().astype(np.uint8), np.stack([starts, stops], axis=1)
+
+
+def _simulate_events(
+    brightness: Pictures, step_us: float, generator: np.random.Generator
+) -> Events:
+    """What fires when log brightness, linear between pictures, leaves the last level by a threshold.
+
+    Args:
+        brightness: Logarithm of the brightness, shape (S, H, W).
+        step_us: Time from one picture to the next.
+        generator: Draws each pixel's threshold and where its first level lies.
+    """
+    pictures = brightness.reshape(len(brightness), -1)
+    pixels = pictures.shape[1]
+    spread = 1 + THRESHOLD_SPREAD * generator.standard_normal(pixels)
+    threshold = CONTRAST_THRESHOLD * np.clip(spread, 0.3, None)
+    level = pictures[0] + threshold * generator.uniform(-0.5, 0.5, pixels)
+    parts: list[Events] = []
+    for number, (before, after) in enumerate(zip(pictures[:-1], pictures[1:], strict=True)):
+        crossings = np.trunc((after - level) / threshold).astype(np.int64)
+        fired = np.flatnonzero(crossings)
+        parts.extend(_crossed(fired, crossings[fired], level, threshold, before, after, number))
+        level += crossings * threshold
+    return Events(
+        np.concatenate([part.t_us for part in parts]) * step_us,
+        np.concatenate([part.pixel for part in parts]),
+        np.concatenate([part.is_on for part in parts]),
+    )
+
+
+def _crossed(
+    pixel: NDArray[np.int64],
+    crossings: NDArray[np.int64],
+    level: Pictures,
+    threshold: Pictures,
+    before: Pictures,
+    after: Pictures,
+    number: int,
+) -> Iterator[Events]:
+    """The events between two pictures; each part holds every pixel's next one."""
+    for nth in range(1, 1 + int(np.abs(crossings).max(initial=0))):
+        is_next = np.abs(crossings) >= nth
+        where, sign = pixel[is_next], np.sign(crossings[is_next])
+        reached = level[where] + sign * nth * threshold[where]
+        change = after[where] - before[where]
+        # A pixel without change fires when its first level lay just beyond: at once.
+        share = np.divide(
+            reached - before[where], change, out=np.zeros(len(where)), where=change != 0
+        )
+        yield Events(number + np.clip(share, 0, 1), where, sign > 0)
+
+
+def _with_noise(events: Events, options: Options, generator: np.random.Generator) -> Events:
+    pixels, duration_us = options.size_px**2, options.duration_ms * 1000
+    rate_hz = generator.uniform(*NOISE_RATE_HZ)
+    count = generator.poisson(rate_hz * pixels * duration_us / 1e6)
+    return Events(
+        np.append(events.t_us, generator.uniform(0, duration_us, count)),
+        np.append(events.pixel, generator.integers(0, pixels, count)),
+        np.append(events.is_on, generator.random(count) < 0.5),
+    )

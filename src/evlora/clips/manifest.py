@@ -1,0 +1,348 @@
+"""The manifest: a prepared dataset's index, one line a sample, checked as a whole before use.
+
+A prepared dataset is a folder with `dataset.json` (what it is) and `manifest.jsonl` (its samples).
+The recordings stay where they are, in the source folder; paths are relative to it.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import ValidationError, field_validator
+
+from evlora.config import Config
+from evlora.errors import DatasetError, RecordingError
+from evlora.recordings.readers import reader_for
+
+DATASET_FILE = "dataset.json"
+MANIFEST_FILE = "manifest.jsonl"
+FORMAT_VERSION = 1
+SPLITS = ("train", "val", "test")
+SAMPLE_KEYS = ("sample", "events", "frames", "label", "split")
+FAULTS_SHOWN = 5
+
+
+class About(Config):
+    """What `dataset.json` says of a dataset."""
+
+    format: Literal["evlora dataset"]
+    version: Literal[1]
+    layout: str
+    source: str
+    """Folder of the recordings: in full, or relative to the dataset where it lies inside it."""
+    labels: tuple[str, ...]
+    counts: dict[str, int]
+    """Samples in each split."""
+
+    @field_validator("labels")
+    @classmethod
+    def _are_distinct(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        twice = [label for label, times in Counter(labels).items() if times > 1]
+        if twice:
+            raise ValueError(f"expected labels that differ, {', '.join(twice)} stand there twice")
+        return labels
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One recording of a dataset; its paths are relative to the dataset's source."""
+
+    sample: str
+    """Its name, which no other sample of the dataset has."""
+    events: str | None
+    """A recording; it may hold frames of its own."""
+    frames: str | tuple[str, ...] | None
+    """A picture, a folder of pictures, a video, a recording with frames, or several pictures."""
+    label: str
+    split: str
+
+    @property
+    def paths(self) -> list[str]:
+        """All files and folders of the sample."""
+        frames = [self.frames] if isinstance(self.frames, str) else list(self.frames or ())
+        return [*([self.events] if self.events is not None else []), *frames]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The samples of a dataset, with its classes and the folder that its files lie in."""
+
+    layout: str
+    """The layout that it was prepared from, as `evlora prepare` names it."""
+    source: Path
+    """The folder to which the samples' paths are relative."""
+    labels: tuple[str, ...]
+    """Names of the classes; a class's number is its place."""
+    samples: tuple[Sample, ...]
+    notes: tuple[str, ...] = ()
+    """What whoever prepared it should know; not stored."""
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that hold samples."""
+        present = {sample.split for sample in self.samples}
+        return tuple(name for name in SPLITS if name in present)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Samples in each split."""
+        count = Counter(sample.split for sample in self.samples)
+        return {name: count[name] for name in self.splits}
+
+    def split(self, name: str) -> list[Sample]:
+        """The samples of a split.
+
+        Raises:
+            DatasetError: The dataset has none.
+        """
+        found = [sample for sample in self.samples if sample.split == name]
+        if not found:
+            raise DatasetError(
+                f"{self.source}: expected samples in the split {name!r}, found only "
+                f"{', '.join(f'{n} in {split}' for split, n in self.counts.items()) or 'none'}; "
+                "name a split that is there"
+            )
+        return found
+
+    def with_validation(self, fraction: float, *, seed: int) -> "Manifest":
+        """The manifest with a split val: its own, or else a part of train, held out evenly.
+
+        The choice depends on the seed and the samples' names alone. Each class gives its share,
+        rounded so that the whole comes out right, and keeps one sample for training at least.
+
+        Args:
+            fraction: Share of train to hold out, in [0, 1); 0 holds out nothing.
+            seed: Picks the samples.
+
+        Raises:
+            DatasetError: The share leaves nothing in one of the two parts.
+        """
+        if "val" in self.splits or fraction == 0:
+            return self
+        train = self.split("train")
+        held_out = _held_out(train, fraction, seed)
+        if not 0 < len(held_out) < len(train):
+            raise DatasetError(
+                f"{self.source}: expected a validation share that leaves samples on both sides, "
+                f"got {fraction} of {len(train)} training samples; choose another share, or 0"
+            )
+        return replace(
+            self,
+            samples=tuple(
+                replace(sample, split="val") if sample.sample in held_out else sample
+                for sample in self.samples
+            ),
+        )
+
+
+def write_manifest(manifest: Manifest, folder: Path) -> None:
+    """Write the two files of a dataset into a folder that exists, `dataset.json` last.
+
+    The source is stored relative to the folder where it lies inside it, else in full.
+    """
+    lines = [
+        json.dumps(
+            {
+                "sample": sample.sample,
+                "events": sample.events,
+                "frames": list(sample.frames)
+                if isinstance(sample.frames, tuple)
+                else sample.frames,
+                "label": sample.label,
+                "split": sample.split,
+            },
+            ensure_ascii=False,
+        )
+        for sample in manifest.samples
+    ]
+    source, inside = manifest.source.resolve(), folder.resolve()
+    if source.is_relative_to(inside):
+        source = source.relative_to(inside)
+    about = About(
+        format="evlora dataset",
+        version=FORMAT_VERSION,
+        layout=manifest.layout,
+        source=source.as_posix(),
+        labels=manifest.labels,
+        counts=manifest.counts,
+    )
+    text = {
+        MANIFEST_FILE: "".join(line + "\n" for line in lines),
+        DATASET_FILE: about.model_dump_json(indent=2) + "\n",
+    }
+    for name, content in text.items():
+        partial = folder / f".{name}.partial"
+        partial.write_text(content, encoding="utf-8")
+        partial.replace(folder / name)
+
+
+def read_manifest(folder: str | Path, *, source: str | Path | None = None) -> Manifest:
+    """The manifest of a prepared dataset, checked as a whole.
+
+    Args:
+        folder: What `evlora prepare` wrote.
+        source: Where the recordings lie now, if they were moved.
+
+    Raises:
+        DatasetError: The folder is no prepared dataset, or some of its lines are wrong; the message
+            shows the first faults, with their lines, and says how many there are.
+    """
+    root = Path(folder)
+    about = _read_about(root)
+    where = Path(source) if source is not None else root / about.source
+    if not where.is_dir():
+        raise DatasetError(
+            f"{root / DATASET_FILE}: the recordings are said to lie in {where}, which is no "
+            "folder; if they were moved, give their place as the source"
+        )
+    path = root / MANIFEST_FILE
+    faults: list[str] = []
+    samples: list[Sample] = []
+    for number, line in _lines(path):
+        sample = _parse(line, about.labels)
+        if isinstance(sample, str):
+            faults.append(f"line {number}: {sample}")
+        else:
+            samples.append(sample)
+            faults += [f"line {number}: {fault}" for fault in _file_faults(sample, where)]
+    # Lines that could not be parsed are missing from the count and were reported already.
+    faults += _whole_faults(samples, None if faults else about.counts)
+    if faults:
+        raise DatasetError(
+            f"{path}: {_listed(faults)}\n"
+            f"recordings in {where}; mend the lines or the files, or prepare the dataset again"
+        )
+    return Manifest(about.layout, where, about.labels, tuple(samples))
+
+
+def require_sound(manifest: Manifest) -> None:
+    """Check that the samples' files exist and their names differ.
+
+    Raises:
+        DatasetError: With the first faults, and how many there are.
+    """
+    faults = [
+        fault for sample in manifest.samples for fault in _file_faults(sample, manifest.source)
+    ]
+    faults += _whole_faults(manifest.samples, manifest.counts)
+    if faults:
+        raise DatasetError(
+            f"{manifest.source}: {_listed(faults)}\nmend these, then prepare the dataset again"
+        )
+
+
+def is_prepared(folder: Path) -> bool:
+    """Whether this folder holds what `evlora prepare` wrote."""
+    return (folder / DATASET_FILE).is_file() and (folder / MANIFEST_FILE).is_file()
+
+
+def _held_out(train: Sequence[Sample], fraction: float, seed: int) -> set[str]:
+    by_label: dict[str, list[str]] = {}
+    for sample in sorted(train, key=lambda sample: sample.sample):
+        by_label.setdefault(sample.label, []).append(sample.sample)
+    names = sorted(by_label)
+    shares = np.array([fraction * len(by_label[name]) for name in names])
+    counts = np.floor(shares).astype(int)
+    missing = max(1, round(fraction * len(train))) - int(counts.sum())
+    for place in np.argsort(counts - shares, kind="stable")[: max(0, missing)]:
+        counts[place] += 1
+    generator = np.random.default_rng(seed)
+    held_out: set[str] = set()
+    for name, count in zip(names, counts, strict=True):
+        order = generator.permutation(len(by_label[name]))
+        most = min(int(count), len(order) - 1)
+        held_out |= {by_label[name][place] for place in order[:most]}
+    return held_out
+
+
+def _read_about(root: Path) -> About:
+    path = root / DATASET_FILE
+    if not root.is_dir() or not is_prepared(root):
+        raise DatasetError(
+            f"{root}: expected a prepared dataset ({DATASET_FILE} and {MANIFEST_FILE}), found "
+            f"{'a folder without them' if root.is_dir() else 'no such folder'}; "
+            "make one with: evlora prepare LAYOUT SOURCE OUT"
+        )
+    try:
+        return About.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc'])) or 'the whole'}: {fault['msg']}"
+            for fault in error.errors(include_url=False)[:FAULTS_SHOWN]
+        )
+        raise DatasetError(
+            f"{path}: expected what evlora prepare writes (version {FORMAT_VERSION}), got "
+            f"{faults}; prepare the dataset again"
+        ) from error
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                yield number, line
+
+
+def _parse(line: str, labels: Sequence[str]) -> Sample | str:
+    """The sample of a line, or what is wrong with it."""
+    try:
+        fields = json.loads(line)
+    except json.JSONDecodeError as error:
+        return f"expected one JSON object, {error.msg} at column {error.colno}"
+    if not isinstance(fields, dict) or set(fields) != set(SAMPLE_KEYS):
+        keys = ", ".join(map(str, fields)) if isinstance(fields, dict) else type(fields).__name__
+        return f"expected the keys {', '.join(SAMPLE_KEYS)}, got {keys or 'none'}"
+    name, events, frames = fields["sample"], fields["events"], fields["frames"]
+    if not isinstance(name, str) or not name:
+        return f"expected a name as sample, got {name!r}"
+    if not (events is None or isinstance(events, str)):
+        return f"expected a path or null as events, got {events!r}"
+    if isinstance(frames, list) and frames and all(isinstance(path, str) for path in frames):
+        frames = tuple(frames)
+    if not (frames is None or isinstance(frames, str | tuple)):
+        return f"expected a path, a list of paths, or null as frames, got {frames!r}"
+    if events is None and frames is None:
+        return f"{name}: expected events or frames, got neither"
+    if fields["label"] not in labels:
+        return (
+            f"{name}: the label {fields['label']!r} is not among the {len(labels)} of the dataset"
+        )
+    if fields["split"] not in SPLITS:
+        return f"{name}: expected a split of {', '.join(SPLITS)}, got {fields['split']!r}"
+    return Sample(name, events, frames, fields["label"], fields["split"])
+
+
+def _file_faults(sample: Sample, source: Path) -> Iterator[str]:
+    missing = [path for path in sample.paths if not (source / path).exists()]
+    yield from (f"{sample.sample}: no such file: {path}" for path in missing)
+    if sample.events is None or sample.events in missing:
+        return
+    try:
+        is_recording = reader_for(source / sample.events).name != "images"
+    except RecordingError as error:
+        yield f"{sample.sample}: {error}"
+        return
+    if not is_recording:
+        yield f"{sample.sample}: expected a recording as events, got pictures: {sample.events}"
+
+
+def _whole_faults(samples: Sequence[Sample], counts: Mapping[str, int] | None) -> Iterator[str]:
+    for name, times in Counter(sample.sample for sample in samples).items():
+        if times > 1:
+            yield f"the sample {name!r} stands there {times} times"
+    found = dict(Counter(sample.split for sample in samples))
+    if counts is not None and found != counts:
+        yield f"expected {dict(counts)} samples as {DATASET_FILE} says, got {found}"
+    if counts is not None and not samples:
+        yield "expected at least one sample, got none"
+
+
+def _listed(faults: Sequence[str]) -> str:
+    count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+    shown = "".join(f"\n  {fault}" for fault in faults[:FAULTS_SHOWN])
+    more = f"\n  … and {len(faults) - FAULTS_SHOWN} more" if len(faults) > FAULTS_SHOWN else ""
+    return f"{count}:{shown}{more}"

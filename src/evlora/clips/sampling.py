@@ -1,0 +1,128 @@
+"""Which T moments of a recording make a clip, and which events belong to each.
+
+One ordered set of moments serves both modalities: frames and events chosen independently would
+destroy the difference between neighbouring moments. All windows are half-open, [start, end) in µs.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evlora.errors import DatasetError, RecordingError
+from evlora.recordings import EventStream, FrameSequence, Recording
+from evlora.recordings.representations import equal_windows
+
+Window = Literal["frame", "exposure", "segment"]
+Numbers = NDArray[np.int64]
+
+EDGE_JITTER = 0.25
+"""How far, in windows, training moves an edge between two equal windows, either way."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moments:
+    """T moments of one recording, in the order of time."""
+
+    frame_indices: Numbers | None
+    """Number of the frame of each moment, shape (T,), never falling; None without frames."""
+    windows_us: Numbers
+    """Start and end of the events of each moment, half-open, shape (T, 2); no length where there
+    are no events and no times."""
+
+
+def choose_moments(
+    recording: Recording,
+    count: int,
+    *,
+    window: Window = "frame",
+    generator: np.random.Generator | None = None,
+) -> Moments:
+    """The `count` moments that stand for this recording.
+
+    With at least `count` frames the moments are frames, one from each of `count` equal segments;
+    their events are those of `window`. With fewer frames, or none, the recording is cut into
+    `count` equal windows, and each takes the frame that was current at its end: the latest one
+    that had started. Frames whose times are unknown are taken as spread evenly over the events.
+
+    Args:
+        recording: Events, frames, or both.
+        count: Moments, T.
+        window: Which events belong to a frame. `frame`: from the end of the frame before it in the
+            recording (chosen or not) to its own end. `exposure`: while it was exposed. `segment`:
+            from the end of the frame chosen before it, so that no event up to the last moment is
+            left out.
+        generator: Draws the moments inside their segments, for training; None takes the middle.
+
+    Raises:
+        RecordingError: There are neither events nor frames.
+        DatasetError: `window` is `exposure` and the frames have none.
+    """
+    events = recording.events if recording.events is not None and len(recording.events) else None
+    frames = recording.frames if recording.frames is not None and len(recording.frames) else None
+    if frames is None and events is None:
+        raise RecordingError(
+            f"{recording.path or 'recording'}: expected events or frames to take moments from, "
+            "got none of either; leave this recording out"
+        )
+    if frames is not None and not frames.is_timed and events is not None:
+        frames = frames.spread_over(events.first_us, events.last_us + 1)
+    if frames is not None and len(frames) >= count:
+        indices = _one_of_each_segment(len(frames), count, generator)
+        return Moments(indices, _windows_of_frames(frames, indices, window, events))
+    if events is not None:
+        windows_us = _jittered(equal_windows(events, count), generator)
+        return Moments(None if frames is None else _current(frames, windows_us), windows_us)
+    assert frames is not None  # one of the two is there
+    # Without events the order alone counts: moment i ends when (i + 1) / T of the frames are over.
+    indices = (np.arange(1, count + 1, dtype=np.int64) * len(frames) - 1) // count
+    return Moments(indices, np.zeros((count, 2), np.int64))
+
+
+def _one_of_each_segment(length: int, count: int, generator: np.random.Generator | None) -> Numbers:
+    edges = np.arange(count + 1, dtype=np.int64) * length // count
+    if generator is None:
+        return (edges[:-1] + edges[1:] - 1) // 2
+    return generator.integers(edges[:-1], edges[1:])
+
+
+def _windows_of_frames(
+    frames: FrameSequence, indices: Numbers, window: Window, events: EventStream | None
+) -> Numbers:
+    starts, ends = frames.start_us, frames.end_us
+    if starts is None or ends is None:  # so there are no events either
+        return np.zeros((len(indices), 2), np.int64)
+    if window == "exposure":
+        if (starts[indices] == ends[indices]).all():
+            raise DatasetError(
+                "expected frames with an exposure interval for window: exposure, got frames whose "
+                "start and end are the same; set window: frame"
+            )
+        return np.stack([starts[indices], ends[indices]], axis=1)
+    first_us = int(starts[0])
+    if events is not None and len(events):
+        first_us = min(first_us, events.first_us)
+    if window == "segment":
+        return np.stack([np.append(first_us, ends[indices[:-1]]), ends[indices]], axis=1)
+    # Nothing tells when the first frame's interval began: it is taken to be as long as the others.
+    before_first = ends[0] - int(np.median(np.diff(ends))) if len(ends) > 1 else first_us
+    previous_ends = np.append(before_first, ends[:-1])
+    return np.stack([previous_ends[indices], ends[indices]], axis=1)
+
+
+def _jittered(windows_us: Numbers, generator: np.random.Generator | None) -> Numbers:
+    """The same windows, which touch, with their inner edges moved."""
+    if generator is None:
+        return windows_us
+    reach = EDGE_JITTER * (windows_us[-1, 1] - windows_us[0, 0]) / len(windows_us)
+    moved = generator.uniform(-reach, reach, len(windows_us) - 1).astype(np.int64)
+    inner = windows_us[1:, 0] + moved
+    starts, ends = np.append(windows_us[0, 0], inner), np.append(inner, windows_us[-1, 1])
+    return np.stack([starts, ends], axis=1)
+
+
+def _current(frames: FrameSequence, windows_us: Numbers) -> Numbers:
+    assert frames.start_us is not None  # frames beside events have times
+    started = np.searchsorted(frames.start_us, windows_us[:, 1], side="left")
+    return np.maximum(started - 1, 0).astype(np.int64)
