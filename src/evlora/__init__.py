@@ -4,33 +4,48 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from evlora.recordings import (
-        EventStream as EventStream,
-    )
-    from evlora.recordings import (
-        FrameSequence as FrameSequence,
-    )
-    from evlora.recordings import (
-        Recording as Recording,
-    )
-    from evlora.recordings import (
-        open_recording as open_recording,
-    )
+    from evlora.bundle import Recognizer, load_bundle, save_bundle
+    from evlora.clips import prepare
+    from evlora.prediction import Prediction, predict
+    from evlora.profiling import profile
+    from evlora.recipe import build, load_recipe, train
+    from evlora.recordings import EventStream, FrameSequence, Recording, open_recording
+    from evlora.training.evaluation import evaluate
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "EventStream": "evlora.recordings",
-    "FrameSequence": "evlora.recordings",
-    "Recording": "evlora.recordings",
-    "open_recording": "evlora.recordings",
-}
+__all__ = [
+    "EventStream",
+    "FrameSequence",
+    "Prediction",
+    "Recognizer",
+    "Recording",
+    "build",
+    "evaluate",
+    "load_bundle",
+    "load_recipe",
+    "open_recording",
+    "predict",
+    "prepare",
+    "profile",
+    "save_bundle",
+    "train",
+]
 
-__all__ = ["EventStream", "FrameSequence", "Recording", "open_recording"]
+_HOMES = {
+    "evlora.bundle": ("Recognizer", "load_bundle", "save_bundle"),
+    "evlora.clips": ("prepare",),
+    "evlora.prediction": ("Prediction", "predict"),
+    "evlora.profiling": ("profile",),
+    "evlora.recipe": ("build", "load_recipe", "train"),
+    "evlora.recordings": ("EventStream", "FrameSequence", "Recording", "open_recording"),
+    "evlora.training.evaluation": ("evaluate",),
+}
 
 
 def __getattr__(name: str) -> Any:
-    # Public names are imported when first used: torch alone takes longer than `evlora --help` may.
-    if name in _HOME:
-        return getattr(import_module(_HOME[name]), name)
+    # A public name is imported when first used: torch alone takes longer than `--help` may.
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(home), name)
     raise AttributeError(f"module 'evlora' has no attribute {name!r}")

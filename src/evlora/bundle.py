@@ -1,0 +1,303 @@
+"""A trained recognizer on disk: a folder of a few MB beside one shared backbone.
+
+config.json            labels, clip, backbone with the SHA-256 of its weights, network, versions
+adapters/<part>/       the adapters of each view and stage, in peft's own format
+head.safetensors       everything else that was trained
+backbone.safetensors   only where the backbone was made at random, since nobody else has it
+README.md              what it is, and what was measured
+"""
+
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from evlora.clips import ClipConfig
+from evlora.config import Config
+from evlora.errors import BackboneError, BundleError
+from evlora.files import writing_folder
+from evlora.models import (
+    BackboneConfig,
+    Output,
+    VELoRA,
+    VELoRAConfig,
+    build_backbone,
+    weights_sha256,
+)
+from evlora.models.backbone import RANDOM
+
+BUNDLE_FORMAT = 1
+OWN_BACKBONE = "backbone.safetensors"
+
+
+class RecognizerConfig(Config):
+    """Everything that a recognizer is built from."""
+
+    clip: ClipConfig = ClipConfig()
+    """How a recording becomes what the network eats."""
+    backbone: BackboneConfig = BackboneConfig()
+    """The frozen network and where its weights come from."""
+    model: VELoRAConfig = VELoRAConfig()
+    """Adapters and stages."""
+
+
+class Recognizer(nn.Module):
+    """A network with its labels and with how its clips are made."""
+
+    def __init__(
+        self, backbone: VisionTransformer, config: RecognizerConfig, labels: tuple[str, ...]
+    ) -> None:
+        super().__init__()
+        self.network = VELoRA(
+            backbone, config.model, modalities=config.clip.modalities, num_classes=len(labels)
+        )
+        self.config = config
+        self.labels = labels
+        self.backbone_sha256 = weights_sha256(backbone)
+        """SHA-256 of the frozen weights that the adapters were made for."""
+
+    @property
+    def clip_config(self) -> ClipConfig:
+        """How a recording becomes a clip for this network."""
+        return self.config.clip
+
+    def forward(self, rgb: Tensor | None = None, events: Tensor | None = None) -> Output:
+        """Class scores and loss terms; see `VELoRA.forward`."""
+        return self.network(rgb, events)
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """uint8 images as the backbone was trained to see them; see `VELoRA.normalize`."""
+        return self.network.normalize(images)
+
+    def recognize(self, rgb: Tensor | None, events: Tensor | None) -> Output:
+        """Class scores from uint8 clips, shape (B, T, 3, H, W) each."""
+        return self(
+            None if rgb is None else self.normalize(rgb),
+            None if events is None else self.normalize(events),
+        )
+
+    def trained_tensors(self) -> dict[str, nn.Parameter]:
+        """What is optimised and saved, by name."""
+        return {name: p for name, p in self.named_parameters() if p.requires_grad}
+
+
+def build_recognizer(config: RecognizerConfig, labels: tuple[str, ...]) -> Recognizer:
+    """An untrained recognizer; the one place where networks are made.
+
+    Raises:
+        BackboneError: The backbone does not exist, or its weights do not fit.
+        AdapterError: An adapter is unknown or matches nothing.
+        RecipeError: The configuration contradicts itself.
+    """
+    backbone = build_backbone(config.backbone, size=config.clip.size_px)
+    return Recognizer(backbone, config, labels)
+
+
+def save_bundle(
+    recognizer: Recognizer,
+    folder: str | Path,
+    *,
+    recipe: Mapping[str, Any] | None = None,
+    metrics: Mapping[str, float] | None = None,
+) -> Path:
+    """Write a trained recognizer; the folder appears, or is replaced, when it is complete.
+
+    Args:
+        recognizer: What to save.
+        folder: The bundle's folder.
+        recipe: The run it came from, kept for reading only.
+        metrics: Results for the model card.
+    """
+    target = Path(folder)
+    with writing_folder(target) as temporary:
+        for name, adapted in adapted_parts(recognizer).items():
+            adapted.save_pretrained(str(temporary / "adapters" / name), save_embedding_layers=False)
+            (temporary / "adapters" / name / "README.md").unlink(missing_ok=True)
+        save_file(tensors_beside_adapters(recognizer), temporary / "head.safetensors")
+        if recognizer.config.backbone.weights == RANDOM:
+            save_file(_frozen_tensors(recognizer), temporary / OWN_BACKBONE)
+        description = {
+            "format": BUNDLE_FORMAT,
+            "labels": list(recognizer.labels),
+            **recognizer.config.model_dump(mode="json"),
+            "backbone_sha256": recognizer.backbone_sha256,
+            "versions": {name: version(name) for name in ("evlora", "torch", "timm", "peft")},
+            "recipe": recipe,
+            "metrics": metrics,
+        }
+        (temporary / "config.json").write_text(
+            json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+        card = _model_card(recognizer, metrics or {})
+        (temporary / "README.md").write_text(card, encoding="utf-8")
+    return target
+
+
+def load_bundle(
+    folder: str | Path, *, weights: str | Path | None = None, device: str = "cpu"
+) -> Recognizer:
+    """The recognizer in this bundle, ready to predict.
+
+    Args:
+        folder: The bundle.
+        weights: The backbone's weight file, where it is not where it was in training.
+        device: Where the recognizer will run.
+
+    Raises:
+        BundleError: Something is missing, damaged or too much, or the backbone is another one.
+    """
+    source = Path(folder)
+    config, labels, sha256 = _read_description(source)
+    weight_source = _find_weights(source, config.backbone, weights)
+    found = config.model_copy(
+        update={"backbone": config.backbone.model_copy(update={"weights": weight_source})}
+    )
+    try:
+        backbone = build_backbone(found.backbone, size=found.clip.size_px)
+    except BackboneError as error:
+        raise BundleError(
+            f"{source}: cannot get its backbone: {error}\n(this bundle was trained on "
+            f"{config.backbone.weights}; name the file with weights= or --weights)"
+        ) from error
+    if weights_sha256(backbone) != sha256:
+        raise BundleError(
+            f"{source}: was made for another backbone: expected weights of {config.backbone.name} "
+            f"with SHA-256 {sha256[:16]}…, got {weights_sha256(backbone)[:16]}… from "
+            f"{weight_source}; name the right file with weights= or --weights"
+        )
+    recognizer = Recognizer(backbone, config, labels)
+    for name, adapted in adapted_parts(recognizer).items():
+        _load_adapters(source / "adapters" / name, adapted)
+    _load_beside_adapters(source / "head.safetensors", recognizer)
+    return recognizer.eval().to(device)
+
+
+def adapted_parts(recognizer: Recognizer) -> dict[str, PeftModel]:
+    """The adapted modules by the name of their view or stage."""
+    return {
+        name.removeprefix("network.views.").removeprefix("network.").split(".")[0]: module
+        for name, module in recognizer.named_modules()
+        if isinstance(module, PeftModel)
+    }
+
+
+def tensors_beside_adapters(recognizer: Recognizer) -> dict[str, Tensor]:
+    """What is trained outside the adapters, by name: head, embeddings, gates."""
+    inside = {id(p) for part in adapted_parts(recognizer).values() for p in part.parameters()}
+    return {
+        name.removeprefix("network."): parameter.detach()
+        for name, parameter in recognizer.trained_tensors().items()
+        if id(parameter) not in inside
+    }
+
+
+def _read_description(source: Path) -> tuple[RecognizerConfig, tuple[str, ...], str]:
+    path = source / "config.json"
+    if not path.is_file():
+        raise BundleError(f"{source}: expected a bundle with a config.json, found none there")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] != BUNDLE_FORMAT:
+            raise BundleError(
+                f"{path}: expected bundle format {BUNDLE_FORMAT}, got {content['format']}; "
+                "read it with the evlora that wrote it"
+            )
+        parts = {key: content[key] for key in ("clip", "backbone", "model")}
+        config = RecognizerConfig.model_validate(parts)
+        return config, tuple(content["labels"]), str(content["backbone_sha256"])
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"key {error} is missing" if isinstance(error, KeyError) else error
+        raise BundleError(f"{path}: is damaged or not of a bundle: {reason}") from error
+
+
+def _find_weights(source: Path, backbone: BackboneConfig, given: str | Path | None) -> str:
+    if given is not None:
+        return str(given)
+    if (source / OWN_BACKBONE).is_file():
+        return str(source / OWN_BACKBONE)
+    if backbone.weights == RANDOM:
+        raise BundleError(f"{source}: expected {OWN_BACKBONE} in the bundle, it is missing")
+    return backbone.weights
+
+
+def _load_adapters(folder: Path, adapted: PeftModel) -> None:
+    expected = get_peft_model_state_dict(adapted)
+    tensors = _read_tensors(folder / "adapter_model.safetensors", expected)
+    set_peft_model_state_dict(adapted, tensors)
+
+
+def _load_beside_adapters(path: Path, recognizer: Recognizer) -> None:
+    expected = tensors_beside_adapters(recognizer)
+    tensors = _read_tensors(path, expected)
+    with torch.no_grad():
+        for name, tensor in expected.items():
+            tensor.copy_(tensors[name])
+
+
+def _read_tensors(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise BundleError(f"{path}: is missing; copy the whole bundle again")
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise BundleError(f"{path}: is damaged: {error}; copy the whole bundle again") from error
+    missing = sorted(expected.keys() - tensors.keys())
+    extra = sorted(tensors.keys() - expected.keys())
+    if missing or extra:
+        raise BundleError(
+            f"{path}: expected {len(expected)} tensors, got {len(tensors)}; missing: "
+            f"{', '.join(missing[:3]) or 'none'}; not of this network: "
+            f"{', '.join(extra[:3]) or 'none'}"
+        )
+    for name, tensor in expected.items():
+        if tensors[name].shape != tensor.shape:
+            raise BundleError(
+                f"{path}: {name}: expected shape {tuple(tensor.shape)}, "
+                f"got {tuple(tensors[name].shape)}"
+            )
+    return tensors
+
+
+def _frozen_tensors(recognizer: Recognizer) -> dict[str, Tensor]:
+    state = recognizer.network.view(recognizer.clip_config.modalities[0]).vit.state_dict()
+    with torch.random.fork_rng(devices=[]):
+        names = build_backbone(
+            recognizer.config.backbone, size=recognizer.clip_config.size_px
+        ).state_dict()
+    adapted = {
+        name: name[: name.rindex(".")] + ".base_layer" + name[name.rindex(".") :]
+        for name in names
+        if "." in name
+    }
+    return {name: state[name if name in state else adapted[name]].contiguous() for name in names}
+
+
+def _model_card(recognizer: Recognizer, metrics: Mapping[str, float]) -> str:
+    config = recognizer.config
+    total = sum(p.numel() for p in recognizer.parameters())
+    trained = sum(p.numel() for p in recognizer.trained_tensors().values())
+    measured = "".join(f"| {name} | {value:.4f} |\n" for name, value in metrics.items())
+    return f"""# An evlora bundle
+
+A recognizer of {len(recognizer.labels)} classes from {" and ".join(config.clip.modalities)}
+({config.clip.frames} moments of {config.clip.size_px[0]}×{config.clip.size_px[1]} px), made by
+[VELoRA](https://arxiv.org/abs/2412.20064) with `{config.model.adapter.method}` adapters.
+
+- Frozen backbone: `{config.backbone.name}`, which is not in this folder; SHA-256 of its weights
+  `{recognizer.backbone_sha256}`.
+- Trained: {trained:,} of {total:,} parameters ({100 * trained / total:.2f} %).
+
+| measured on the validation split | |
+|---|---|
+{measured}
+Use it with `evlora predict {{this folder}} RECORDING`, or from Python with
+`evlora.load_bundle("{{this folder}}")`.
+"""

@@ -1,0 +1,148 @@
+"""What a recognizer costs: parameters by part, operations, memory, latency."""
+
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from evlora.bundle import Recognizer
+
+
+@dataclass(frozen=True, slots=True)
+class PartCount:
+    """The parameters of one part."""
+
+    part: str
+    total: int
+    """All that the part computes with; the frozen ones of views are one and the same."""
+    trained: int
+    """Those that are optimised and saved."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterCount:
+    """The parameters of a recognizer; frozen weights that views share count once."""
+
+    total: int
+    trained: int
+    trained_percent: float
+    saved_mb: float
+    """Size of the trained numbers as they are saved, in MB of 10⁶ bytes."""
+    by_part: list[PartCount]
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a recognizer costs for a clip."""
+
+    parameters: ParameterCount
+    flops: int
+    """Floating-point operations of one clip's forward pass, a multiply-add counted as two."""
+    memory: dict[str, float] | None
+    """Measured, in MB of 10⁶ bytes: weights, and on CUDA the peak of a forward pass."""
+    latency: dict[str, float] | None
+    """Measured, in ms for one clip: median, fastest, slowest."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The profile as plain values; parts by name."""
+        content = asdict(self)
+        parts = content["parameters"]["by_part"]
+        content["parameters"]["by_part"] = {part.pop("part"): part for part in parts}
+        return content
+
+
+def profile(recognizer: Recognizer, *, repeats: int = 0) -> Profile:
+    """Count a recognizer's parameters and operations, and measure it if asked.
+
+    Args:
+        recognizer: Trained or not.
+        repeats: Forward passes to time after one to warm up; 0 measures nothing.
+    """
+    return Profile(
+        count_parameters(recognizer),
+        _count_flops(recognizer),
+        _weights_mb(recognizer) if repeats else None,
+        _measure_latency(recognizer, repeats) if repeats else None,
+    )
+
+
+def count_parameters(recognizer: Recognizer) -> ParameterCount:
+    """The parameters in all, those trained, and both by view and stage."""
+    parameters = list(recognizer.parameters())  # torch yields a shared parameter once
+    total = sum(p.numel() for p in parameters)
+    trained = [p for p in parameters if p.requires_grad]
+    trained_count = sum(p.numel() for p in trained)
+    return ParameterCount(
+        total=total,
+        trained=trained_count,
+        trained_percent=100 * trained_count / total,
+        saved_mb=sum(p.numel() * p.element_size() for p in trained) / 1e6,
+        by_part=[_count_part(name, module) for name, module in _parts(recognizer)],
+    )
+
+
+def _parts(recognizer: Recognizer) -> Iterator[tuple[str, nn.Module]]:
+    for name, module in recognizer.network.named_children():
+        if isinstance(module, nn.ModuleDict):
+            yield from ((f"{view} view", part) for view, part in module.items())
+        else:
+            yield name.replace("_", " "), module
+
+
+def _count_part(name: str, module: nn.Module) -> PartCount:
+    parameters = list(module.parameters())
+    return PartCount(
+        name,
+        sum(p.numel() for p in parameters),
+        sum(p.numel() for p in parameters if p.requires_grad),
+    )
+
+
+def _example(recognizer: Recognizer) -> dict[str, Tensor]:
+    config = recognizer.clip_config
+    device = next(recognizer.parameters()).device
+    shape = (1, config.frames, 3, *config.size_px)
+    names = {"rgb": "rgb", "event": "events"}
+    generator = torch.Generator().manual_seed(0)
+    return {names[m]: torch.randn(shape, generator=generator).to(device) for m in config.modalities}
+
+
+def _count_flops(recognizer: Recognizer) -> int:
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        recognizer.eval()(**_example(recognizer))
+    return counter.get_total_flops()
+
+
+def _weights_mb(recognizer: Recognizer) -> dict[str, float]:
+    weights = sum(p.numel() * p.element_size() for p in recognizer.parameters()) / 1e6
+    if not torch.cuda.is_available():
+        return {"weights_mb": weights}
+    device = next(recognizer.parameters()).device
+    torch.cuda.reset_peak_memory_stats(device)
+    with torch.inference_mode():
+        recognizer.eval()(**_example(recognizer))
+    return {"weights_mb": weights, "peak_mb": torch.cuda.max_memory_allocated(device) / 1e6}
+
+
+def _measure_latency(recognizer: Recognizer, repeats: int) -> dict[str, float]:
+    example = _example(recognizer)
+    recognizer.eval()
+    times_ms: list[float] = []
+    with torch.inference_mode():
+        for _ in range(repeats + 1):
+            begun = time.perf_counter()
+            recognizer(**example)
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            times_ms.append(1e3 * (time.perf_counter() - begun))
+    counted = times_ms[1:]
+    return {
+        "median_ms": statistics.median(counted),
+        "fastest_ms": min(counted),
+        "slowest_ms": max(counted),
+    }

@@ -1,0 +1,154 @@
+"""A recipe: one run as a YAML file, checked as a whole before anything starts."""
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from evlora.bundle import Recognizer, RecognizerConfig, build_recognizer
+from evlora.errors import RecipeError
+from evlora.training.config import DataConfig, RunConfig, TrainingConfig
+from evlora.training.run import Run, train_recipe
+
+
+class Recipe(RecognizerConfig):
+    """A whole run: data, recognizer, training, and the folder that it fills."""
+
+    data: DataConfig = DataConfig()
+    """What is learned from."""
+    training: TrainingConfig = TrainingConfig()
+    """How it is learned."""
+    run: RunConfig = RunConfig()
+    """Where the run lives, and its seed."""
+
+    def recognizer(self) -> RecognizerConfig:
+        """The part of the recipe that the recognizer is built from."""
+        return RecognizerConfig(clip=self.clip, backbone=self.backbone, model=self.model)
+
+
+def load_recipe(path: str | Path, overrides: Iterable[str] | Mapping[str, Any] = ()) -> Recipe:
+    """The recipe in this file with these keys changed.
+
+    Args:
+        path: A YAML file, or the name of a recipe that comes with evlora.
+        overrides: `key=value` texts, such as `training.epochs=3`, or a mapping of such keys.
+
+    Raises:
+        RecipeError: The file is missing or no YAML, or a key or a value is wrong.
+    """
+    source = _find(Path(path))
+    try:
+        content = yaml.safe_load(source.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RecipeError(f"{source}: expected a recipe in YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise RecipeError(f"{source}: expected keys and values, got a {type(content).__name__}")
+    tree = cast(dict[str, Any], content)
+    pairs = overrides.items() if isinstance(overrides, Mapping) else map(_split, overrides)
+    for key, value in pairs:
+        _set(tree, key, value)
+    try:
+        return Recipe.model_validate(tree)
+    except ValidationError as error:
+        raise RecipeError(f"{source}: {_explain(error)}") from error
+
+
+def build(
+    recipe: str | Path | Recipe,
+    *,
+    num_classes: int,
+    overrides: Iterable[str] | Mapping[str, Any] = (),
+) -> Recognizer:
+    """The untrained recognizer of a recipe, with classes named by their numbers.
+
+    Raises:
+        RecipeError: The recipe is wrong.
+        BackboneError: The backbone does not exist, or its weights do not fit.
+    """
+    whole = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
+    labels = tuple(str(number) for number in range(num_classes))
+    return build_recognizer(whole.recognizer(), labels)
+
+
+def train(
+    recipe: str | Path | Recipe,
+    *,
+    overrides: Iterable[str] | Mapping[str, Any] = (),
+    resume: bool = False,
+    say: Callable[[str], None] | None = None,
+    has_progress_bar: bool = False,
+) -> Run:
+    """Train what a recipe says, and write its run's folder; see `evlora.training.run`.
+
+    Raises:
+        RecipeError: The recipe is wrong.
+        DatasetError: The dataset is incomplete.
+        RunError: The run's folder holds another run.
+    """
+    whole = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
+    return train_recipe(whole, resume=resume, say=say, has_progress_bar=has_progress_bar)
+
+
+def recipes_folder() -> Path:
+    """Where the recipes that come with evlora lie, installed or in a checkout."""
+    package = Path(__file__).resolve().parent
+    installed = package / "recipes"
+    return installed if installed.is_dir() else package.parents[1] / "recipes"
+
+
+def _find(path: Path) -> Path:
+    shipped = recipes_folder() / path.with_suffix(".yaml").name
+    if path.is_file():
+        return path
+    if len(path.parts) == 1 and shipped.is_file():
+        return shipped
+    names = ", ".join(sorted(file.stem for file in recipes_folder().glob("*.yaml")))
+    raise RecipeError(f"{path}: no such recipe; give a file, or one that comes along: {names}")
+
+
+def _split(override: str) -> tuple[str, Any]:
+    key, equals, value = override.partition("=")
+    if not equals or not key:
+        raise RecipeError(
+            f"{override!r}: expected key=value, such as training.epochs=3, with no spaces around ="
+        )
+    try:
+        return key, yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{override!r}: the value is not YAML: {error}") from error
+
+
+def _set(tree: dict[str, Any], key: str, value: Any) -> None:
+    *parents, leaf = key.split(".")
+    branch = tree
+    for name in parents:
+        if not isinstance(branch.get(name), dict):
+            branch[name] = {}
+        branch = branch[name]
+    branch[leaf] = value
+
+
+def _explain(error: ValidationError) -> str:
+    faults = [_explain_one(fault["loc"], fault["type"], fault["msg"]) for fault in error.errors()]
+    return "; ".join(faults)
+
+
+def _explain_one(place: tuple[int | str, ...], kind: str, message: str) -> str:
+    key = ".".join(str(part) for part in place)
+    if kind != "extra_forbidden":
+        return f"{key}: {message.removeprefix('Value error, ')}"
+    known = _keys_at(place[:-1])
+    close = difflib.get_close_matches(str(place[-1]), known, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(known)}"
+    return f"{key}: unknown key; {hint}"
+
+
+def _keys_at(place: tuple[int | str, ...]) -> list[str]:
+    model: Any = Recipe
+    for part in place:
+        model = model.model_fields[part].annotation
+    is_config = isinstance(model, type) and issubclass(model, BaseModel)
+    return list(model.model_fields) if is_config else []

@@ -1,0 +1,1 @@
+"""From a recipe's numbers to a trained recognizer, and how good it is."""

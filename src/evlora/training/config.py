@@ -1,0 +1,59 @@
+"""The parts of a recipe that say what is learned from, how, and where it is written."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from evlora.config import Config
+
+
+class DataConfig(Config):
+    """A prepared dataset and how it is read."""
+
+    root: Path | None = None
+    """The folder that `evlora prepare` made."""
+    source: Path | None = None
+    """Where the recordings lie now, if they moved since they were prepared."""
+    validation_fraction: float = Field(default=0.1, gt=0, lt=1)
+    """Part of the training split held out to choose the best epoch, where there is no val split."""
+    workers: NonNegativeInt = 0
+    """Processes that read and render clips; 0 does it in the training process."""
+
+
+class TrainingConfig(Config):
+    """How the trained part learns."""
+
+    epochs: PositiveInt = 50
+    """Passes over the training split."""
+    batch_size: PositiveInt = 8
+    """Clips per step and device."""
+    learning_rate: PositiveFloat = 1e-3
+    """Peak learning rate of AdamW."""
+    weight_decay: NonNegativeFloat = 1e-4
+    """Weight decay of AdamW, on matrices only."""
+    warmup_epochs: NonNegativeFloat = 1.0
+    """Epochs over which the learning rate rises to its peak; then it falls as a cosine to zero."""
+    gradient_clip: NonNegativeFloat = 1.0
+    """Largest norm of the gradient; 0 leaves it alone."""
+    reconstruction_weight: NonNegativeFloat = 1.0
+    """Weight of the reconstruction term beside the cross-entropy."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the target spread over all classes."""
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """Lightning's precision."""
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where to train."""
+    devices: PositiveInt | Literal["auto"] = "auto"
+    """How many devices; `auto` takes all of them."""
+    nodes: PositiveInt = 1
+    """How many machines."""
+
+
+class RunConfig(Config):
+    """Where a run lives."""
+
+    dir: Path | None = None
+    """The folder that the run fills: recipe, logs, checkpoints, bundle, metrics."""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Fixes the run: same seed, same data, same machine, same numbers."""

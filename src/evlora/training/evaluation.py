@@ -1,0 +1,123 @@
+"""How good a recognizer is on one split of a dataset."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics.functional.classification import (
+    multiclass_accuracy,
+    multiclass_calibration_error,
+    multiclass_confusion_matrix,
+)
+
+from evlora.bundle import Recognizer
+from evlora.clips import ClipDataset, Manifest
+from evlora.errors import DatasetError
+from evlora.training.data import make_loader
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The figures of one split; accuracies are shares of 1."""
+
+    top1: float
+    """Share of samples whose label comes first."""
+    top5: float
+    """Share of samples whose label is among the first five."""
+    macro: float
+    """Mean over the classes of each class's top-1."""
+    samples: int
+    split: str
+    ece: float
+    """Expected calibration error over 15 bins of confidence (Guo et al., ICML 2017)."""
+    per_class: dict[str, float | None]
+    """Top-1 of each class; None where the split has no sample of it."""
+    confusion: list[list[int]]
+    """Rows are true labels, columns predicted ones, in the order of the labels."""
+    predicted: dict[str, str]
+    """The predicted label of each sample."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures as plain values, in the order in which they are printed."""
+        return asdict(self)
+
+
+def evaluate(
+    recognizer: Recognizer,
+    manifest: Manifest,
+    *,
+    split: str = "test",
+    batch_size: int = 16,
+    workers: int = 0,
+) -> Evaluation:
+    """Score a recognizer on a split.
+
+    Args:
+        recognizer: What to score.
+        manifest: The dataset, whose labels must be those of the recognizer.
+        split: Which part of it.
+        batch_size: Clips in one call of the network.
+        workers: Processes that read clips.
+
+    Raises:
+        DatasetError: The labels differ, or the split is empty.
+    """
+    _require_same_labels(recognizer, manifest)
+    dataset = ClipDataset(manifest, split, recognizer.clip_config)
+    device = next(recognizer.parameters()).device
+    recognizer.eval()
+    scores: list[Tensor] = []
+    labels: list[Tensor] = []
+    names: list[str] = []
+    with torch.inference_mode():
+        for batch in make_loader(dataset, batch_size=batch_size, workers=workers):
+            rgb, events = (x if x is None else x.to(device) for x in (batch.rgb, batch.events))
+            scores.append(recognizer.recognize(rgb, events).logits.float().cpu())
+            labels.append(batch.labels)
+            names.extend(batch.samples)
+    return _score(torch.cat(scores), torch.cat(labels), names, recognizer.labels, split)
+
+
+def _score(
+    logits: Tensor, labels: Tensor, names: list[str], classes: tuple[str, ...], split: str
+) -> Evaluation:
+    count = len(classes)
+    confusion = multiclass_confusion_matrix(logits.argmax(dim=1), labels, num_classes=count)
+    totals, right = confusion.sum(dim=1), confusion.diagonal()
+    per_class = {
+        name: float(right[i] / totals[i]) if totals[i] else None for i, name in enumerate(classes)
+    }
+    present = [value for value in per_class.values() if value is not None]
+    predicted = [classes[i] for i in logits.argmax(dim=1).tolist()]
+    return Evaluation(
+        top1=float(multiclass_accuracy(logits, labels, num_classes=count, average="micro")),
+        top5=float(
+            multiclass_accuracy(
+                logits, labels, num_classes=count, average="micro", top_k=min(5, count)
+            )
+        ),
+        macro=sum(present) / len(present),
+        samples=len(labels),
+        split=split,
+        ece=float(
+            multiclass_calibration_error(
+                logits.softmax(dim=1), labels, num_classes=count, n_bins=15
+            )
+        ),
+        per_class=per_class,
+        confusion=confusion.tolist(),
+        predicted=dict(zip(names, predicted, strict=True)),
+    )
+
+
+def _require_same_labels(recognizer: Recognizer, manifest: Manifest) -> None:
+    if recognizer.labels == manifest.labels:
+        return
+    only_bundle = sorted(set(recognizer.labels) - set(manifest.labels))[:3]
+    only_data = sorted(set(manifest.labels) - set(recognizer.labels))[:3]
+    raise DatasetError(
+        f"dataset: expected the {len(recognizer.labels)} labels that the bundle was trained on, "
+        f"got {len(manifest.labels)}; only in the bundle: {only_bundle}; only in the dataset: "
+        f"{only_data}; the order counts too: prepare both from the same list"
+    )

@@ -1,0 +1,119 @@
+"""One step of learning, for Lightning's Trainer: objective, optimizer, and what is saved."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
+from torchmetrics.classification import MulticlassAccuracy
+
+from evlora.bundle import Recognizer
+from evlora.clips import Batch
+from evlora.errors import DatasetError, RunError
+from evlora.training.config import TrainingConfig
+
+
+class RecognizerModule(LightningModule):
+    """Cross-entropy plus the weighed terms of the network; only what is trained is kept."""
+
+    def __init__(self, recognizer: Recognizer, config: TrainingConfig, *, seed: int) -> None:
+        super().__init__()
+        self.recognizer = recognizer
+        self.config = config
+        self.seed = seed
+        classes = len(recognizer.labels)
+        self.training_accuracy = MulticlassAccuracy(classes, average="micro")
+        self.validation_accuracy = MulticlassAccuracy(classes, average="micro")
+
+    def on_train_epoch_start(self) -> None:
+        """Make dropout a function of seed and epoch, so that a resumed run repeats it."""
+        torch.manual_seed(
+            (self.seed * 100_003 + self.current_epoch) * self.trainer.world_size + self.global_rank
+        )
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """The loss of a batch, a scalar."""
+        logits, loss = self._answer(batch, label_smoothing=self.config.label_smoothing)
+        self.training_accuracy(logits, batch.labels)
+        size = len(batch.samples)
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=size, prog_bar=True)
+        self.log(
+            "train/top1", self.training_accuracy, on_step=False, on_epoch=True, batch_size=size
+        )
+        return loss
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        """Add a batch to the validation's figures."""
+        logits, loss = self._answer(batch, label_smoothing=0.0)
+        self.validation_accuracy(logits, batch.labels)
+        size = len(batch.samples)
+        self.log("val/loss", loss, batch_size=size, sync_dist=True)
+        self.log("val/top1", self.validation_accuracy, batch_size=size, prog_bar=True)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW over what is trained, with a warm-up and a cosine by step."""
+        trained = list(self.recognizer.trained_tensors().values())
+        groups = [
+            {"params": [p for p in trained if p.ndim > 1]},
+            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        optimizer = AdamW(
+            groups, lr=self.config.learning_rate, weight_decay=self.config.weight_decay
+        )
+        steps = int(self.trainer.estimated_stepping_batches)
+        warmup = min(steps - 1, round(steps * self.config.warmup_epochs / self.config.epochs))
+
+        def factor(step: int) -> float:
+            if step < warmup:
+                return (step + 1) / (warmup + 1)
+            return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"},
+        }
+
+    def state_dict(self, *_: Any, **__: Any) -> dict[str, Any]:
+        """What is trained, by name; the frozen backbone is not written into checkpoints."""
+        return {name: p.detach() for name, p in self.recognizer.trained_tensors().items()}
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """Take over what was trained.
+
+        Raises:
+            RunError: The checkpoint holds other tensors than this network trains.
+        """
+        trained = self.recognizer.trained_tensors()
+        differing = sorted(
+            name
+            for name in trained.keys() | state_dict.keys()
+            if name not in trained
+            or name not in state_dict
+            or trained[name].shape != state_dict[name].shape
+        )
+        if differing:
+            raise RunError(
+                f"checkpoint: expected the {len(trained)} trained tensors of this recipe, "
+                f"{len(differing)} differ ({', '.join(differing[:3])}); "
+                "resume with the recipe that the run was started with"
+            )
+        with torch.no_grad():
+            for name, parameter in trained.items():
+                parameter.copy_(state_dict[name])
+
+    def _answer(self, batch: Batch, *, label_smoothing: float) -> tuple[Tensor, Tensor]:
+        if batch.labels is None:
+            raise DatasetError(f"training: expected a label for each of {batch.samples}")
+        logits, terms = self.recognizer.recognize(batch.rgb, batch.events)
+        loss = cross_entropy(logits, batch.labels, label_smoothing=label_smoothing)
+        weights = {"reconstruction": self.config.reconstruction_weight}
+        for name, term in terms.items():
+            loss = loss + weights[name] * term
+        return logits, loss
