@@ -26,6 +26,8 @@ LUMA = (0.299, 0.587, 0.114)
 """What red, green and blue add to the brightness of a pixel (ITU-R BT.601)."""
 SMALLEST_THRESHOLD_SHARE = 0.1
 """No pixel's threshold is drawn below this share of the sensor's, however large the spread."""
+ENDING_FRAMES = 3
+"""A video that ends so many of its longest frames before its announced end has been cut."""
 
 
 class SensorModel(Config):
@@ -273,24 +275,42 @@ def _decoded_luma(
 
     if not path.is_file():
         raise RecordingError(f"{path}: no such video; check the path")
-    count = 0
+    times_us: list[int] = []
+    damage = ""
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
                 raise RecordingError(f"{path}: expected a video, the file holds no video stream")
+            announced_us = container.duration if len(container.streams) == 1 else None
             for frame in container.decode(video=0):
                 if frame.pts is None or frame.time_base is None:
                     raise RecordingError(
-                        f"{path}: frame {count} has no time; rewrite the video with timestamps"
+                        f"{path}: frame {len(times_us)} has no time; "
+                        "rewrite the video with timestamps"
                     )
                 luma = frame.reformat(width=width, height=height, format="gray").to_ndarray()
-                yield (
-                    round(frame.pts * frame.time_base * 1_000_000),
-                    luma.astype(np.uint8, copy=False),
-                )
-                count += 1
+                times_us.append(round(frame.pts * frame.time_base * 1_000_000))
+                yield times_us[-1], luma.astype(np.uint8, copy=False)
+            damage = _what_is_missing(times_us, announced_us)
     except av.FFmpegError as error:
-        if count < 2:
+        if len(times_us) < 2:
             raise RecordingError(f"{path}: expected a video, could not read it: {error}") from error
-        message = f"{path}: damaged after frame {count} ({error}); the frames before it were used"
-        warnings.warn(message, RecordingWarning, stacklevel=3)
+        damage = str(error)
+    if damage:
+        warnings.warn(
+            f"{path}: damaged after frame {len(times_us)} ({damage}); the frames before it were "
+            "used",
+            RecordingWarning,
+            stacklevel=3,
+        )
+
+
+def _what_is_missing(times_us: list[int], announced_us: int | None) -> str:
+    """What the header announces beyond the last frame; the decoder is silent about a cut file."""
+    if announced_us is None or len(times_us) < 2:
+        return ""
+    lasted_us = times_us[-1] - times_us[0]
+    longest_us = int(np.diff(times_us).max())
+    if announced_us <= lasted_us + ENDING_FRAMES * longest_us:
+        return ""
+    return f"its header announces {announced_us / 1e6:.3f} s, it holds {lasted_us / 1e6:.3f} s"
