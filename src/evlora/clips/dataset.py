@@ -1,5 +1,7 @@
 """The clips of one split of a dataset, as torch's DataLoader reads them."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch.utils.data import Dataset
@@ -79,12 +81,13 @@ class ClipDataset(Dataset[Clip]):
             raise type(error)(f"sample {sample.sample}: {error}") from error
 
     def _open(self, sample: Sample) -> Recording:
-        frames = None
-        if isinstance(sample.frames, str):
-            frames = self._source / sample.frames
-        elif sample.frames is not None:
+        if isinstance(sample.frames, tuple):
             frames = [self._source / path for path in sample.frames]
+        else:
+            frames = None if sample.frames is None else self._source / sample.frames
         if sample.events is not None:
             return open_recording(self._source / sample.events, frames=frames)
         assert frames is not None  # the manifest holds no sample without either
-        return Recording(None, open_frames(frames), "images")
+        if isinstance(frames, Path):
+            return open_recording(frames)
+        return Recording(None, open_frames(frames), "images", frames[0])

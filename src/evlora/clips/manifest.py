@@ -111,8 +111,7 @@ class Manifest:
     def with_validation(self, fraction: float, *, seed: int) -> "Manifest":
         """The manifest with a split val: its own, or else a part of train, held out evenly.
 
-        The choice depends on the seed and the samples' names alone. Each class gives its share,
-        rounded so that the whole comes out right, and keeps one sample for training at least.
+        The choice is that of `choose_evenly`.
 
         Args:
             fraction: Share of train to hold out, in [0, 1); 0 holds out nothing.
@@ -124,7 +123,7 @@ class Manifest:
         if "val" in self.splits or fraction == 0:
             return self
         train = self.split("train")
-        held_out = _held_out(train, fraction, seed)
+        held_out = choose_evenly(train, fraction, seed=seed)
         if not 0 < len(held_out) < len(train):
             raise DatasetError(
                 f"{self.source}: expected a validation share that leaves samples on both sides, "
@@ -219,6 +218,34 @@ def read_manifest(folder: str | Path, *, source: str | Path | None = None) -> Ma
     return Manifest(about.layout, where, about.labels, tuple(samples))
 
 
+def choose_evenly(samples: Sequence[Sample], fraction: float, *, seed: int) -> set[str]:
+    """Names of a share of the samples, each class giving its part and keeping one at least.
+
+    The choice depends on the seed and on the samples' names and labels, not on their order.
+
+    Args:
+        samples: Whom to choose from.
+        fraction: The share, in (0, 1); one sample is chosen at least where a class can spare it.
+        seed: Picks the samples.
+    """
+    by_label: dict[str, list[str]] = {}
+    for sample in sorted(samples, key=lambda sample: sample.sample):
+        by_label.setdefault(sample.label, []).append(sample.sample)
+    names = sorted(by_label)
+    shares = np.array([fraction * len(by_label[name]) for name in names])
+    counts = np.floor(shares).astype(int)
+    missing = max(1, round(fraction * len(samples))) - int(counts.sum())
+    for place in np.argsort(counts - shares, kind="stable")[: max(0, missing)]:
+        counts[place] += 1
+    generator = np.random.default_rng(seed)
+    chosen: set[str] = set()
+    for name, count in zip(names, counts, strict=True):
+        order = generator.permutation(len(by_label[name]))
+        most = min(int(count), len(order) - 1)
+        chosen |= {by_label[name][place] for place in order[:most]}
+    return chosen
+
+
 def require_sound(manifest: Manifest) -> None:
     """Check that the samples' files exist and their names differ.
 
@@ -238,25 +265,6 @@ def require_sound(manifest: Manifest) -> None:
 def is_prepared(folder: Path) -> bool:
     """Whether this folder holds what `evlora prepare` wrote."""
     return (folder / DATASET_FILE).is_file() and (folder / MANIFEST_FILE).is_file()
-
-
-def _held_out(train: Sequence[Sample], fraction: float, seed: int) -> set[str]:
-    by_label: dict[str, list[str]] = {}
-    for sample in sorted(train, key=lambda sample: sample.sample):
-        by_label.setdefault(sample.label, []).append(sample.sample)
-    names = sorted(by_label)
-    shares = np.array([fraction * len(by_label[name]) for name in names])
-    counts = np.floor(shares).astype(int)
-    missing = max(1, round(fraction * len(train))) - int(counts.sum())
-    for place in np.argsort(counts - shares, kind="stable")[: max(0, missing)]:
-        counts[place] += 1
-    generator = np.random.default_rng(seed)
-    held_out: set[str] = set()
-    for name, count in zip(names, counts, strict=True):
-        order = generator.permutation(len(by_label[name]))
-        most = min(int(count), len(order) - 1)
-        held_out |= {by_label[name][place] for place in order[:most]}
-    return held_out
 
 
 def _read_about(root: Path) -> About:
