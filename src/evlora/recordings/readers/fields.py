@@ -79,8 +79,10 @@ class FieldDecoder:
         if t.dtype.kind in "iu":
             if t.dtype == np.uint64 and len(t) and int(t.max()) > np.iinfo(np.int64).max:
                 raise self._wrong("t", "63 bits of microseconds", int(t.max()))
-            return t.astype(np.int64, copy=False)
-        if t.dtype.kind != "f":
+            if not self.is_in_seconds:
+                self.is_in_seconds = False if len(t) else self.is_in_seconds
+                return t.astype(np.int64, copy=False)
+        if t.dtype.kind not in "iuf":
             raise self._wrong("t", "numbers", t.dtype)
         if not np.isfinite(t).all():
             raise self._wrong("t", "finite times", "one that is not")

@@ -7,7 +7,10 @@ from pathlib import Path
 
 from evlora.errors import RecordingError
 from evlora.recordings.frames import FrameSequence
+from evlora.recordings.readers.decoding import EventFile
 from evlora.recordings.readers.images import IMAGE_SUFFIXES, read_images
+from evlora.recordings.readers.signatures import named_by_header
+from evlora.recordings.readers.video import VIDEO_SUFFIXES
 from evlora.recordings.recording import Recording
 
 
@@ -18,38 +21,74 @@ class Format:
     name: str
     suffixes: tuple[str, ...]
     module: str
+    streams: bool = True
+    """Whether its events can be read in pieces; else the whole file is read at once."""
 
     def read(self, path: Path, *, width: int | None, height: int | None) -> Recording:
         """The recording in `path`; see the module for what may go wrong."""
         reader = import_module(f"evlora.recordings.readers.{self.module}")
         return reader.read(path, width=width, height=height)
 
+    def open_events(self, path: Path, *, width: int | None, height: int | None) -> EventFile:
+        """The events in `path`, to be read in pieces; only where `streams` is true."""
+        reader = import_module(f"evlora.recordings.readers.{self.module}")
+        return reader.open_events(path, width=width, height=height)
+
 
 FORMATS: tuple[Format, ...] = (
     Format("nmnist", (".bin", ".bs2"), "nmnist"),
-    Format("npz", (".npz",), "npz"),
+    Format("npz", (".npz",), "npz", streams=False),
+    Format("npy", (".npy",), "npy"),
+    Format("hdf5", (".h5", ".hdf5"), "hdf5"),
     Format("aedat4", (".aedat4",), "aedat4"),
-    Format("images", IMAGE_SUFFIXES, "images"),
+    Format("aedat3", (".aedat",), "aedat3"),
+    Format("aedat2", (".aedat",), "aedat2"),
+    Format("evt2", (".raw",), "evt2"),
+    Format("evt2.1", (".raw",), "evt21"),
+    Format("evt3", (".raw",), "evt3"),
+    Format("dat", (".dat",), "dat"),
+    Format("es", (".es",), "event_stream"),
+    Format("text", (".txt", ".csv"), "text"),
+    Format("images", IMAGE_SUFFIXES, "images", streams=False),
+    Format("video", VIDEO_SUFFIXES, "video", streams=False),
 )
 
 
 def reader_for(path: Path, format: str | None = None) -> Format:
-    """The row for this file, by the name of a format or by the file's suffix.
+    """The row for this file: by the name of a format, else by suffix and header together.
 
     Raises:
-        RecordingError: No such format, or a suffix that no format claims.
+        RecordingError: No such format, a suffix that no format claims, or a header that says
+            something else than the suffix.
     """
     if format is None and path.is_dir():
         format = "images"
-    for row in FORMATS:
-        if format == row.name or (format is None and path.suffix.lower() in row.suffixes):
-            return row
-    known = ", ".join(f"{row.name} ({' '.join(row.suffixes)})" for row in FORMATS)
     if format is not None:
-        raise RecordingError(f"{path}: no format is called {format!r}; there are: {known}")
+        for row in FORMATS:
+            if row.name == format:
+                return row
+        raise RecordingError(f"{path}: no format is called {format!r}; there are: {_known()}")
+    rows = [row for row in FORMATS if path.suffix.lower() in row.suffixes]
+    said = named_by_header(path)
+    for row in rows or FORMATS:
+        if row.name == said:
+            return row
+    suffix = f"suffix {path.suffix!r}" if path.suffix else "missing suffix"
+    if said is not None:
+        raise RecordingError(
+            f"{path}: its {suffix} stands for {_names(rows)}, its header says {said}; rename the "
+            f"file, or name the format with format={said!r} or --format {said}"
+        )
+    if len(rows) == 1:
+        return rows[0]
+    if rows:
+        raise RecordingError(
+            f"{path}: its {suffix} stands for {_names(rows)}, and its header does not say which; "
+            "name one with format= or --format"
+        )
     raise RecordingError(
-        f"{path}: no format has the suffix {path.suffix!r}; there are: {known}; "
-        "name one with format= or --format"
+        f"{path}: no format has its {suffix}, and its header is none that is known; there are: "
+        f"{_known()}; name one with format= or --format"
     )
 
 
@@ -70,3 +109,11 @@ def open_frames(frames: str | Path | Sequence[str | Path]) -> FrameSequence:
             return recording.frames
         return read_images(path)
     return read_images(*(Path(path) for path in frames))
+
+
+def _names(rows: Sequence[Format]) -> str:
+    return " or ".join(row.name for row in rows)
+
+
+def _known() -> str:
+    return ", ".join(f"{row.name} ({' '.join(row.suffixes)})" for row in FORMATS)

@@ -1,0 +1,185 @@
+"""Prophesee RAW with EVT 3.0 words of 16 bits.
+
+The high four bits are the type; the words change a state — row, base column, polarity, time — of
+which only what changes is written: a single event (x and polarity), or vectors of 12 or 8 pixels
+behind a base column (https://docs.prophesee.ai/stable/data/encoding_formats/evt3.html).
+
+Time has 24 bits in two words of 12. When the high word changes, the low one counts as 0 until its
+own word comes, and a fall of the high word is a new turn of the clock. That is the decoder of
+OpenEB, the format's reference. Own numpy: faery adds the low word of before to the new high word,
+which makes 0.7 % of a real file's events late by up to 11 µs.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evlora.recordings.readers.clocks import WrappingClock
+from evlora.recordings.readers.decoding import EventChunk, EventFile, Findings, collect
+from evlora.recordings.readers.prophesee_words import UnknownWords, open_words, report_untimed
+from evlora.recordings.recording import Recording
+
+ADDR_Y, ADDR_X, VECT_BASE_X, VECT_12, VECT_8 = 0x0, 0x2, 0x3, 0x4, 0x5
+TIME_LOW, CONTINUED_4, TIME_HIGH, EXT_TRIGGER, OTHERS, CONTINUED_12 = 0x6, 0x7, 0x8, 0xA, 0xE, 0xF
+KNOWN = (
+    *(ADDR_Y, ADDR_X, VECT_BASE_X, VECT_12, VECT_8, TIME_LOW, CONTINUED_4),
+    *(TIME_HIGH, EXT_TRIGGER, OTHERS, CONTINUED_12),
+)
+LOW_BITS = 12
+TIME_HIGH_PERIOD = 1 << 12
+VECTOR_PIXELS = np.zeros(16, np.uint16)
+VECTOR_PIXELS[[VECT_12, VECT_8]] = 12, 8
+VECTOR_MASK = np.zeros(16, np.uint16)
+VECTOR_MASK[[VECT_12, VECT_8]] = 0xFFF, 0xFF
+FAR_OUTSIDE = 0xF000
+"""A column outside of every sensor, for damaged files whose vectors run on without end."""
+
+
+def read(path: Path, *, width: int | None, height: int | None) -> Recording:
+    """The events of the file; see `open_events`."""
+    return collect(open_events(path, width=width, height=height))
+
+
+def open_events(path: Path, *, width: int | None, height: int | None) -> EventFile:
+    """The file, opened.
+
+    Args:
+        path: The file.
+        width: Columns of the sensor, where neither header nor camera model says it.
+        height: Rows of the sensor, likewise.
+
+    Raises:
+        RecordingError: The header names another encoding, or no sensor size is known.
+    """
+    return open_words(path, "evt3", "<u2", _decoded, width=width, height=height)
+
+
+def _decoded(
+    blocks: Iterator[tuple[int, NDArray[Any]]], findings: Findings, base_us: int
+) -> Iterator[EventChunk]:
+    decoder = _Decoder(base_us)
+    unknown = UnknownWords(KNOWN, findings)
+    for start, block in blocks:
+        kinds = (block >> 12).astype(np.uint8)
+        unknown.look_at(kinds, start, 2)
+        yield decoder.decode(block, kinds)
+    report_untimed(decoder.untimed, findings)
+    unknown.report()
+
+
+class _Decoder:
+    """The state between blocks."""
+
+    def __init__(self, base_us: int) -> None:
+        self.base_us = base_us
+        self.clock = WrappingClock(TIME_HIGH_PERIOD)
+        self.untimed = 0
+        self.row: int | None = None
+        self.time_us: int | None = None
+        self.vector_x = 0
+        self.vector_is_on = False
+
+    def decode(self, block: NDArray[np.uint16], kinds: NDArray[np.uint8]) -> EventChunk:
+        is_vector = (kinds == VECT_12) | (kinds == VECT_8)
+        carriers = np.flatnonzero((kinds == ADDR_X) | is_vector)  # the words that hold events
+        untimed = self._words_before_state(kinds, carriers)
+        t_us = self._times(block, kinds, carriers)
+        y = self._rows(block, kinds, carriers)
+        words = block.take(carriers)
+        x = words & 0x7FF
+        is_on = words >= ADDR_X << 12 | 0x800  # of single events; a vector has its base's
+        vectors = np.flatnonzero(is_vector.take(carriers))
+        first_x, vector_is_on = self._vector_bases(block, kinds)
+        if len(vectors):
+            x[vectors], is_on[vectors] = first_x, vector_is_on
+            masks = words.take(vectors) & VECTOR_MASK.take(kinds.take(carriers.take(vectors)))
+            counts = np.ones(len(carriers), np.int64)
+            counts[vectors] = np.bitwise_count(masks)
+            t_us, x = np.repeat(t_us, counts), np.repeat(x, counts)
+            y, is_on = np.repeat(y, counts), np.repeat(is_on, counts)
+            untimed = int(counts[:untimed].sum())
+            in_vector = np.zeros(len(carriers), np.bool_)
+            in_vector[vectors] = True
+            x[np.flatnonzero(np.repeat(in_vector, counts))] += _set_bits(masks)
+        self.untimed += untimed
+        return EventChunk(t_us[untimed:], x[untimed:], y[untimed:], is_on[untimed:])
+
+    def _words_before_state(self, kinds: NDArray[np.uint8], carriers: NDArray[Any]) -> int:
+        """How many of the words that hold events come before any row or any time."""
+        starts = [0]
+        for kind, state in ((ADDR_Y, self.row), (TIME_HIGH, self.time_us)):
+            if state is None:
+                found = np.flatnonzero(kinds == kind)
+                starts.append(int(found[0]) if len(found) else len(kinds))
+        return int(np.searchsorted(carriers, max(starts)))
+
+    def _times(
+        self, block: NDArray[np.uint16], kinds: NDArray[np.uint8], carriers: NDArray[Any]
+    ) -> NDArray[np.int64]:
+        is_time = (kinds == TIME_LOW) | (kinds == TIME_HIGH)
+        words = block.take(np.flatnonzero(is_time))
+        is_high = words >= TIME_HIGH << 12
+        before = self.time_us or 0
+        at_high = np.flatnonzero(is_high)
+        highs = np.concatenate(
+            [[before >> LOW_BITS], self.clock.unwrapped(words.take(at_high) & 0xFFF)]
+        )
+        # The low part holds from its word until the next, or until the high part changes.
+        changes = np.diff(highs) != 0
+        if self.time_us is None and len(changes):
+            changes[0] = True
+        sets_low = ~is_high
+        sets_low[at_high[changes]] = True
+        words[at_high] = 0
+        values = words.take(np.flatnonzero(sets_low)) & 0xFFF
+        lows = np.concatenate([[before & 0xFFF], values]).take(np.cumsum(sets_low))
+        times = (highs.take(np.cumsum(is_high)) << LOW_BITS) + lows
+        if len(times) and (len(at_high) or self.time_us is not None):
+            self.time_us = int(times[-1])
+        states = np.concatenate([[before], times]) + self.base_us
+        return states.take(_running_count(is_time, carriers))
+
+    def _rows(
+        self, block: NDArray[np.uint16], kinds: NDArray[np.uint8], carriers: NDArray[Any]
+    ) -> NDArray[np.uint16]:
+        is_row = kinds == ADDR_Y
+        states = np.empty(int(np.count_nonzero(is_row)) + 1, np.uint16)
+        states[0] = self.row or 0
+        states[1:] = block.take(np.flatnonzero(is_row)) & 0x7FF
+        if len(states) > 1:
+            self.row = int(states[-1])
+        return states.take(_running_count(is_row, carriers))
+
+    def _vector_bases(
+        self, block: NDArray[np.uint16], kinds: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
+        """First column and polarity of every vector word; each moves the base by its length."""
+        at = np.flatnonzero((kinds >= VECT_BASE_X) & (kinds <= VECT_8))
+        kinds, words = kinds.take(at), block.take(at)
+        if not len(at):
+            return words, words > 0
+        is_base = kinds == VECT_BASE_X
+        bases = words[is_base]
+        lengths = VECTOR_PIXELS.take(kinds)
+        moved = np.cumsum(lengths, dtype=np.int64)
+        starts = np.concatenate([[self.vector_x], (bases & 0x7FF) - moved[is_base]])
+        polarities = np.concatenate([[self.vector_is_on], bases & 0x800 != 0])
+        which = np.cumsum(is_base)
+        x = (starts.take(which) + moved - lengths)[~is_base]
+        self.vector_x = min(int(starts[-1] + moved[-1]), FAR_OUTSIDE)
+        self.vector_is_on = bool(polarities[-1])
+        return np.minimum(x, FAR_OUTSIDE).astype(np.uint16), polarities.take(which)[~is_base]
+
+
+def _running_count(is_state: NDArray[np.bool_], at: NDArray[Any]) -> NDArray[np.int32]:
+    """How many state words come before each of these places."""
+    return np.cumsum(is_state, dtype=np.int32).take(at)
+
+
+def _set_bits(masks: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """The numbers of the set bits of all masks, one mask after the other."""
+    bits = np.unpackbits(masks.astype("<u2").view(np.uint8), bitorder="little")
+    return (np.flatnonzero(bits) & 15).astype(np.uint16)

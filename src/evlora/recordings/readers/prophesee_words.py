@@ -1,0 +1,129 @@
+"""What the three Prophesee RAW formats share: opening the file, and reading its words in blocks."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evlora.errors import RecordingError
+from evlora.recordings.readers.decoding import (
+    CHUNK_EVENTS,
+    EventChunk,
+    EventFile,
+    Findings,
+    sensor_size,
+)
+from evlora.recordings.readers.prophesee_header import PropheseeHeader, read_header
+
+TIME_BASE_FIELD = "evlora_time_base_us"
+"""Header keyword of this library's writer: what to add to every time, for clocks that begin at
+zero with the recording. Other readers pass over it."""
+
+WordDecoder = Callable[[Iterator[tuple[int, NDArray[Any]]], Findings, int], Iterator[EventChunk]]
+"""Blocks of words with their place in the file, findings, time base → chunks of events."""
+
+
+def open_words(
+    path: Path,
+    encoding: str,
+    dtype: str,
+    decode: WordDecoder,
+    *,
+    width: int | None,
+    height: int | None,
+) -> EventFile:
+    """The RAW file, opened, its header checked against the encoding.
+
+    Raises:
+        RecordingError: The header names another encoding, or no sensor size is known.
+    """
+    header = read_header(path)
+    if path.stat().st_size == 0:
+        raise RecordingError(f"{path}: expected Prophesee RAW data, got an empty file")
+    if header.encoding not in (None, encoding):
+        raise RecordingError(
+            f"{path}: expected {encoding}, the header says {header.encoding}; "
+            f"read it as that format"
+        )
+    width, height = sensor_size(
+        path,
+        header.size,
+        width=width,
+        height=height,
+        hint="its header has neither geometry nor a known camera; Gen3 is 640×480, Gen4 1280×720",
+    )
+    findings = Findings(path)
+    if header.size is not None and not _says_size(header):
+        findings.remark(f"sensor of {width}×{height} by the camera's model in the header")
+    blocks = words(path, header.data_byte, np.dtype(dtype), findings)
+    return EventFile(
+        encoding, width, height, decode(blocks, findings, _time_base(header)), findings
+    )
+
+
+def words(
+    path: Path, start: int, dtype: np.dtype[Any], findings: Findings
+) -> Iterator[tuple[int, NDArray[Any]]]:
+    """The words from byte `start` on, in blocks, each with the byte at which it begins."""
+    with path.open("rb") as stream:
+        stream.seek(start)
+        while True:
+            block = np.fromfile(stream, dtype, CHUNK_EVENTS)
+            if len(block):
+                yield start, block
+                start += len(block) * dtype.itemsize
+            if len(block) < CHUNK_EVENTS:
+                break
+    rest = path.stat().st_size - start
+    if rest > 0:
+        findings.warn(
+            f"{rest} bytes at its end (byte {start}) make no whole word of {dtype.itemsize} bytes; "
+            "all before them was read"
+        )
+
+
+class UnknownWords:
+    """Counts the words of a type that the format reserves: in a sound file there are none."""
+
+    def __init__(self, known: tuple[int, ...], findings: Findings) -> None:
+        """A counter; `known` are the types that the format defines."""
+        self._is_unknown = ~np.isin(np.arange(16), known)
+        self._findings = findings
+        self._count = 0
+        self._first = 0
+
+    def look_at(self, kinds: NDArray[Any], start: int, word_bytes: int) -> None:
+        """Count those of a block that begins at byte `start`."""
+        unknown = np.flatnonzero(self._is_unknown.take(kinds))
+        if len(unknown) and not self._count:
+            self._first = start + int(unknown[0]) * word_bytes
+        self._count += len(unknown)
+
+    def report(self) -> None:
+        """Warn if there were any."""
+        if self._count:
+            self._findings.warn(
+                f"{self._count} words are of types that the format does not have, first at byte "
+                f"{self._first}; they were passed over, and events near them may be wrong"
+            )
+
+
+def report_untimed(count: int, findings: Findings) -> None:
+    """Warn of events that come before the file has said any time, if there were any."""
+    if count:
+        findings.warn(f"{count} events stand before the first time word; they were left out")
+
+
+def _says_size(header: PropheseeHeader) -> bool:
+    return "geometry" in header.fields or {"width", "height"} <= {*header.option, *header.fields}
+
+
+def _time_base(header: PropheseeHeader) -> int:
+    text = header.fields.get(TIME_BASE_FIELD, "0")
+    try:
+        base = int(text)
+    except ValueError:
+        return 0
+    return base if abs(base) < 1 << 62 else 0
