@@ -1,0 +1,178 @@
+"""From a recording to a clip, and from clips to a batch."""
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from evlora.clips import Clip, ClipConfig, collate, make_clip
+from evlora.clips.transforms import Augmentation
+from evlora.errors import DatasetError, RecordingError
+from evlora.recordings import EventStream, FrameSequence, Recording
+from evlora.recordings.representations import REPRESENTATIONS, event_image
+
+FRAME_US = 100
+
+
+@pytest.fixture
+def moving_dot():
+    """Eight frames of 12×16 in which a dot moves right, one column a frame, with its events."""
+    frames = np.zeros((8, 12, 16, 3), np.uint8)
+    for number in range(8):
+        frames[number, 6, number + 4] = 255
+    ends = FRAME_US * np.arange(1, 9)
+    events = EventStream.from_arrays(
+        ends - 50, np.arange(8) + 4, np.full(8, 6), np.ones(8, bool), width=16, height=12
+    )
+    return Recording(
+        events,
+        FrameSequence.from_images(frames, start_us=ends - FRAME_US, end_us=ends),
+        "test",
+    )
+
+
+def test_frames_and_events_show_the_same_moments_at_the_same_places(moving_dot):
+    clip = make_clip(moving_dot, ClipConfig(frames=4, size=(12, 16)), sample="dot", label=2)
+    dots = (clip.rgb[:, 0] == 255).nonzero()
+    events = (clip.events[:, 2] < 255).nonzero()
+    assert dots.tolist() == [[0, 6, 4], [1, 6, 6], [2, 6, 8], [3, 6, 10]]
+    assert events.tolist() == dots.tolist()
+    assert (clip.label, clip.sample) == (2, "dot")
+
+
+def test_without_resizing_the_event_pictures_are_those_of_the_representation(moving_dot):
+    clip = make_clip(moving_dot, ClipConfig(size=(12, 16)))
+    windows = np.stack([FRAME_US * np.arange(8), FRAME_US * np.arange(1, 9)], axis=1)
+    assert np.array_equal(clip.events.numpy(), event_image(moving_dot.events, windows))
+
+
+@pytest.mark.parametrize("representation", REPRESENTATIONS)
+def test_every_representation_gives_pictures(moving_dot, representation):
+    clip = make_clip(moving_dot, ClipConfig(size=24, representation=representation))
+    assert clip.events.shape == (8, 3, 24, 24)
+    assert clip.events.dtype == torch.uint8
+
+
+@pytest.mark.parametrize("representation", REPRESENTATIONS)
+def test_padding_looks_like_a_place_without_events(moving_dot, representation):
+    config = ClipConfig(size=16, fit="pad", representation=representation)
+    corner = make_clip(moving_dot, config).events[:, :, 0, 0]
+    unpadded = make_clip(moving_dot, config.model_copy(update={"fit": "stretch"})).events
+    assert torch.equal(corner, unpadded[:, :, 0, 0])
+
+
+def test_evaluation_gives_the_same_clip_every_time(moving_dot):
+    config = ClipConfig(size=20)
+    first, second = make_clip(moving_dot, config), make_clip(moving_dot, config)
+    assert torch.equal(first.rgb, second.rgb)
+    assert torch.equal(first.events, second.events)
+
+
+def test_a_training_clip_depends_on_its_generator_alone(moving_dot):
+    def clip(seed):
+        return make_clip(
+            moving_dot, ClipConfig(frames=3, size=20), generator=np.random.default_rng(seed)
+        )
+
+    assert torch.equal(clip(1).rgb, clip(1).rgb)
+    assert torch.equal(clip(1).events, clip(1).events)
+    assert not torch.equal(clip(1).rgb, clip(2).rgb)
+    assert not torch.equal(clip(1).events, clip(2).events)
+
+
+def test_with_everything_random_turned_off_training_sees_what_evaluation_sees(moving_dot):
+    config = ClipConfig(
+        frames=3,
+        size=(12, 16),
+        jitter=False,
+        augmentation=Augmentation(crop=1, colour=0, event_drop=0),
+    )
+    trained = make_clip(moving_dot, config, generator=np.random.default_rng(0))
+    evaluated = make_clip(moving_dot, config)
+    assert torch.equal(trained.rgb, evaluated.rgb)
+    assert torch.equal(trained.events, evaluated.events)
+
+
+def test_one_frame_serves_every_moment(moving_dot):
+    frame = FrameSequence.from_images(moving_dot.frames.take([0]))
+    recording = Recording(moving_dot.events, None, "test").with_frames(frame)
+    clip = make_clip(recording, ClipConfig(size=(12, 16)))
+    assert torch.equal(clip.rgb, clip.rgb[:1].expand(8, -1, -1, -1))
+    assert not torch.equal(clip.events[0], clip.events[-1])
+
+
+@pytest.mark.parametrize(("modality", "other"), [("rgb", "events"), ("event", "rgb")])
+def test_a_modality_that_is_not_asked_for_is_none_and_need_not_be_there(
+    moving_dot, modality, other
+):
+    parts = (None, moving_dot.frames) if modality == "rgb" else (moving_dot.events, None)
+    clip = make_clip(Recording(*parts, "test"), ClipConfig(size=20, modalities=(modality,)))
+    assert getattr(clip, other) is None
+    assert sum(images is not None for images in (clip.rgb, clip.events)) == 1
+
+
+def test_a_modality_that_is_missing_is_named(moving_dot):
+    with pytest.raises(DatasetError, match="found no frames; set modalities"):
+        make_clip(Recording(moving_dot.events, None, "test"), ClipConfig())
+    with pytest.raises(DatasetError, match="found no events; set modalities"):
+        make_clip(Recording(None, moving_dot.frames, "test"), ClipConfig())
+
+
+def test_a_recording_without_any_event_is_refused_when_only_events_are_asked_for():
+    recording = Recording(EventStream.empty(width=4, height=4), None, "test")
+    with pytest.raises(RecordingError, match="leave this recording out"):
+        make_clip(recording, ClipConfig(modalities=("event",)))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("representation", "event_imge"),
+        ("modalities", ()),
+        ("modalities", ("rgb", "rgb")),
+        ("modalities", ("depth",)),
+        ("frames", 0),
+        ("size", (224, 0)),
+        ("window", "all"),
+        ("augmentation", {"crop": 0}),
+        ("augmentation", {"rotation": 3}),
+    ],
+)
+def test_a_wrong_setting_is_refused(key, value):
+    with pytest.raises(ValidationError):
+        ClipConfig(**{key: value})
+
+
+def test_every_setting_is_documented():
+    for config in (ClipConfig, Augmentation):
+        assert all(field.description for field in config.model_fields.values())
+
+
+def clip_of(*, label=1, size=4, has_events=True, sample="a"):
+    images = torch.zeros(2, 3, size, size, dtype=torch.uint8)
+    return Clip(images, images if has_events else None, label, sample)
+
+
+def test_a_batch_stacks_clips_in_their_order():
+    batch = collate([clip_of(label=3, sample="a"), clip_of(label=0, sample="b")])
+    assert batch.rgb.shape == batch.events.shape == (2, 2, 3, 4, 4)
+    assert batch.labels.tolist() == [3, 0]
+    assert batch.labels.dtype == torch.int64
+    assert batch.samples == ["a", "b"]
+
+
+def test_a_batch_lacks_what_its_clips_lack():
+    batch = collate([clip_of(has_events=False), clip_of(label=None, has_events=False)])
+    assert batch.events is None
+    assert batch.labels is None
+
+
+@pytest.mark.parametrize("other", [clip_of(size=5, sample="b"), clip_of(has_events=False)])
+def test_clips_that_differ_make_no_batch(other):
+    with pytest.raises(DatasetError, match="with one configuration"):
+        collate([clip_of(), other])
+
+
+def test_no_clips_make_no_batch():
+    with pytest.raises(DatasetError, match="at least one clip"):
+        collate([])
