@@ -63,6 +63,13 @@ class EventFile:
     chunks: Iterator[EventChunk]
     findings: Findings
 
+    @classmethod
+    def of_recording(cls, recording: Recording, events: EventStream) -> "EventFile":
+        """A recording that was read at once, as if it were read in pieces."""
+        chunk = EventChunk(events.t_us, events.x, events.y, events.polarity)
+        findings = Findings(recording.path or Path(), list(recording.warnings))
+        return cls(recording.format, events.width, events.height, iter([chunk]), findings)
+
 
 def collect(file: EventFile) -> Recording:
     """All events of the file in the order of time.
