@@ -1,0 +1,148 @@
+"""The verbs around learning: train, evaluate, predict, profile."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evlora.cli.printing import table
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE]...", help="Keys of the recipe to change."),
+]
+Weights = Annotated[
+    Path | None,
+    typer.Option(help="The backbone's weight file, where it is not where it was in training."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to the command."""
+    for verb in (train, evaluate, predict, profile):
+        app.command()(verb)
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(help="A recipe file, or a recipe's name.")],
+    overrides: Overrides = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in run.dir, or begin it.")
+    ] = False,
+) -> None:
+    """Train what a recipe says."""
+    from evlora.recipe import train as run_training
+
+    run = run_training(
+        recipe,
+        overrides=overrides or (),
+        resume=resume,
+        say=typer.echo,
+        has_progress_bar=sys.stderr.isatty(),
+    )
+    typer.echo(f"best epoch {run.metrics['best_epoch']:.0f}: {run.metrics['val_top1']:.1%} top-1")
+    typer.echo(f"bundle: {run.bundle}")
+
+
+def evaluate(
+    bundle: Annotated[Path, typer.Argument(help="A bundle.")],
+    dataset: Annotated[Path, typer.Argument(help="A folder that `evlora prepare` made.")],
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    batch_size: Annotated[int, typer.Option(min=1, help="Clips in one call.")] = 16,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that read clips.")] = 0,
+    weights: Weights = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, …")] = "cpu",
+    as_json: AsJson = False,
+) -> None:
+    """Score a recognizer on a split of a dataset."""
+    from evlora.bundle import load_bundle
+    from evlora.clips import read_manifest
+    from evlora.training import evaluation
+
+    recognizer = load_bundle(bundle, weights=weights, device=device)
+    result = evaluation.evaluate(
+        recognizer, read_manifest(dataset), split=split, batch_size=batch_size, workers=workers
+    )
+    if as_json:
+        typer.echo(json.dumps(result.as_dict()))
+        return
+    typer.echo(f"{result.samples} clips of the {split} split of {dataset}")
+    table(
+        ("measure", "value"),
+        [
+            ("top-1", f"{result.top1:.1%}"),
+            ("top-5", f"{result.top5:.1%}"),
+            ("mean of the classes", f"{result.macro:.1%}"),
+            ("calibration error", f"{result.ece:.3f}"),
+        ],
+    )
+
+
+def predict(
+    bundle: Annotated[Path, typer.Argument(help="A bundle.")],
+    inputs: Annotated[list[Path], typer.Argument(help="Recordings; each is answered for itself.")],
+    frames: Annotated[
+        list[Path] | None,
+        typer.Option(help="Frames that belong to a recording, in the order of the recordings."),
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many labels to print.")] = 5,
+    weights: Weights = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, …")] = "cpu",
+    as_json: AsJson = False,
+) -> None:
+    """Rank the labels for recordings."""
+    from evlora import prediction
+    from evlora.bundle import load_bundle
+    from evlora.errors import RecordingError
+    from evlora.recordings import open_recording
+
+    if frames and len(frames) != len(inputs):
+        raise RecordingError(
+            f"--frames: expected one for each of {len(inputs)} recordings, got {len(frames)}"
+        )
+    recognizer = load_bundle(bundle, weights=weights, device=device)
+    for path, beside in zip(inputs, frames or [None] * len(inputs), strict=True):
+        ranked = prediction.predict(recognizer, open_recording(path, frames=beside))[:top]
+        if as_json:
+            rows = [{"label": r.label, "probability": r.probability} for r in ranked]
+            typer.echo(json.dumps(rows))
+            continue
+        typer.echo(str(path))
+        table(("label", "probability"), [(r.label, f"{r.probability:.1%}") for r in ranked])
+
+
+def profile(
+    recipe: Annotated[Path, typer.Argument(help="A recipe file, or a recipe's name.")],
+    overrides: Overrides = None,
+    classes: Annotated[int, typer.Option(min=2, help="Number of classes.")] = 114,
+    repeats: Annotated[
+        int, typer.Option(min=0, help="Forward passes to time; 0 measures no time and memory.")
+    ] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Count a recipe's parameters and operations, and measure it if asked."""
+    from evlora import profiling
+    from evlora.recipe import build
+
+    result = profiling.profile(
+        build(recipe, num_classes=classes, overrides=overrides or ()), repeats=repeats
+    )
+    if as_json:
+        typer.echo(json.dumps(result.as_dict()))
+        return
+    counts = result.parameters
+    table(
+        ("part", "parameters", "trained"),
+        [
+            *((part.part, f"{part.total:,}", f"{part.trained:,}") for part in counts.by_part),
+            ("in all, shared weights once", f"{counts.total:,}", f"{counts.trained:,}"),
+        ],
+    )
+    typer.echo(f"trained: {counts.trained_percent:.2f} %, saved as {counts.saved_mb:.2f} MB")
+    typer.echo(f"one clip's forward pass: {result.flops / 1e9:.1f} GFLOP")
+    for measured in (result.latency, result.memory):
+        for name, value in (measured or {}).items():
+            typer.echo(f"{name}: {value:.1f}")
