@@ -2,11 +2,11 @@
 
 A sample is one of these:
 
-- a recording (`.aedat4`, `.npz`, `.bin`, …), with its own frames or with a picture, or a folder of
-  pictures, of the same name beside it;
-- a picture, or a folder of pictures, alone;
-- a folder with `event` (a recording, or a folder with one in it), `rgb` (a picture, or a folder of
-  pictures), or both.
+- a recording (`.aedat4`, `.npz`, `.bin`, …), with its own frames or with a picture, a video or a
+  folder of pictures of the same name beside it;
+- a picture, a video or a folder of pictures alone;
+- a folder with `event` (a recording, or a folder with one in it), `rgb` (a picture, a video or a
+  folder of pictures), or both.
 
 Without folders for splits, a part of each class becomes the test split.
 """
@@ -19,17 +19,12 @@ from pydantic import Field, NonNegativeInt
 
 from evlora.clips.layouts.naming import class_order, split_name
 from evlora.clips.layouts.table import Progress
-from evlora.clips.manifest import Manifest, Sample, choose_evenly
+from evlora.clips.manifest import EVENT_SUFFIXES, FRAME_SUFFIXES, Manifest, Sample, choose_evenly
 from evlora.config import Config
 from evlora.errors import DatasetError
-from evlora.recordings.readers import FORMATS
 
 EVENT_NAMES = ("event", "events")
 FRAME_NAMES = ("rgb", "frame", "frames")
-IMAGE_SUFFIXES = next(row.suffixes for row in FORMATS if row.name == "images")
-RECORDING_SUFFIXES = tuple(
-    suffix for row in FORMATS if row.name != "images" for suffix in row.suffixes
-)
 EXPECTED_TREE = """\
 train/                 (or no splits)
   some_class/
@@ -109,15 +104,15 @@ def collect(source: Path, folder: Path, options: Options, progress: Progress | N
 def _sample(path: Path, entries: list[Path], source: Path, split: str) -> Sample:
     """The sample of this name, made of the entries that share it."""
     events = [entry for entry in entries if _is_recording(entry)]
-    frames = [entry for entry in entries if _is_pictures(entry)]
+    frames = [entry for entry in entries if _is_frames(entry)]
     for entry in entries:
         for part in _entries(entry) if entry.is_dir() else []:
             if part.stem.lower() in EVENT_NAMES:
                 inside = _entries(part) if part.is_dir() else [part]
                 events += [file for file in inside if _is_recording(file)]
-            elif part.stem.lower() in FRAME_NAMES and _is_pictures(part):
+            elif part.stem.lower() in FRAME_NAMES and _is_frames(part):
                 frames.append(part)
-    for kind, found in (("recordings", events), ("pictures or folders of them", frames)):
+    for kind, found in (("recordings", events), ("pictures, videos or folders", frames)):
         if len(found) > 1:
             raise _wrong_tree(source, f"{len(found)} {kind} for {path.relative_to(source)}")
     if not events and not frames:
@@ -147,17 +142,19 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _is_known(entry: Path) -> bool:
-    return entry.is_dir() or _is_recording(entry) or _is_pictures(entry)
+    return entry.is_dir() or _is_recording(entry) or _is_frames(entry)
 
 
 def _is_recording(entry: Path) -> bool:
-    return entry.is_file() and entry.suffix.lower() in RECORDING_SUFFIXES
+    return entry.is_file() and entry.suffix.lower() in EVENT_SUFFIXES
 
 
-def _is_pictures(entry: Path) -> bool:
-    if entry.is_dir():
-        return any(part.suffix.lower() in IMAGE_SUFFIXES for part in _entries(entry))
-    return entry.suffix.lower() in IMAGE_SUFFIXES
+def _is_frames(entry: Path) -> bool:
+    if not entry.is_dir():
+        return entry.suffix.lower() in FRAME_SUFFIXES
+    parts = _entries(entry)
+    has_named_parts = any(part.stem.lower() in (*EVENT_NAMES, *FRAME_NAMES) for part in parts)
+    return not has_named_parts and any(_is_frames(part) for part in parts if part.is_file())
 
 
 def _wrong_tree(source: Path, found: str) -> DatasetError:

@@ -115,10 +115,9 @@ def prepare(
         raise DatasetError(f"layout {layout}: makes its own recordings, leave out {source}")
     target = Path(out).absolute()
     _require_free(target, overwrite=overwrite)
-    target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    partial.mkdir()
     try:
+        partial.mkdir(parents=True)
         manifest = row.collect(
             None if source is None else Path(source), partial, options or {}, progress
         )

@@ -1,0 +1,114 @@
+"""Folders of classes become a manifest."""
+
+import pytest
+
+from evlora.clips import prepare
+from evlora.errors import DatasetError
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A function that makes empty files and gives their manifest."""
+    source = tmp_path / "source"
+
+    def make(*paths, **options):
+        for path in paths:
+            (source / path).parent.mkdir(parents=True, exist_ok=True)
+            (source / path).touch()
+        return prepare("class_tree", source, tmp_path / "out", options=options)
+
+    return make
+
+
+def parts(sample):
+    return sample.sample, sample.events, sample.frames, sample.label, sample.split
+
+
+def test_folders_of_splits_give_the_splits(tree):
+    manifest = tree("train/cat/1.aedat4", "validation/cat/2.aedat4", "test/dog/3.npz")
+    assert manifest.labels == ("cat", "dog")
+    assert [parts(sample) for sample in manifest.samples] == [
+        ("test/dog/3", "test/dog/3.npz", None, "dog", "test"),
+        ("train/cat/1", "train/cat/1.aedat4", None, "cat", "train"),
+        ("validation/cat/2", "validation/cat/2.aedat4", None, "cat", "val"),
+    ]
+    assert not manifest.notes
+
+
+def test_a_picture_or_a_folder_of_the_same_name_belongs_to_the_recording(tree):
+    manifest = tree("train/cat/1.bin", "train/cat/1.png", "train/cat/2.bin", "train/cat/2/000.png")
+    assert [parts(sample)[1:3] for sample in manifest.samples] == [
+        ("train/cat/1.bin", "train/cat/1.png"),
+        ("train/cat/2.bin", "train/cat/2"),
+    ]
+
+
+def test_a_folder_with_rgb_and_event_is_one_sample(tree):
+    manifest = tree(
+        "train/cat/1/rgb/000.png", "train/cat/1/rgb/001.png", "train/cat/1/event/e.npz",
+        "train/cat/2/event.npz", "train/cat/2/rgb.png",
+        "train/cat/3/rgb/000.png",
+    )  # fmt: skip
+    assert [parts(sample)[:3] for sample in manifest.samples] == [
+        ("train/cat/1", "train/cat/1/event/e.npz", "train/cat/1/rgb"),
+        ("train/cat/2", "train/cat/2/event.npz", "train/cat/2/rgb.png"),
+        ("train/cat/3", None, "train/cat/3/rgb"),
+    ]
+
+
+def test_pictures_and_folders_of_pictures_are_samples_of_frames(tree):
+    manifest = tree("train/cat/a.jpg", "train/cat/b/1.png", "train/cat/b/2.png")
+    assert [parts(sample)[1:3] for sample in manifest.samples] == [
+        (None, "train/cat/a.jpg"),
+        (None, "train/cat/b"),
+    ]
+
+
+def test_without_splits_a_part_of_each_class_becomes_the_test_split(tree):
+    paths = [f"{label}/{number}.npz" for label in ("cat", "dog") for number in range(10)]
+    manifest = tree(*paths, test_fraction=0.3)
+    assert manifest.counts == {"train": 14, "test": 6}
+    assert sum(sample.label == "cat" for sample in manifest.split("test")) == 3
+    assert "6 of 20 samples became the test split" in manifest.notes[0]
+
+
+def test_files_of_no_known_format_are_noted(tree):
+    manifest = tree("train/cat/1.npz", "train/cat/readme.md", "train/cat/.hidden")
+    assert len(manifest.samples) == 1
+    assert "passed over 1 files of no known format" in manifest.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("paths", "found"),
+    [
+        (["readme.md"], "no sample in a folder of a class"),
+        (["cat/readme.md"], "no sample in a folder of a class"),
+        (["train/cat/1.npz", "cat/1.npz"], "cat beside the splits"),
+        (["train/cat/1.npz", "train/cat/2/rgb/readme.md"], "no recording and no picture in"),
+        (["train/cat/1/deeper/still/1.npz"], "no recording and no picture in train/cat/1"),
+        (["train/cat/1.npz", "train/cat/1.bin"], "2 recordings for train/cat/1"),
+        (["train/cat/1.png", "train/cat/1.jpg"], "2 pictures, videos or folders for train/cat/1"),
+        (["train/cat/1/event/a.npz", "train/cat/1/event/b.npz"], "2 recordings for train/cat/1"),
+    ],
+)
+def test_a_wrong_tree_is_shown_beside_the_expected_one(tree, paths, found):
+    with pytest.raises(DatasetError) as caught:
+        tree(*paths)
+    message = str(caught.value)
+    assert found in message
+    assert "expected:" in message
+    assert "0001.aedat4" in message
+    assert "found in source/:" in message
+    assert paths[0].split("/")[-1] in message
+
+
+def test_a_file_is_no_tree(tmp_path):
+    (tmp_path / "a.npz").touch()
+    with pytest.raises(DatasetError, match="name a folder"):
+        prepare("class_tree", tmp_path / "a.npz", tmp_path / "out")
+
+
+def test_photographs_in_folders_are_found(data_root, tmp_path):
+    manifest = prepare("class_tree", data_root / "caltech101_subset", tmp_path / "out")
+    assert manifest.counts == {"train": 350, "test": 150}
+    assert len(manifest.labels) == 10

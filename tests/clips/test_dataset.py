@@ -1,0 +1,148 @@
+"""The clips of a split, one after the other or from several workers."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader
+
+from evlora.clips import ClipConfig, ClipDataset, Manifest, collate, prepare, read_manifest
+from evlora.clips.manifest import Sample
+from evlora.errors import DatasetError, RecordingError
+
+CONFIG = ClipConfig(frames=4, size=16)
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    """Six recordings of 10×12 with a frame each, in two classes."""
+    generator = np.random.default_rng(0)
+    samples = []
+    for number in range(6):
+        np.savez(
+            tmp_path / f"{number}.npz",
+            t=np.sort(generator.integers(0, 1000, 50)),
+            x=generator.integers(0, 12, 50),
+            y=generator.integers(0, 10, 50),
+            p=generator.integers(0, 2, 50),
+            width=12,
+            height=10,
+        )
+        pixels = generator.integers(0, 256, (10, 12, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+        samples.append(
+            Sample(f"s{number}", f"{number}.npz", f"{number}.png", "ab"[number % 2], "train")
+        )
+    return Manifest("test", tmp_path, ("a", "b"), tuple(samples))
+
+
+def same(first, second):
+    return (
+        torch.equal(first.rgb, second.rgb)
+        and torch.equal(first.events, second.events)
+        and torch.equal(first.labels, second.labels)
+        and first.samples == second.samples
+    )
+
+
+def test_a_clip_carries_its_label_and_name(manifest):
+    clip = ClipDataset(manifest, "train", CONFIG)[3]
+    assert (clip.label, clip.sample) == (1, "s3")
+    assert clip.rgb.shape == clip.events.shape == (4, 3, 16, 16)
+
+
+def test_a_training_clip_changes_with_the_epoch_the_seed_and_nothing_else(manifest):
+    def clip(epoch, seed=0):
+        dataset = ClipDataset(manifest, "train", CONFIG, seed=seed, is_training=True)
+        dataset[5]  # what was drawn before does not matter
+        dataset.set_epoch(epoch)
+        return dataset[0].events
+
+    assert torch.equal(clip(2), clip(2))
+    assert not torch.equal(clip(2), clip(3))
+    assert not torch.equal(clip(2), clip(2, seed=1))
+
+
+def test_samples_of_one_epoch_are_changed_differently(manifest):
+    twins = Manifest(
+        "test",
+        manifest.source,
+        ("a",),
+        tuple(Sample(name, "0.npz", "0.png", "a", "train") for name in ("first", "second")),
+    )
+    dataset = ClipDataset(twins, "train", CONFIG, is_training=True)
+    assert not torch.equal(dataset[0].events, dataset[1].events)
+
+
+def test_evaluation_does_not_depend_on_the_epoch(manifest):
+    dataset = ClipDataset(manifest, "train", CONFIG)
+    before = dataset[0].rgb
+    dataset.set_epoch(7)
+    assert torch.equal(before, dataset[0].rgb)
+
+
+@pytest.mark.parametrize("context", ["fork", "spawn"])
+def test_workers_that_live_on_give_the_batches_of_a_single_process(manifest, context):
+    def batches(workers):
+        dataset = ClipDataset(manifest, "train", CONFIG, is_training=True)
+        loader = DataLoader(
+            dataset,
+            batch_size=2,
+            collate_fn=collate,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            multiprocessing_context=context if workers else None,
+        )
+        for epoch in range(3):
+            dataset.set_epoch(epoch)
+            yield from loader
+
+    alone, together = list(batches(0)), list(batches(2))
+    assert len(alone) == 9
+    assert all(same(first, second) for first, second in zip(alone, together, strict=True))
+    assert not torch.equal(alone[0].events, alone[3].events)
+
+
+def test_frames_alone_and_several_pictures_are_samples_too(manifest):
+    several = Sample("several", None, ("0.png", "1.png", "2.png", "3.png"), "a", "train")
+    one = Sample("one", None, "1.png", "a", "train")
+    config = CONFIG.model_copy(update={"modalities": ("rgb",)})
+    dataset = ClipDataset(
+        Manifest("test", manifest.source, ("a",), (several, one)), "train", config
+    )
+    assert dataset[0].events is None
+    assert torch.equal(dataset[0].rgb[1], dataset[1].rgb[0])
+
+
+def test_an_error_names_the_sample_and_the_file(manifest):
+    (manifest.source / "2.png").write_bytes(b"\x89PNG cut short")
+    with pytest.raises(RecordingError, match=r"sample s2: .*2\.png"):
+        ClipDataset(manifest, "train", CONFIG)[2]
+
+
+def test_a_missing_modality_is_reported_with_the_sample(manifest):
+    frames_only = Sample("frames only", None, "0.png", "a", "train")
+    dataset = ClipDataset(
+        Manifest("test", manifest.source, ("a",), (frames_only,)), "train", CONFIG
+    )
+    with pytest.raises(DatasetError, match=r"sample frames only: .*0\.png: .*found no events"):
+        dataset[0]
+
+
+def test_a_split_without_samples_is_refused_at_once(manifest):
+    with pytest.raises(DatasetError, match="found only 6 in train"):
+        ClipDataset(manifest, "test", CONFIG)
+
+
+def test_the_paired_nmnist_set_becomes_clips(data_root, tmp_path):
+    prepare("csv", data_root / "nmnist_paired", tmp_path / "out")
+    manifest = read_manifest(tmp_path / "out").with_validation(0.1, seed=0)
+    assert manifest.counts == {"train": 900, "val": 100, "test": 100}
+    assert manifest.labels == tuple("0123456789")
+    dataset = ClipDataset(manifest, "test", ClipConfig(size=112))
+    batch = collate([dataset[index] for index in range(4)])
+    assert batch.rgb.shape == batch.events.shape == (4, 8, 3, 112, 112)
+    assert (batch.events < 255).flatten(2).any(dim=2).all()
+    assert [manifest.labels[label] for label in batch.labels] == [
+        sample.label for sample in dataset.samples[:4]
+    ]
