@@ -32,7 +32,7 @@ ANIMATION_SUFFIXES = (".gif", ".mp4")
 FRAME_SHARE = 0.5
 """How much of a frame's contrast stays under the events, so that their colours stand out."""
 FULL_COLOUR_SHARE = 0.01
-LEGIBLE_PX = 320
+LEGIBLE_PX = 480
 """Pictures of sensors smaller than this are enlarged by whole pixels."""
 
 PICTURES_PER_SECOND = 20

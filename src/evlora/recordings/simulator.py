@@ -8,7 +8,7 @@ Spread of thresholds, refractory period, leak and shot noise follow v2e (Hu et a
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -244,6 +244,8 @@ def simulate_video(
         RecordingWarning: The video is damaged, or frames that repeat a time were left out.
     """
     source = Path(path)
+    if (width is None) != (height is None):
+        raise RecordingError(f"{source}: expected both width and height, or neither")
     simulator, count, repeated, last_us = None, 0, 0, None
     for t_us, luma in _decoded_luma(source, width, height):
         if simulator is None:
@@ -265,6 +267,25 @@ def simulate_video(
         raise RecordingError(
             f"{source}: expected at least two frames to find changes between, got {count}"
         )
+
+
+def join_streams(streams: Iterable[EventStream]) -> EventStream:
+    """One stream of streams of one sensor that follow each other in time.
+
+    Raises:
+        RecordingError: There is no stream.
+    """
+    parts = list(streams)
+    if not parts:
+        raise RecordingError("events: expected at least one stream to join, got none")
+    return EventStream(
+        np.concatenate([part.t_us for part in parts]),
+        np.concatenate([part.x for part in parts]),
+        np.concatenate([part.y for part in parts]),
+        np.concatenate([part.polarity for part in parts]),
+        parts[0].width,
+        parts[0].height,
+    )
 
 
 def _decoded_luma(
