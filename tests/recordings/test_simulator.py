@@ -3,15 +3,14 @@
 import math
 import time
 import tracemalloc
-from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from evlora.errors import RecordingError, RecordingWarning
+from evlora.errors import RecordingError
 from evlora.recordings import EventStream
-from evlora.recordings.simulator import EventSimulator, SensorModel, simulate_video
+from evlora.recordings.simulator import EventSimulator, SensorModel
 
 NOISELESS = SensorModel(
     positive_threshold=0.2,
@@ -294,95 +293,6 @@ def test_a_frame_that_does_not_fit_is_refused(frame: NDArray[np.generic], t_us: 
 def test_a_sensor_without_pixels_is_refused():
     with pytest.raises(RecordingError, match="at least 1×1 pixel, got 0×4"):
         EventSimulator(width=0, height=4)
-
-
-# --- video --------------------------------------------------------------------------------------
-
-
-def write_bar(path: Path) -> Path:
-    """A bar that crosses 64×48 pixels from left to right in 12 frames of 40 ms."""
-    import av
-
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        stream.gop_size = 1  # every frame stands for itself, so that a cut leaves some whole
-        for number in range(12):
-            image = np.full((48, 64, 3), 30, np.uint8)
-            image[:, 4 * number : 4 * number + 8] = 220
-            for packet in stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")):
-                container.mux(packet)
-        for packet in stream.encode():
-            container.mux(packet)
-    return path
-
-
-@pytest.fixture
-def video(tmp_path: Path) -> Path:
-    return write_bar(tmp_path / "bar.mp4")
-
-
-def test_a_video_gives_events_between_its_own_frame_times(video: Path):
-    streams = list(simulate_video(video, sensor=NOISELESS))
-    assert len(streams) == 11
-    centres: list[float] = []
-    for number, events in enumerate(streams):
-        assert (events.width, events.height) == (64, 48)
-        assert events.first_us > number * 40_000
-        assert events.last_us <= (number + 1) * 40_000
-        centres.append(float(events.x[events.polarity].mean()))
-    np.testing.assert_allclose(np.diff(centres), 4, atol=1)
-    assert any(t_us % 40_000 for events in streams for t_us in events.t_us.tolist())
-
-
-def test_a_video_is_scaled_to_the_sensor(video: Path):
-    events = next(simulate_video(video, width=32, height=24, sensor=NOISELESS))
-    assert (events.width, events.height) == (32, 24)
-    assert len(events)
-
-
-def test_a_cut_video_gives_what_came_before_the_cut_and_a_warning(tmp_path: Path):
-    path = write_bar(tmp_path / "bar.mkv")
-    whole = list(simulate_video(path, sensor=NOISELESS))
-    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
-    with pytest.warns(
-        RecordingWarning, match=r"damaged after frame \d+ \(its header announces 0\.4"
-    ):
-        rest = list(simulate_video(path, sensor=NOISELESS))
-    assert 0 < len(rest) < len(whole) == 11
-    for before, after in zip(whole, rest, strict=False):
-        np.testing.assert_array_equal(before.t_us, after.t_us)
-
-
-def test_what_is_no_video_is_refused(tmp_path: Path):
-    with pytest.raises(RecordingError, match="no such video; check the path"):
-        next(simulate_video(tmp_path / "absent.mp4"))
-    text = tmp_path / "notes.mp4"
-    text.write_text("not a video")
-    with pytest.raises(RecordingError, match="expected a video, could not read it"):
-        next(simulate_video(text))
-
-
-def test_a_single_picture_is_refused(tmp_path: Path):
-    from PIL import Image
-
-    path = tmp_path / "one.png"
-    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(path)
-    with pytest.raises(RecordingError, match="at least two frames to find changes between, got 1"):
-        list(simulate_video(path))
-
-
-def test_frames_that_repeat_a_time_are_left_out_with_a_warning(
-    video: Path, monkeypatch: pytest.MonkeyPatch
-):
-    from evlora.recordings import simulator
-
-    frames = [(0, np.full((2, 3), 10, np.uint8)), (9, np.full((2, 3), 90, np.uint8))]
-    repeating = [frames[0], frames[0], frames[1], frames[1], frames[0]]
-    monkeypatch.setattr(simulator, "_decoded_luma", lambda *_: iter(repeating))
-    with pytest.warns(RecordingWarning, match="3 frames do not come after the one before"):
-        streams = list(simulate_video(video, sensor=NOISELESS))
-    assert [len(events) > 0 for events in streams] == [True]
 
 
 @pytest.mark.slow

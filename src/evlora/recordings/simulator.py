@@ -7,9 +7,6 @@ Spread of thresholds, refractory period, leak and shot noise follow v2e (Hu et a
 2021) in their simplest form. Memory is a few numbers per pixel, however long the video is.
 """
 
-import warnings
-from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
 
 from evlora.config import Config
-from evlora.errors import RecordingError, RecordingWarning
+from evlora.errors import RecordingError
 from evlora.recordings.events import EventStream
 
 Levels = NDArray[np.float64]
@@ -26,8 +23,6 @@ LUMA = (0.299, 0.587, 0.114)
 """What red, green and blue add to the brightness of a pixel (ITU-R BT.601)."""
 SMALLEST_THRESHOLD_SHARE = 0.1
 """No pixel's threshold is drawn below this share of the sensor's, however large the spread."""
-ENDING_FRAMES = 3
-"""A video that ends so many of its longest frames before its announced end has been cut."""
 
 
 class SensorModel(Config):
@@ -92,7 +87,8 @@ class EventSimulator:
         self._random = np.random.default_rng(seed)
         self._positive = self._draw_thresholds(self.sensor.positive_threshold)
         self._negative = self._draw_thresholds(self.sensor.negative_threshold)
-        self._leak_per_us = self._positive * (self.sensor.leak_rate_hz / 1e6)
+        # How full each pixel's leak is, in events; the sensor has leaked before it is looked at.
+        self._leaked = self._random.random(width * height)
         self._log_of_byte = np.log(np.arange(256) + self.sensor.dark_level)
         self._t_us: int | None = None
         self._seen = np.zeros(width * height)
@@ -116,9 +112,7 @@ class EventSimulator:
         log_brightness = self._log_brightness(frame)
         if self._t_us is None:
             self._t_us, self._seen = t_us, log_brightness
-            # A sensor that leaks has leaked before: its pixels are anywhere in their cycle.
-            phase = self._random.random(len(self._seen)) if self.sensor.leak_rate_hz else 0.0
-            self._remembered = log_brightness - phase * self._positive
+            self._remembered = log_brightness.copy()
             return EventStream.empty(width=self.width, height=self.height)
         if t_us <= self._t_us:
             raise RecordingError(
@@ -126,11 +120,15 @@ class EventSimulator:
                 "leave out frames that repeat a time"
             )
         start_us, self._t_us = self._t_us, t_us
-        fired = self._crossings(log_brightness, start_us, t_us - start_us)
-        fired = fired.joined(self._shot_noise(start_us, t_us - start_us))
+        duration_us = t_us - start_us
+        fired = self._signal(log_brightness, start_us, duration_us)
+        if self.sensor.leak_rate_hz:
+            fired = fired.joined(self._leak(start_us, duration_us))
+        if self.sensor.shot_noise_rate_hz:
+            fired = fired.joined(self._shot_noise(start_us, duration_us))
         # Times relative to the start fit few bytes, which numpy sorts several times faster.
         since = fired.t_us - start_us
-        fits = t_us - start_us <= np.iinfo(np.uint16).max
+        fits = duration_us <= np.iinfo(np.uint16).max
         order = np.argsort(since.astype(np.uint16) if fits else since, kind="stable")
         fired = fired.chosen(order)
         if self.sensor.refractory_us:
@@ -165,28 +163,30 @@ class EventSimulator:
             return self._log_of_byte[frame.reshape(-1)]
         return np.log(frame.reshape(-1) + self.sensor.dark_level)
 
-    def _crossings(self, log_brightness: Levels, start_us: int, duration_us: int) -> _Fired:
-        """Time, pixel and polarity of every crossing of a threshold, pixel by pixel."""
+    def _signal(self, log_brightness: Levels, start_us: int, duration_us: int) -> _Fired:
         before = self._seen - self._remembered
-        self._seen = log_brightness
-        # A leak lets the remembered level sink: to the pixel that is a slow brightening.
-        self._remembered -= self._leak_per_us * duration_us
         after = log_brightness - self._remembered
+        self._seen = log_brightness
         threshold = np.where(after > 0, self._positive, -self._negative)
         times_crossed = (after / threshold).astype(np.int64)
-        active = np.flatnonzero(times_crossed)
-        count, step = times_crossed[active], threshold[active]
-        self._remembered[active] += count * step
+        self._remembered += times_crossed * threshold
+        return _crossings(
+            before, after, threshold, times_crossed, start_us=start_us, duration_us=duration_us
+        )
 
-        last = np.cumsum(count)
-        source = np.repeat(np.arange(len(active)), count)
-        nth = np.arange(1, len(source) + 1) - (last - count)[source]
-        start, change = before[active], (after - before)[active]
-        share = (nth * step[source] - start[source]) / change[source]
-        # The first whole microsecond at which the level has been crossed.
-        since = np.ceil(share * duration_us).astype(np.int64)
-        since = np.clip(since, 1, duration_us)
-        return _Fired(start_us + since, active[source], step[source] > 0)
+    def _leak(self, start_us: int, duration_us: int) -> _Fired:
+        before = self._leaked
+        after = before + self.sensor.leak_rate_hz * duration_us / 1e6
+        times_full = after.astype(np.int64)
+        self._leaked = after - times_full
+        return _crossings(
+            before,
+            after,
+            np.ones_like(after),
+            times_full,
+            start_us=start_us,
+            duration_us=duration_us,
+        )
 
     def _shot_noise(self, start_us: int, duration_us: int) -> _Fired:
         pixels = self.width * self.height
@@ -217,121 +217,22 @@ class EventSimulator:
         return np.flatnonzero(is_sent)
 
 
-def simulate_video(
-    path: str | Path,
+def _crossings(
+    before: Levels,
+    after: Levels,
+    threshold: Levels,
+    times_crossed: NDArray[np.int64],
     *,
-    width: int | None = None,
-    height: int | None = None,
-    sensor: SensorModel | None = None,
-    seed: int = 0,
-) -> Iterator[EventStream]:
-    """The events of a video, one stream per frame after the first, decoded as they are asked for.
-
-    Args:
-        path: Any video that PyAV reads; its own timestamps are the times of the frames.
-        width: Columns of the sensor, to which the frames are scaled; those of the video if None.
-        height: Rows of the sensor, likewise.
-        sensor: How the sensor answers; None for the default.
-        seed: Of thresholds and noise.
-
-    Yields:
-        Events between two frames, in the order of time over all streams.
-
-    Raises:
-        RecordingError: No such file, no video in it, or fewer than two frames that can be read.
-
-    Warns:
-        RecordingWarning: The video is damaged, or frames that repeat a time were left out.
-    """
-    source = Path(path)
-    if (width is None) != (height is None):
-        raise RecordingError(f"{source}: expected both width and height, or neither")
-    simulator, count, repeated, last_us = None, 0, 0, None
-    for t_us, luma in _decoded_luma(source, width, height):
-        if simulator is None:
-            rows, columns = luma.shape
-            simulator = EventSimulator(width=columns, height=rows, sensor=sensor, seed=seed)
-        if last_us is not None and t_us <= last_us:
-            repeated += 1
-            continue
-        last_us, count = t_us, count + 1
-        events = simulator.push(luma, t_us)
-        if count > 1:
-            yield events
-    if repeated:
-        message = (
-            f"{source}: {repeated} frames do not come after the one before; they were left out"
-        )
-        warnings.warn(message, RecordingWarning, stacklevel=2)
-    if count < 2:
-        raise RecordingError(
-            f"{source}: expected at least two frames to find changes between, got {count}"
-        )
-
-
-def join_streams(streams: Iterable[EventStream]) -> EventStream:
-    """One stream of streams of one sensor that follow each other in time.
-
-    Raises:
-        RecordingError: There is no stream.
-    """
-    parts = list(streams)
-    if not parts:
-        raise RecordingError("events: expected at least one stream to join, got none")
-    return EventStream(
-        np.concatenate([part.t_us for part in parts]),
-        np.concatenate([part.x for part in parts]),
-        np.concatenate([part.y for part in parts]),
-        np.concatenate([part.polarity for part in parts]),
-        parts[0].width,
-        parts[0].height,
-    )
-
-
-def _decoded_luma(
-    path: Path, width: int | None, height: int | None
-) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """Time in µs and luma, shape (H, W), of each frame of a video."""
-    import av
-
-    if not path.is_file():
-        raise RecordingError(f"{path}: no such video; check the path")
-    times_us: list[int] = []
-    damage = ""
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise RecordingError(f"{path}: expected a video, the file holds no video stream")
-            announced_us = container.duration if len(container.streams) == 1 else None
-            for frame in container.decode(video=0):
-                if frame.pts is None or frame.time_base is None:
-                    raise RecordingError(
-                        f"{path}: frame {len(times_us)} has no time; "
-                        "rewrite the video with timestamps"
-                    )
-                luma = frame.reformat(width=width, height=height, format="gray").to_ndarray()
-                times_us.append(round(frame.pts * frame.time_base * 1_000_000))
-                yield times_us[-1], luma.astype(np.uint8, copy=False)
-            damage = _what_is_missing(times_us, announced_us)
-    except av.FFmpegError as error:
-        if len(times_us) < 2:
-            raise RecordingError(f"{path}: expected a video, could not read it: {error}") from error
-        damage = str(error)
-    if damage:
-        warnings.warn(
-            f"{path}: damaged after frame {len(times_us)} ({damage}); the frames before it were "
-            "used",
-            RecordingWarning,
-            stacklevel=3,
-        )
-
-
-def _what_is_missing(times_us: list[int], announced_us: int | None) -> str:
-    """What the header announces beyond the last frame; the decoder is silent about a cut file."""
-    if announced_us is None or len(times_us) < 2:
-        return ""
-    lasted_us = times_us[-1] - times_us[0]
-    longest_us = int(np.diff(times_us).max())
-    if announced_us <= lasted_us + ENDING_FRAMES * longest_us:
-        return ""
-    return f"its header announces {announced_us / 1e6:.3f} s, it holds {lasted_us / 1e6:.3f} s"
+    start_us: int,
+    duration_us: int,
+) -> _Fired:
+    """When levels that change linearly cross each multiple of their threshold; pixel by pixel."""
+    active = np.flatnonzero(times_crossed)
+    count, step = times_crossed[active], threshold[active]
+    begin, change = before[active], (after - before)[active]
+    source = np.repeat(np.arange(len(active)), count)
+    nth = np.arange(1, len(source) + 1) - (np.cumsum(count) - count)[source]
+    share = (nth * step[source] - begin[source]) / change[source]
+    # The first whole microsecond at which the level has been crossed.
+    since = np.clip(np.ceil(share * duration_us).astype(np.int64), 1, duration_us)
+    return _Fired(start_us + since, active[source], step[source] > 0)

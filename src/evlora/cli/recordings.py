@@ -1,0 +1,254 @@
+"""The verbs that look at recordings, change their format, and make them from video."""
+
+import json
+import sys
+import warnings
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from evlora.errors import RecordingError, RecordingWarning
+
+if TYPE_CHECKING:
+    from evlora.recordings.inspection import Activity, Summary
+    from evlora.recordings.simulator import SensorModel
+
+RecordingPath = Annotated[
+    Path, typer.Argument(metavar="RECORDING", help="A file or folder of any known format.")
+]
+FormatOption = Annotated[
+    str | None, typer.Option("--format", help="Its format, where the suffix does not tell.")
+]
+WidthOption = Annotated[
+    int | None, typer.Option("--width", min=1, help="Columns of the sensor, if no header says.")
+]
+HeightOption = Annotated[
+    int | None, typer.Option("--height", min=1, help="Rows of the sensor, if no header says.")
+]
+
+T = TypeVar("T")
+
+SPARKS = "▁▂▃▄▅▆▇█"
+SPARK_COLUMNS = 50
+
+
+def register(app: typer.Typer) -> None:
+    """Give the command its verbs `inspect`, `convert` and `simulate`."""
+    app.command()(inspect)
+    app.command()(convert)
+    app.command()(simulate)
+
+
+def inspect(
+    recording: RecordingPath,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Draw rate, events and frames into this picture.")
+    ] = None,
+    animate: Annotated[
+        Path | None, typer.Option(help="Show it in motion in this GIF or MP4.")
+    ] = None,
+    format: FormatOption = None,
+    width: WidthOption = None,
+    height: HeightOption = None,
+    frames: Annotated[
+        Path | None, typer.Option(help="Pictures or a video that belong to the events.")
+    ] = None,
+) -> None:
+    """Show what a recording holds.
+
+    Format, sensor, rate over time, polarities, frames, gaps, and what is wrong with the file.
+    """
+    from evlora.recordings import open_recording
+    from evlora.recordings.inspection import save_figure, summarize
+
+    with _working(f"reading {recording}"), warnings.catch_warnings():
+        # What is wrong with the file is part of what is printed below.
+        warnings.simplefilter("ignore", RecordingWarning)
+        opened = open_recording(recording, frames=frames, format=format, width=width, height=height)
+        summary = summarize(opened)
+    if as_json:
+        typer.echo(json.dumps(asdict(summary), ensure_ascii=False))
+    else:
+        _print_summary(summary)
+    if out is not None:
+        with _working(f"drawing {out}"):
+            save_figure(opened, out)
+    if animate is not None:
+        from evlora.recordings.rendering import animate as pictures_of
+        from evlora.recordings.rendering import save_animation
+
+        save_animation(_counted(pictures_of(opened), "pictures"), animate)
+
+
+def convert(
+    recording: RecordingPath,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write.")],
+    *,
+    to: Annotated[
+        str | None, typer.Option(help="Format of OUT, where its suffix does not tell.")
+    ] = None,
+    format: FormatOption = None,
+    width: WidthOption = None,
+    height: HeightOption = None,
+) -> None:
+    """Change the format of a recording.
+
+    To HDF5, npz, CSV, EVT2, EVT3 or Event Stream, as the suffix of OUT says.
+    """
+    from evlora.recordings import open_recording
+    from evlora.recordings.writers import write_recording
+
+    with _working(f"reading {recording}"):
+        opened = open_recording(recording, format=format, width=width, height=height)
+    with _working(f"writing {out}"):
+        write_recording(opened, out, format=to)
+    count = 0 if opened.events is None else len(opened.events)
+    typer.echo(f"{out}: {count:,} events", err=True)
+
+
+def simulate(
+    video: Annotated[Path, typer.Argument(metavar="VIDEO", help="Any video that PyAV reads.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The recording to write.")],
+    sensor: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="KEY=VALUE",
+            help="What the sensor is like, such as positive_threshold=0.3 refractory_us=0; "
+            "docs/simulator.md lists the keys.",
+        ),
+    ] = None,
+    *,
+    seed: Annotated[int, typer.Option(min=0, help="Of thresholds and noise.")] = 0,
+    to: Annotated[
+        str | None, typer.Option(help="Format of OUT, where its suffix does not tell.")
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option(min=1, help="Columns of the sensor; else the video's.")
+    ] = None,
+    height: Annotated[
+        int | None, typer.Option(min=1, help="Rows of the sensor; else the video's.")
+    ] = None,
+) -> None:
+    """Make events from a video.
+
+    Those that an event camera would have sent of the same scene, frame by frame.
+    """
+    from evlora.recordings import Recording
+    from evlora.recordings.video_events import join_streams, simulate_video
+    from evlora.recordings.writers import write_recording
+
+    model = _sensor_model(sensor or [])
+    streams = simulate_video(video, width=width, height=height, sensor=model, seed=seed)
+    events = join_streams(_counted(streams, "frames"))
+    with _working(f"writing {out}"):
+        write_recording(Recording(events, None, "simulated", video), out, format=to)
+    typer.echo(f"{out}: {len(events):,} events", err=True)
+
+
+def _sensor_model(pairs: list[str]) -> "SensorModel":
+    from pydantic import ValidationError
+
+    from evlora.recordings.simulator import SensorModel
+
+    values: dict[str, str] = {}
+    for pair in pairs:
+        key, separator, value = pair.partition("=")
+        if not separator or key not in SensorModel.model_fields:
+            known = ", ".join(SensorModel.model_fields)
+            raise RecordingError(f"sensor: expected key=value with a key of {known}; got {pair!r}")
+        values[key] = value
+    try:
+        return SensorModel.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RecordingError(
+            f"sensor: {first['loc'][0]}={first['input']}: {first['msg']}"
+        ) from error
+
+
+def _print_summary(summary: "Summary") -> None:
+    for name, value in _rows(summary):
+        typer.echo(f"{name:<11} {value}")
+
+
+def _rows(summary: "Summary") -> Iterator[tuple[str, str]]:
+    yield "format", summary.format
+    if summary.width is not None:
+        yield "sensor", f"{summary.width} × {summary.height} pixels"
+    activity, timing = summary.activity, summary.frame_timing
+    yield "events", f"{summary.events:,}"
+    if activity is not None:
+        share = 100 * summary.on / summary.events
+        yield "polarity", f"{summary.on:,} ON, {summary.off:,} OFF ({share:.1f} % ON)"
+        yield "time", f"{summary.t_first_us:,} … {summary.t_last_us:,} µs"
+        yield "duration", f"{activity.duration_us / 1e6:.3f} s"
+        yield "rate", f"{activity.rate_hz:,.0f} events/s, at most {activity.peak_rate_hz:,.0f}"
+        yield "over time", _sparkline(activity.rate_over_time_hz)
+        yield "pixels", _pixels_text(activity)
+        yield "gaps", _gaps_text(activity)
+    yield "frames", f"{summary.frames:,}"
+    if timing is not None and summary.events:
+        yield "frame size", f"{timing.width} × {timing.height} pixels"
+    if timing is not None and timing.interval_us:
+        lost = f", about {timing.lost} lost" if timing.lost else ""
+        yield "interval", f"{timing.interval_us / 1e3:.2f} ms from frame to frame{lost}"
+    for remark in summary.remarks:
+        yield "remark", remark
+    for warning in summary.warnings:
+        yield "warning", warning
+
+
+def _pixels_text(activity: "Activity") -> str:
+    x, y, count = activity.busiest_pixel
+    return f"{activity.active_pixels:,} sent events; the busiest, ({x}, {y}), sent {count:,}"
+
+
+def _gaps_text(activity: "Activity") -> str:
+    if not activity.gaps:
+        return "none"
+    before, after = max(activity.longest_gaps_us, key=lambda gap: gap[1] - gap[0])
+    return f"{activity.gaps:,}; the longest of {(after - before) / 1e3:.1f} ms, after {before:,} µs"
+
+
+def _sparkline(values: tuple[float, ...]) -> str:
+    step = max(1, -(-len(values) // SPARK_COLUMNS))
+    means = [
+        sum(values[at : at + step]) / len(values[at : at + step])
+        for at in range(0, len(values), step)
+    ]
+    highest = max(means)
+    return "".join(SPARKS[min(int(len(SPARKS) * mean / highest), 7)] for mean in means)
+
+
+@contextmanager
+def _working(what: str) -> Generator[None]:
+    """A sign of life on standard error while something of unknown length is done."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(what):
+        yield
+
+
+def _counted(items: Iterable[T], what: str) -> Iterator[T]:
+    """The items, counted on standard error as they pass."""
+    if not sys.stderr.isatty():
+        yield from items
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.completed} " + what), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        for item in items:
+            progress.advance(task)
+            yield item

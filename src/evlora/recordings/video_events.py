@@ -1,0 +1,138 @@
+"""The events of a video: decoded, scaled and simulated frame by frame, in constant memory."""
+
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evlora.errors import RecordingError, RecordingWarning
+from evlora.recordings.events import EventStream
+from evlora.recordings.simulator import EventSimulator, SensorModel
+
+ENDING_FRAMES = 3
+"""A video that ends so many of its longest frames before its announced end has been cut."""
+
+
+def simulate_video(
+    path: str | Path,
+    *,
+    width: int | None = None,
+    height: int | None = None,
+    sensor: SensorModel | None = None,
+    seed: int = 0,
+) -> Iterator[EventStream]:
+    """The events of a video, one stream per frame after the first, decoded as they are asked for.
+
+    Args:
+        path: Any video that PyAV reads; its own timestamps are the times of the frames.
+        width: Columns of the sensor, to which the frames are scaled; those of the video if None.
+        height: Rows of the sensor, likewise.
+        sensor: How the sensor answers; None for the default.
+        seed: Of thresholds and noise.
+
+    Yields:
+        Events between two frames, in the order of time over all streams.
+
+    Raises:
+        RecordingError: No such file, no video in it, or fewer than two frames that can be read.
+
+    Warns:
+        RecordingWarning: The video is damaged, or frames that repeat a time were left out.
+    """
+    source = Path(path)
+    if (width is None) != (height is None):
+        raise RecordingError(f"{source}: expected both width and height, or neither")
+    simulator, count, repeated, last_us = None, 0, 0, None
+    for t_us, luma in _decoded_luma(source, width, height):
+        if simulator is None:
+            rows, columns = luma.shape
+            simulator = EventSimulator(width=columns, height=rows, sensor=sensor, seed=seed)
+        if last_us is not None and t_us <= last_us:
+            repeated += 1
+            continue
+        last_us, count = t_us, count + 1
+        events = simulator.push(luma, t_us)
+        if count > 1:
+            yield events
+    if repeated:
+        message = (
+            f"{source}: {repeated} frames do not come after the one before; they were left out"
+        )
+        warnings.warn(message, RecordingWarning, stacklevel=2)
+    if count < 2:
+        raise RecordingError(
+            f"{source}: expected at least two frames to find changes between, got {count}"
+        )
+
+
+def join_streams(streams: Iterable[EventStream]) -> EventStream:
+    """One stream of streams of one sensor that follow each other in time.
+
+    Raises:
+        RecordingError: There is no stream.
+    """
+    parts = list(streams)
+    if not parts:
+        raise RecordingError("events: expected at least one stream to join, got none")
+    return EventStream(
+        np.concatenate([part.t_us for part in parts]),
+        np.concatenate([part.x for part in parts]),
+        np.concatenate([part.y for part in parts]),
+        np.concatenate([part.polarity for part in parts]),
+        parts[0].width,
+        parts[0].height,
+    )
+
+
+def _decoded_luma(
+    path: Path, width: int | None, height: int | None
+) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """Time in µs and luma, shape (H, W), of each frame of a video."""
+    import av
+
+    if not path.is_file():
+        raise RecordingError(f"{path}: no such video; check the path")
+    times_us: list[int] = []
+    damage = ""
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise RecordingError(f"{path}: expected a video, the file holds no video stream")
+            announced_us = container.duration if len(container.streams) == 1 else None
+            for frame in container.decode(video=0):
+                if frame.pts is None or frame.time_base is None:
+                    raise RecordingError(
+                        f"{path}: frame {len(times_us)} has no time; "
+                        "rewrite the video with timestamps"
+                    )
+                # A telephone held upright writes lying frames and how far to turn them.
+                turns = frame.rotation // 90 % 4
+                size = (height, width) if turns % 2 else (width, height)
+                luma = frame.reformat(*size, format="gray").to_ndarray()
+                times_us.append(round(frame.pts * frame.time_base * 1_000_000))
+                yield times_us[-1], np.rot90(luma, turns).astype(np.uint8, copy=False)
+            damage = _what_is_missing(times_us, announced_us)
+    except av.FFmpegError as error:
+        if len(times_us) < 2:
+            raise RecordingError(f"{path}: expected a video, could not read it: {error}") from error
+        damage = str(error)
+    if damage:
+        warnings.warn(
+            f"{path}: damaged after frame {len(times_us)} ({damage}); the frames before it were "
+            "used",
+            RecordingWarning,
+            stacklevel=3,
+        )
+
+
+def _what_is_missing(times_us: list[int], announced_us: int | None) -> str:
+    """What the header announces beyond the last frame; the decoder is silent about a cut file."""
+    if announced_us is None or len(times_us) < 2:
+        return ""
+    lasted_us = times_us[-1] - times_us[0]
+    longest_us = int(np.diff(times_us).max())
+    if announced_us <= lasted_us + ENDING_FRAMES * longest_us:
+        return ""
+    return f"its header announces {announced_us / 1e6:.3f} s, it holds {lasted_us / 1e6:.3f} s"
