@@ -38,8 +38,14 @@ LONGEST_GAPS = 10
 """So many gaps are listed."""
 LOST_FRAME_INTERVALS = 1.5
 """Frames that lie further apart than so many usual intervals have lost one between them."""
+LIVELY_QUANTILE = 0.9
+"""The picture of events is taken where the rate is higher than in so many parts."""
 SHOWN_SHARE, FEWEST_SHOWN = 0.15, 400
 """A picture shows as many events as this share of the pixels, and not fewer than that many."""
+PANEL_IN, RATE_IN, TITLE_IN = 4.6, 2.4, 0.5
+"""Width of a picture in a figure, height of the rate curve and of a title, in inches."""
+PEAK_OUTSIDE = 4.0
+"""A rate of so many times the 95th percentile leaves the curve's panel: it would flatten it."""
 EVENTS_AT_ONCE = 1 << 22
 
 
@@ -128,15 +134,18 @@ def summarize(recording: Recording) -> Summary:
     )
 
 
-def busiest_window(events: EventStream) -> tuple[int, int]:
-    """Start and end in µs of as many events as make a legible picture, where most happens.
+def lively_window(events: EventStream) -> tuple[int, int]:
+    """Start and end in µs of as many events as make a legible picture, where much happens.
+
+    Not where most happens: many recordings begin with a burst of the whole sensor.
 
     Raises:
         RecordingError: There is no event.
     """
     windows_us, rates_hz = rate_over_time(events)
-    peak = windows_us[int(np.argmax(rates_hz.sum(axis=1)))]
-    middle = int(np.searchsorted(events.t_us, peak.mean()))
+    total_hz = rates_hz.sum(axis=1)
+    lively = windows_us[np.argsort(total_hz)[round(LIVELY_QUANTILE * (len(total_hz) - 1))]]
+    middle = int(np.searchsorted(events.t_us, lively.mean()))
     shown = max(FEWEST_SHOWN, round(SHOWN_SHARE * events.width * events.height))
     first = max(min(middle - shown // 2, len(events) - shown), 0)
     last = min(first + shown, len(events)) - 1
@@ -180,11 +189,14 @@ def save_figure(recording: Recording, path: str | Path) -> None:
 
     target = require_suffix(path, PICTURE_SUFFIXES, "picture")
     panels, events = _panels(recording), _events_if_any(recording)
-    figure = Figure(figsize=(4.6 * max(len(panels), 2), 6.4), layout="constrained")
+    height, width = panels[0][1].shape[:2]
+    tall_in = PANEL_IN * height / width + TITLE_IN
+    rows_in = [tall_in] if events is None else [RATE_IN, tall_in]
+    size_in = (PANEL_IN * max(len(panels), 2), sum(rows_in) + TITLE_IN)
+    figure = Figure(figsize=size_in, layout="constrained")
     name = recording.path.name if recording.path is not None else "recording"
     figure.suptitle(f"{name} ({recording.format})")
-    rows = [2] if events is None else [1, 2]
-    grid = figure.add_gridspec(len(rows), len(panels), height_ratios=rows)
+    grid = figure.add_gridspec(len(rows_in), len(panels), height_ratios=rows_in)
     if events is not None:
         _plot_rate(figure.add_subplot(grid[0, :]), events, recording.frames)
     for column, (title, picture) in enumerate(panels):
@@ -251,7 +263,7 @@ def _panels(recording: Recording) -> list[tuple[str, ImageArray]]:
         raise RecordingError(
             f"{recording.path or 'recording'}: expected events or frames to show, got neither"
         )
-    start_us, end_us = busiest_window(events)
+    start_us, end_us = lively_window(events)
     panels: list[tuple[str, ImageArray]] = []
     if frames is not None and len(frames):
         windows_us, numbers = animation_windows(recording)
@@ -282,7 +294,10 @@ def _plot_rate(axes: Any, events: EventStream, frames: FrameSequence | None) -> 
         marks = (frames.end_us - events.first_us) / 1e6
         axes.plot(marks, np.zeros(len(marks)), "|", color="0.4", label=f"frames {len(frames):,}")
     axes.set_xlim(seconds[0], seconds[-1])
-    axes.set_ylim(bottom=0)
-    axes.set_xlabel("seconds since the first event")
+    total_hz, usual_hz = rates_hz.sum(axis=1), np.quantile(rates_hz, 0.95)
+    is_outside = rates_hz.max() > PEAK_OUTSIDE * usual_hz > 0
+    axes.set_ylim(0, 1.6 * usual_hz / 1e3 if is_outside else None)
+    peak = f"the peak of {total_hz.max() / 1e3:,.0f} lies outside; " if is_outside else ""
+    axes.set_xlabel(f"{peak}seconds since the first event")
     axes.set_ylabel("thousand events / s")
     axes.legend(loc="upper right", fontsize="small")
