@@ -8,8 +8,6 @@ of the events tells the direction, but edges along the motion fire none, the sen
 in some clips the background moves too. No handwritten digit appears in two splits.
 """
 
-from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,9 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from evlora.clips.layouts.table import RECORDINGS_FOLDER, Progress
 from evlora.clips.manifest import SPLITS, Manifest, Sample
 from evlora.config import Config
+from evlora.recordings import EventStream
+from evlora.recordings.simulator import EventSimulator, SensorModel
+from evlora.recordings.video_events import join_streams
 
 MOTIONS = {"left": (0, -1), "right": (0, 1), "up": (-1, 0), "down": (1, 0)}
 """Name of each motion, with its step in rows and columns."""
@@ -29,11 +30,6 @@ POOL_SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
 
 SUBFRAMES = 6
 """Pictures rendered for each frame; between them brightness changes linearly."""
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-"""What each colour adds to the brightness that an event pixel sees (ITU-R BT.601)."""
-DARKEST = 0.02
-"""Added to the brightness before its logarithm: what a photodiode sees in the dark."""
-
 GLYPH_SHARE = 0.42
 """Height of the digit, as a share of the picture's."""
 TRAVEL_SHARE = (0.3, 0.42)
@@ -50,8 +46,6 @@ FRAME_NOISE = 0.02
 """Standard deviation of the noise of frames, of the full range."""
 CONTRAST_THRESHOLD = 0.45
 """Change of log brightness that fires an event."""
-THRESHOLD_SPREAD = 0.15
-"""Standard deviation of the threshold among pixels, of the threshold."""
 NOISE_RATE_HZ = (5.0, 18.0)
 """Events of noise, a pixel and second."""
 CLUTTERED_SHARE = 0.7
@@ -81,22 +75,12 @@ class Options(Config):
     """Of everything random."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Events:
-    """Simulated events; every field has shape (N,)."""
-
-    t_us: NDArray[np.float64]
-    pixel: NDArray[np.int64]
-    """Row times width, plus column."""
-    is_on: NDArray[np.bool_]
-
-
 def collect(
     source: Path | None, folder: Path, options: Options, progress: Progress | None
 ) -> Manifest:
     """Make the recordings in `folder` and return their manifest."""
     del source  # there is none
-    pools = _digit_pools(options.seed)
+    pools = digit_pools(options.seed)
     wanted = {"train": options.train, "val": options.val, "test": options.test}
     total, samples = sum(wanted.values()), list[Sample]()
     for split_number, split in enumerate(SPLITS):
@@ -134,28 +118,25 @@ def make_recording(
     digit, motion = label.split("-")
     variants = glyphs[int(digit)]
     glyph = variants[generator.integers(len(variants))]
-    step_us = options.duration_ms * 1000 / (options.frames * SUBFRAMES)
     scene = _render(glyph, MOTIONS[motion], options, generator)
+    times_us = np.linspace(0, options.duration_ms * 1000, len(scene)).round().astype(np.int64)
     frames, exposure = _expose(scene[:-1], options, generator)
-    events = _with_noise(
-        _simulate_events(np.log(scene @ LUMA + DARKEST), step_us, generator), options, generator
-    )
-    order = np.argsort(events.t_us, kind="stable")
-    row, column = np.divmod(events.pixel[order], options.size_px)
+    events = _events(scene, times_us, generator)
     return {
-        "t": events.t_us[order].astype(np.uint32),
-        "x": column.astype(np.uint8),
-        "y": row.astype(np.uint8),
-        "p": events.is_on[order],
+        "t": events.t_us.astype(np.uint32),
+        "x": events.x.astype(np.uint8),
+        "y": events.y.astype(np.uint8),
+        "p": events.polarity,
         "width": np.asarray(options.size_px),
         "height": np.asarray(options.size_px),
         "frames": frames,
-        "frame_start_us": (exposure[:, 0] * step_us).round().astype(np.int64),
-        "frame_end_us": (exposure[:, 1] * step_us).round().astype(np.int64),
+        "frame_start_us": times_us[exposure[:, 0]],
+        "frame_end_us": times_us[exposure[:, 1]],
     }
 
 
-def _digit_pools(seed: int) -> dict[str, dict[int, Pictures]]:
+def digit_pools(seed: int) -> dict[str, dict[int, Pictures]]:
+    """The handwritten digits of each split, by digit, of shape (n, 8, 8) each, in [0, 1]."""
     from sklearn.datasets import load_digits
 
     flat, digits = load_digits(return_X_y=True)
@@ -249,47 +230,19 @@ def _expose(
     return (255 * frames).round().astype(np.uint8), np.stack([starts, stops], axis=1)
 
 
-def _simulate_events(
-    brightness: Pictures, step_us: float, generator: np.random.Generator
-) -> Events:
-    """The events that fire where log brightness has moved by a threshold since the last one.
-
-    Between two pictures it changes linearly.
-
-    Args:
-        brightness: Logarithm of the brightness, shape (S, H, W).
-        step_us: Time from one picture to the next.
-        generator: Draws each pixel's threshold and where its first level lies.
-    """
-    pictures = brightness.reshape(len(brightness), -1)
-    pixels = pictures.shape[1]
-    spread = 1 + THRESHOLD_SPREAD * generator.standard_normal(pixels, np.float32)
-    threshold = CONTRAST_THRESHOLD * np.clip(spread, 0.3, None)
-    level = pictures[0] + threshold * (generator.random(pixels, np.float32) - 0.5)
-    parts: list[Events] = []
-    for number, (before, after) in enumerate(pairwise(pictures)):
-        crossings = np.trunc((after - level) / threshold).astype(np.int64)
-        for nth in range(1, 1 + int(np.abs(crossings).max())):
-            where = np.flatnonzero(np.abs(crossings) >= nth)
-            sign = np.sign(crossings[where])
-            reached = level[where] + sign * nth * threshold[where]
-            # Rounding may leave a crossing just outside the interval in which it was noticed.
-            share = np.clip((reached - before[where]) / (after - before)[where], 0, 1)
-            parts.append(Events(number + share, where, sign > 0))
-        level += crossings * threshold
-    return Events(
-        np.concatenate([part.t_us for part in parts]) * step_us,
-        np.concatenate([part.pixel for part in parts]),
-        np.concatenate([part.is_on for part in parts]),
+def _events(
+    scene: Pictures, times_us: NDArray[np.int64], generator: np.random.Generator
+) -> EventStream:
+    """What an event camera sends of the scene."""
+    threshold, noise_rate_hz = CONTRAST_THRESHOLD, generator.uniform(*NOISE_RATE_HZ)
+    sensor = SensorModel(
+        positive_threshold=threshold,
+        negative_threshold=threshold,
+        shot_noise_rate_hz=float(noise_rate_hz),
     )
-
-
-def _with_noise(events: Events, options: Options, generator: np.random.Generator) -> Events:
-    pixels, duration_us = options.size_px**2, options.duration_ms * 1000
-    rate_hz = generator.uniform(*NOISE_RATE_HZ)
-    count = generator.poisson(rate_hz * pixels * duration_us / 1e6)
-    return Events(
-        np.append(events.t_us, generator.uniform(0, duration_us, count)),
-        np.append(events.pixel, generator.integers(0, pixels, count)),
-        np.append(events.is_on, generator.random(count) < 0.5),
+    _, height, width, _ = scene.shape
+    simulator = EventSimulator(
+        width=width, height=height, sensor=sensor, seed=int(generator.integers(2**32))
     )
+    moments = zip(255 * scene, times_us.tolist(), strict=True)
+    return join_streams(simulator.push(picture, t_us) for picture, t_us in moments)
