@@ -3,5 +3,15 @@
 from evlora.recordings.events import EventStream
 from evlora.recordings.frames import FrameSequence
 from evlora.recordings.recording import Recording, open_recording
+from evlora.recordings.windows import Window, iterate_windows
+from evlora.recordings.writers import write_recording
 
-__all__ = ["EventStream", "FrameSequence", "Recording", "open_recording"]
+__all__ = [
+    "EventStream",
+    "FrameSequence",
+    "Recording",
+    "Window",
+    "iterate_windows",
+    "open_recording",
+    "write_recording",
+]

@@ -91,11 +91,9 @@ def _decoded(
         stream.seek(start)
         while len(block := np.fromfile(stream, np.uint8, EVENT_BYTES * CHUNK_EVENTS)):
             data = np.concatenate([rest, block]) if len(rest) else block
-            records, waits, places, used = _split(data, kind)
+            records, waits_us, trailing_us, used = _split(data, kind)
             first = records[:, 0]
-            steps = (first >> kind.time_shift).astype(np.int64)
-            steps[places] += waits  # two runs never stand before the same event
-            t_us = np.cumsum(steps) + last_us
+            t_us = np.cumsum(waits_us + (first >> kind.time_shift)) + last_us
             pixels = records[:, 1:].copy().view("<u2")
             x, y = pixels[:, 0], pixels[:, 1]
             sound = _sound_events(x, y, width=width, height=height)
@@ -113,7 +111,7 @@ def _decoded(
                     "events before it were read"
                 )
                 return
-            last_us = int(t_us[-1]) if len(t_us) else last_us
+            last_us = (int(t_us[-1]) if len(t_us) else last_us) + trailing_us
             rest, start = data[used:], start + used
     if len(rest):
         findings.warn(f"{len(rest)} bytes at its end make no event; {events} events were read")
@@ -121,12 +119,12 @@ def _decoded(
 
 def _split(
     data: NDArray[np.uint8], kind: Kind
-) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64], int]:
-    """Events and the waits before them.
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], int, int]:
+    """Events and the waits between them.
 
     Returns:
-        Whole events of shape (N, 5); waits in µs; the event before which each stands; and how many
-        bytes that was.
+        Whole events of shape (N, 5); the wait in µs before each, shape (N,); the wait behind the
+        last; and how many bytes that was.
     """
     begins, ends = _special_runs(data, kind)
     lengths = ends - begins
@@ -137,13 +135,18 @@ def _split(
     is_special = np.cumsum(borders[:-1], dtype=np.int8).view(np.bool_)
     packed = data[~is_special]
     count = len(packed) // EVENT_BYTES
-    places = (begins - removed_before) // EVENT_BYTES
-    is_used = places < count
     steps = (data[is_special] - np.uint8(kind.first_special)).astype(np.int64)
     waits = np.add.reduceat(steps, removed_before) if len(steps) else steps
-    used = count * EVENT_BYTES + int(lengths[is_used].sum())
+    waits_us = np.zeros(count + 1, np.int64)
+    waits_us[(begins - removed_before) // EVENT_BYTES] = waits * kind.overflow_us
+    is_cut_event = len(packed) % EVENT_BYTES
+    used = len(data)
+    if is_cut_event:  # what stands before an event that is not whole yet is read again with it
+        is_behind = (begins - removed_before) // EVENT_BYTES == count
+        used -= is_cut_event + int(lengths[is_behind].sum())
+        waits_us[count] = 0
     records = packed[: count * EVENT_BYTES].reshape(-1, EVENT_BYTES)
-    return records, waits[is_used] * kind.overflow_us, places[is_used], used
+    return records, waits_us[:-1], int(waits_us[-1]), used
 
 
 def _special_runs(
