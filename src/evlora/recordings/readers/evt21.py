@@ -118,5 +118,5 @@ def _looks_upper_first(path: Path, start: int) -> bool:
     for is_upper_first in (False, True):
         uppers, _ = _halves(block, is_upper_first)
         steps = np.diff((uppers[uppers >> 28 == TIME_HIGH] & 0x0FFFFFFF).astype(np.int64))
-        steady.append(int(np.count_nonzero((steps >= 0) & (steps < 1 << 16))))
+        steady.append(int(np.count_nonzero((steps > 0) & (steps < 1 << 16))))
     return steady[1] > steady[0]
