@@ -2,8 +2,13 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+
+# As the command does: waiting threads sleep, so that tests beside each other do not starve.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 
@@ -21,3 +26,37 @@ def data_root() -> Path:
 def project_root() -> Path:
     """The root of the checkout."""
     return PROJECT_ROOT
+
+
+@pytest.fixture(scope="session")
+def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared dataset of a few generated clips of 32 px."""
+    from evlora.clips import prepare
+
+    folder = tmp_path_factory.mktemp("tiny") / "dataset"
+    options = {"train": 40, "val": 40, "test": 40, "size_px": 32, "frames": 3, "duration_ms": 60}
+    prepare("generated", None, folder, options=options)
+    return folder
+
+
+@pytest.fixture
+def tiny_settings(tiny_dataset: Path, tmp_path: Path) -> dict[str, Any]:
+    """Keys that make any recipe small enough for a test: a ViT of three narrow blocks."""
+    return {
+        "data.root": str(tiny_dataset),
+        "run.dir": str(tmp_path / "run"),
+        "clip.frames": 2,
+        "clip.size": 32,
+        "backbone.name": "vit_tiny_patch16_224",
+        "backbone.weights": "random",
+        "backbone.options": {"patch_size": 16, "embed_dim": 24, "depth": 3, "num_heads": 2},
+        "training.epochs": 3,
+        "training.batch_size": 16,
+        "training.precision": "32-true",
+        "data.workers": 0,
+    }
+
+
+@pytest.fixture(autouse=True)
+def _fixed_seed() -> None:
+    torch.manual_seed(0)

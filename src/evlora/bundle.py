@@ -3,7 +3,7 @@
 config.json            labels, clip, backbone with the SHA-256 of its weights, network, versions
 adapters/<part>/       the adapters of each view and stage, in peft's own format
 head.safetensors       everything else that was trained
-backbone.safetensors   only where the backbone was made at random, since nobody else has it
+backbone.safetensors   only where nobody else has it: made at random, or trained as a whole
 README.md              what it is, and what was measured
 """
 
@@ -61,8 +61,8 @@ class Recognizer(nn.Module):
         )
         self.config = config
         self.labels = labels
-        self.backbone_sha256 = weights_sha256(backbone)
-        """SHA-256 of the frozen weights that the adapters were made for."""
+        self.backbone_sha256 = weights_sha256(backbone.state_dict())
+        """SHA-256 of the weights that the network was built on."""
 
     @property
     def clip_config(self) -> ClipConfig:
@@ -117,18 +117,20 @@ def save_bundle(
         metrics: Results for the model card.
     """
     target = Path(folder)
+    own_backbone = backbone_tensors(recognizer) if has_own_backbone(recognizer.config) else None
+    sha256 = weights_sha256(own_backbone) if own_backbone else recognizer.backbone_sha256
     with writing_folder(target) as temporary:
         for name, adapted in adapted_parts(recognizer).items():
             adapted.save_pretrained(str(temporary / "adapters" / name), save_embedding_layers=False)
             (temporary / "adapters" / name / "README.md").unlink(missing_ok=True)
         save_file(tensors_beside_adapters(recognizer), temporary / "head.safetensors")
-        if recognizer.config.backbone.weights == RANDOM:
-            save_file(_frozen_tensors(recognizer), temporary / OWN_BACKBONE)
+        if own_backbone:
+            save_file(own_backbone, temporary / OWN_BACKBONE)
         description = {
             "format": BUNDLE_FORMAT,
             "labels": list(recognizer.labels),
             **recognizer.config.model_dump(mode="json"),
-            "backbone_sha256": recognizer.backbone_sha256,
+            "backbone_sha256": sha256,
             "versions": {name: version(name) for name in ("evlora", "torch", "timm", "peft")},
             "recipe": recipe,
             "metrics": metrics,
@@ -136,7 +138,7 @@ def save_bundle(
         (temporary / "config.json").write_text(
             json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
         )
-        card = _model_card(recognizer, metrics or {})
+        card = _model_card(recognizer, sha256, metrics or {})
         (temporary / "README.md").write_text(card, encoding="utf-8")
     return target
 
@@ -156,7 +158,7 @@ def load_bundle(
     """
     source = Path(folder)
     config, labels, sha256 = _read_description(source)
-    weight_source = _find_weights(source, config.backbone, weights)
+    weight_source = _find_weights(source, config, weights)
     found = config.model_copy(
         update={"backbone": config.backbone.model_copy(update={"weights": weight_source})}
     )
@@ -167,10 +169,10 @@ def load_bundle(
             f"{source}: cannot get its backbone: {error}\n(this bundle was trained on "
             f"{config.backbone.weights}; name the file with weights= or --weights)"
         ) from error
-    if weights_sha256(backbone) != sha256:
+    if weights_sha256(backbone.state_dict()) != sha256:
         raise BundleError(
             f"{source}: was made for another backbone: expected weights of {config.backbone.name} "
-            f"with SHA-256 {sha256[:16]}…, got {weights_sha256(backbone)[:16]}… from "
+            f"with SHA-256 {sha256[:16]}…, got {weights_sha256(backbone.state_dict())[:16]}… from "
             f"{weight_source}; name the right file with weights= or --weights"
         )
     recognizer = Recognizer(backbone, config, labels)
@@ -191,7 +193,9 @@ def adapted_parts(recognizer: Recognizer) -> dict[str, PeftModel]:
 
 def tensors_beside_adapters(recognizer: Recognizer) -> dict[str, Tensor]:
     """What is trained outside the adapters, by name: head, embeddings, gates."""
-    inside = {id(p) for part in adapted_parts(recognizer).values() for p in part.parameters()}
+    vit = recognizer.network.view(recognizer.clip_config.modalities[0]).vit
+    modules = [vit, *adapted_parts(recognizer).values()]
+    inside = {id(p) for module in modules for p in module.parameters()}
     return {
         name.removeprefix("network."): parameter.detach()
         for name, parameter in recognizer.trained_tensors().items()
@@ -218,14 +222,17 @@ def _read_description(source: Path) -> tuple[RecognizerConfig, tuple[str, ...], 
         raise BundleError(f"{path}: is damaged or not of a bundle: {reason}") from error
 
 
-def _find_weights(source: Path, backbone: BackboneConfig, given: str | Path | None) -> str:
+def _find_weights(source: Path, config: RecognizerConfig, given: str | Path | None) -> str:
     if given is not None:
         return str(given)
     if (source / OWN_BACKBONE).is_file():
         return str(source / OWN_BACKBONE)
-    if backbone.weights == RANDOM:
-        raise BundleError(f"{source}: expected {OWN_BACKBONE} in the bundle, it is missing")
-    return backbone.weights
+    if has_own_backbone(config):
+        raise BundleError(
+            f"{source}: expected {OWN_BACKBONE} in the bundle, it is missing; "
+            "copy the whole bundle again"
+        )
+    return config.backbone.weights
 
 
 def _load_adapters(folder: Path, adapted: PeftModel) -> None:
@@ -266,7 +273,13 @@ def _read_tensors(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tenso
     return tensors
 
 
-def _frozen_tensors(recognizer: Recognizer) -> dict[str, Tensor]:
+def has_own_backbone(config: RecognizerConfig) -> bool:
+    """Whether a bundle must carry its backbone: it was made at random, or trained as a whole."""
+    return config.backbone.weights == RANDOM or config.model.adapter.method == "full"
+
+
+def backbone_tensors(recognizer: Recognizer) -> dict[str, Tensor]:
+    """The backbone's own weights, without adapters, under timm's names."""
     state = recognizer.network.view(recognizer.clip_config.modalities[0]).vit.state_dict()
     with torch.random.fork_rng(devices=[]):
         names = build_backbone(
@@ -280,10 +293,11 @@ def _frozen_tensors(recognizer: Recognizer) -> dict[str, Tensor]:
     return {name: state[name if name in state else adapted[name]].contiguous() for name in names}
 
 
-def _model_card(recognizer: Recognizer, metrics: Mapping[str, float]) -> str:
+def _model_card(recognizer: Recognizer, sha256: str, metrics: Mapping[str, float]) -> str:
     config = recognizer.config
     total = sum(p.numel() for p in recognizer.parameters())
     trained = sum(p.numel() for p in recognizer.trained_tensors().values())
+    where = "in this folder" if has_own_backbone(config) else "frozen and not in this folder"
     measured = "".join(f"| {name} | {value:.4f} |\n" for name, value in metrics.items())
     return f"""# An evlora bundle
 
@@ -291,8 +305,8 @@ A recognizer of {len(recognizer.labels)} classes from {" and ".join(config.clip.
 ({config.clip.frames} moments of {config.clip.size_px[0]}×{config.clip.size_px[1]} px), made by
 [VELoRA](https://arxiv.org/abs/2412.20064) with `{config.model.adapter.method}` adapters.
 
-- Frozen backbone: `{config.backbone.name}`, which is not in this folder; SHA-256 of its weights
-  `{recognizer.backbone_sha256}`.
+- Backbone: `{config.backbone.name}`, {where}; SHA-256 of its weights
+  `{sha256}`.
 - Trained: {trained:,} of {total:,} parameters ({100 * trained / total:.2f} %).
 
 | measured on the validation split | |

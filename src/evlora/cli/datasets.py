@@ -16,7 +16,7 @@ def prepare(
     rest: Annotated[
         list[str],
         typer.Argument(
-            metavar="[SOURCE] OUT [KEY=VALUE]...",
+            metavar="[SOURCE] OUT [KEY=VALUE ...]",
             help="Where the dataset lies (not for `generated`), the folder to make, and options.",
         ),
     ],

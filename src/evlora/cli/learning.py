@@ -1,4 +1,4 @@
-"""The verbs around learning: train, evaluate, predict, profile."""
+"""The verbs around learning: demo, train, evaluate, predict, profile."""
 
 import json
 import sys
@@ -12,7 +12,7 @@ from evlora.cli.printing import table
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[KEY=VALUE]...", help="Keys of the recipe to change."),
+    typer.Argument(metavar="KEY=VALUE", help="Keys of the recipe to change."),
 ]
 Weights = Annotated[
     Path | None,
@@ -22,8 +22,22 @@ Weights = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command."""
-    for verb in (train, evaluate, predict, profile):
+    for verb in (demo, train, evaluate, predict, profile):
         app.command()(verb)
+
+
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where everything is put.")] = Path("demo"),
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Epochs of every training, to try it quickly.")
+    ] = None,
+    clips: Annotated[int, typer.Option(min=80, help="Clips to train with.")] = 1600,
+) -> None:
+    """Generate, train, evaluate, predict and show: the embedded default, offline."""
+    from evlora.demo import run_demo
+
+    report = run_demo(folder, say=typer.echo, epochs=epochs, clips=clips)
+    typer.echo(f"report: {report}")
 
 
 def train(

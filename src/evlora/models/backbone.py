@@ -6,9 +6,9 @@ adapters of its own. Three views of one backbone need the memory of one.
 
 import copy
 import hashlib
+from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, TypeVar, cast
 
 import torch
@@ -132,10 +132,10 @@ def image_statistics(vit: VisionTransformer) -> tuple[Tensor, Tensor]:
     )
 
 
-def weights_sha256(vit: VisionTransformer) -> str:
+def weights_sha256(tensors: Mapping[str, Tensor]) -> str:
     """The SHA-256 over names, shapes, types and bytes of all weights, whatever file held them."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(vit.state_dict().items()):
+    for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().data)
     return digest.hexdigest()
@@ -163,12 +163,12 @@ def _load_weights(vit: VisionTransformer, path: Path, name: str) -> None:
         )
     try:
         keys = load_checkpoint(vit, str(path), strict=False, filter_fn=checkpoint_filter_fn)
-    except UnpicklingError as error:
-        raise BackboneError(
-            f"backbone.weights: {path} is no file of plain tensors; give .safetensors, or a "
-            ".pt file that torch.load(…, weights_only=True) accepts"
-        ) from error
     except Exception as error:
+        if "weights_only" in str(error):  # timm's words for a file that needs unpickling
+            raise BackboneError(
+                f"backbone.weights: {path} is no file of plain tensors and was not opened, since "
+                "unpickling runs code; give .safetensors, or a .pt of tensors alone"
+            ) from error
         raise BackboneError(
             f"backbone.weights: {path} does not fit {name}: {_first_lines(error)}; "
             "give the weight file of this very model, or change backbone.name"

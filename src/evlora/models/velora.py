@@ -37,7 +37,7 @@ class VELoRAConfig(Config):
     reconstruction: bool = True
     """Whether each modality's tokens must foretell the other's."""
     shared_stage: bool = True
-    """Whether the views are fused by the modality-shared stage."""
+    """Whether the views are fused by the modality-shared stage; if not, the head sees them all."""
     high_blocks: int = 1
     """How many of the backbone's last blocks come after the fusion."""
     pool: Literal["token", "mean"] = "token"
@@ -101,7 +101,9 @@ class VELoRA(nn.Module):
             if has_both and config.shared_stage
             else None
         )
-        self.head = nn.Linear(backbone.embed_dim * len(modalities), num_classes)
+        # The difference speaks through the shared stage; where there is none, to the head itself.
+        self.heard = tuple(modalities if self.shared_stage else names)
+        self.head = nn.Linear(backbone.embed_dim * len(self.heard), num_classes)
         mean, std = image_statistics(backbone)
         self.mean: Tensor
         self.std: Tensor
@@ -129,7 +131,7 @@ class VELoRA(nn.Module):
         shared = {} if self.shared_stage is None else self.shared_stage(tokens)
         features = [
             self.view(name).high(tokens[name], shared.get(name), pool=self.config.pool)
-            for name in self.modalities
+            for name in self.heard
         ]
         return Output(self.head(torch.cat(features, dim=-1)), terms)
 

@@ -28,7 +28,7 @@ class AdapterConfig(Config):
     """Which adapter is put where."""
 
     method: str = "lora"
-    """A name of the catalogue; `none` trains no adapter (linear probing)."""
+    """A name of the catalogue; `none` trains the head alone, `full` the whole backbone."""
     sites: Site = "ffn"
     """Which linear layers of each block carry one: ffn, attention or both."""
     rank: int = 4
@@ -60,14 +60,15 @@ def _dora(config: AdapterConfig) -> PeftConfig:
 
 METHODS: dict[str, Callable[[AdapterConfig], PeftConfig] | None] = {
     "none": None,
+    "full": None,
     "lora": _lora,
     "dora": _dora,
 }
-"""Name → how its peft configuration is made; None where nothing is adapted."""
+"""Name → how its peft configuration is made; None where nothing is added to the model."""
 
 
 def adapt(module: nn.Module, config: AdapterConfig, *, name: str) -> nn.Module:
-    """The module with adapters: a `PeftModel` around it, or the module itself for `none`.
+    """The module with adapters: a `PeftModel` around it, or itself for `none` and `full`.
 
     Args:
         module: Frozen; its linear layers are replaced in place by adapted ones.
@@ -84,7 +85,7 @@ def adapt(module: nn.Module, config: AdapterConfig, *, name: str) -> nn.Module:
         )
     make_peft_config = METHODS[config.method]
     if make_peft_config is None:
-        return module
+        return module.requires_grad_(config.method == "full")
     try:
         return get_peft_model(cast(Any, module), make_peft_config(config))
     except ValueError as error:

@@ -1,0 +1,97 @@
+"""Pictures of results: a confusion matrix, a strip of clips with what was answered."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from evlora.clips import Clip
+from evlora.files import writing_file
+
+RIGHT, WRONG = "#1a7f37", "#cf222e"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A clip, its true label and the predicted one."""
+
+    clip: Clip
+    label: str
+    predicted: str
+
+
+def draw_confusion(confusion: Sequence[Sequence[int]], labels: Sequence[str], path: Path) -> None:
+    """A confusion matrix as a picture: rows are true labels, columns predicted ones.
+
+    Args:
+        confusion: Counts, shape (K, K).
+        labels: Names of the K classes.
+        path: The PNG to write.
+    """
+    counts = np.asarray(confusion, dtype=float)
+    shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
+    side = min(14.0, 2.5 + 0.24 * len(labels))
+    figure = _figure((side, side))
+    axes = figure.add_subplot()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(labels)), labels, rotation=90, fontsize=7)
+    axes.set_yticks(range(len(labels)), labels, fontsize=7)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    axes.set_title("share of each true class, white 0 to blue 1")
+    if len(labels) <= 20:
+        for row, column in zip(*np.nonzero(counts), strict=True):
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            text = f"{counts[row, column]:.0f}"
+            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=7)
+    _save(figure, path)
+
+
+def draw_clip_strip(answers: Sequence[Answer], path: Path) -> None:
+    """Clips side by side: the T frames above the T event images, true and predicted label.
+
+    Args:
+        answers: What to show, one column each.
+        path: The PNG to write.
+    """
+    figure = _figure((2.1 * len(answers), 2.1 * _tallest(answers) + 0.5))
+    for number, answer in enumerate(answers):
+        axes = figure.add_subplot(1, len(answers), number + 1)
+        axes.imshow(np.concatenate(_columns(answer.clip), axis=1))
+        axes.set_axis_off()
+        axes.set_title(
+            f"true {answer.label}\nsaid {answer.predicted}",
+            fontsize=10,
+            color=RIGHT if answer.label == answer.predicted else WRONG,
+        )
+    _save(figure, path)
+
+
+def _columns(clip: Clip) -> list[np.ndarray[Any, np.dtype[np.uint8]]]:
+    return [_stacked(images) for images in (clip.rgb, clip.events) if images is not None]
+
+
+def _stacked(images: Tensor) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    framed = np.pad(
+        images.permute(0, 2, 3, 1).numpy(), ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=128
+    )
+    return np.concatenate(list(framed), axis=0)  # the moments from top to bottom
+
+
+def _tallest(answers: Sequence[Answer]) -> float:
+    pictures = [np.concatenate(_columns(answer.clip), axis=1) for answer in answers]
+    return max(picture.shape[0] / picture.shape[1] for picture in pictures)
+
+
+def _figure(size_in: tuple[float, float]) -> Any:
+    from matplotlib.figure import Figure  # without pyplot: no window system, no global state
+
+    return Figure(figsize=size_in, layout="constrained")
+
+
+def _save(figure: Any, path: Path) -> None:
+    with writing_file(path) as temporary:
+        figure.savefig(temporary, dpi=110, facecolor="white")
