@@ -25,6 +25,10 @@ LARGEST_GAP_US = 3_600_000_000
 """A leap of more than an hour between two events is reported: most often it is a damaged clock."""
 
 
+LATEST_US = 1 << 60
+"""Times beyond 36,000 years are damage; within, differences fit 64 bits."""
+
+
 class EventChunk(NamedTuple):
     """Some events in the order of the file; every field has shape (N,)."""
 
@@ -115,21 +119,23 @@ def checked_chunks(file: EventFile) -> Iterator[EventChunk]:
     Raises:
         RecordingError: Every event lies outside the sensor.
     """
-    outside = count = leaps = 0
+    outside = untimely = count = leaps = 0
     last_us: int | None = None
     reach = [0, 0]
     for whole in file.chunks:
         chunk = whole
-        if not len(chunk.t_us):
-            continue
         count += len(chunk.t_us)
+        is_timely = _timely(chunk.t_us)
+        if is_timely is not None:
+            untimely += len(is_timely) - int(np.count_nonzero(is_timely))
+            chunk = _chosen(chunk, is_timely)
         is_inside = _inside(chunk, file.width, file.height)
         if is_inside is not None:
             outside += len(is_inside) - int(np.count_nonzero(is_inside))
             reach = [max(reach[0], int(chunk.x.max())), max(reach[1], int(chunk.y.max()))]
-            chunk = EventChunk(*(values[is_inside] for values in chunk))
-            if not len(chunk.t_us):
-                continue
+            chunk = _chosen(chunk, is_inside)
+        if not len(chunk.t_us):
+            continue
         leaps += _leaps(chunk.t_us, last_us)
         last_us = int(chunk.t_us[-1])
         yield chunk
@@ -143,6 +149,10 @@ def checked_chunks(file: EventFile) -> Iterator[EventChunk]:
         file.findings.warn(
             f"{outside} of {count} events lie outside the {sensor} sensor (they reach "
             f"x = {reach[0]}, y = {reach[1]}) and were left out"
+        )
+    if untimely:
+        file.findings.warn(
+            f"{untimely} of {count} events have times beyond ±{LATEST_US} µs and were left out"
         )
     if leaps:
         file.findings.warn(
@@ -197,8 +207,20 @@ def sensor_size(
     return width, height
 
 
+def _chosen(chunk: EventChunk, is_chosen: NDArray[np.bool_]) -> EventChunk:
+    return EventChunk(*(values[is_chosen] for values in chunk))
+
+
+def _timely(t_us: NDArray[Any]) -> NDArray[np.bool_] | None:
+    if not len(t_us) or (int(t_us.min()) > -LATEST_US and int(t_us.max()) < LATEST_US):
+        return None
+    return (t_us > -LATEST_US) & (t_us < LATEST_US)
+
+
 def _inside(chunk: EventChunk, width: int, height: int) -> NDArray[np.bool_] | None:
     # None when all are inside: the reductions cost far less than the comparison and the copy.
+    if not len(chunk.x):
+        return None
     is_signed = chunk.x.dtype.kind == "i" or chunk.y.dtype.kind == "i"
     if is_signed and (int(chunk.x.min()) < 0 or int(chunk.y.min()) < 0):
         return (chunk.x >= 0) & (chunk.x < width) & (chunk.y >= 0) & (chunk.y < height)

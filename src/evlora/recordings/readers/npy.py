@@ -3,6 +3,7 @@
 Names and units as in `npz`. The array is read in pieces, and a cut file up to its cut.
 """
 
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,12 @@ HEADER_READERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
+
+HEADER_ERRORS = (
+    *(ValueError, KeyError, EOFError, SyntaxError, TypeError, MemoryError, OverflowError),
+    tokenize.TokenError,
+)
+"""What numpy raises on a damaged header, whose text it parses as Python."""
 
 
 def read(path: Path, *, width: int | None, height: int | None) -> Recording:
@@ -76,7 +83,7 @@ def _header(path: Path) -> tuple[np.dtype[Any], int, int]:
         try:
             version = np.lib.format.read_magic(stream)
             shape, _, dtype = HEADER_READERS[version](stream)
-        except (ValueError, KeyError, EOFError, SyntaxError, TypeError, MemoryError) as error:
+        except HEADER_ERRORS as error:
             raise RecordingError(f"{path}: expected the header of an npy file: {error}") from error
         start = stream.tell()
     if dtype.names is None or len(shape) != 1 or dtype.hasobject or dtype.itemsize == 0:

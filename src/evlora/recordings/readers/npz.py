@@ -5,6 +5,7 @@ times with fractions are seconds. `width` and `height` are optional numbers. `fr
 uint8 of shape (T, H, W) or (T, H, W, 3) RGB, with `frame_start_us` and `frame_end_us`, shape (T,).
 """
 
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -66,6 +67,7 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
         SyntaxError,
         TypeError,
         ValueError,
+        tokenize.TokenError,
         zipfile.BadZipFile,
         zlib.error,
     ) as error:

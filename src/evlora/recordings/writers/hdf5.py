@@ -19,7 +19,7 @@ CHUNK_FRAMES = 16
 COMPRESSION: dict[str, Any] = {"compression": 1, "shuffle": True}
 """Fast, and every HDF5 library has it."""
 LONGEST_INDEX_MS = 2 * 3_600_000
-"""Recordings of more than two hours get no index by the millisecond: it would outgrow the events."""
+"""Longer recordings get no index by the millisecond: it would outgrow their events."""
 
 
 def write(recording: Recording, path: Path) -> None:

@@ -1,0 +1,85 @@
+"""Opens the recordings named on standard input and says of each whether the rules were kept.
+
+A process of its own, so that a library that ends the process, or never returns, is seen from
+outside. One line in: a JSON object with path, format, width and height. One line out: `read` with
+what was read, `refused` with the error, or `broken` with the rule that was.
+"""
+
+import json
+import resource
+import sys
+import traceback
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from evlora.errors import RecordingError, RecordingWarning
+from evlora.recordings import EventStream, iterate_windows, open_recording
+
+MEMORY_BYTES = 6 << 30
+
+
+def main() -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    for line in sys.stdin:
+        sys.stdout.write(json.dumps(outcome(json.loads(line))) + "\n")
+        sys.stdout.flush()
+
+
+def outcome(asked: dict[str, object]) -> list[str]:
+    path = Path(str(asked.pop("path")))
+    try:
+        return ["read", opened(path, asked)]
+    except RecordingError as error:
+        return ["refused", str(error)] if str(error) else ["broken", "an error without a message"]
+    except Exception:
+        return ["broken", traceback.format_exc()]
+
+
+def opened(path: Path, asked: dict[str, object]) -> str:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        recording = open_recording(path, **asked)
+    said = tuple(str(one.message) for one in caught if one.category is RecordingWarning)
+    if said != recording.warnings:
+        raise AssertionError(f"warned of {said}, the recording says {recording.warnings}")
+    if recording.events is None and recording.frames is None:
+        raise AssertionError("neither events nor frames")
+    if recording.events is not None:
+        check(recording.events)
+        check_windows(path, asked, recording.events)
+    if recording.frames is not None:
+        for index in {0, len(recording.frames) - 1}:
+            try:
+                recording.frames.take([index])
+            except RecordingError as error:
+                said += (str(error),)
+    return f"{0 if recording.events is None else len(recording.events)} events; {said}"
+
+
+def check(events: EventStream) -> None:
+    if len(events) and (events.x.max() >= events.width or events.y.max() >= events.height):
+        raise AssertionError("an event lies outside the sensor")
+    if (np.diff(events.t_us) < 0).any():
+        raise AssertionError("time runs backwards")
+
+
+def check_windows(path: Path, asked: dict[str, object], whole: EventStream) -> None:
+    count, last_us = 0, None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RecordingWarning)
+        for window in iterate_windows(path, duration_us=10_000, **asked):
+            check(window.events)
+            count += len(window.events)
+            if last_us is not None and window.events.first_us < last_us:
+                raise AssertionError("a window begins before the last one ended")
+            last_us = window.events.last_us
+            if not window.start_us <= window.events.first_us <= last_us < window.end_us:
+                raise AssertionError("a window holds events of another")
+    if count > len(whole):
+        raise AssertionError(f"windows hold {count} events, the whole only {len(whole)}")
+
+
+if __name__ == "__main__":
+    main()
