@@ -205,6 +205,7 @@ def _event_images(
 ) -> Tensor:
     render = partial(as_rgb_images, representation=config.representation)
     if generator is not None and config.augmentation.event_drop:
+        events = events.between(int(moments.windows_us.min()), int(moments.windows_us.max()))
         events = drop_events(events, config.augmentation.event_drop, generator)
     images = torch.from_numpy(render(events, moments.windows_us))
     nothing = render(EventStream.empty(width=1, height=1), moments.windows_us[:1])

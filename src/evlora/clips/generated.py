@@ -28,7 +28,7 @@ LABELS = tuple(f"{digit}-{motion}" for digit in range(10) for motion in MOTIONS)
 POOL_SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
 """Share of the handwritten digits that each split draws from."""
 
-SUBFRAMES = 6
+SUBFRAMES = 4
 """Pictures rendered for each frame; between them brightness changes linearly."""
 GLYPH_SHARE = 0.42
 """Height of the digit, as a share of the picture's."""

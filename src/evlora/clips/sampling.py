@@ -50,9 +50,10 @@ def choose_moments(
         recording: Events, frames, or both.
         count: Moments, T.
         window: Which events belong to a frame. `frame`: from the end of the frame before it in the
-            recording (chosen or not) to its own end. `exposure`: while it was exposed. `segment`:
-            from the end of the frame chosen before it, so that no event up to the last moment is
-            left out.
+            recording (chosen or not) to its own end, so that an event picture shows the motion of
+            one frame however far apart the moments are. `exposure`: while it was exposed.
+            `segment`: from the end of the frame chosen before it, so that no event up to the last
+            moment is left out.
         generator: Draws the moments inside their segments, for training; None takes the middle.
 
     Raises:

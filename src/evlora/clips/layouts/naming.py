@@ -27,4 +27,4 @@ def class_order(labels: Iterable[str]) -> tuple[str, ...]:
 def _natural(label: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
     parts = re.split(r"(\d+)", label)
     # The label itself comes last: "1" and "01" have the same parts.
-    return tuple((0, int(p), "") if p.isdigit() else (1, 0, p) for p in parts if p), label
+    return tuple((0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts if p), label

@@ -173,4 +173,4 @@ def _put_in_place(partial: Path, target: Path) -> None:
     except OSError:
         former.replace(target)
         raise
-    shutil.rmtree(former)
+    shutil.rmtree(former, ignore_errors=True)
