@@ -68,7 +68,7 @@ def event_image(events: EventStream, windows_us: WindowArray) -> NDArray[np.uint
     """
     seen = np.zeros((len(windows_us), 2, events.height, events.width), np.bool_)
     for plane, _, part in _parts(events, windows_us):
-        seen[plane].reshape(-1)[_index(part, part.polarity, 2)] = True
+        seen[plane].reshape(-1)[_index(part, by_polarity=True)] = True
     is_off, is_on = seen[:, 0], seen[:, 1]
     is_on &= ~is_off
     images = np.empty((len(windows_us), 3, events.height, events.width), np.uint8)
@@ -91,7 +91,7 @@ def polarity_counts(events: EventStream, windows_us: WindowArray) -> NDArray[np.
     """
     counts = np.zeros((len(windows_us), 2, events.height, events.width), np.int32)
     for plane, _, part in _parts(events, windows_us):
-        np.add.at(counts[plane].reshape(-1), _index(part, part.polarity, 2), np.int32(1))
+        np.add.at(counts[plane].reshape(-1), _index(part, by_polarity=True), np.int32(1))
     return counts
 
 
@@ -118,19 +118,27 @@ def voxel_grid(
     """
     if bins < 1:
         raise ShapeError(f"voxel grid: expected at least 1 bin, got {bins}")
-    grid = np.zeros((len(windows_us), bins, events.height, events.width), np.float32)
-    # With one bin there is none after; its shares are 0, so that the bin itself may take them.
-    to_next_bin = events.height * events.width if bins > 1 else 0
-    for plane, (start_us, end_us), part in _parts(events, windows_us):
-        moment = (part.t_us - start_us).astype(np.float32)
-        moment *= np.float32((bins - 1) / (end_us - start_us))
-        # Rounding may lift the last microsecond of a long window onto the last bin.
-        before = np.minimum(np.floor(moment), np.float32(max(bins - 2, 0)))
+    windows, steps = _checked(windows_us), max(bins - 1, 1)
+    grid = np.zeros((len(windows), bins, events.height, events.width), np.float32)
+    lengths_us = windows[:, 1:] - windows[:, :1]
+    # Whole microseconds from which on an event lies behind each bin, and how far behind it is.
+    since_us = -(-lengths_us * np.arange(steps + 1) // steps)
+    bins_per_us = (bins - 1) / np.maximum(lengths_us, 1)
+    behind = (since_us * bins_per_us - np.arange(steps + 1)).astype(np.float32)
+    edges_us = windows[:, :1] + since_us
+    between_bins = np.stack([edges_us[:, :-1], edges_us[:, 1:]], axis=-1).reshape(-1, 2)
+    for number, (start_us, _), part in _parts(events, between_bins):
+        plane, before = divmod(number, steps)
+        share_after = (part.t_us - start_us).astype(np.float32)
+        share_after *= np.float32(bins_per_us[plane, 0])
+        share_after += behind[plane, before]
         sign = part.polarity * np.float32(2) - np.float32(1)
-        share_after = (moment - before) * sign
-        flat, index = grid[plane].reshape(-1), _index(part, before, bins)
-        np.add.at(flat, index, sign - share_after)
-        np.add.at(flat, index + to_next_bin, share_after)
+        share_after *= sign
+        sign -= share_after
+        index = _index(part)
+        np.add.at(grid[plane, before].reshape(-1), index, sign)
+        # With one bin there is none after: the shares are 0, and the bin itself takes them.
+        np.add.at(grid[plane, min(before + 1, bins - 1)].reshape(-1), index, share_after)
     return grid
 
 
@@ -155,7 +163,7 @@ def time_surface(
     surface = np.zeros((len(windows_us), 2, events.height, events.width), np.float32)
     for plane, (_, end_us), part in _parts(events, windows_us):
         recency = np.exp((part.t_us - end_us).astype(np.float32) / np.float32(decay_us))
-        np.maximum.at(surface[plane].reshape(-1), _index(part, part.polarity, 2), recency)
+        np.maximum.at(surface[plane].reshape(-1), _index(part, by_polarity=True), recency)
     return surface
 
 
@@ -224,10 +232,7 @@ _RGB_IMAGES: Mapping[str, Callable[[EventStream, WindowArray], NDArray[np.uint8]
 }
 
 
-def _parts(
-    events: EventStream, windows_us: WindowArray
-) -> Iterator[tuple[int, tuple[int, int], EventStream]]:
-    """The number and interval of each window, with its events, `EVENTS_AT_ONCE` at a time."""
+def _checked(windows_us: WindowArray) -> WindowArray:
     windows = np.asarray(windows_us)
     if windows.ndim != 2 or windows.shape[1] != 2 or windows.dtype.kind not in "iu":
         raise ShapeError(
@@ -239,6 +244,14 @@ def _parts(
         raise ShapeError(
             f"windows: expected each end ≥ its start, got {windows[at].tolist()} at window {at}"
         )
+    return windows.astype(np.int64, copy=False)
+
+
+def _parts(
+    events: EventStream, windows_us: WindowArray
+) -> Iterator[tuple[int, tuple[int, int], EventStream]]:
+    """The number and interval of each window, with its events, `EVENTS_AT_ONCE` at a time."""
+    windows = _checked(windows_us)
     bounds = np.searchsorted(events.t_us, windows, side="left").tolist()
     for number, (first, stop) in enumerate(bounds):
         interval = (int(windows[number, 0]), int(windows[number, 1]))
@@ -246,12 +259,13 @@ def _parts(
             yield number, interval, events.part(slice(at, min(at + EVENTS_AT_ONCE, stop)))
 
 
-def _index(part: EventStream, plane: NDArray[Any], planes: int) -> NDArray[np.signedinteger[Any]]:
-    """Where each event lies in a flattened (planes, H, W)."""
-    fits = planes * part.height * part.width <= np.iinfo(np.int32).max
-    index = plane.astype(np.int32 if fits else np.int64)
-    index *= part.height
-    index += part.y
+def _index(part: EventStream, *, by_polarity: bool = False) -> NDArray[np.signedinteger[Any]]:
+    """Where each event lies in a flattened (H, W), or in (2, H, W) by its polarity."""
+    fits = 2 * part.height * part.width <= np.iinfo(np.int32).max
+    index = (part.polarity if by_polarity else part.y).astype(np.int32 if fits else np.int64)
+    if by_polarity:
+        index *= part.height
+        index += part.y
     index *= part.width
     index += part.x
     return index
