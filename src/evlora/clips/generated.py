@@ -36,6 +36,10 @@ TRAVEL_SHARE = (0.3, 0.42)
 """How far the digit moves in all, as a share of the picture."""
 SCATTER_SHARE = 0.06
 """How far off the centre the middle of its path may lie, either way, as a share of the picture."""
+WARM_COLOURS = ((0.8, 0.5, 0.2), (1.0, 0.9, 0.6))
+"""Lowest and highest red, green and blue of a digit."""
+COOL_COLOURS = ((0.3, 0.7, 0.7), (0.7, 1.0, 1.0))
+"""The same of a background: frames show the digit by its colour, which no event tells of."""
 BAD_FRAME_SHARE = (0.25, 0.75)
 """Share of the frames of a clip that are dark or blurred."""
 DARK_GAIN = (0.01, 0.05)
@@ -169,7 +173,7 @@ def _render(
         angle = generator.uniform(0, 2 * np.pi)
         length = size * generator.uniform(*CLUTTER_TRAVEL_SHARE)
         drift = length * np.array([np.sin(angle), np.cos(angle)])
-    colour = generator.uniform(0.6, 1.0, 3).astype(np.float32)
+    colour = generator.uniform(*WARM_COLOURS).astype(np.float32)
     pictures = np.empty((len(time), size, size, 3), np.float32)
     for place, moment in enumerate(time):
         behind = _window(texture, size // 2 - moment * drift, size)
@@ -179,12 +183,13 @@ def _render(
 
 
 def _texture(size: int, generator: np.random.Generator) -> Pictures:
-    """A cloudy coloured pattern, shape (size, size, 3), in [0, 1]."""
-    coarse = generator.random((6, 6, 3), np.float32)
+    """A cloudy pattern in a cool colour, shape (size, size, 3), in [0, 1]."""
+    coarse = generator.random((6, 6, 1), np.float32)
     fine = generator.random((size // 4, size // 4, 1), np.float32)
     pattern = 0.5 * _resized(coarse, size, size) + 0.5 * _resized(fine, size, size)
-    dark, light = generator.uniform((0.03, 0.4), (0.1, 0.7)).astype(np.float32)
-    return dark + (light - dark) * np.clip(0.5 + 1.8 * (pattern - 0.5), 0, 1)
+    dark, light = generator.uniform((0.03, 0.5), (0.1, 0.8)).astype(np.float32)
+    brightness = dark + (light - dark) * np.clip(0.5 + 1.8 * (pattern - 0.5), 0, 1)
+    return brightness * generator.uniform(*COOL_COLOURS).astype(np.float32)
 
 
 def _resized(picture: Pictures, height: int, width: int) -> Pictures:

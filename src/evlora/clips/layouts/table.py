@@ -54,9 +54,11 @@ class Layout:
             checked = module.Options(**options)
         except ValidationError as error:
             fault = error.errors(include_url=False)[0]
+            is_unknown = fault["type"] == "extra_forbidden"
             known = ", ".join(module.Options.model_fields) or "none"
             raise DatasetError(
-                f"layout {self.name}: option {'.'.join(map(str, fault['loc']))}: {fault['msg']}; "
+                f"layout {self.name}: option {'.'.join(map(str, fault['loc']))}: "
+                f"{'there is no such option' if is_unknown else fault['msg']}; "
                 f"its options are: {known}"
             ) from error
         return module.collect(source, folder, checked, progress)
