@@ -270,6 +270,44 @@ def picture(path: Path) -> Path:
     return path
 
 
+def evt3_word_by_word(words: list[int]) -> np.ndarray:
+    """EVT 3.0 by its specification and OpenEB's decoder: the state machine, written plainly."""
+    rows: list[tuple[int, int, int, int]] = []
+    y = high = None
+    low = turns = base_x = base_p = 0
+    for word in words:
+        kind, value = word >> 12, word & 0xFFF
+        time_us = None if high is None else turns << 24 | high << 12 | low
+        if kind == 0x0:
+            y = value & 0x7FF
+        elif kind == 0x2:
+            rows.append((time_us, value & 0x7FF, y, value >> 11))
+        elif kind == 0x3:
+            base_x, base_p = value & 0x7FF, value >> 11
+        elif kind in (0x4, 0x5):
+            length = 12 if kind == 0x4 else 8
+            rows += [(time_us, base_x + n, y, base_p) for n in range(length) if value >> n & 1]
+            base_x += length
+        elif kind == 0x6:
+            low = value
+        elif kind == 0x8:
+            if high is not None and high >= (1 << 11) + value:
+                turns += 1
+            if high != value:
+                low = 0  # the low part of before does not belong to the new high part
+            high = value
+    return np.array(rows, [("t", "i8"), ("x", "i4"), ("y", "i4"), ("on", "i4")])
+
+
+def require_equal(events: EventStream, other: np.ndarray, *, polarity: str = "on") -> None:
+    """Compare with the events of another reader, a structured array with t, x and y."""
+    assert len(events) == len(other)
+    np.testing.assert_array_equal(events.t_us, other["t"].astype(np.int64))
+    np.testing.assert_array_equal(events.x, other["x"])
+    np.testing.assert_array_equal(events.y, other["y"])
+    np.testing.assert_array_equal(events.polarity, other[polarity] > 0)
+
+
 SAMPLES: dict[str, Callable[[Path], Path]] = {
     "nmnist": nmnist,
     "npz": written(".npz", with_frames=True),

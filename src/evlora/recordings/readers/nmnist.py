@@ -48,14 +48,8 @@ def open_events(path: Path, *, width: int | None, height: int | None) -> EventFi
     size = path.stat().st_size
     if size < RECORD_BYTES:
         raise RecordingError(f"{path}: expected N-MNIST records of 5 bytes, got {size} bytes")
-    declared = None if width is not None else _published_size(path)
-    width, height = sensor_size(
-        path,
-        declared,
-        width=width,
-        height=height,
-        hint="its events reach beyond N-MNIST's 34×34 and N-Caltech101's 240×180",
-    )
+    declared, hint = (None, "") if width is not None else _published_size(path)
+    width, height = sensor_size(path, declared, width=width, height=height, hint=hint)
     findings = Findings(path)
     count, rest = divmod(size, RECORD_BYTES)
     if rest:
@@ -87,12 +81,19 @@ def _records(path: Path) -> Iterator[np.ndarray[tuple[int, int], np.dtype[np.uin
             yield raw[: count * RECORD_BYTES].reshape(count, RECORD_BYTES)
 
 
-def _published_size(path: Path) -> tuple[int, int] | None:
-    last_x = last_y = 0
+def _published_size(path: Path) -> tuple[tuple[int, int] | None, str]:
+    """The smaller of the two published sensors that holds all events, and what speaks against."""
+    start = 0
+    fitting = [NMNIST_SIZE, NCALTECH_SIZE]
     for record in _records(path):
-        last_x = max(last_x, int(record[:, 0].max()))
-        last_y = max(last_y, int(record[:, 1].max()))
-    for width, height in (NMNIST_SIZE, NCALTECH_SIZE):
-        if last_x < width and last_y < height:
-            return width, height
-    return None
+        last_x, last_y = int(record[:, 0].max()), int(record[:, 1].max())
+        fitting = [size for size in fitting if last_x < size[0] and last_y < size[1]]
+        if not fitting:
+            is_beyond = (record[:, 0] >= NCALTECH_SIZE[0]) | (record[:, 1] >= NCALTECH_SIZE[1])
+            at = int(np.argmax(is_beyond))
+            return None, (
+                f"event {start + at} at byte {RECORD_BYTES * (start + at)}, x = {record[at, 0]}, "
+                f"y = {record[at, 1]}, lies beyond N-MNIST's 34×34 and N-Caltech101's 240×180"
+            )
+        start += len(record)
+    return fitting[0], ""

@@ -50,12 +50,15 @@ def read(path: Path, *, width: int | None, height: int | None) -> Recording:
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise RecordingError(f"{path}: expected an npz archive, got a single array (npy)")
-            return {name: archive[name] for name in archive.files}
-    except RecordingError:
-        raise
+        # Opened here, because numpy leaves a damaged archive open.
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+            return {
+                name.removesuffix(".npy"): np.lib.format.read_array(
+                    archive.open(name), allow_pickle=False
+                )
+                for name in archive.namelist()
+                if name.endswith(".npy")
+            }
     except (
         OSError,
         EOFError,
