@@ -166,8 +166,8 @@ def load_bundle(
         backbone = build_backbone(found.backbone, size=found.clip.size_px)
     except BackboneError as error:
         raise BundleError(
-            f"{source}: cannot get its backbone: {error}\n(this bundle was trained on "
-            f"{config.backbone.weights}; name the file with weights= or --weights)"
+            f"{source}: cannot get its backbone, {config.backbone.name}: {error}; if the weights "
+            "lie elsewhere, name the file with weights= or --weights"
         ) from error
     if weights_sha256(backbone.state_dict()) != sha256:
         raise BundleError(

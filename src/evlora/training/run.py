@@ -76,7 +76,7 @@ def train_recipe(
         RunError: The folder holds a run already.
     """
     tell = say or (lambda line: None)
-    folder = _claim_folder(recipe, resume)
+    folder = _require_free(recipe, resume)
     if (folder / "metrics.json").is_file():
         tell(f"{folder} holds a finished run; nothing is left to do")
         return Run(folder, folder / "bundle", _read_metrics(folder))
@@ -123,7 +123,7 @@ def train_recipe(
         enable_progress_bar=has_progress_bar,
         enable_model_summary=False,
         num_sanity_val_steps=0,
-        log_every_n_steps=10,
+        log_every_n_steps=1,
     )
     last = folder / "checkpoints" / "last.ckpt"
     begun = time.monotonic()
@@ -174,7 +174,7 @@ class EpochLine(Callback):
         )
 
 
-def _claim_folder(recipe: RunRecipe, resume: bool) -> Path:
+def _require_free(recipe: RunRecipe, resume: bool) -> Path:
     folder = recipe.run.dir
     if folder is None:
         raise RecipeError("run.dir: expected a folder for the run, got nothing; set run.dir=FOLDER")
@@ -192,7 +192,6 @@ def _claim_folder(recipe: RunRecipe, resume: bool) -> Path:
                 f"{written}: the run was started with another recipe; "
                 f"{'; '.join(changed[:5])}; resume without these changes, or choose another run.dir"
             )
-    folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 

@@ -1,0 +1,139 @@
+"""What a person sees of the command: help, errors, exit codes."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from evlora.cli.main import run
+from evlora.errors import RecipeError
+
+
+class Result(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def evlora(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Result]:
+    """Runs the command in this process, which spares the seconds that torch takes to import."""
+
+    def call(*words: str) -> Result:
+        monkeypatch.setattr(sys, "argv", ["evlora", *words])
+        try:
+            run()
+            code = 0
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        return Result(code, *capsys.readouterr())
+
+    return call
+
+
+def test_help_lists_every_verb_without_importing_torch() -> None:
+    script = "import sys; sys.argv = ['evlora', '--help']\n"
+    script += "from evlora.cli.main import run\n"
+    script += "try: run()\nexcept SystemExit: pass\n"
+    script += "print('heavy:', {'torch', 'numpy', 'yaml'} & set(sys.modules))"
+    shown = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    ).stdout
+    for verb in ("demo", "train", "evaluate", "predict", "profile", "prepare", "inspect"):
+        assert f"  {verb} " in shown
+    assert "heavy: set()" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train", "no_such_recipe"], "error: no_such_recipe: no such recipe"),
+        (["train", "demo", "training.epoch=3"], "did you mean epochs?"),
+        (["train", "demo"], "error: run.dir: expected a folder"),
+        (["train", "demo", "run.dir=r", "data.root=nowhere"], "nowhere"),
+        (["prepare", "no_such_layout", "a", "b"], "no layout is called 'no_such_layout'"),
+        (["prepare", "csv", "nowhere", "out"], "expected a source that exists, got nowhere"),
+        (["prepare", "csv", "a", "b", "c"], "expected SOURCE OUT"),
+        (["evaluate", "nowhere", "nowhere"], "error: nowhere: expected a bundle"),
+        (["predict", "nowhere", "nowhere.bs2"], "error: nowhere: expected a bundle"),
+        (["profile", "demo", "backbone.name=vit_of_nobody"], "timm has no model 'vit_of_nobody'"),
+        (["inspect", "nowhere.bs2"], "error: nowhere.bs2: no such file"),
+    ],
+)
+def test_a_mistake_is_one_message_and_exit_code_2(
+    words: list[str],
+    message: str,
+    evlora: Callable[..., Result],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = evlora(*words)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stderr.count("\n") <= 3
+    assert list(tmp_path.iterdir()) == []  # nothing was written
+
+
+def test_debug_raises_instead_of_explaining(evlora: Callable[..., Result]) -> None:
+    with pytest.raises(RecipeError, match="no such recipe"):
+        evlora("--debug", "train", "no_such_recipe")
+
+
+def test_the_installed_command_ends_with_exit_code_2() -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "evlora", "train"], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 2
+    assert "Missing argument" in result.stderr
+
+
+def test_the_main_job_from_end_to_end(
+    evlora: Callable[..., Result], tiny_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    """prepare, train, evaluate, predict and profile, as a person would type them."""
+    dataset, run = tmp_path / "dataset", tmp_path / "run"
+    made = evlora(
+        "prepare",
+        "generated",
+        str(dataset),
+        "train=40",
+        "val=40",
+        "test=40",
+        "size_px=32",
+        "frames=3",
+        "duration_ms=60",
+    )
+    assert made.returncode == 0, made.stderr
+    assert "40 classes; dataset:" in made.stdout
+
+    settings = {**tiny_settings, "data.root": str(dataset), "run.dir": str(run)}
+    settings["training.epochs"] = 1
+    words = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
+    trained = evlora("train", "demo", *words)
+    assert trained.returncode == 0, trained.stderr
+    assert "epoch   1/1" in trained.stdout
+    assert f"bundle: {run / 'bundle'}" in trained.stdout
+
+    scored = evlora("evaluate", str(run / "bundle"), str(dataset), "--split", "test", "--json")
+    figures = json.loads(scored.stdout)
+    assert list(figures)[:7] == ["top1", "top5", "macro", "samples", "split", "ece", "per_class"]
+    assert figures["samples"] == 40
+    assert 0 <= figures["top1"] <= figures["top5"] <= 1
+
+    recording = next((dataset / "recordings" / "test").glob("*.npz"))
+    ranked = evlora("predict", str(run / "bundle"), str(recording), "--json", "--top", "40")
+    answers = json.loads(ranked.stdout)
+    assert len(answers) == 40
+    assert sum(answer["probability"] for answer in answers) == pytest.approx(1, abs=1e-4)
+    assert answers == sorted(answers, key=lambda answer: -answer["probability"])
+
+    shown = evlora("profile", "demo", *words, "--classes", "40", "--json")
+    assert json.loads(shown.stdout)["parameters"]["trained"] > 0

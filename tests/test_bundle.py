@@ -1,0 +1,171 @@
+"""Bundles: what is saved, that it comes back exactly, and what is refused."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file, save_file
+from timm import create_model
+
+from evlora.bundle import Recognizer, load_bundle, save_bundle
+from evlora.errors import BundleError
+from evlora.recipe import build
+
+SIZE = {"img_size": 32, "patch_size": 16, "embed_dim": 24, "depth": 3, "num_heads": 2}
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    vit = create_model("vit_tiny_patch16_224", num_classes=0, **SIZE)
+    save_file(vit.state_dict(), tmp_path / "vit.safetensors")
+    return tmp_path / "vit.safetensors"
+
+
+def trained(settings: dict[str, Any], **changes: Any) -> Recognizer:
+    recognizer = build("demo", num_classes=4, overrides={**settings, **changes})
+    with torch.no_grad():
+        for parameter in recognizer.trained_tensors().values():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return recognizer.eval()
+
+
+def answer(recognizer: Recognizer) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    rgb, events = (torch.randn(2, 2, 3, 32, 32, generator=generator) for _ in range(2))
+    with torch.inference_mode():
+        return recognizer(rgb, events).logits
+
+
+METHODS = ["lora", "dora", "none", "full"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_bundle_gives_the_same_logits_in_a_new_process(
+    method: str, tiny_settings: dict[str, Any], weights: Path, tmp_path: Path
+) -> None:
+    changes = {"backbone.weights": str(weights), "model.adapter.method": method}
+    recognizer = trained(tiny_settings, **changes)
+    bundle = save_bundle(recognizer, tmp_path / "bundle")
+    script = (
+        "import sys, torch, evlora\n"
+        "generator = torch.Generator().manual_seed(1)\n"
+        "rgb, events = (torch.randn(2, 2, 3, 32, 32, generator=generator) for _ in range(2))\n"
+        "logits = evlora.load_bundle(sys.argv[1])(rgb, events).logits\n"
+        "print(logits.flatten().tolist())\n"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", script, str(bundle)], capture_output=True, text=True, check=True
+    ).stdout
+    logits = torch.tensor(json.loads(printed)).reshape(2, 4)
+    torch.testing.assert_close(logits, answer(recognizer), atol=1e-5, rtol=0)
+
+
+def test_a_bundle_of_a_random_backbone_carries_it(
+    tiny_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    recognizer = trained(tiny_settings)
+    bundle = save_bundle(recognizer, tmp_path / "bundle")
+    assert (bundle / "backbone.safetensors").is_file()
+    assert torch.equal(answer(load_bundle(bundle)), answer(recognizer))
+
+
+def test_a_bundle_holds_what_was_trained_and_no_frozen_weight(
+    tiny_settings: dict[str, Any], weights: Path, tmp_path: Path
+) -> None:
+    recognizer = trained(tiny_settings, **{"backbone.weights": str(weights)})
+    bundle = save_bundle(recognizer, tmp_path / "bundle")
+    stored = sum(
+        t.numel() for file in bundle.rglob("*.safetensors") for t in load_file(file).values()
+    )
+    assert stored == sum(p.numel() for p in recognizer.trained_tensors().values())
+    kinds = {file.suffix for file in bundle.rglob("*") if file.is_file()}
+    assert kinds == {".json", ".safetensors", ".md"}  # and so no pickle
+
+
+def test_an_adapter_of_a_bundle_opens_with_peft_alone(
+    tiny_settings: dict[str, Any], weights: Path, tmp_path: Path
+) -> None:
+    recognizer = trained(tiny_settings, **{"backbone.weights": str(weights)})
+    bundle = save_bundle(recognizer, tmp_path / "bundle")
+    vit = create_model("vit_tiny_patch16_224", num_classes=0, **SIZE)
+    vit.load_state_dict(load_file(weights))
+    adapted = PeftModel.from_pretrained(vit, str(bundle / "adapters" / "rgb")).eval()
+    image = torch.randn(1, 3, 32, 32)
+    expected = recognizer.network.view("rgb").vit.forward_features(image)
+    torch.testing.assert_close(adapted.base_model.model.forward_features(image), expected)
+
+
+def test_a_bundle_is_found_again_when_the_weights_moved(
+    tiny_settings: dict[str, Any], weights: Path, tmp_path: Path
+) -> None:
+    recognizer = trained(tiny_settings, **{"backbone.weights": str(weights)})
+    bundle = save_bundle(recognizer, tmp_path / "bundle")
+    moved = weights.rename(tmp_path / "elsewhere.safetensors")
+    with pytest.raises(BundleError, match=r"cannot get its backbone.*--weights"):
+        load_bundle(bundle)
+    assert torch.equal(answer(load_bundle(bundle, weights=moved)), answer(recognizer))
+
+
+def test_another_backbone_of_the_same_shape_is_refused(
+    tiny_settings: dict[str, Any], weights: Path, tmp_path: Path
+) -> None:
+    recognizer = trained(tiny_settings, **{"backbone.weights": str(weights)})
+    bundle = save_bundle(recognizer, tmp_path / "bundle")
+    other = {name: tensor + 1e-4 for name, tensor in load_file(weights).items()}
+    save_file(other, weights)
+    with pytest.raises(BundleError, match=r"was made for another backbone: expected .* SHA-256"):
+        load_bundle(bundle)
+
+
+def damage_config(bundle: Path, **changes: Any) -> None:
+    path = bundle / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def drop_tensor(path: Path) -> None:
+    tensors = load_file(path)
+    tensors.pop(sorted(tensors)[0])
+    save_file(tensors, path)
+
+
+def add_tensor(path: Path) -> None:
+    save_file({**load_file(path), "stranger": torch.zeros(1)}, path)
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+ADAPTER = "adapters/event/adapter_model.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda b: (b / "config.json").unlink(), "expected a bundle with a config.json"),
+        (lambda b: (b / "config.json").write_text("{"), "is damaged or not of a bundle"),
+        (lambda b: (b / "config.json").write_text("{}"), "key 'format' is missing"),
+        (lambda b: damage_config(b, format=99), "expected bundle format 1, got 99"),
+        (lambda b: damage_config(b, labels=["a"]), "head.weight: expected shape"),
+        (lambda b: damage_config(b, model={"depth": 1}), "depth"),
+        (lambda b: (b / "head.safetensors").unlink(), "head.safetensors: is missing"),
+        (lambda b: (b / ADAPTER).unlink(), "adapter_model.safetensors: is missing"),
+        (lambda b: drop_tensor(b / "head.safetensors"), "missing: head.bias"),
+        (lambda b: drop_tensor(b / ADAPTER), "missing: base_model.model.blocks.0"),
+        (lambda b: add_tensor(b / ADAPTER), "not of this network: stranger"),
+        (lambda b: cut_short(b / ADAPTER), "is damaged"),
+        (lambda b: (b / "backbone.safetensors").unlink(), "expected backbone.safetensors"),
+    ],
+)
+def test_a_damaged_bundle_is_refused_by_name(
+    damage: Any, words: str, tiny_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    bundle = save_bundle(trained(tiny_settings), tmp_path / "bundle")
+    damage(bundle)
+    with pytest.raises(BundleError, match=words.replace(".", r"\.")):
+        load_bundle(bundle)

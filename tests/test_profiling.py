@@ -1,0 +1,62 @@
+"""The counts of a profile are those of the modules."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from evlora.profiling import count_parameters, profile
+from evlora.recipe import build
+
+
+def test_the_counts_are_those_of_the_module(tiny_settings: dict[str, Any]) -> None:
+    recognizer = build("demo", num_classes=4, overrides=tiny_settings)
+    counts = count_parameters(recognizer)
+    assert counts.total == sum(p.numel() for p in recognizer.parameters())
+    assert counts.trained == sum(p.numel() for p in recognizer.parameters() if p.requires_grad)
+    assert counts.trained == sum(part.trained for part in counts.by_part)
+    assert counts.saved_mb == pytest.approx(4e-6 * counts.trained)
+
+
+@pytest.mark.slow
+def test_the_papers_setting_counts_as_derived() -> None:
+    """CLIP ViT-B/16, 8 frames, 114 classes; a block carries 4·(768 + 3072) numbers a layer."""
+    overrides = {"backbone.weights": "random"}
+    counts = count_parameters(build("velora_vitb16_clip", num_classes=114, overrides=overrides))
+    lora_per_block = 2 * 4 * (768 + 3072)
+    trained = {part.part: part.trained for part in counts.by_part}
+    assert trained == {
+        "rgb view": 12 * lora_per_block + 768,
+        "event view": 12 * lora_per_block + 768,
+        "difference view": 11 * lora_per_block + 768,
+        "reconstruction": lora_per_block,
+        "shared stage": 2 * lora_per_block + 2 * 768,
+        "head": 2 * 768 * 114 + 114,
+    }
+
+
+def test_operations_are_those_of_a_real_forward(tiny_settings: dict[str, Any]) -> None:
+    recognizer = build("demo", num_classes=4, overrides=tiny_settings).eval()
+    clip = torch.randn(1, 2, 3, 32, 32)
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        recognizer(clip, clip)
+    assert profile(recognizer).flops == counter.get_total_flops() > 0
+
+
+def test_nothing_is_measured_unless_asked(tiny_settings: dict[str, Any]) -> None:
+    recognizer = build("demo", num_classes=4, overrides=tiny_settings)
+    assert profile(recognizer).latency is None
+    measured = profile(recognizer, repeats=2)
+    assert measured.latency is not None
+    assert measured.latency["fastest_ms"] <= measured.latency["median_ms"]
+    assert measured.memory is not None
+    assert measured.memory["weights_mb"] > 0
+
+
+def test_the_dictionary_has_the_documented_keys(tiny_settings: dict[str, Any]) -> None:
+    content = profile(build("demo", num_classes=4, overrides=tiny_settings)).as_dict()
+    assert set(content) == {"parameters", "flops", "memory", "latency"}
+    keys = {"total", "trained", "trained_percent", "saved_mb", "by_part"}
+    assert set(content["parameters"]) == keys
+    assert content["parameters"]["by_part"]["head"] == {"total": 196, "trained": 196}

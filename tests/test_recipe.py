@@ -1,0 +1,76 @@
+"""Recipes: what is read, what is refused, and those that come along."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evlora.errors import RecipeError
+from evlora.recipe import Recipe, build, load_recipe, recipes_folder
+
+SHIPPED = sorted(path.stem for path in recipes_folder().glob("*.yaml"))
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "mine.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_recipe_that_comes_along_builds_and_answers(
+    name: str, tiny_settings: dict[str, Any]
+) -> None:
+    recognizer = build(load_recipe(name, tiny_settings), num_classes=3)
+    assert recognizer.labels == ("0", "1", "2")
+    assert sum(p.numel() for p in recognizer.trained_tensors().values()) > 0
+
+
+def test_keys_from_the_command_line_win_over_the_file(tmp_path: Path) -> None:
+    path = written(tmp_path, "training: {epochs: 5, batch_size: 3}")
+    recipe = load_recipe(path, ["training.epochs=7", "clip.modalities=[event]", "run.seed=4"])
+    assert (recipe.training.epochs, recipe.training.batch_size) == (7, 3)
+    assert recipe.clip.modalities == ("event",)
+    assert recipe.run.seed == 4
+
+
+def test_an_empty_file_is_the_default_recipe(tmp_path: Path) -> None:
+    assert load_recipe(written(tmp_path, "")) == Recipe()
+
+
+def test_a_recipe_survives_writing_and_reading() -> None:
+    recipe = load_recipe("nmnist_paired")
+    assert Recipe.model_validate(recipe.model_dump(mode="json")) == recipe
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "words"),
+    [
+        ("training: {epoch: 3}", (), r"training\.epoch: unknown key; did you mean epochs\?"),
+        ("trainin: {}", (), r"trainin: unknown key; did you mean training\?"),
+        ("zzz: 1", (), r"zzz: unknown key; there are: clip, backbone, model, data"),
+        ("training: {epochs: many}", (), r"training\.epochs: Input should be a valid integer"),
+        ("training: {epochs: 0}", (), r"training\.epochs: Input should be greater than 0"),
+        ("clip: {representation: foo}", (), r"clip\.representation: no representation is called"),
+        ("- a list", (), "expected keys and values, got a list"),
+        ("a: [", (), "expected a recipe in YAML"),
+        ("", ["training.epochs"], "expected key=value"),
+        ("", ["training.epochs=[1"], "the value is not YAML"),
+    ],
+)
+def test_a_wrong_recipe_is_refused_with_the_key_and_the_cure(
+    tmp_path: Path, text: str, overrides: list[str], words: str
+) -> None:
+    with pytest.raises(RecipeError, match=words):
+        load_recipe(written(tmp_path, text), overrides)
+
+
+def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
+    path = written(tmp_path, "training: {epochs: 0, batch_size: 0}")
+    with pytest.raises(RecipeError, match=r"training\.epochs: .*; training\.batch_size: "):
+        load_recipe(path)
+
+
+def test_a_missing_recipe_names_those_that_come_along() -> None:
+    with pytest.raises(RecipeError, match=r"no such recipe; .*nmnist_paired"):
+        load_recipe("nothing_like_it")

@@ -1,0 +1,67 @@
+"""The figures of an evaluation, against plain arithmetic."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from evlora.clips import ClipDataset, collate, read_manifest
+from evlora.errors import DatasetError
+from evlora.recipe import build
+from evlora.training.evaluation import evaluate
+
+
+@pytest.fixture
+def recognizer(tiny_settings: dict[str, Any]) -> Any:
+    manifest = read_manifest(tiny_settings["data.root"])
+    built = build("demo", num_classes=len(manifest.labels), overrides=tiny_settings)
+    built.labels = manifest.labels
+    return built.eval()
+
+
+def test_the_figures_are_those_of_plain_counting(recognizer: Any, tiny_dataset: Path) -> None:
+    manifest = read_manifest(tiny_dataset)
+    result = evaluate(recognizer, manifest, split="test", batch_size=7)
+    clips = list(ClipDataset(manifest, "test", recognizer.clip_config))
+    batch = collate(clips)
+    with torch.inference_mode():
+        logits = recognizer.recognize(batch.rgb, batch.events).logits
+    ranks = (logits.argsort(dim=1, descending=True) == batch.labels[:, None]).int().argmax(dim=1)
+    assert result.top1 == pytest.approx(float((ranks == 0).float().mean()))
+    assert result.top5 == pytest.approx(float((ranks < 5).float().mean()))
+    assert result.samples == 40
+    assert sum(map(sum, result.confusion)) == 40
+    for clip, rank in zip(clips, ranks, strict=True):
+        is_right = result.predicted[clip.sample] == manifest.labels[clip.label]
+        assert is_right is bool(rank == 0)
+    right = sum(result.confusion[i][i] for i in range(40))
+    assert right / 40 == pytest.approx(result.top1)
+    assert result.macro == pytest.approx(sum(v for v in result.per_class.values()) / 40)
+
+
+def test_the_calibration_error_of_one_confidence_is_its_gap(
+    recognizer: Any, tiny_dataset: Path
+) -> None:
+    with torch.no_grad():
+        recognizer.network.head.weight.zero_()
+        recognizer.network.head.bias.zero_()
+        recognizer.network.head.bias[3] = 50.0  # sure of class 3, which is 1 sample of 40
+    result = evaluate(recognizer, read_manifest(tiny_dataset))
+    assert result.top1 == pytest.approx(1 / 40)
+    assert result.ece == pytest.approx(1 - 1 / 40, abs=1e-4)
+
+
+def test_a_dataset_with_other_labels_is_refused(recognizer: Any, tiny_dataset: Path) -> None:
+    manifest = read_manifest(tiny_dataset)
+    other = replace(manifest, labels=("zebra", *manifest.labels[1:]))
+    with pytest.raises(DatasetError, match=r"only in the dataset: \['zebra'\]"):
+        evaluate(recognizer, other)
+
+
+def test_an_empty_split_is_refused(recognizer: Any, tiny_dataset: Path) -> None:
+    manifest = read_manifest(tiny_dataset)
+    kept = tuple(sample for sample in manifest.samples if sample.split != "test")
+    with pytest.raises(DatasetError, match="expected samples in the split 'test'"):
+        evaluate(recognizer, replace(manifest, samples=kept))

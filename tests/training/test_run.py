@@ -1,0 +1,200 @@
+"""Whole runs: what is written, that a seed fixes them, and that a killed one goes on."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import evlora
+from evlora.bundle import load_bundle
+from evlora.clips import read_manifest
+from evlora.clips.manifest import write_manifest
+from evlora.errors import DatasetError, RecipeError, RunError
+
+VARYING = {"seconds"}
+
+
+def figures(folder: Path) -> dict[str, float]:
+    content = json.loads((folder / "metrics.json").read_text())
+    return {name: value for name, value in content.items() if name not in VARYING}
+
+
+def tensors(folder: Path) -> dict[str, torch.Tensor]:
+    return load_bundle(folder / "bundle").state_dict()
+
+
+def logged(folder: Path) -> dict[str, dict[str, str]]:
+    """What was logged of each epoch, over all starts of the run."""
+    rows: dict[str, dict[str, str]] = {}
+    for path in sorted((folder / "logs" / "csv").glob("version_*/metrics.csv")):
+        with path.open(newline="") as file:
+            for row in csv.DictReader(file):
+                rows.setdefault(row["epoch"], {}).update({k: v for k, v in row.items() if v})
+    return rows
+
+
+def test_a_run_leaves_recipe_logs_checkpoints_bundle_and_figures(
+    tiny_settings: dict[str, Any],
+) -> None:
+    lines: list[str] = []
+    run = evlora.train("demo", overrides=tiny_settings, say=lines.append)
+    assert sorted(p.name for p in run.dir.iterdir()) == [
+        "bundle",
+        "checkpoints",
+        "logs",
+        "metrics.json",
+        "recipe.yaml",
+    ]
+    assert {p.name for p in (run.dir / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert list((run.dir / "logs" / "tensorboard").rglob("events.*"))
+    assert len([line for line in lines if line.startswith("epoch")]) == 3
+    assert set(logged(run.dir)["2"]) >= {"train/loss", "train/top1", "val/loss", "val/top1"}
+    labels = read_manifest(Path(tiny_settings["data.root"])).labels
+    assert load_bundle(run.bundle).labels == labels
+
+
+def test_the_same_seed_gives_the_same_numbers_whatever_the_workers(
+    tiny_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    one = evlora.train("demo", overrides=tiny_settings)
+    other = {**tiny_settings, "run.dir": str(tmp_path / "again"), "data.workers": 2}
+    two = evlora.train("demo", overrides=other)
+    first, second = tensors(one.dir), tensors(two.dir)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    third = evlora.train(
+        "demo", overrides={**tiny_settings, "run.dir": str(tmp_path / "third"), "run.seed": 1}
+    )
+    assert any(not torch.equal(first[n], t) for n, t in tensors(third.dir).items())
+
+
+def test_training_learns(tiny_settings: dict[str, Any]) -> None:
+    changes = {
+        "training.epochs": 12,
+        "training.learning_rate": 3e-3,
+        "model.adapter.method": "full",
+    }
+    run = evlora.train("demo", overrides={**tiny_settings, **changes})
+    losses = [float(row["train/loss"]) for row in logged(run.dir).values()]
+    assert losses[-1] < 0.9 * losses[0]
+
+
+@pytest.mark.parametrize("kills", [(1.5,), (3.0, 5.5)])
+@pytest.mark.slow
+def test_a_killed_run_ends_as_an_undisturbed_one(
+    kills: tuple[float, ...], tiny_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    """SIGKILL after so many seconds of work, counted from the first sign of life in the folder."""
+    settings = {**tiny_settings, "training.epochs": 30}
+    undisturbed = evlora.train("demo", overrides={**settings, "run.dir": str(tmp_path / "calm")})
+    command = [sys.executable, "-m", "evlora", "train", "demo", "--resume"]
+    command += [f"{key}={json.dumps(value)}" for key, value in settings.items()]
+    folder = Path(settings["run.dir"])
+    was_killed = 0
+    for seconds in kills:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        while not (folder / "recipe.yaml").exists() and process.poll() is None:
+            time.sleep(0.02)
+        time.sleep(seconds)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        was_killed += process.returncode == -signal.SIGKILL
+        assert not list(folder.glob("**/.bundle-*"))
+    assert was_killed, "the run was over before the first kill: make it longer"
+    subprocess.run(command, check=True, capture_output=True)
+    assert figures(folder) == figures(undisturbed.dir)
+    assert logged(folder) == logged(undisturbed.dir)
+    calm, killed = tensors(undisturbed.dir), tensors(folder)
+    assert all(torch.equal(calm[name], killed[name]) for name in calm)
+
+
+def test_stopping_after_each_epoch_ends_as_an_undisturbed_run(
+    tiny_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    class Stop(Exception):  # noqa: N818 - it is no error
+        pass
+
+    def stop_at(epoch: int) -> Any:
+        def say(line: str) -> None:
+            if line.startswith(f"epoch   {epoch}/"):
+                raise Stop
+
+        return say
+
+    undisturbed = evlora.train(
+        "demo", overrides={**tiny_settings, "run.dir": str(tmp_path / "calm")}
+    )
+    for epoch in (1, 2):
+        with pytest.raises(Stop):
+            evlora.train("demo", overrides=tiny_settings, resume=True, say=stop_at(epoch))
+    run = evlora.train("demo", overrides=tiny_settings, resume=True)
+    assert figures(run.dir) == figures(undisturbed.dir)
+    calm, stopped = tensors(undisturbed.dir), tensors(run.dir)
+    assert all(torch.equal(calm[name], stopped[name]) for name in calm)
+
+
+def test_a_finished_run_is_not_run_again(tiny_settings: dict[str, Any]) -> None:
+    lines: list[str] = []
+    first = evlora.train("demo", overrides=tiny_settings)
+    again = evlora.train("demo", overrides=tiny_settings, resume=True, say=lines.append)
+    assert again == first
+    assert lines == [f"{first.dir} holds a finished run; nothing is left to do"]
+
+
+def test_a_folder_in_use_is_refused(tiny_settings: dict[str, Any]) -> None:
+    folder = Path(tiny_settings["run.dir"])
+    folder.mkdir()
+    (folder / "notes.txt").touch()
+    with pytest.raises(RunError, match="is not empty; go on with the run there with --resume"):
+        evlora.train("demo", overrides=tiny_settings)
+
+
+def test_resuming_with_another_recipe_is_refused(tiny_settings: dict[str, Any]) -> None:
+    evlora.train("demo", overrides=tiny_settings)
+    with pytest.raises(RunError, match=r"training\.epochs was 3, is 4; .*resume without"):
+        evlora.train("demo", overrides={**tiny_settings, "training.epochs": 4}, resume=True)
+
+
+@pytest.mark.parametrize("key", ["data.root", "run.dir"])
+def test_a_recipe_without_folders_is_refused(key: str, tiny_settings: dict[str, Any]) -> None:
+    del tiny_settings[key]
+    with pytest.raises(RecipeError, match=key.replace(".", r"\.")):
+        evlora.train("demo", overrides=tiny_settings)
+
+
+def test_nothing_is_left_when_the_data_are_wrong(
+    tiny_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    settings = {**tiny_settings, "data.root": str(tmp_path / "nowhere")}
+    with pytest.raises(DatasetError, match="nowhere"):
+        evlora.train("demo", overrides=settings)
+    assert not Path(settings["run.dir"]).exists()
+
+
+def test_a_validation_split_is_held_out_where_there_is_none(
+    tiny_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    manifest = read_manifest(Path(tiny_settings["data.root"]))
+    kept = tuple(
+        replace(sample, label=sample.label[0])
+        for sample in manifest.samples
+        if sample.split != "val"
+    )
+    labels = tuple("0123456789")
+    folder = tmp_path / "no_val"
+    folder.mkdir()
+    write_manifest(replace(manifest, labels=labels, samples=kept), folder)
+    lines: list[str] = []
+    evlora.train(
+        "demo",
+        overrides={**tiny_settings, "data.root": str(folder), "data.validation_fraction": 0.25},
+        say=lines.append,
+    )
+    assert lines[0].startswith("30 training and 10 validation clips of 10 classes")
