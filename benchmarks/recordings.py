@@ -181,7 +181,7 @@ def formats() -> dict[str, tuple[str, Callable[[Path, EventStream], None], Mappi
     return {
         "aedat4": (".aedat4", write_faery(None), {"faery": by_faery, "tonic": by_tonic_aedat4}),
         "evt2": (".raw", write_ours("evt2"), {"faery": by_faery, **wizards["evt2"]}),
-        "evt2.1": (".raw", write_evt21, {"faery": by_faery}),
+        "evt2.1": (".raw", write_evt21, {}),  # faery names it, but has no decoder for it
         "evt3": (".raw", write_ours("evt3"), {"faery": by_faery, **wizards["evt3"]}),
         "dat": (".dat", write_faery("dat2"), {"faery": by_faery, **wizards["dat"]}),
         "es": (".es", write_ours("es"), {"faery": by_faery}),

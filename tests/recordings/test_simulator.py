@@ -3,6 +3,7 @@
 import math
 import time
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -293,6 +294,12 @@ def test_a_frame_that_does_not_fit_is_refused(frame: NDArray[np.generic], t_us: 
 def test_a_sensor_without_pixels_is_refused():
     with pytest.raises(RecordingError, match="at least 1×1 pixel, got 0×4"):
         EventSimulator(width=0, height=4)
+
+
+def test_the_docs_list_every_key_of_the_sensor_with_its_default(project_root: Path):
+    text = (project_root / "docs" / "simulator.md").read_text(encoding="utf-8")
+    for name, field in SensorModel.model_fields.items():
+        assert f"| `{name}` | {field.default:g} |" in text
 
 
 @pytest.mark.slow
