@@ -146,13 +146,15 @@ def test_a_length_is_positive(lengths):
 
 MANY_EVENTS = 100_000_000
 MEMORY_PROGRAM = """
-import resource, sys
+import re, sys
+from pathlib import Path
 from evlora.recordings import iterate_windows
 events = windows = 0
 for window in iterate_windows(sys.argv[1], duration_us=50_000):
     events += len(window.events)
     windows += 1
-print(events, windows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+peak_kb = int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1])
+print(events, windows, peak_kb // 1024)
 """
 
 
@@ -175,7 +177,8 @@ def write_long_evt2(path: Path, count: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_hundred_million_events_are_read_within_half_a_gigabyte(tmp_path):
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
+def test_a_hundred_million_events_are_read_within_200_megabytes(tmp_path):
     path = tmp_path / "long.raw"
     write_long_evt2(path, MANY_EVENTS)
 
@@ -190,4 +193,4 @@ def test_a_hundred_million_events_are_read_within_half_a_gigabyte(tmp_path):
     path.unlink()
     assert events == MANY_EVENTS
     assert windows == 200
-    assert peak_mb < 500
+    assert peak_mb < 200
