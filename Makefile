@@ -1,0 +1,40 @@
+# Either of `make demo` and `make test` is enough on a fresh machine: both make the same .venv.
+PYTHON ?= python3
+VENV := .venv
+INSTALLED := $(VENV)/.installed
+# Tests beside each other, one thread each; waiting threads sleep instead of spinning.
+TEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(VENV)/bin/python -m pytest -n 2
+
+.PHONY: demo test test-slow check fuzz format clean
+
+demo: $(INSTALLED)
+	$(VENV)/bin/evlora demo demo
+
+test: $(INSTALLED)
+	$(TEST)
+
+test-slow: $(INSTALLED)
+	$(TEST) -m slow
+
+fuzz: $(INSTALLED)
+	$(TEST) -m fuzz
+
+check: $(INSTALLED)
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/pyright
+	$(VENV)/bin/lint-imports
+
+format: $(INSTALLED)
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) demo dist .pytest_cache .ruff_cache .hypothesis
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "evlora needs Python 3.11 or newer, $(PYTHON) is " + sys.version.split()[0] + "; say make PYTHON=python3.11 ...")'
+	@echo "installing into $(VENV): PyTorch and its libraries, a few minutes the first time"
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev,hdf5]"
+	@touch $@
