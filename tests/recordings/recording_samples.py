@@ -250,15 +250,18 @@ def aedat4(path: Path, *, with_events: bool = True, with_frames: bool = True) ->
     return path
 
 
-def video(path: Path, count: int = 12) -> Path:
-    """A grey ramp: frame n has the value 20·n, at 25 frames a second."""
+def video(path: Path, count: int = 12, *, turned_degrees: int = 0) -> Path:
+    """A grey ramp with a dark first row: frame n has the value 20·n, at 25 frames a second."""
     path = path.with_suffix(".mp4")
     with av.open(str(path), "w") as container:
         out = container.add_stream("mpeg4", rate=25)
         out.width, out.height, out.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         out.gop_size = 4
+        if turned_degrees:
+            out.set_display_rotation(turned_degrees)
         for number in range(count):
             image = np.full((HEIGHT, WIDTH, 3), 20 * number, np.uint8)
+            image[:8] = 0
             container.mux(out.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(out.encode())
     return path

@@ -190,8 +190,29 @@ def test_a_video_gives_its_frames_in_any_order_with_their_times(tmp_path):
 
     assert opened.events is None
     assert opened.frames.end_us.tolist() == [40_000 * n for n in range(12)]
-    levels = opened.frames.take([7, 2, 2, 11]).mean(axis=(1, 2, 3))
+    images = opened.frames.take([7, 2, 2, 11])
+    levels = images[:, 10:].mean(axis=(1, 2, 3))
     np.testing.assert_allclose(levels, [140, 40, 40, 220], atol=3)  # lossy coding
+    assert images[:, :6].max() < 20
+
+
+def test_a_video_taken_with_the_camera_turned_is_upright(tmp_path):
+    # Turned by a quarter against the clock, the dark rows on top become columns at the left.
+    frames_ = open_recording(video(tmp_path / "ramp", turned_degrees=90)).frames
+
+    assert (frames_.width, frames_.height) == (HEIGHT, WIDTH)
+    assert frames_[11][:, :6].max() < 20
+    assert frames_[11][:, 10:].min() > 200
+
+
+def test_frames_and_events_of_different_clocks_are_reported(tmp_path):
+    path = tmp_path / "sample.npz"
+    np.savez(path, t=[10**12], x=[0], y=[0], p=[1], width=64, height=48)
+
+    with pytest.warns(RecordingWarning, match="have no moment in common"):
+        recording = open_recording(path, frames=video(tmp_path / "ramp"))
+
+    assert len(recording.warnings) == 1
 
 
 def test_a_folder_of_pictures_is_in_the_order_of_its_numbers(tmp_path):

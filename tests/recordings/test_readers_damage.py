@@ -265,6 +265,23 @@ def test_aedat4_names_the_damaged_packet_and_keeps_what_is_before(tmp_path):
     assert len(recording.frames) == 2
 
 
+def test_aedat4_leaves_a_frame_out_that_differs_and_keeps_the_events(tmp_path):
+    path = aedat4(tmp_path / "sample")
+    data = bytearray(path.read_bytes())
+    width, height = struct.pack("<h", WIDTH), struct.pack("<h", HEIGHT)
+    second = [at for at in range(len(data)) if data[at : at + 4] == b"FRME"][2]
+    at = data.index(height + width, second) if height + width in data else 0
+    at = at or data.index(width + height, second)
+    data[at : at + 4] = data[at + 2 : at + 4] + data[at : at + 2]
+    path.write_bytes(data)
+
+    with pytest.warns(RecordingWarning, match=r"1 frames were left out, the first at packet 3"):
+        recording = open_recording(path)
+
+    assert len(recording.events) == 1000
+    assert len(recording.frames) == 3
+
+
 def test_aedat4_with_damaged_text_in_its_header_is_refused_before_the_library_sees_it(tmp_path):
     # The aedat package ends the process on this file.
     path = aedat4(tmp_path / "sample")

@@ -153,7 +153,8 @@ def _polarities(values: ArrayLike) -> PolarityArray:
         raise RecordingError(f"event stream: expected polarity of shape (N,), got {array.shape}")
     if array.dtype == np.bool_:
         return array
-    if array.size and not np.isin(array, (-1, 0, 1)).all():
+    is_allowed = not array.size or (array.min() >= -1 and array.max() <= 1)
+    if not is_allowed or (array.dtype.kind not in "iu" and not np.isin(array, (-1, 0, 1)).all()):
         raise RecordingError(
             "event stream: expected polarity as booleans, 0 and 1, or −1 and 1, "
             f"got values from {array.min()} to {array.max()}"

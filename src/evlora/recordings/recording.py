@@ -37,7 +37,21 @@ class Recording:
             )
         if self.events is not None and len(self.events) and not frames.is_timed:
             frames = frames.spread_over(self.events.first_us, self.events.last_us + 1)
-        return replace(self, frames=frames)
+        warnings_ = (*self.warnings, *self._clocks_that_differ(frames))
+        return replace(self, frames=frames, warnings=warnings_)
+
+    def _clocks_that_differ(self, frames: FrameSequence) -> tuple[str, ...]:
+        events = self.events
+        if events is None or not len(events) or frames.start_us is None or frames.end_us is None:
+            return ()
+        first_us, last_us = int(frames.start_us[0]), int(frames.end_us[-1])
+        if first_us <= events.last_us and last_us >= events.first_us:
+            return ()
+        return (
+            f"{self.path}: the frames ({first_us} to {last_us} µs) and the events "
+            f"({events.first_us} to {events.last_us} µs) have no moment in common; "
+            "their clocks differ",
+        )
 
 
 def open_recording(
@@ -63,7 +77,8 @@ def open_recording(
         RecordingError: The file is missing, of no known format, or holds nothing readable.
 
     Warns:
-        RecordingWarning: The file is damaged; what came before the damage is returned.
+        RecordingWarning: The file is damaged, and what came before the damage is returned; or
+            frames and events have no moment in common.
     """
     from evlora.recordings.readers import open_frames, reader_for
 
@@ -72,6 +87,8 @@ def open_recording(
         raise RecordingError(f"{source}: no such file or folder; check the path")
     reader = reader_for(source, format)
     recording = reader.read(source, width=width, height=height)
+    if frames is not None:
+        recording = recording.with_frames(open_frames(frames))
     for warning in recording.warnings:
         warnings.warn(warning, RecordingWarning, stacklevel=2)
-    return recording if frames is None else recording.with_frames(open_frames(frames))
+    return recording

@@ -12,7 +12,7 @@ packet after packet, so that everything before a damage is kept.
 import mmap
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -48,23 +48,19 @@ def read(path: Path, *, width: int | None, height: int | None) -> Recording:
     frames = _CollectedFrames()
     layout = _checked_layout(path)
     findings = Findings(path)
+    recording = Recording(None, None, "aedat4", path)
     if layout.event_stream is None:
         for _ in _decoded(path, layout, findings, frames):
             pass  # decoding fills `frames`
-        sequence = frames.sequence(findings)
-        return Recording(None, sequence, "aedat4", path, tuple(findings.warnings))
-    file = _event_file(path, layout, findings, frames, width=width, height=height)
-    recording = collect(file)
-    if not frames.images:
-        return recording
-    return Recording(
-        recording.events,
-        frames.sequence(findings),
-        "aedat4",
-        path,
-        tuple(findings.warnings),
-        tuple(findings.remarks),
-    )
+    else:
+        recording = collect(_event_file(path, layout, findings, frames, width=width, height=height))
+    sequence = frames.sequence(findings)
+    if sequence is None and recording.events is None:
+        raise RecordingError(
+            f"{path}: expected frames, none can be read"
+            + "".join(f"; {w}" for w in findings.warnings)
+        )
+    return replace(recording, frames=sequence, warnings=tuple(findings.warnings))
 
 
 def open_events(path: Path, *, width: int | None, height: int | None) -> EventFile:
@@ -97,6 +93,8 @@ class _CollectedFrames:
     images: list[NDArray[np.uint8]] = field(default_factory=list[NDArray[np.uint8]])
     start_us: list[int] = field(default_factory=list[int])
     end_us: list[int] = field(default_factory=list[int])
+    refused: list[str] = field(default_factory=list[str])
+    """Where frames were that cannot be used, and why."""
 
     def add(self, frame: Mapping[str, Any]) -> None:
         pixels = np.asarray(frame["pixels"])
@@ -120,12 +118,13 @@ class _CollectedFrames:
         self.start_us.append(start)
         self.end_us.append(end)
 
-    def sequence(self, findings: Findings) -> FrameSequence:
-        if not self.images:
-            raise RecordingError(
-                f"{findings.path}: expected events or frames, got neither"
-                + "".join(f"; {warning}" for warning in findings.warnings)
+    def sequence(self, findings: Findings) -> FrameSequence | None:
+        if self.refused:
+            findings.warn(
+                f"{len(self.refused)} frames were left out, the first at {self.refused[0]}"
             )
+        if not self.images:
+            return None
         ends = np.asarray(self.end_us, np.int64)
         starts = np.asarray(self.start_us, np.int64)
         order = np.argsort(ends, kind="stable")
@@ -161,17 +160,19 @@ def _decoded(
     for number, at in enumerate(layout.packet_bytes):
         try:
             packet = _next_packet(decoder)
-            if frames is not None and "frame" in packet:
-                if packet["stream_id"] == layout.frame_stream:
-                    frames.add(packet["frame"])
-                continue
         except RecordingError as error:
             findings.warn(
                 f"packet {number} at byte {at} is damaged ({error}); "
                 f"the {events} events before it were read"
             )
             return
-        if "events" in packet and packet["stream_id"] == layout.event_stream:
+        if frames is not None and "frame" in packet:
+            if packet["stream_id"] == layout.frame_stream:
+                try:
+                    frames.add(packet["frame"])
+                except RecordingError as error:
+                    frames.refused.append(f"packet {number}, byte {at} ({error})")
+        elif "events" in packet and packet["stream_id"] == layout.event_stream:
             chunk = packet["events"]
             events += len(chunk)
             yield EventChunk(chunk["t"].astype(np.int64), chunk["x"], chunk["y"], chunk["on"])

@@ -1,11 +1,12 @@
 """One row per recording format. A new format is its reader module and one row here."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from evlora.errors import RecordingError
+from evlora.errors import RecordingError, RecordingWarning
 from evlora.recordings.frames import FrameSequence
 from evlora.recordings.readers.decoding import EventFile
 from evlora.recordings.readers.images import IMAGE_SUFFIXES, read_images
@@ -104,6 +105,8 @@ def open_frames(frames: str | Path | Sequence[str | Path]) -> FrameSequence:
             return read_images(path)
         if path.suffix.lower() in {suffix for row in FORMATS for suffix in row.suffixes}:
             recording = reader_for(path).read(path, width=None, height=None)
+            for warning in recording.warnings:
+                warnings.warn(warning, RecordingWarning, stacklevel=3)
             if recording.frames is None:
                 raise RecordingError(f"{path}: expected frames, the file holds only events")
             return recording.frames
