@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from recording_samples import SAMPLES, frames, stream
 
@@ -37,6 +37,7 @@ def test_windows_of_a_file_hold_every_event_once(tmp_path, name):
     require_all_of(list(iterate_windows(path, count=77, **size)), whole)
 
 
+@settings(deadline=None, max_examples=60)
 @given(
     gaps=st.lists(st.integers(0, 500), min_size=1, max_size=200),
     duration_us=st.integers(1, 2000),
