@@ -132,7 +132,7 @@ def voxel_grid(
         share_after = (part.t_us - start_us).astype(np.float32)
         share_after *= np.float32(bins_per_us[plane, 0])
         share_after += behind[plane, before]
-        sign = part.polarity * np.float32(2) - np.float32(1)
+        sign = (part.polarity * np.int8(2) - np.int8(1)).astype(np.float32)
         share_after *= sign
         sign -= share_after
         index = _index(part)
@@ -259,8 +259,9 @@ def _parts(
             yield number, interval, events.part(slice(at, min(at + EVENTS_AT_ONCE, stop)))
 
 
-def _index(part: EventStream, *, by_polarity: bool = False) -> NDArray[np.signedinteger[Any]]:
+def _index(part: EventStream, *, by_polarity: bool = False) -> NDArray[np.intp]:
     """Where each event lies in a flattened (H, W), or in (2, H, W) by its polarity."""
+    # Half the width is faster, even with the conversion that numpy would make at every use.
     fits = 2 * part.height * part.width <= np.iinfo(np.int32).max
     index = (part.polarity if by_polarity else part.y).astype(np.int32 if fits else np.int64)
     if by_polarity:
@@ -268,4 +269,4 @@ def _index(part: EventStream, *, by_polarity: bool = False) -> NDArray[np.signed
         index += part.y
     index *= part.width
     index += part.x
-    return index
+    return index.astype(np.intp, copy=False)
