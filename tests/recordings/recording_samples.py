@@ -194,7 +194,9 @@ def _flatbuffer(identifier: bytes, fields: list[tuple[str, object] | None]) -> b
     return struct.pack("<I", len(body)) + body
 
 
-def aedat4(path: Path, *, with_events: bool = True, with_frames: bool = True) -> Path:
+def aedat4(
+    path: Path, *, with_events: bool = True, with_frames: bool = True, is_grey: bool = False
+) -> Path:
     """AEDAT 4 without compression: events in packets of 250, and a frame between them."""
     events, pictures = stream(), frames(4)
     kinds = {0: "EVTS"} if with_events else {}
@@ -233,13 +235,14 @@ def aedat4(path: Path, *, with_events: bool = True, with_frames: bool = True) ->
             body += struct.pack("<ii", 0, len(packet)) + packet
         if with_frames:
             start_us, end_us = int(pictures.start_us[number]), int(pictures.end_us[number])
-            pixels = pictures[number][..., ::-1].tobytes()  # DV keeps colours as BGR
+            picture = pictures[number][..., ::-1]  # DV keeps colours as BGR
+            pixels = (picture[..., 2] if is_grey else picture).tobytes()
             packet = _flatbuffer(
                 b"FRME",
                 [
                     ("q", start_us),
                     *([("q", start_us), ("q", end_us)] * 2),
-                    ("b", 16),
+                    ("b", 0 if is_grey else 16),
                     *(("h", WIDTH), ("h", HEIGHT), ("h", 0), ("h", 0)),
                     ("vector", (len(pixels), pixels, 4)),
                 ],

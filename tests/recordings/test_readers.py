@@ -158,6 +158,13 @@ def test_aedat4_holds_events_and_frames_with_their_exposures(tmp_path):
     np.testing.assert_array_equal(recording.frames.end_us, made.end_us)
 
 
+def test_grey_frames_of_aedat4_are_repeated_into_three_channels(tmp_path):
+    recording = open_recording(aedat4(tmp_path / "sample", is_grey=True))
+
+    red = frames(4).take(range(4))[..., :1]
+    np.testing.assert_array_equal(recording.frames.take(range(4)), red.repeat(3, axis=-1))
+
+
 @pytest.mark.parametrize("kind", ["events", "frames"])
 def test_aedat4_may_hold_only_one_of_the_two(tmp_path, kind):
     path = aedat4(tmp_path / "a", with_events=kind == "events", with_frames=kind == "frames")

@@ -323,6 +323,11 @@ def test_a_damaged_picture_and_a_damaged_video_are_refused(tmp_path):
             open_recording(path)
 
 
+def test_a_folder_in_the_place_of_a_file_is_refused(tmp_path):
+    with pytest.raises(RecordingError, match="could not be read"):
+        open_recording(tmp_path, format="evt2", width=8, height=8)
+
+
 def test_no_warning_is_given_twice_and_each_names_its_file(tmp_path):
     path = written(".raw", "evt2")(tmp_path / "sample")
     path.write_bytes(path.read_bytes()[:-3])

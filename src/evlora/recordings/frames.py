@@ -155,7 +155,10 @@ def read_image(path: Path) -> ImageArray:
             return np.asarray(image.convert("RGB"))
     except FileNotFoundError:
         raise RecordingError(f"{path}: no such picture; check the path") from None
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+    except (
+        *(UnidentifiedImageError, Image.DecompressionBombError),
+        *(OSError, ValueError, SyntaxError, MemoryError),
+    ) as error:
         raise RecordingError(f"{path}: expected a picture, could not read it: {error}") from error
 
 

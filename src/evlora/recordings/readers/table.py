@@ -1,7 +1,8 @@
 """One row per recording format. A new format is its reader module and one row here."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -28,12 +29,14 @@ class Format:
     def read(self, path: Path, *, width: int | None, height: int | None) -> Recording:
         """The recording in `path`; see the module for what may go wrong."""
         reader = import_module(f"evlora.recordings.readers.{self.module}")
-        return reader.read(path, width=width, height=height)
+        with _reading(path):
+            return reader.read(path, width=width, height=height)
 
     def open_events(self, path: Path, *, width: int | None, height: int | None) -> EventFile:
         """The events in `path`, to be read in pieces; only where `streams` is true."""
         reader = import_module(f"evlora.recordings.readers.{self.module}")
-        return reader.open_events(path, width=width, height=height)
+        with _reading(path):
+            return reader.open_events(path, width=width, height=height)
 
 
 FORMATS: tuple[Format, ...] = (
@@ -70,7 +73,8 @@ def reader_for(path: Path, format: str | None = None) -> Format:
                 return row
         raise RecordingError(f"{path}: no format is called {format!r}; there are: {_known()}")
     rows = [row for row in FORMATS if path.suffix.lower() in row.suffixes]
-    said = named_by_header(path)
+    with _reading(path):
+        said = named_by_header(path)
     for row in rows or FORMATS:
         if row.name == said:
             return row
@@ -112,6 +116,15 @@ def open_frames(frames: str | Path | Sequence[str | Path]) -> FrameSequence:
             return recording.frames
         return read_images(path)
     return read_images(*(Path(path) for path in frames))
+
+
+@contextmanager
+def _reading(path: Path) -> Generator[None]:
+    """Turns what the operating system refuses into the user's error."""
+    try:
+        yield
+    except OSError as error:
+        raise RecordingError(f"{path}: could not be read: {error}") from error
 
 
 def _names(rows: Sequence[Format]) -> str:
