@@ -69,7 +69,8 @@ def open_events(path: Path, *, width: int | None, height: int | None) -> EventFi
     blocks = words(path, header.data_byte + 2, np.dtype("<u8"), findings)
     is_first_version = header.fields.get("version", "2") == "1"
     chunks = _decoded(blocks, (9, 8) if is_first_version else (14, 14))
-    return EventFile("dat", width, height, chunks, findings)
+    most = path.stat().st_size // EVENT_BYTES
+    return EventFile("dat", width, height, chunks, findings, most_events=most)
 
 
 def _decoded(

@@ -25,6 +25,8 @@ LARGEST_GAP_US = 3_600_000_000
 """A leap of more than an hour between two events is reported: most often it is a damaged clock."""
 
 
+FIELD_DTYPES = (np.int64, np.uint16, np.uint16, np.bool_)
+"""Types of t_us, x, y and polarity in an event stream."""
 LATEST_US = 1 << 60
 """Times beyond 36,000 years are damage; within, differences fit 64 bits."""
 
@@ -66,6 +68,8 @@ class EventFile:
     height: int
     chunks: Iterator[EventChunk]
     findings: Findings
+    most_events: int | None = None
+    """How many events there can be at most, where the file's length says it."""
 
     @classmethod
     def of_recording(cls, recording: Recording, events: EventStream) -> "EventFile":
@@ -81,15 +85,8 @@ def collect(file: EventFile) -> Recording:
     Raises:
         RecordingError: Every event lies outside the sensor, or the reader gave up.
     """
-    columns: list[list[NDArray[Any]]] = [[], [], [], []]
-    for chunk in checked_chunks(file):
-        for column, values in zip(columns, chunk, strict=True):
-            column.append(values)
-    dtypes = (np.int64, np.uint16, np.uint16, np.bool_)
-    # One field after the other, and each dropped once joined: never two copies of everything.
-    t_us, x, y, polarity = (
-        _joined(column, dtype) for column, dtype in zip(columns, dtypes, strict=True)
-    )
+    columns = None if file.most_events is None else _places(file.most_events)
+    t_us, x, y, polarity = _gathered(file) if columns is None else _filled(file, columns)
     findings = file.findings
     backwards = int(np.count_nonzero(t_us[1:] < t_us[:-1]))
     if backwards:
@@ -238,16 +235,42 @@ def _leaps(t_us: NDArray[Any], last_us: int | None) -> int:
     return between + int(np.count_nonzero(np.abs(np.diff(t_us)) > LARGEST_GAP_US))
 
 
+def _places(most_events: int) -> list[NDArray[Any]] | None:
+    # Memory that is never written to is never taken from the system; more than there is, as a
+    # damaged file may ask for, is refused.
+    try:
+        return [np.empty(most_events, dtype) for dtype in FIELD_DTYPES]
+    except (MemoryError, ValueError):
+        return None
+
+
+def _filled(file: EventFile, columns: list[NDArray[Any]]) -> list[NDArray[Any]]:
+    """The fields of all chunks, written into place as they come: each is held once."""
+    start = 0
+    for chunk in checked_chunks(file):
+        stop = start + len(chunk.t_us)
+        for column, values in zip(columns, chunk, strict=True):
+            column[start:stop] = values
+        start = stop
+    return [column[:start] for column in columns]
+
+
+def _gathered(file: EventFile) -> list[NDArray[Any]]:
+    """The fields of all chunks, joined at the end, one field after the other."""
+    parts: list[list[NDArray[Any]]] = [[], [], [], []]
+    for chunk in checked_chunks(file):
+        for column, values, dtype in zip(parts, chunk, FIELD_DTYPES, strict=True):
+            column.append(np.ascontiguousarray(values, dtype))
+    return [_joined(column, dtype) for column, dtype in zip(parts, FIELD_DTYPES, strict=True)]
+
+
 def _joined(parts: list[NDArray[Any]], dtype: type[np.generic]) -> NDArray[Any]:
-    if not parts:
-        return np.zeros(0, dtype)
     if len(parts) == 1:
-        return parts[0].astype(dtype, copy=False)
+        return parts[0]
     joined = np.empty(sum(map(len, parts)), dtype)
     start = 0
     for number, part in enumerate(parts):
         joined[start : start + len(part)] = part
         start += len(part)
-        parts[number] = part[:0].copy()
-    parts.clear()
+        parts[number] = joined[:0]  # lets go of the part
     return joined

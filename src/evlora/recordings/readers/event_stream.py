@@ -79,7 +79,8 @@ def open_events(path: Path, *, width: int | None, height: int | None) -> EventFi
     width, height = sensor_size(path, declared, width=width, height=height)
     findings = Findings(path)
     chunks = _decoded(path, KINDS[head[15]], findings, width=width, height=height)
-    return EventFile("es", width, height, chunks, findings)
+    most = path.stat().st_size // EVENT_BYTES
+    return EventFile("es", width, height, chunks, findings, most_events=most)
 
 
 def _decoded(

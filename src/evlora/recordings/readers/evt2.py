@@ -9,6 +9,7 @@ not say where a file is damaged.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,8 @@ def open_events(path: Path, *, width: int | None, height: int | None) -> EventFi
     Raises:
         RecordingError: The header names another encoding, or no sensor size is known.
     """
-    return open_words(path, "evt2", "<u4", _decoded, width=width, height=height)
+    file = open_words(path, "evt2", "<u4", _decoded, width=width, height=height)
+    return replace(file, most_events=path.stat().st_size // 4)
 
 
 def _decoded(

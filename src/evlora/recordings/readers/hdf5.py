@@ -75,7 +75,8 @@ def open_events(path: Path, *, width: int | None, height: int | None) -> EventFi
         findings.warn(f"events in {', '.join(located.others)} too; {located.group} was read")
     if located.offset_us:
         findings.remark(f"t_offset of {located.offset_us} µs was added to the times")
-    return EventFile("hdf5", width, height, _decoded(path, located, findings), findings)
+    chunks = _decoded(path, located, findings)
+    return EventFile("hdf5", width, height, chunks, findings, most_events=located.most_events)
 
 
 @dataclass(slots=True)
@@ -87,6 +88,7 @@ class _Located:
     """Field → data set and, within a compound one, member."""
     size: tuple[int, int] | None
     offset_us: int
+    most_events: int
     others: list[str]
     seen: list[str]
 
@@ -131,12 +133,13 @@ def _located(path: Path) -> _Located:
                     found[name] = columns
             names = sorted(found, key=lambda name: (name not in ("/events", "/"), name))
             if not names:
-                return _Located("", None, None, 0, [], seen[:20])
+                return _Located("", None, None, 0, 0, [], seen[:20])
             group = names[0]
             offset: Any = file.get("t_offset", file.get(f"{group}/t_offset"))
             offset_us = 0 if offset is None else int(np.asarray(offset[()]).item())
             size = _size(file, group)
-            return _Located(group, found[group], size, offset_us, names[1:], seen)
+            most = min(_present(path, file[name]) for name, _ in found[group].values())
+            return _Located(group, found[group], size, offset_us, most, names[1:], seen)
     except READ_ERRORS as error:
         raise RecordingError(
             f"{path}: expected an HDF5 file, could not read it: {error}"

@@ -57,7 +57,7 @@ def open_events(path: Path, *, width: int | None, height: int | None) -> EventFi
             f"{rest} bytes after event {count} (byte {RECORD_BYTES * count}) make no whole event; "
             f"the {count} events before them were read"
         )
-    return EventFile("nmnist", width, height, _decoded(path), findings)
+    return EventFile("nmnist", width, height, _decoded(path), findings, most_events=count)
 
 
 def _decoded(path: Path) -> Iterator[EventChunk]:

@@ -60,10 +60,11 @@ def open_events(path: Path, *, width: int | None, height: int | None) -> EventFi
             f"the header says {count} events, the file ends after {present} "
             f"(byte {start + present * dtype.itemsize}); those were read"
         )
-    blocks = _blocks(path, dtype, start, min(count, present))
+    most = min(count, present)
+    blocks = _blocks(path, dtype, start, most)
     decoder = FieldDecoder(findings)
     chunks = (decoder.decode(*(block[names[field]] for field in "txyp")) for block in blocks)
-    return EventFile("npy", width, height, chunks, findings)
+    return EventFile("npy", width, height, chunks, findings, most_events=most)
 
 
 def _blocks(path: Path, dtype: np.dtype[Any], start: int, count: int) -> Iterator[NDArray[Any]]:
