@@ -30,17 +30,17 @@ POOL_SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
 
 SUBFRAMES = 4
 """Pictures rendered for each frame; between them brightness changes linearly."""
-GLYPH_SHARE = 0.42
+GLYPH_SHARE = 0.5
 """Height of the digit, as a share of the picture's."""
-TRAVEL_SHARE = (0.3, 0.42)
+TRAVEL_SHARE = (0.2, 0.28)
 """How far the digit moves in all, as a share of the picture."""
-SCATTER_SHARE = 0.06
+SCATTER_SHARE = 0.03
 """How far off the centre the middle of its path may lie, either way, as a share of the picture."""
 WARM_COLOURS = ((0.8, 0.5, 0.2), (1.0, 0.9, 0.6))
 """Lowest and highest red, green and blue of a digit."""
 COOL_COLOURS = ((0.3, 0.7, 0.7), (0.7, 1.0, 1.0))
 """The same of a background: frames show the digit by its colour, which no event tells of."""
-BAD_FRAME_SHARE = (0.25, 0.75)
+BAD_FRAME_SHARE = (0.2, 0.5)
 """Share of the frames of a clip that are dark or blurred."""
 DARK_GAIN = (0.01, 0.05)
 """Brightness of a dark frame."""
@@ -48,9 +48,9 @@ SHARP_EXPOSURE = 1
 """Rendered pictures that a sharp frame is exposed for; a blurred one for all of its interval."""
 FRAME_NOISE = 0.02
 """Standard deviation of the noise of frames, of the full range."""
-CONTRAST_THRESHOLD = 0.45
+CONTRAST_THRESHOLD = 0.4
 """Change of log brightness that fires an event."""
-NOISE_RATE_HZ = (5.0, 18.0)
+NOISE_RATE_HZ = (4.0, 14.0)
 """Events of noise, a pixel and second."""
 CLUTTERED_SHARE = 0.7
 """Share of the clips whose background moves."""
