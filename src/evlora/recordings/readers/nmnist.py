@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from evlora.errors import RecordingError
+from evlora.recordings.readers.clocks import WrappingClock
 from evlora.recordings.readers.decoding import (
     CHUNK_EVENTS,
     EventChunk,
@@ -25,7 +26,7 @@ NMNIST_SIZE = (34, 34)
 NCALTECH_SIZE = (240, 180)
 RECORD_BYTES = 5
 CLOCK_PERIOD_US = 1 << 23
-"""The clock has 23 bits; a fall by more than half of it is a wrap, a smaller one is disorder."""
+"""The clock has 23 bits."""
 
 
 def read(path: Path, *, width: int | None, height: int | None) -> Recording:
@@ -61,14 +62,12 @@ def open_events(path: Path, *, width: int | None, height: int | None) -> EventFi
 
 
 def _decoded(path: Path) -> Iterator[EventChunk]:
-    loops, last = 0, 0
+    turning = WrappingClock(CLOCK_PERIOD_US)
     for record in _records(path):
         low = record[:, 2:].astype(np.int32)
         clock = (low[:, 0] & 0x7F) << 16 | low[:, 1] << 8 | low[:, 2]
-        wraps = np.cumsum(np.diff(clock, prepend=last) < -CLOCK_PERIOD_US // 2) + loops
-        loops, last = int(wraps[-1]), int(clock[-1])
-        t_us = clock + wraps * CLOCK_PERIOD_US
-        yield EventChunk(t_us, record[:, 0], record[:, 1], record[:, 2] > 0x7F)
+        is_on = record[:, 2] > 0x7F
+        yield EventChunk(turning.unwrapped(clock), record[:, 0], record[:, 1], is_on)
 
 
 def _records(path: Path) -> Iterator[np.ndarray[tuple[int, int], np.dtype[np.uint8]]]:
