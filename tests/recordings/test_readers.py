@@ -420,6 +420,19 @@ def test_hdf5_with_one_data_set_of_members_is_read(tmp_path):
     assert (events.t_us.tolist(), events.x.tolist(), events.width) == ([10], [1], 1280)
 
 
+def test_hdf5_packed_by_blosc_is_read_where_the_extra_is_installed(tmp_path):
+    hdf5plugin = pytest.importorskip("hdf5plugin")
+    path, events = tmp_path / "sample.h5", stream()
+    with h5py.File(path, "w") as file:
+        file.attrs["width"], file.attrs["height"] = WIDTH, HEIGHT
+        fields = {"t": events.t_us, "x": events.x, "y": events.y, "p": events.polarity}
+        for name, values in fields.items():
+            packing = hdf5plugin.Blosc(cname="zstd")
+            file.create_dataset(f"events/{name}", data=values, chunks=(100,), **packing)
+
+    require_same(open_recording(path).events, events)
+
+
 def test_hdf5_packed_by_prophesee_says_what_to_do(tmp_path):
     path = tmp_path / "sample.h5"
     with h5py.File(path, "w") as file:
@@ -451,6 +464,7 @@ def test_text_in_seconds_is_read_to_the_microsecond(tmp_path):
         ("# x y polarity timestamp\n1 2 -1 10\n", (10, 1, 2, False)),
         ("index;t;x;y;pol\n7;10;1;2;0\n", (10, 1, 2, False)),
         ("10\t1\t2\t1", (10, 1, 2, True)),
+        ("# Format: time (float s), x, y, polarity (0=off, 1=on)\n1e-5 1 2 0\n", (10, 1, 2, False)),
         ("\n# a comment\n\n1e-5 1.0 2 1\n\n", (10, 1, 2, True)),
         ("t,x,y,p\r\n10,1,2,True\r\n", (10, 1, 2, True)),
         ("%geometry:64,48\n1,2,0,10\n", (10, 1, 2, False)),

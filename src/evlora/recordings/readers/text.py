@@ -85,6 +85,7 @@ METAVISION_ORDER = {"x": 0, "y": 1, "p": 2, "t": 3}
 def _layout(path: Path) -> _Layout:
     layout = _Layout(DEFAULT_ORDER, 4, None, 0, 0, "the usual order as no line declares one")
     raw, line = b"", ""
+    words: list[str] = []
     with path.open("rb") as stream:
         for _ in range(LONGEST_HEADER_LINES):
             raw = stream.readline(LONGEST_LINE_BYTES)
@@ -107,6 +108,10 @@ def _layout(path: Path) -> _Layout:
             if not raw:
                 break
             layout = replace(layout, start=layout.start + len(raw), lines=layout.lines + 1)
+    if len(words) == len(layout.order) != layout.columns:
+        # A comment in words names the columns among others: their order is what it says.
+        ranked = sorted(layout.order, key=layout.order.__getitem__)
+        layout = replace(layout, order={name: n for n, name in enumerate(ranked)}, columns=4)
     if raw and _numbers(line, layout) is None:
         raise RecordingError(
             f"{path}: expected an event of {layout.columns} numbers in line {layout.lines + 1}, "
