@@ -127,6 +127,8 @@ def decode(folder: Path, options: argparse.Namespace) -> None:
         for library, reader in readers.items():
             functions[library] = lambda path=path, reader=reader: reader(path)
         results = {library: verdict(function, events) for library, function in functions.items()}
+        if "error" in results["evlora"]:
+            raise SystemExit(f"{name}: {results['evlora']}")
         able = {key: function for key, function in functions.items() if "error" not in results[key]}
         whole: dict[str, Callable[[], object]] = {
             f"{key} checked": lambda function=function, size=size: checked(function(), *size)
@@ -161,7 +163,7 @@ def verdict(function: Decode, events: EventStream) -> str:
     try:
         got = function()
     except Exception as error:
-        return f"error: {str(error)[:60]}"
+        return f"error: {error}"
     if len(got.t_us) != len(events):
         return f"wrong: {len(got.t_us):,} events"
     wrong = [
