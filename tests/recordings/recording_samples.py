@@ -286,13 +286,14 @@ def evt3_word_by_word(words: list[int]) -> np.ndarray:
         time_us = None if high is None else turns << 24 | high << 12 | low
         if kind == 0x0:
             y = value & 0x7FF
-        elif kind == 0x2:
+        elif kind == 0x2 and None not in (time_us, y):
             rows.append((time_us, value & 0x7FF, y, value >> 11))
         elif kind == 0x3:
             base_x, base_p = value & 0x7FF, value >> 11
         elif kind in (0x4, 0x5):
             length = 12 if kind == 0x4 else 8
-            rows += [(time_us, base_x + n, y, base_p) for n in range(length) if value >> n & 1]
+            if None not in (time_us, y):
+                rows += [(time_us, base_x + n, y, base_p) for n in range(length) if value >> n & 1]
             base_x += length
         elif kind == 0x6:
             low = value

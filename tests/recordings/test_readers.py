@@ -5,6 +5,8 @@ import struct
 import h5py
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from recording_samples import (
     HEIGHT,
     SAMPLES,
@@ -25,7 +27,7 @@ from recording_samples import (
 
 from evlora.errors import RecordingError, RecordingWarning
 from evlora.recordings import EventStream, open_recording
-from evlora.recordings.readers import FORMATS, open_frames, reader_for
+from evlora.recordings.readers import FORMATS, evt3, open_frames, prophesee_words, reader_for
 from evlora.recordings.readers.prophesee_header import read_header
 
 SIZES = {"nmnist": (34, 34), "aedat2": (128, 128), "aedat3": (128, 128)}
@@ -93,6 +95,32 @@ def test_evt3_vectors_are_read_as_word_by_word(tmp_path):
     require_equal(open_recording(path).events, evt3_word_by_word(words.tolist()))
 
 
+@settings(deadline=None)
+@given(
+    words=st.lists(
+        st.one_of(
+            st.integers(0, 0x7FFF),
+            st.integers(0x8000, 0x87FF),  # no leaps, whose meaning is a choice
+            st.integers(0xA000, 0xFFFF),
+        ),
+        max_size=200,
+    ),
+    block=st.sampled_from([1, 3, 50, 1000]),
+)
+def test_any_evt3_words_in_any_pieces_are_read_as_word_by_word(tmp_path_factory, words, block):
+    path = tmp_path_factory.getbasetemp() / "any.raw"
+    path.write_bytes(b"% evt 3.0\n% geometry 2048x2048\n% end\n" + np.array(words, "<u2").tobytes())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prophesee_words, "CHUNK_EVENTS", block)
+        chunks = list(evt3.open_events(path, width=None, height=None).chunks)
+
+    expected = evt3_word_by_word(words)
+    for column, name in zip(zip(*chunks, strict=True), ("t", "x", "y", "on"), strict=False):
+        np.testing.assert_array_equal(np.concatenate(column), expected[name])
+    assert sum(len(chunk.t_us) for chunk in chunks) == len(expected)
+
+
 def test_evt3_time_turns_when_its_high_part_falls(tmp_path):
     words = [0x0005, 0x8FFF, 0x6FFF, 0x2001, 0x8000, 0x2002, 0x6001, 0x2003]
     path = tmp_path / "sample.raw"
@@ -107,7 +135,7 @@ def test_evt3_time_turns_when_its_high_part_falls(tmp_path):
 
 @pytest.mark.parametrize("name", ["evt2", "evt2.1", "evt3", "dat", "nmnist", "es", "text"])
 def test_a_file_read_in_small_pieces_is_the_same(tmp_path, monkeypatch, name):
-    from evlora.recordings.readers import event_stream, nmnist, prophesee_words, text
+    from evlora.recordings.readers import event_stream, nmnist, text
 
     path = SAMPLES[name](tmp_path / "sample")
     whole = open_recording(path).events
