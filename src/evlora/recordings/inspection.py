@@ -274,7 +274,7 @@ def _panels(recording: Recording) -> list[tuple[str, ImageArray]]:
         overlay = draw_over_frame(events, frames[number], start_us=start_us, end_us=end_us)
         panels.append((f"frame {number} and its events", overlay))
     since_ms, lasted_ms = (start_us - events.first_us) / 1e3, (end_us - start_us) / 1e3
-    title = f"events of {lasted_ms:.1f} ms, {since_ms:.0f} ms after the first"
+    title = f"events of {lasted_ms:.1f} ms, from {since_ms:.0f} ms on"
     panels.insert(0, (title, draw_events(events, start_us=start_us, end_us=end_us)))
     panels.append(("all events, log scale", draw_activity(events)))
     return panels

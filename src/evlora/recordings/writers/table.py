@@ -85,6 +85,6 @@ def _writer_for(path: Path, format: str | None) -> Writer:
     known = ", ".join(f"{row.name} ({' '.join(row.suffixes)})" for row in WRITERS)
     if rows:
         names = " or ".join(row.name for row in rows)
-        raise RecordingError(f"{path}: {path.suffix} may be {names}; name one with format=")
+        raise RecordingError(f"{path}: {path.suffix} may be {names}; name one with format= or --to")
     asked = f"no format called {format!r}" if format else f"no format with suffix {path.suffix!r}"
     raise RecordingError(f"{path}: {asked} can be written; there are: {known}")
