@@ -27,7 +27,7 @@ def prepare(
     """Make the index of a dataset: a folder that the other verbs read."""
     import yaml
 
-    from evlora.cli.printing import table
+    from evlora.cli.printing import counting_bar, table
     from evlora.clips import prepare as prepare_dataset
     from evlora.errors import DatasetError
 
@@ -42,7 +42,15 @@ def prepare(
             f"recordings; got {len(folders)} folders"
         )
     source = folders[0] if len(folders) == 2 else None
-    manifest = prepare_dataset(layout, source, folders[-1], overwrite=overwrite, options=options)
+    with counting_bar("samples") as progress:
+        manifest = prepare_dataset(
+            layout,
+            source,
+            folders[-1],
+            overwrite=overwrite,
+            options=options,
+            progress=progress,
+        )
     counts = manifest.counts
     table(
         ("split", "samples"),

@@ -1,6 +1,7 @@
 """How the verbs print: plain tables that can be read in a log as well."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 
 import typer
 
@@ -15,3 +16,22 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         typer.echo("  ".join(cells).rstrip())
         if number == 0:
             typer.echo("  ".join("─" * width for width in widths))
+
+
+@contextmanager
+def counting_bar(what: str) -> Generator[Callable[[int, int], None]]:
+    """A bar on standard error, told how many are done and of how many; gone at the end."""
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task(what, total=None)
+
+        def tell(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield tell

@@ -159,7 +159,8 @@ def _require_free(target: Path, *, overwrite: bool) -> None:
         )
     if not overwrite:
         raise DatasetError(
-            f"{target}: holds a prepared dataset already; allow overwriting, or name another folder"
+            f"{target}: holds a prepared dataset already; replace it with overwrite=True "
+            "or --overwrite, or name another folder"
         )
 
 
