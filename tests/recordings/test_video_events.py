@@ -1,5 +1,6 @@
 """A video becomes events: its own times, its own size or the sensor's, and nothing in silence."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,29 @@ def test_a_cut_video_gives_what_came_before_the_cut_and_a_warning(tmp_path: Path
     assert 0 < len(rest) < len(whole) == 11
     for before, after in zip(whole, rest, strict=False):
         np.testing.assert_array_equal(before.t_us, after.t_us)
+
+
+def test_damaged_bytes_give_events_or_a_recording_error(tmp_path: Path):
+    whole = write_bar(tmp_path / "bar.mp4").read_bytes()
+    generator = np.random.default_rng(0)
+    outcomes = {"events": 0, "error": 0}
+    for _ in range(150):
+        damaged = bytearray(whole)
+        for at in generator.integers(0, len(whole), 6):
+            damaged[at] = generator.integers(256)
+        path = tmp_path / "damaged.mp4"
+        path.write_bytes(damaged)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RecordingWarning)
+            try:
+                streams = list(simulate_video(path, sensor=NOISELESS))
+            except RecordingError:
+                outcomes["error"] += 1
+                continue
+        outcomes["events"] += 1
+        times = np.concatenate([events.t_us for events in streams])
+        assert (np.diff(times) >= 0).all()
+    assert min(outcomes.values()) > 10
 
 
 def test_what_is_no_video_is_refused(tmp_path: Path):

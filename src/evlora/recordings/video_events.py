@@ -97,7 +97,7 @@ def _decoded_luma(
     times_us: list[int] = []
     damage = ""
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             if not container.streams.video:
                 raise RecordingError(f"{path}: expected a video, the file holds no video stream")
             announced_us = container.duration if len(container.streams) == 1 else None
@@ -114,7 +114,7 @@ def _decoded_luma(
                 times_us.append(round(frame.pts * frame.time_base * 1_000_000))
                 yield times_us[-1], np.rot90(luma, turns).astype(np.uint8, copy=False)
             damage = _what_is_missing(times_us, announced_us)
-    except av.FFmpegError as error:
+    except (av.FFmpegError, OSError, ValueError, MemoryError, OverflowError) as error:
         if len(times_us) < 2:
             raise RecordingError(f"{path}: expected a video, could not read it: {error}") from error
         damage = str(error)
