@@ -9,7 +9,14 @@ if TYPE_CHECKING:
     from evlora.prediction import Prediction, predict
     from evlora.profiling import profile
     from evlora.recipe import build, load_recipe, train
-    from evlora.recordings import EventStream, FrameSequence, Recording, open_recording
+    from evlora.recordings import (
+        EventStream,
+        FrameSequence,
+        Recording,
+        iterate_windows,
+        open_recording,
+        write_recording,
+    )
     from evlora.training.evaluation import evaluate
 
 __version__ = "0.1.0"
@@ -22,6 +29,7 @@ __all__ = [
     "Recording",
     "build",
     "evaluate",
+    "iterate_windows",
     "load_bundle",
     "load_recipe",
     "open_recording",
@@ -30,6 +38,7 @@ __all__ = [
     "profile",
     "save_bundle",
     "train",
+    "write_recording",
 ]
 
 _HOMES = {
@@ -38,7 +47,14 @@ _HOMES = {
     "evlora.prediction": ("Prediction", "predict"),
     "evlora.profiling": ("profile",),
     "evlora.recipe": ("build", "load_recipe", "train"),
-    "evlora.recordings": ("EventStream", "FrameSequence", "Recording", "open_recording"),
+    "evlora.recordings": (
+        "EventStream",
+        "FrameSequence",
+        "Recording",
+        "iterate_windows",
+        "open_recording",
+        "write_recording",
+    ),
     "evlora.training.evaluation": ("evaluate",),
 }
 

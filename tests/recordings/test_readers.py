@@ -88,6 +88,23 @@ def test_evt21_words_are_read_in_both_orders_of_their_halves(tmp_path, is_upper_
     assert any("half of a word" in remark for remark in recording.remarks) is not says_so
 
 
+def test_evt21_masks_of_one_pixel_are_not_taken_for_time_words(tmp_path):
+    """A mask of the last pixel alone, 0x80000000, looks like a time word whose time stands."""
+    pixel = 1 << 60 | 5 << 32 | 0x80000000
+    words = np.array(
+        [w for high in range(20) for w in (0x8 << 60 | high << 32, pixel, pixel)], "<u8"
+    )
+    header = f"% evt 2.1\n% format EVT21;height={HEIGHT};width={WIDTH}\n% end\n"
+    path = tmp_path / "sample.raw"
+    path.write_bytes(header.encode() + words.tobytes())
+
+    events = open_recording(path).events
+
+    assert events.t_us.tolist() == [64 * high for high in range(20) for _ in range(2)]
+    assert set(events.x.tolist()) == {31}
+    assert set(events.y.tolist()) == {5}
+
+
 def test_evt3_vectors_are_read_as_word_by_word(tmp_path):
     path = evt3_with_vectors(tmp_path / "sample")
     words = np.fromfile(path, "<u2", offset=read_header(path).data_byte)
