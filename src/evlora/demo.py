@@ -26,6 +26,7 @@ MODALITIES: dict[str, tuple[str, ...]] = {
     "both": ("rgb", "event"),
 }
 """What is compared."""
+DIGITS = 5
 STILLS_PER_CLIP = 3
 SHOWN_CLIPS = 8
 
@@ -42,7 +43,7 @@ class Result:
 
 
 def run_demo(
-    folder: Path, *, say: Callable[[str], None], epochs: int | None = None, clips: int = 1000
+    folder: Path, *, say: Callable[[str], None], epochs: int | None = None, clips: int = 800
 ) -> Path:
     """Make the data, train, compare, and write a report.
 
@@ -88,7 +89,7 @@ def _generate(folder: Path, say: Callable[[str], None], clips: int) -> Manifest:
     if not is_prepared(dataset):
         sizes = {"train": clips, "val": clips // 8, "test": clips // 4}
         say(f"generating {sum(sizes.values()):,} clips of digits in motion")
-        prepare("generated", None, dataset, options=sizes)
+        prepare("generated", None, dataset, options={**sizes, "digits": DIGITS})
     return read_manifest(dataset)
 
 
@@ -104,7 +105,7 @@ def _pretrain(
     say("\npre-training a small ViT to tell digits in still pictures; then it is frozen")
     if not is_prepared(stills):
         sizes = {"train": STILLS_PER_CLIP * clips, "val": clips // 8, "test": 10}
-        still = {"frames": 1, "duration_ms": 25}
+        still = {"digits": DIGITS, "frames": 1, "duration_ms": 25}
         manifest = prepare("generated", None, stills, options={**sizes, **still})
         write_manifest(_labelled_by_digit(manifest), stills)
     run = _train("demo_backbone", folder / "backbone", stills, changes, say)

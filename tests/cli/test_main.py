@@ -1,6 +1,7 @@
 """What a person sees of the command: help, errors, exit codes."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -80,6 +81,22 @@ def test_a_mistake_is_one_message_and_exit_code_2(
     assert "Traceback" not in result.stderr
     assert result.stderr.count("\n") <= 3
     assert list(tmp_path.iterdir()) == []  # nothing was written
+
+
+def test_an_error_in_a_loader_process_is_one_message_too(
+    evlora: Callable[..., Result], tiny_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    dataset = tmp_path / "dataset"
+    shutil.copytree(tiny_settings["data.root"], dataset)
+    words = [f"{key}={json.dumps(value)}" for key, value in tiny_settings.items()]
+    words += [f"data.root={dataset}", "data.workers=1"]
+    (dataset / "recordings" / "train" / "00007.npz").write_bytes(b"no archive")
+    source = json.loads((dataset / "dataset.json").read_text())
+    (dataset / "dataset.json").write_text(json.dumps({**source, "source": str(dataset)}))
+    result = evlora("train", "demo", *words)
+    assert result.returncode == 2
+    assert "error: sample train/00007: " in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_debug_raises_instead_of_explaining(evlora: Callable[..., Result]) -> None:

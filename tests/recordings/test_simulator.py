@@ -1,7 +1,6 @@
 """The simulator against what can be computed by hand: ramps, edges, rates."""
 
 import math
-import time
 import tracemalloc
 from pathlib import Path
 
@@ -300,16 +299,3 @@ def test_the_docs_list_every_key_of_the_sensor_with_its_default(project_root: Pa
     text = (project_root / "docs" / "simulator.md").read_text(encoding="utf-8")
     for name, field in SensorModel.model_fields.items():
         assert f"| `{name}` | {field.default:g} |" in text
-
-
-@pytest.mark.slow
-def test_sixty_frames_a_second_at_davis346_on_one_core():
-    rng = np.random.default_rng(0)
-    texture = np.kron(rng.integers(0, 256, (40, 60)), np.ones((10, 10))).astype(np.uint8)
-    frames = [texture[n // 2 : n // 2 + 260, n : n + 346] for n in range(120)]
-    simulator = EventSimulator(width=346, height=260)
-    simulator.push(frames[0], 0)
-    start = time.process_time()
-    for number, frame in enumerate(frames[1:], start=1):
-        simulator.push(frame, number * 33_333)
-    assert (len(frames) - 1) / (time.process_time() - start) >= 60

@@ -38,11 +38,17 @@ def run() -> None:
     except EvloraError as error:
         if is_debugging:
             raise
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {_message(error)}", err=True)
         sys.exit(2)
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         sys.exit(130)
+
+
+def _message(error: EvloraError) -> str:
+    # torch hands on the error of a loader's worker with the worker's traceback before its message.
+    kind = type(error)
+    return str(error).rpartition(f"{kind.__module__}.{kind.__name__}: ")[2]
 
 
 def _show_only_our_warnings() -> None:

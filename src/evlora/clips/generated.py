@@ -50,7 +50,7 @@ FRAME_NOISE = 0.02
 """Standard deviation of the noise of frames, of the full range."""
 CONTRAST_THRESHOLD = 0.4
 """Change of log brightness that fires an event."""
-NOISE_RATE_HZ = (4.0, 14.0)
+NOISE_RATE_HZ = (1.0, 5.0)
 """Events of noise, a pixel and second."""
 CLUTTERED_SHARE = 0.7
 """Share of the clips whose background moves."""
@@ -75,6 +75,8 @@ class Options(Config):
     """Frames in a clip."""
     duration_ms: PositiveInt = 200
     """Length of a clip."""
+    digits: int = Field(default=10, ge=2, le=10)
+    """How many digits there are, from 0 up; the classes are digits times motions."""
     seed: NonNegativeInt = 0
     """Of everything random."""
 
@@ -86,13 +88,14 @@ def collect(
     del source  # there is none
     pools = digit_pools(options.seed)
     wanted = {"train": options.train, "val": options.val, "test": options.test}
+    labels = LABELS[: options.digits * len(MOTIONS)]
     total, samples = sum(wanted.values()), list[Sample]()
     for split_number, split in enumerate(SPLITS):
         where = Path(RECORDINGS_FOLDER) / split
         (folder / where).mkdir(parents=True)
         order = np.random.default_rng([options.seed, split_number]).permutation(wanted[split])
         for number, place in enumerate(order):
-            label = LABELS[place % len(LABELS)]
+            label = labels[place % len(labels)]
             generator = np.random.default_rng([options.seed, split_number, number])
             path = where / f"{number:05d}.npz"
             recording = make_recording(label, pools[split], options, generator)
@@ -102,7 +105,7 @@ def collect(
             samples.append(Sample(name, path.as_posix(), None, label, split))
             if progress is not None:
                 progress(len(samples), total)
-    return Manifest("generated", folder, LABELS, tuple(samples))
+    return Manifest("generated", folder, labels, tuple(samples))
 
 
 def make_recording(
