@@ -37,6 +37,17 @@ def test_an_error_leaves_the_old_folder_and_no_trace(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_what_is_written_can_be_read_by_all_whom_the_umask_lets(tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    plain.touch()
+    with writing_file(tmp_path / "file") as temporary:
+        temporary.touch()
+    with writing_folder(tmp_path / "folder") as temporary:
+        (temporary / "private").touch(mode=0o600)
+    for path in (tmp_path / "file", tmp_path / "folder" / "private"):
+        assert path.stat().st_mode == plain.stat().st_mode
+
+
 def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
     target = tmp_path / "bundle"
     target.mkdir()

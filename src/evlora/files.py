@@ -30,7 +30,11 @@ def writing_folder(path: Path) -> Generator[Path]:
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
         yield temporary
-        temporary.chmod(0o777 & ~_umask())
+        for made in (
+            temporary,
+            *temporary.rglob("*"),
+        ):  # some writers make files for one user alone
+            made.chmod((0o777 if made.is_dir() else 0o666) & ~_umask())
         if path.exists():
             shutil.rmtree(path)
         temporary.rename(path)
