@@ -30,14 +30,11 @@ class RecognizerModule(LightningModule):
         self.training_accuracy = MulticlassAccuracy(classes, average="micro")
         self.validation_accuracy = MulticlassAccuracy(classes, average="micro")
 
-    def on_train_epoch_start(self) -> None:
-        """Make dropout a function of seed and epoch, so that a resumed run repeats it."""
-        torch.manual_seed(
-            (self.seed * 100_003 + self.current_epoch) * self.trainer.world_size + self.global_rank
-        )
-
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """The loss of a batch, a scalar."""
+        # Dropout is a function of seed and step, so that a resumed run repeats it.
+        step = self.seed * 1_000_003 + self.trainer.global_step
+        torch.manual_seed(step * self.trainer.world_size + self.global_rank)
         logits, loss = self._answer(batch, label_smoothing=self.config.label_smoothing)
         self.training_accuracy(logits, batch.labels)
         size = len(batch.samples)

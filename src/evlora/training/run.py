@@ -101,10 +101,17 @@ def train_recipe(
         filename="best",
         monitor="val/top1",
         mode="max",
-        save_last=True,
+        save_on_train_epoch_end=True,
         enable_version_counter=False,
     )
-    callbacks: list[Callback] = [best, EpochLine(tell)]
+    # Lightning's own save_last writes only when the best changes; this one after every epoch.
+    last = ModelCheckpoint(
+        folder / "checkpoints",
+        filename="last",
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+    callbacks: list[Callback] = [best, last, EpochLine(tell)]
     if has_progress_bar:
         callbacks.append(TQDMProgressBar(leave=False))
     trainer = Trainer(
@@ -125,9 +132,9 @@ def train_recipe(
         num_sanity_val_steps=0,
         log_every_n_steps=1,
     )
-    last = folder / "checkpoints" / "last.ckpt"
+    resumed = folder / "checkpoints" / "last.ckpt"
     begun = time.monotonic()
-    trainer.fit(module, data, ckpt_path=last if last.is_file() else None, weights_only=True)
+    trainer.fit(module, data, ckpt_path=resumed if resumed.is_file() else None, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
     seconds = time.monotonic() - begun
