@@ -92,7 +92,7 @@ def test_a_killed_run_ends_as_an_undisturbed_one(
     kills: tuple[float, ...], tiny_settings: dict[str, Any], tmp_path: Path
 ) -> None:
     """SIGKILL after so many seconds of work, counted from the first sign of life in the folder."""
-    settings = {**tiny_settings, "training.epochs": 30}
+    settings = {**tiny_settings, "training.epochs": 60}
     undisturbed = evlora.train("demo", overrides={**settings, "run.dir": str(tmp_path / "calm")})
     command = [sys.executable, "-m", "evlora", "train", "demo", "--resume"]
     command += [f"{key}={json.dumps(value)}" for key, value in settings.items()]
