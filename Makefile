@@ -17,7 +17,7 @@ test-slow: $(INSTALLED)
 	$(TEST) -m slow
 
 fuzz: $(INSTALLED)
-	$(TEST) -m fuzz
+	$(TEST) -m fuzz -n 0  # so that it can say how many files of each format it tried
 
 check: $(INSTALLED)
 	$(VENV)/bin/ruff format --check .
