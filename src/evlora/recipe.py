@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from evlora.bundle import Recognizer, RecognizerConfig, build_recognizer
 from evlora.errors import RecipeError
@@ -23,6 +23,9 @@ class Recipe(RecognizerConfig):
     """How it is learned."""
     run: RunConfig = RunConfig()
     """Where the run lives, and its seed."""
+    comparison: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """For `evlora compare`: row → keys of the recipe that it changes. A row is a method of the
+    catalogue that needs, say, a learning rate of its own, or a variant with a name of its own."""
 
     def recognizer(self) -> RecognizerConfig:
         """The part of the recipe that the recognizer is built from."""
@@ -47,7 +50,7 @@ def load_recipe(path: str | Path, overrides: Iterable[str] | Mapping[str, Any] =
     if not isinstance(content, dict):
         raise RecipeError(f"{source}: expected keys and values, got a {type(content).__name__}")
     tree = cast(dict[str, Any], content)
-    pairs = overrides.items() if isinstance(overrides, Mapping) else map(_split, overrides)
+    pairs = overrides.items() if isinstance(overrides, Mapping) else map(split_override, overrides)
     for key, value in pairs:
         _set(tree, key, value)
     try:
@@ -109,7 +112,12 @@ def _find(path: Path) -> Path:
     raise RecipeError(f"{path}: no such recipe; give a file, or one that comes along: {names}")
 
 
-def _split(override: str) -> tuple[str, Any]:
+def split_override(override: str) -> tuple[str, Any]:
+    """Key and value of an override such as `training.epochs=3`.
+
+    Raises:
+        RecipeError: It is none.
+    """
     key, equals, value = override.partition("=")
     if not equals or not key:
         raise RecipeError(
