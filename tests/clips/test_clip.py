@@ -148,6 +148,71 @@ def test_every_setting_is_documented():
         assert all(field.description for field in config.model_fields.values())
 
 
+@pytest.fixture
+def drawn_before(moving_dot):
+    """The moving dot with the pictures of its events, and other events besides."""
+    pictures = event_image(moving_dot.events, make_windows(8)).transpose(0, 2, 3, 1)
+    return Recording(
+        EventStream.from_arrays([5], [0], [0], [0], width=16, height=12),
+        moving_dot.frames,
+        "test",
+        event_images=FrameSequence.from_images(pictures),
+    )
+
+
+def make_windows(count):
+    return FRAME_US * np.stack([np.arange(count), np.arange(1, count + 1)], axis=1)
+
+
+def test_event_pictures_drawn_before_are_taken_at_the_moments_of_the_frames(
+    moving_dot, drawn_before
+):
+    config = ClipConfig(frames=4, size=(12, 16))
+    drawn, taken = make_clip(moving_dot, config), make_clip(drawn_before, config)
+    assert torch.equal(taken.rgb, drawn.rgb)
+    assert torch.equal(taken.events, drawn.events)
+
+
+def test_event_pictures_of_another_size_are_cut_as_the_frames_are(drawn_before):
+    small = drawn_before.event_images.take(range(8))
+    large = FrameSequence.from_images(small.repeat(2, axis=1).repeat(2, axis=2))
+    recording = Recording(None, drawn_before.frames, "test", event_images=large)
+    config = ClipConfig(frames=1, size=8, augmentation=Augmentation(crop=0.6, flip=True, colour=0))
+    for seed in range(8):
+        clip = make_clip(recording, config, generator=np.random.default_rng(seed))
+        dot, event = clip.rgb[0, 0].float(), 255 - clip.events[0, 2].float()
+        if dot.max() > 60:  # the box holds the dot
+            assert dot.flatten().argmax() == event.flatten().argmax()
+
+
+def test_dropping_events_leaves_pictures_drawn_before_alone(drawn_before):
+    plain = Augmentation(crop=1, colour=0, event_drop=0)
+    config = ClipConfig(frames=8, size=(12, 16), augmentation=plain)
+    dropping = config.model_copy(
+        update={"augmentation": plain.model_copy(update={"event_drop": 0.9})}
+    )
+    clips = [
+        make_clip(drawn_before, each, generator=np.random.default_rng(0))
+        for each in (config, dropping)
+    ]
+    assert torch.equal(clips[0].events, clips[1].events)
+
+
+def test_beyond_event_pictures_drawn_before_it_is_white(drawn_before):
+    clip = make_clip(drawn_before, ClipConfig(size=16, fit="pad"))
+    assert (clip.events[:, :, 0] == 255).all()
+    assert (clip.rgb[:, :, 0] == 0).all()
+
+
+@pytest.mark.parametrize("count", [2, 8, 11])
+def test_pictures_of_events_alone_make_a_clip_of_events(drawn_before, count):
+    alone = Recording(None, None, "test", event_images=drawn_before.event_images)
+    config = ClipConfig(frames=count, size=(12, 16))
+    clip = make_clip(alone, config.model_copy(update={"modalities": ("event",)}))
+    assert torch.equal(clip.events, make_clip(drawn_before, config).events)
+    assert clip.rgb is None
+
+
 def clip_of(*, label=1, size=4, has_events=True, sample="a"):
     images = torch.zeros(2, 3, size, size, dtype=torch.uint8)
     return Clip(images, images if has_events else None, label, sample)

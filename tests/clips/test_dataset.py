@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader
 
 from evlora.clips import ClipConfig, ClipDataset, Manifest, collate, prepare, read_manifest
 from evlora.clips.manifest import Sample
-from evlora.errors import DatasetError, RecordingError
+from evlora.errors import DatasetError, RecordingError, RecordingWarning
 
 CONFIG = ClipConfig(frames=4, size=16)
 
@@ -112,6 +112,23 @@ def test_frames_alone_and_several_pictures_are_samples_too(manifest):
     )
     assert dataset[0].events is None
     assert torch.equal(dataset[0].rgb[1], dataset[1].rgb[0])
+
+
+def test_pictures_of_events_drawn_before_are_samples_too(manifest):
+    """As HARDVS and PokerEvent come: two folders of pictures for each recording."""
+    for folder, step in (("aps", 5), ("dvs", 5)):
+        (manifest.source / folder).mkdir()
+        for number in range(6 if folder == "aps" else 5):
+            image = Image.new("RGB", (12, 10), (number, 0, 0))
+            image.save(manifest.source / folder / f"{step * number:08d}.png")
+    both = Sample("both", None, "aps", "a", "train", event_images="dvs")
+    alone = Sample("alone", None, None, "a", "train", event_images=("dvs/00000005.png",))
+    whole = Manifest("test", manifest.source, ("a",), (both, alone))
+    with pytest.warns(RecordingWarning, match="5 of 6 frames"):
+        clip = ClipDataset(whole, "train", ClipConfig(frames=5, size=(10, 12)))[0]
+    assert clip.rgb[:, 0, 0, 0].tolist() == clip.events[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4]
+    config = ClipConfig(frames=2, size=(10, 12), modalities=("event",))
+    assert (ClipDataset(whole, "train", config)[1].events[:, 0] == 1).all()
 
 
 def test_an_error_names_the_sample_and_the_file(manifest):

@@ -41,8 +41,10 @@ def manifest(source):
         sample(1, label="dog", frames=("a.png", "b.png")),
         sample(2, split="val"),
         Sample("only frames, ünïcode", None, "b.png", "dog", "test"),
+        Sample("drawn before", None, "a.png", "dog", "test", event_images="b.png"),
+        Sample("only drawn", None, None, "dog", "test", event_images=("a.png", "b.png")),
     )
-    return Manifest("test", source, ("cat", "dog"), samples)
+    return Manifest("test", source, ("cat", "dog"), samples, split_source="official lists")
 
 
 @pytest.fixture
@@ -70,13 +72,31 @@ def test_what_is_written_is_read_back(manifest, written):
     assert read_manifest(written) == manifest
 
 
+def test_a_dataset_of_an_earlier_version_is_read(manifest, source, tmp_path):
+    """Written by version 0.1.0: without pictures of events and without a word on the split."""
+    about = {
+        "format": "evlora dataset",
+        "version": 1,
+        "layout": "test",
+        "source": str(source),
+        "labels": ["cat", "dog"],
+        "counts": {"train": 1},
+    }
+    line = {"sample": "s0", "events": "s0.bin", "frames": None, "label": "cat", "split": "train"}
+    (tmp_path / DATASET_FILE).write_text(json.dumps(about))
+    (tmp_path / MANIFEST_FILE).write_text(json.dumps(line) + "\n")
+    read = read_manifest(tmp_path)
+    assert read.split_source == ""
+    assert read.samples == (sample(0, label="cat"),)
+
+
 def test_only_the_two_files_are_written(written):
     assert {path.name for path in written.iterdir()} == {DATASET_FILE, MANIFEST_FILE}
 
 
 def test_splits_counts_and_samples_agree(manifest):
     assert manifest.splits == ("train", "val", "test")
-    assert manifest.counts == {"train": 2, "val": 1, "test": 1}
+    assert manifest.counts == {"train": 2, "val": 1, "test": 3}
     assert [found.sample for found in manifest.split("train")] == ["s0", "s1"]
 
 
@@ -113,6 +133,8 @@ def test_a_source_that_moved_can_be_given(source, written, tmp_path):
         ({"events": None, "frames": None}, "line 1: s0: expected events or frames, got neither"),
         ({"events": 3}, "line 1: expected a path or null as events, got 3"),
         ({"frames": []}, r"line 1: expected a path, a list of paths, or null as frames, got \[\]"),
+        ({"event_images": "c.png"}, "line 1: s0: no such file: c.png"),
+        ({"event_images": 3}, "expected a path, a list of paths, or null as event_images, got 3"),
         ({"sample": ""}, "line 1: expected a name as sample, got ''"),
         ({"sample": "s1"}, "the sample 's1' stands there 2 times"),
         ({"weight": 1}, "line 1: expected the keys sample, events, .* got .*weight"),
@@ -136,7 +158,7 @@ def test_events_of_an_unknown_format_are_reported(written, source):
 def test_a_line_that_is_no_object_is_reported(written, line):
     with (written / MANIFEST_FILE).open("a") as file:
         file.write(line + "\n")
-    assert "1 fault:\n  line 5: expected" in fault_in(written)
+    assert "1 fault:\n  line 7: expected" in fault_in(written)
 
 
 def test_many_faults_are_counted_and_the_first_are_shown(source, tmp_path):

@@ -1,6 +1,6 @@
 """The clip: what a model eats of one recording, and how several make a batch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, NamedTuple, Self
@@ -165,9 +165,9 @@ def make_clip(
 
 def _wanted(
     recording: Recording, config: ClipConfig
-) -> tuple[FrameSequence | None, EventStream | None]:
+) -> tuple[FrameSequence | None, EventStream | FrameSequence | None]:
     frames = recording.frames if "rgb" in config.modalities else None
-    events = recording.events if "event" in config.modalities else None
+    events = recording.event_images or recording.events if "event" in config.modalities else None
     missing = ["frames"] if "rgb" in config.modalities and not frames else []
     missing += ["events"] if "event" in config.modalities and events is None else []
     if missing:
@@ -186,30 +186,44 @@ def _frame_images(
     config: ClipConfig,
     generator: np.random.Generator | None,
 ) -> Tensor:
-    assert moments.frame_indices is not None  # there are frames
-    # Several moments may show one frame (N-MNIST: all of them); it is read and resized once.
+    def change(images: Tensor) -> Tensor:
+        if generator is not None and config.augmentation.colour:
+            images = change_colours(images, config.augmentation.colour, generator)
+        return geometry.apply(images, fill=[0.0, 0.0, 0.0])
+
+    return _at_moments(frames, moments, change)
+
+
+def _at_moments(
+    pictures: FrameSequence, moments: Moments, change: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """The pictures of the moments, changed.
+
+    Several moments may show one picture (N-MNIST: all of them); it is read and changed once.
+    """
+    assert moments.frame_indices is not None  # there are pictures
     distinct, position = np.unique(moments.frame_indices, return_inverse=True)
-    images = to_tensor(frames.take(distinct.tolist()))
-    if generator is not None and config.augmentation.colour:
-        images = change_colours(images, config.augmentation.colour, generator)
-    placed = geometry.apply(images, fill=[0.0, 0.0, 0.0])
-    return placed if len(distinct) == len(position) else placed[torch.from_numpy(position)]
+    changed = change(to_tensor(pictures.take(distinct.tolist())))
+    return changed if len(distinct) == len(position) else changed[torch.from_numpy(position)]
 
 
 def _event_images(
-    events: EventStream,
+    events: EventStream | FrameSequence,
     moments: Moments,
     geometry: Geometry,
     config: ClipConfig,
     generator: np.random.Generator | None,
 ) -> Tensor:
+    """The events of each moment as pictures: those drawn before, or drawn here."""
     render = partial(as_rgb_images, representation=config.representation)
+    nothing = render(EventStream.empty(width=1, height=1), np.zeros((1, 2), np.int64))
+    place = partial(geometry.apply, fill=[float(value) for value in nothing.reshape(-1)])
+    if isinstance(events, FrameSequence):
+        return _at_moments(events, moments, place)
     if generator is not None and config.augmentation.event_drop:
         events = events.between(int(moments.windows_us.min()), int(moments.windows_us.max()))
         events = drop_events(events, config.augmentation.event_drop, generator)
-    images = torch.from_numpy(render(events, moments.windows_us))
-    nothing = render(EventStream.empty(width=1, height=1), moments.windows_us[:1])
-    return geometry.apply(images, fill=[float(value) for value in nothing.reshape(-1)])
+    return place(torch.from_numpy(render(events, moments.windows_us)))
 
 
 def _stack(images: Sequence[Tensor | None], clips: Sequence[Clip], name: str) -> Tensor | None:

@@ -10,7 +10,7 @@ from evlora.clips.clip import Clip, ClipConfig, make_clip
 from evlora.clips.manifest import Manifest, Sample
 from evlora.errors import DatasetError, RecordingError
 from evlora.recordings import Recording, open_recording
-from evlora.recordings.readers import open_frames
+from evlora.recordings.recording import open_pictures
 
 
 class ClipDataset(Dataset[Clip]):
@@ -71,7 +71,7 @@ class ClipDataset(Dataset[Clip]):
             generator = np.random.default_rng([self._seed, int(self._epoch), index])
         try:
             return make_clip(
-                self._open(sample),
+                open_sample(sample, self._source),
                 self.config,
                 sample=sample.sample,
                 label=self._number[sample.label],
@@ -80,14 +80,24 @@ class ClipDataset(Dataset[Clip]):
         except (DatasetError, RecordingError) as error:
             raise type(error)(f"sample {sample.sample}: {error}") from error
 
-    def _open(self, sample: Sample) -> Recording:
-        if isinstance(sample.frames, tuple):
-            frames = [self._source / path for path in sample.frames]
-        else:
-            frames = None if sample.frames is None else self._source / sample.frames
-        if sample.events is not None:
-            return open_recording(self._source / sample.events, frames=frames)
-        assert frames is not None  # the manifest holds no sample without either
-        if isinstance(frames, Path):
-            return open_recording(frames)
-        return Recording(None, open_frames(frames), "images", frames[0])
+
+def open_sample(sample: Sample, source: Path) -> Recording:
+    """The recording of a sample, whose paths are relative to the folder `source`.
+
+    Raises:
+        RecordingError: A file cannot be read.
+        DatasetError: Its frames and its pictures of events do not belong together.
+    """
+    events = None if sample.events is None else source / sample.events
+    frames, event_images = _located(sample.frames, source), _located(sample.event_images, source)
+    if events is None and isinstance(frames, Path):
+        events, frames = frames, None  # a video, or a recording that may hold events too
+    if events is None:
+        return open_pictures(frames, event_images)
+    return open_recording(events, frames=frames, event_images=event_images)
+
+
+def _located(paths: str | tuple[str, ...] | None, source: Path) -> Path | list[Path] | None:
+    if paths is None:
+        return None
+    return source / paths if isinstance(paths, str) else [source / path for path in paths]

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import ValidationError, field_validator
@@ -23,6 +23,7 @@ MANIFEST_FILE = "manifest.jsonl"
 FORMAT_VERSION = 1
 SPLITS = ("train", "val", "test")
 SAMPLE_KEYS = ("sample", "events", "frames", "label", "split")
+OPTIONAL_KEYS = ("event_images",)
 FAULTS_SHOWN = 5
 
 FRAME_FORMATS = ("images", "video")
@@ -44,6 +45,8 @@ class About(Config):
     labels: tuple[str, ...]
     counts: dict[str, int]
     """Samples in each split."""
+    split_source: str = ""
+    """Where the split came from, such as an official list; empty where nobody said."""
 
     @field_validator("labels")
     @classmethod
@@ -66,12 +69,20 @@ class Sample:
     """A picture, a folder of pictures, a video, a recording with frames, or several pictures."""
     label: str
     split: str
+    event_images: str | tuple[str, ...] | None = None
+    """Pictures of the events, drawn before: one for each frame, as a folder of pictures, a video or
+    several pictures."""
 
     @property
     def paths(self) -> list[str]:
         """All files and folders of the sample."""
-        frames = [self.frames] if isinstance(self.frames, str) else list(self.frames or ())
-        return [*([self.events] if self.events is not None else []), *frames]
+        parts = (self.events, self.frames, self.event_images)
+        return [
+            path
+            for part in parts
+            if part is not None
+            for path in ((part,) if isinstance(part, str) else part)
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +98,9 @@ class Manifest:
     samples: tuple[Sample, ...]
     notes: tuple[str, ...] = ()
     """What whoever prepared it should know; not stored."""
+    split_source: str = ""
+    """Where the split came from: `train_label.txt`, `folders train/ and test/`, `evenly chosen,
+    seed 0`, … Results name it."""
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -150,21 +164,7 @@ def write_manifest(manifest: Manifest, folder: Path) -> None:
 
     The source is stored relative to the folder where it lies inside it, else in full.
     """
-    lines = [
-        json.dumps(
-            {
-                "sample": sample.sample,
-                "events": sample.events,
-                "frames": list(sample.frames)
-                if isinstance(sample.frames, tuple)
-                else sample.frames,
-                "label": sample.label,
-                "split": sample.split,
-            },
-            ensure_ascii=False,
-        )
-        for sample in manifest.samples
-    ]
+    lines = [_line(sample) for sample in manifest.samples]
     source, inside = manifest.source.resolve(), folder.resolve()
     if source.is_relative_to(inside):
         source = source.relative_to(inside)
@@ -175,6 +175,7 @@ def write_manifest(manifest: Manifest, folder: Path) -> None:
         source=source.as_posix(),
         labels=manifest.labels,
         counts=manifest.counts,
+        split_source=manifest.split_source,
     )
     text = {
         MANIFEST_FILE: "".join(line + "\n" for line in lines),
@@ -222,7 +223,9 @@ def read_manifest(folder: str | Path, *, source: str | Path | None = None) -> Ma
             f"{path}: {_listed(faults)}\n"
             f"recordings in {where}; mend the lines or the files, or prepare the dataset again"
         )
-    return Manifest(about.layout, where, about.labels, tuple(samples))
+    return Manifest(
+        about.layout, where, about.labels, tuple(samples), split_source=about.split_source
+    )
 
 
 def choose_evenly(samples: Sequence[Sample], fraction: float, *, seed: int) -> set[str]:
@@ -302,25 +305,45 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
                 yield number, line
 
 
+def _line(sample: Sample) -> str:
+    fields: dict[str, Any] = {
+        "sample": sample.sample,
+        "events": sample.events,
+        "frames": sample.frames,
+        "label": sample.label,
+        "split": sample.split,
+    }
+    if sample.event_images is not None:
+        fields["event_images"] = sample.event_images
+    return json.dumps(fields, ensure_ascii=False)
+
+
 def _parse(line: str, labels: Sequence[str]) -> Sample | str:
     """The sample of a line, or what is wrong with it."""
     try:
         fields = json.loads(line)
     except json.JSONDecodeError as error:
         return f"expected one JSON object, {error.msg} at column {error.colno}"
-    if not isinstance(fields, dict) or set(fields) != set(SAMPLE_KEYS):
+    if not isinstance(fields, dict) or set(fields) - set(OPTIONAL_KEYS) != set(SAMPLE_KEYS):
         keys = ", ".join(map(str, fields)) if isinstance(fields, dict) else type(fields).__name__
-        return f"expected the keys {', '.join(SAMPLE_KEYS)}, got {keys or 'none'}"
-    name, events, frames = fields["sample"], fields["events"], fields["frames"]
+        return (
+            f"expected the keys {', '.join(SAMPLE_KEYS)}, and {', '.join(OPTIONAL_KEYS)} where "
+            f"there are any, got {keys or 'none'}"
+        )
+    name, events = fields["sample"], fields["events"]
     if not isinstance(name, str) or not name:
         return f"expected a name as sample, got {name!r}"
     if not (events is None or isinstance(events, str)):
         return f"expected a path or null as events, got {events!r}"
-    if isinstance(frames, list) and frames and all(isinstance(path, str) for path in frames):
-        frames = tuple(frames)
-    if not (frames is None or isinstance(frames, str | tuple)):
-        return f"expected a path, a list of paths, or null as frames, got {frames!r}"
-    if events is None and frames is None:
+    pictures: dict[str, str | tuple[str, ...] | None] = {}
+    for key in ("frames", "event_images"):
+        paths = fields.get(key)
+        if isinstance(paths, list) and paths and all(isinstance(path, str) for path in paths):
+            paths = tuple(paths)
+        if not (paths is None or isinstance(paths, str | tuple)):
+            return f"expected a path, a list of paths, or null as {key}, got {paths!r}"
+        pictures[key] = paths
+    if events is None and not any(pictures.values()):
         return f"{name}: expected events or frames, got neither"
     if fields["label"] not in labels:
         return (
@@ -328,7 +351,14 @@ def _parse(line: str, labels: Sequence[str]) -> Sample | str:
         )
     if fields["split"] not in SPLITS:
         return f"{name}: expected a split of {', '.join(SPLITS)}, got {fields['split']!r}"
-    return Sample(name, events, frames, fields["label"], fields["split"])
+    return Sample(
+        name,
+        events,
+        pictures["frames"],
+        fields["label"],
+        fields["split"],
+        pictures["event_images"],
+    )
 
 
 def _file_faults(sample: Sample, source: Path) -> Iterator[str]:

@@ -4,7 +4,7 @@ One ordered set of moments serves both modalities: frames and events chosen inde
 destroy the difference between neighbouring moments. All windows are half-open, [start, end) in µs.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -26,7 +26,8 @@ class Moments:
     """T moments of one recording, in the order of time."""
 
     frame_indices: Numbers | None
-    """Number of the frame of each moment, shape (T,), never falling; None without frames."""
+    """Number of the frame of each moment, and of the picture of events drawn before, shape (T,),
+    never falling; None without either."""
     windows_us: Numbers
     """Start and end of the events of each moment, half-open, shape (T, 2); no length where there
     are no events and no times."""
@@ -45,6 +46,8 @@ def choose_moments(
     their events are those of `window`. With fewer frames, or none, the recording is cut into
     `count` equal windows, and each takes the frame that was current at its end: the latest one
     that had started. Frames whose times are unknown are taken as spread evenly over the events.
+    Pictures of events that were drawn before stand for the events: they belong to the frames, or
+    count as frames where there are none, and the windows have no length.
 
     Args:
         recording: Events, frames, or both.
@@ -62,6 +65,9 @@ def choose_moments(
     """
     events = recording.events if recording.events is not None and len(recording.events) else None
     frames = recording.frames if recording.frames is not None and len(recording.frames) else None
+    if recording.event_images is not None:
+        drawn = frames or recording.event_images
+        events, frames = None, replace(drawn, start_us=None, end_us=None)
     if frames is None and events is None:
         raise RecordingError(
             f"{recording.path or 'recording'}: expected events or frames to take moments from, "

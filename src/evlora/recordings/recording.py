@@ -8,11 +8,15 @@ from pathlib import Path
 from evlora.errors import RecordingError, RecordingWarning
 from evlora.recordings.events import EventStream
 from evlora.recordings.frames import FrameSequence
+from evlora.recordings.pairing import paired
+
+Pictures = str | Path | Sequence[str | Path]
+"""A picture, a folder of pictures, a video, or several pictures."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recording:
-    """Events, frames, or both; whichever the file does not hold is None."""
+    """Events, frames, or both; whatever the files do not hold is None."""
 
     events: EventStream | None
     frames: FrameSequence | None
@@ -23,6 +27,19 @@ class Recording:
     """What was wrong with the file but could be borne; each was also warned of when reading."""
     remarks: tuple[str, ...] = ()
     """What was detected rather than declared, such as the unit of its times."""
+    event_images: FrameSequence | None = None
+    """Pictures of the events that somebody drew before, one for each frame where there are frames:
+    a clip takes them as they are, and draws none from the events."""
+
+    def __post_init__(self) -> None:
+        if self.frames is None or self.event_images is None:
+            return
+        if len(self.frames) != len(self.event_images):
+            raise RecordingError(
+                f"{self.path or 'recording'}: expected one picture of events for each of "
+                f"{len(self.frames)} frames, got {len(self.event_images)}; leave out those "
+                "without a partner"
+            )
 
     def with_frames(self, frames: FrameSequence) -> "Recording":
         """The same recording with these frames; frames without times are spread over the events.
@@ -39,6 +56,25 @@ class Recording:
             frames = frames.spread_over(self.events.first_us, self.events.last_us + 1)
         warnings_ = (*self.warnings, *self._clocks_that_differ(frames))
         return replace(self, frames=frames, warnings=warnings_)
+
+    def with_event_images(self, event_images: FrameSequence) -> "Recording":
+        """The same recording with these pictures of its events, one for each frame.
+
+        Frames and pictures without a partner are left out, and a warning says so; see
+        `evlora.recordings.pairing` for what makes a pair.
+
+        Raises:
+            DatasetError: Nothing tells which pictures belong to which frames.
+        """
+        if self.frames is None:
+            return replace(self, event_images=event_images)
+        frames, event_images, left_out = paired(self.frames, event_images)
+        return replace(
+            self,
+            frames=frames,
+            event_images=event_images,
+            warnings=self.warnings if left_out is None else (*self.warnings, left_out),
+        )
 
     def _clocks_that_differ(self, frames: FrameSequence) -> tuple[str, ...]:
         events = self.events
@@ -57,7 +93,8 @@ class Recording:
 def open_recording(
     path: str | Path,
     *,
-    frames: str | Path | Sequence[str | Path] | None = None,
+    frames: Pictures | None = None,
+    event_images: Pictures | None = None,
     format: str | None = None,
     width: int | None = None,
     height: int | None = None,
@@ -69,16 +106,19 @@ def open_recording(
     Args:
         path: A recording of any format in the table of `evlora.recordings.readers`.
         frames: Pictures, a folder of them, or a video that belong to the events in `path`.
+        event_images: Pictures of the events, drawn before, one for each frame.
         format: The name of a format, where the suffix does not tell.
         width: Columns of the sensor, for formats whose files do not say.
         height: Rows of the sensor, likewise.
 
     Raises:
         RecordingError: The file is missing, of no known format, or holds nothing readable.
+        DatasetError: Frames and pictures of events do not belong together.
 
     Warns:
-        RecordingWarning: The file is damaged, and what came before the damage is returned; or
-            frames and events have no moment in common.
+        RecordingWarning: The file is damaged, and what came before the damage is returned;
+            frames and events have no moment in common; or frames and pictures of events have no
+            partner and were left out.
     """
     from evlora.recordings.readers import open_frames, reader_for
 
@@ -89,6 +129,35 @@ def open_recording(
     recording = reader.read(source, width=width, height=height)
     if frames is not None:
         recording = recording.with_frames(open_frames(frames))
-    for warning in recording.warnings:
-        warnings.warn(warning, RecordingWarning, stacklevel=2)
+    if event_images is not None:
+        recording = recording.with_event_images(open_frames(event_images))
+    _warn_of_faults(recording)
     return recording
+
+
+def open_pictures(frames: Pictures | None, event_images: Pictures | None) -> Recording:
+    """The recording that consists of frames, of pictures of events, or of both in pairs.
+
+    Raises:
+        RecordingError: There is nothing, or no picture where one should be.
+        DatasetError: Frames and pictures of events do not belong together.
+
+    Warns:
+        RecordingWarning: Some pictures have no partner and were left out.
+    """
+    from evlora.recordings.readers import open_frames
+
+    given = event_images if frames is None else frames
+    if not given:
+        raise RecordingError("recording: expected frames or pictures of events, got neither")
+    path = Path(given if isinstance(given, str | Path) else given[0])
+    recording = Recording(None, None if frames is None else open_frames(frames), "images", path)
+    if event_images is not None:
+        recording = recording.with_event_images(open_frames(event_images))
+    _warn_of_faults(recording)
+    return recording
+
+
+def _warn_of_faults(recording: Recording) -> None:
+    for warning in recording.warnings:
+        warnings.warn(warning, RecordingWarning, stacklevel=3)
