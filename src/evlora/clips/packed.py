@@ -1,0 +1,285 @@
+"""The packed form of a recording: every picture that a clip of it could choose, drawn once.
+
+A packed dataset is a folder with `dataset.json`, whose entry `packed` is a `PackedAbout`,
+`manifest.jsonl`, whose samples stand in the order of the shards, and for each split a folder of
+litdata shards. An item of a shard is what `encode` gives. Each picture is compressed for itself
+(zstandard, without loss, with a checksum), so that a reader decodes only those that a clip chooses.
+"""
+
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import NonNegativeInt, PositiveInt
+from torchvision.transforms.v2 import functional as F  # noqa: N812 - torchvision's own name for it
+
+from evlora.clips.clip import ClipConfig, Modality
+from evlora.clips.sampling import Moments, Window, choose_moments
+from evlora.config import Config
+from evlora.errors import DatasetError, RecordingError
+from evlora.recordings import EventStream, FrameSequence, Recording
+from evlora.recordings.frames import ImageArray
+from evlora.recordings.representations import as_rgb_images
+
+CODEC_VERSION = 1
+ZSTD_LEVEL = 3
+
+HEADER = struct.Struct("<4I")
+"""Moments, pictures, height, width."""
+PICTURES_AT_ONCE = 16
+"""So many pictures are drawn in one go: a long recording must not fill the memory."""
+
+
+class Rendering(Config):
+    """How the pictures of a packed dataset were drawn."""
+
+    frames: PositiveInt
+    """Moments in a clip: recordings with fewer frames were cut into so many equal windows."""
+    modalities: tuple[Modality, ...]
+    """What was packed: rgb, event, or both."""
+    representation: str
+    """How the events of a moment became a picture."""
+    window: Window
+    """Which events belong to a moment that is a frame."""
+    shorter_side_px: PositiveInt | None = None
+    """Pictures with a longer one were scaled to this shorter side; null keeps the recording's."""
+
+    @classmethod
+    def of(cls, config: ClipConfig, *, shorter_side_px: int | None = None) -> "Rendering":
+        """The rendering that gives clips of this configuration."""
+        return cls(
+            frames=config.frames,
+            modalities=config.modalities,
+            representation=config.representation,
+            window=config.window,
+            shorter_side_px=shorter_side_px,
+        )
+
+
+class PackedAbout(Config):
+    """What `dataset.json` says of the shards."""
+
+    codec: Literal[1]
+    """Version of the form in which a recording is packed."""
+    rendering: Rendering
+    """How the pictures were drawn."""
+    items: dict[str, NonNegativeInt]
+    """Items in the shards of each split."""
+    compression: str
+    """How each picture is compressed."""
+    rejected: NonNegativeInt
+    """Samples that could not be packed; rejected.csv names them."""
+    evlora: str
+    """Version of evlora that packed it."""
+
+
+def encode(
+    recording: Recording,
+    config: ClipConfig,
+    *,
+    sample: str,
+    label: int,
+    shorter_side_px: int | None = None,
+) -> dict[str, Any]:
+    """The packed form of a recording, for a shard.
+
+    A recording with at least `config.frames` frames keeps all of them, each with the picture of its
+    events, so that training may draw its moments from all. One with fewer is cut into
+    `config.frames` equal windows, and these moments are fixed.
+
+    Args:
+        recording: Must hold the modalities that `config` asks for.
+        config: Which clips shall be made of it.
+        sample: Name of the sample.
+        label: Number of its class.
+        shorter_side_px: Pictures with a longer shorter side are scaled to it, once and for all.
+
+    Returns:
+        `sample`, `label`, and as bytes `frames` and `event_images`, empty where there are none.
+
+    Raises:
+        DatasetError: A modality is missing, or the window asks for what cannot be packed.
+        RecordingError: A picture cannot be read, or there is nothing in the recording.
+    """
+    if config.window == "segment":
+        raise DatasetError(
+            "packing: the events of window: segment depend on the moments that training draws and "
+            "cannot be drawn before; set window: frame or exposure, or train from the source"
+        )
+    has_events = recording.events is not None or recording.event_images is not None
+    missing = ["frames"] if "rgb" in config.modalities and not recording.frames else []
+    missing += ["events"] if "event" in config.modalities and not has_events else []
+    if missing:
+        raise DatasetError(
+            f"{recording.path or 'recording'}: expected {' and '.join(config.modalities)}, found "
+            f"no {' and no '.join(missing)}; pack only the modalities that are there, or give the "
+            "recording the missing file"
+        )
+    pictures = recording.frames or recording.event_images or ()
+    count = max(len(pictures), config.frames)
+    moments = choose_moments(recording, count, window=config.window)
+    frames = event_images = b""
+    if "rgb" in config.modalities and recording.frames is not None:
+        frames = _packed_sequence(recording.frames, moments, shorter_side_px)
+    if "event" in config.modalities and recording.event_images is not None:
+        event_images = _packed_sequence(recording.event_images, moments, shorter_side_px)
+    elif "event" in config.modalities and recording.events is not None:
+        drawn = _drawn(recording.events, moments, config.representation)
+        event_images = _packed(drawn, np.arange(count), shorter_side_px)
+    return {
+        "sample": sample,
+        "label": label,
+        # As arrays: litdata stores dictionaries of plain bytes in another way where it finds
+        # pyarrow, and what is packed here must be readable there.
+        "frames": np.frombuffer(frames, np.uint8),
+        "event_images": np.frombuffer(event_images, np.uint8),
+    }
+
+
+def decode(item: Mapping[str, Any]) -> Recording:
+    """The recording of a packed item: frames and pictures of events, without the events.
+
+    Nothing is decompressed before a clip asks for it.
+
+    Args:
+        item: What `encode` gave, as the shards return it.
+
+    Raises:
+        RecordingError: The item is damaged.
+    """
+    sample = str(item["sample"])
+    return Recording(
+        None,
+        _opened(item["frames"], f"{sample}: packed frames"),
+        "packed",
+        event_images=_opened(item["event_images"], f"{sample}: packed pictures of events"),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PackedPictures:
+    """Pictures in the packed form, decompressed when they are asked for."""
+
+    numbers: NDArray[np.uint32]
+    """Which picture each moment shows, shape (T,)."""
+    offsets: NDArray[np.uint64]
+    """Where each picture starts in `data`, and the end of the last one."""
+    data: memoryview
+    height: int
+    width: int
+    where: str
+    """What it is, for messages."""
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def read(self, indices: Sequence[int]) -> ImageArray:
+        """The pictures of these moments, shape (len(indices), H, W, 3).
+
+        Raises:
+            RecordingError: The data is damaged.
+        """
+        images = np.empty((len(indices), self.height, self.width, 3), np.uint8)
+        rows: dict[int, int] = {}
+        for row, index in enumerate(indices):
+            number = int(self.numbers[index])
+            if number in rows:
+                images[row] = images[rows[number]]
+            else:
+                images[row] = self._picture(number)
+                rows[number] = row
+        return images
+
+    def _picture(self, number: int) -> ImageArray:
+        """Shape (H, W, 3), or (H, W, 1) where it is grey, which its length tells."""
+        from zstandard import ZstdDecompressor, ZstdError, frame_content_size
+
+        compressed = self.data[int(self.offsets[number]) : int(self.offsets[number + 1])]
+        pixels = self.height * self.width
+        try:
+            # The size is looked at first: damage must not ask for any amount of memory.
+            if (length := frame_content_size(compressed)) not in (pixels, 3 * pixels):
+                raise ZstdError(f"expected {self.width}×{self.height} pixels, got {length} bytes")
+            content = ZstdDecompressor().decompress(compressed)
+        except ZstdError as error:
+            raise _damaged(self.where, f"picture {number}: {error}") from error
+        return np.frombuffer(content, np.uint8).reshape(self.height, self.width, -1)
+
+
+def _packed_sequence(
+    sequence: FrameSequence, moments: Moments, shorter_side_px: int | None
+) -> bytes:
+    assert moments.frame_indices is not None  # there are pictures
+    distinct, numbers = np.unique(moments.frame_indices, return_inverse=True)
+    parts = np.split(distinct, np.arange(PICTURES_AT_ONCE, len(distinct), PICTURES_AT_ONCE))
+    return _packed((sequence.take(part.tolist()) for part in parts), numbers, shorter_side_px)
+
+
+def _drawn(events: EventStream, moments: Moments, representation: str) -> Iterator[ImageArray]:
+    for start in range(0, len(moments.windows_us), PICTURES_AT_ONCE):
+        windows_us = moments.windows_us[start : start + PICTURES_AT_ONCE]
+        images = as_rgb_images(events, windows_us, representation=representation)
+        yield images.transpose(0, 2, 3, 1)
+
+
+def _packed(
+    parts: Iterator[ImageArray], numbers: NDArray[np.int64], shorter_side_px: int | None
+) -> bytes:
+    """Pictures of shape (some, H, W, 3), behind a header, their numbers and their offsets."""
+    from zstandard import ZstdCompressor
+
+    compressor = ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True)
+    pictures: list[bytes] = []
+    height = width = 0
+    for part in parts:
+        images = part if shorter_side_px is None else _scaled(part, shorter_side_px)
+        height, width = images.shape[1:3]
+        for image in images:
+            is_grey = bool((image == image[..., :1]).all())
+            pixels = image[..., 0] if is_grey else image
+            pictures.append(compressor.compress(pixels.tobytes()))
+    offsets = np.cumsum([0, *map(len, pictures)], dtype="<u8")
+    header = HEADER.pack(len(numbers), len(pictures), height, width)
+    return b"".join([header, numbers.astype("<u4").tobytes(), offsets.tobytes(), *pictures])
+
+
+def _scaled(images: ImageArray, shorter_side_px: int) -> ImageArray:
+    if min(images.shape[1:3]) <= shorter_side_px:
+        return images
+    pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
+    scaled: torch.Tensor = F.resize(pixels, [shorter_side_px], antialias=True)
+    return scaled.permute(0, 2, 3, 1).numpy()
+
+
+def _opened(packed: Any, where: str) -> FrameSequence | None:
+    data = memoryview(packed).cast("B")
+    if not len(data):
+        return None
+    try:
+        moments, pictures, height, width = HEADER.unpack_from(data)
+        numbers = np.frombuffer(data, "<u4", moments, HEADER.size)
+        after_numbers = HEADER.size + numbers.nbytes
+        offsets = np.frombuffer(data, "<u8", pictures + 1, after_numbers)
+    except (struct.error, ValueError) as error:
+        raise _damaged(where, str(error)) from error
+    content = data[after_numbers + offsets.nbytes :]
+    if (
+        not (moments and height and width)
+        or int(numbers.max()) >= pictures
+        or (offsets[1:] < offsets[:-1]).any()
+        or offsets[-1] != len(content)
+    ):
+        raise _damaged(where, "its header contradicts itself")
+    source = PackedPictures(numbers, offsets, content, height, width, where)
+    return FrameSequence(source, width, height)
+
+
+def _damaged(where: str, what: str) -> RecordingError:
+    return RecordingError(
+        f"{where}: expected what evlora prepare --pack writes, got damaged data ({what}); "
+        "copy the dataset again, or pack it again"
+    )
