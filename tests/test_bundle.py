@@ -65,6 +65,45 @@ def test_a_bundle_gives_the_same_logits_in_a_new_process(
     torch.testing.assert_close(logits, answer(recognizer), atol=1e-5, rtol=0)
 
 
+SINGLE_STREAM = {
+    "clip.modalities": ["rgb"],
+    "model": {
+        "network": "single_stream",
+        "adapter": {"sites": "both"},
+        "temporal": "transformer",
+        "head": "norm_linear",
+    },
+}
+
+
+@pytest.mark.parametrize("method", ["lora", "none", "full"])
+def test_a_bundle_of_one_modality_keeps_the_statistics_of_its_norm(
+    method: str, tiny_settings: dict[str, Any], weights: Path, tmp_path: Path
+) -> None:
+    changes = {**SINGLE_STREAM, "model.adapter.method": method}
+    recognizer = trained(tiny_settings, **changes, **{"backbone.weights": str(weights)})
+    recognizer.train()(torch.randn(6, 2, 3, 32, 32))
+    recognizer.eval()
+    assert bool(recognizer.network.get_submodule("head.norm").running_mean.any())
+    bundle = save_bundle(recognizer, tmp_path / "bundle")
+    clip = torch.randn(2, 2, 3, 32, 32)
+    with torch.inference_mode():
+        assert torch.equal(load_bundle(bundle)(clip).logits, recognizer(clip).logits)
+    stored = {name for file in bundle.rglob("*.safetensors") for name in load_file(file)}
+    assert {"head.norm.running_mean", "head.linear.weight", "temporal.query"} <= stored
+
+
+def test_a_bundle_from_before_there_were_several_networks_loads(
+    tiny_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    recognizer = trained(tiny_settings)
+    bundle = save_bundle(recognizer, tmp_path / "bundle")
+    content = json.loads((bundle / "config.json").read_text())
+    assert content["model"].pop("network") == "velora"
+    damage_config(bundle, model=content["model"])
+    assert torch.equal(answer(load_bundle(bundle)), answer(recognizer))
+
+
 def test_a_bundle_of_a_random_backbone_carries_it(
     tiny_settings: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -2,7 +2,7 @@
 
 config.json            labels, clip, backbone with the SHA-256 of its weights, network, versions
 adapters/<part>/       the adapters of each view and stage, in peft's own format
-head.safetensors       everything else that was trained
+head.safetensors       everything else that was trained, and the statistics of norms
 backbone.safetensors   only where nobody else has it: made at random, or trained as a whole
 README.md              what it is, and what was measured
 """
@@ -26,10 +26,11 @@ from evlora.errors import BackboneError, BundleError
 from evlora.files import writing_folder
 from evlora.models import (
     BackboneConfig,
+    NetworkConfig,
     Output,
-    VELoRA,
     VELoRAConfig,
     build_backbone,
+    build_network,
     weights_sha256,
 )
 from evlora.models.backbone import RANDOM
@@ -45,8 +46,8 @@ class RecognizerConfig(Config):
     """How a recording becomes what the network eats."""
     backbone: BackboneConfig = BackboneConfig()
     """The frozen network and where its weights come from."""
-    model: VELoRAConfig = VELoRAConfig()
-    """Adapters and stages."""
+    model: NetworkConfig = VELoRAConfig()
+    """The network on it, its adapters and its parts."""
 
 
 class Recognizer(nn.Module):
@@ -56,12 +57,19 @@ class Recognizer(nn.Module):
         self, backbone: VisionTransformer, config: RecognizerConfig, labels: tuple[str, ...]
     ) -> None:
         super().__init__()
-        self.network = VELoRA(
-            backbone, config.model, modalities=config.clip.modalities, num_classes=len(labels)
+        self.network = build_network(
+            backbone,
+            config.model,
+            modalities=config.clip.modalities,
+            frames=config.clip.frames,
+            num_classes=len(labels),
         )
         self.config = config
         self.labels = labels
-        self.backbone_sha256 = weights_sha256(backbone.state_dict())
+        weights = backbone.state_dict()
+        self.backbone_names = tuple(weights)
+        """timm's names of the backbone's tensors."""
+        self.backbone_sha256 = weights_sha256(weights)
         """SHA-256 of the weights that the network was built on."""
 
     @property
@@ -70,11 +78,11 @@ class Recognizer(nn.Module):
         return self.config.clip
 
     def forward(self, rgb: Tensor | None = None, events: Tensor | None = None) -> Output:
-        """Class scores and loss terms; see `VELoRA.forward`."""
+        """Class scores and loss terms; see `Network.forward`."""
         return self.network(rgb, events)
 
     def normalize(self, images: Tensor) -> Tensor:
-        """uint8 images as the backbone was trained to see them; see `VELoRA.normalize`."""
+        """uint8 images as the backbone was trained to see them; see `Network.normalize`."""
         return self.network.normalize(images)
 
     def recognize(self, rgb: Tensor | None, events: Tensor | None) -> Output:
@@ -85,8 +93,22 @@ class Recognizer(nn.Module):
         )
 
     def trained_tensors(self) -> dict[str, nn.Parameter]:
-        """What is optimised and saved, by name."""
+        """What is optimised, by name."""
         return {name: p for name, p in self.named_parameters() if p.requires_grad}
+
+    def learned_tensors(self) -> dict[str, Tensor]:
+        """What is optimised, and the statistics that norms outside the backbone gather, by name."""
+        inside = {id(b) for m in self._adapted_modules() for b in m.buffers()}
+        kept = self.state_dict(keep_vars=True).items()
+        gathered = {
+            name: tensor
+            for name, tensor in kept
+            if not isinstance(tensor, nn.Parameter) and id(tensor) not in inside
+        }
+        return {**self.trained_tensors(), **gathered}
+
+    def _adapted_modules(self) -> list[nn.Module]:
+        return [self.network.vit, *adapted_parts(self).values()]
 
 
 def build_recognizer(config: RecognizerConfig, labels: tuple[str, ...]) -> Recognizer:
@@ -192,14 +214,13 @@ def adapted_parts(recognizer: Recognizer) -> dict[str, PeftModel]:
 
 
 def tensors_beside_adapters(recognizer: Recognizer) -> dict[str, Tensor]:
-    """What is trained outside the adapters, by name: head, embeddings, gates."""
-    vit = recognizer.network.view(recognizer.clip_config.modalities[0]).vit
-    modules = [vit, *adapted_parts(recognizer).values()]
+    """What is learned outside the adapters, by name: head, embeddings, gates, temporal part."""
+    modules = [recognizer.network.vit, *adapted_parts(recognizer).values()]
     inside = {id(p) for module in modules for p in module.parameters()}
     return {
-        name.removeprefix("network."): parameter.detach()
-        for name, parameter in recognizer.trained_tensors().items()
-        if id(parameter) not in inside
+        name.removeprefix("network."): tensor.detach()
+        for name, tensor in recognizer.learned_tensors().items()
+        if id(tensor) not in inside
     }
 
 
@@ -280,17 +301,11 @@ def has_own_backbone(config: RecognizerConfig) -> bool:
 
 def backbone_tensors(recognizer: Recognizer) -> dict[str, Tensor]:
     """The backbone's own weights, without adapters, under timm's names."""
-    state = recognizer.network.view(recognizer.clip_config.modalities[0]).vit.state_dict()
-    with torch.random.fork_rng(devices=[]):
-        names = build_backbone(
-            recognizer.config.backbone, size=recognizer.clip_config.size_px
-        ).state_dict()
-    adapted = {
-        name: name[: name.rindex(".")] + ".base_layer" + name[name.rindex(".") :]
-        for name in names
-        if "." in name
+    state = {
+        name.replace(".base_layer", ""): tensor
+        for name, tensor in recognizer.network.vit.state_dict().items()
     }
-    return {name: state[name if name in state else adapted[name]].contiguous() for name in names}
+    return {name: state[name].contiguous() for name in recognizer.backbone_names}
 
 
 def _model_card(recognizer: Recognizer, sha256: str, metrics: Mapping[str, float]) -> str:
@@ -303,7 +318,7 @@ def _model_card(recognizer: Recognizer, sha256: str, metrics: Mapping[str, float
 
 A recognizer of {len(recognizer.labels)} classes from {" and ".join(config.clip.modalities)}
 ({config.clip.frames} moments of {config.clip.size_px[0]}×{config.clip.size_px[1]} px), made by
-[VELoRA](https://arxiv.org/abs/2412.20064) with `{config.model.adapter.method}` adapters.
+the network `{config.model.network}` with `{config.model.adapter.method}` adapters.
 
 - Backbone: `{config.backbone.name}`, {where}; SHA-256 of its weights
   `{sha256}`.

@@ -3,10 +3,10 @@
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, Tag, ValidationError
 
 from evlora.bundle import Recognizer, RecognizerConfig, build_recognizer
 from evlora.errors import RecipeError
@@ -145,18 +145,43 @@ def _explain(error: ValidationError) -> str:
 
 
 def _explain_one(place: tuple[int | str, ...], kind: str, message: str) -> str:
-    key = ".".join(str(part) for part in place)
+    model, path = _follow(place)
+    key = ".".join(path)
     if kind != "extra_forbidden":
         return f"{key}: {message.removeprefix('Value error, ')}"
-    known = _keys_at(place[:-1])
-    close = difflib.get_close_matches(str(place[-1]), known, n=1, cutoff=0.5)
+    known = list(model.model_fields) if model is not None else []
+    close = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(known)}"
     return f"{key}: unknown key; {hint}"
 
 
-def _keys_at(place: tuple[int | str, ...]) -> list[str]:
-    model: Any = Recipe
-    for part in place:
-        model = model.model_fields[part].annotation
-    is_config = isinstance(model, type) and issubclass(model, BaseModel)
-    return list(model.model_fields) if is_config else []
+def _follow(place: tuple[int | str, ...]) -> tuple[type[BaseModel] | None, list[str]]:
+    """The configuration that holds the last key of a fault's place, and the keys as one types them.
+
+    Where a key may hold one of several configurations, pydantic adds to the place which one it is.
+    """
+    model: type[BaseModel] | None = Recipe
+    members: dict[str, type[BaseModel]] = {}
+    path: list[str] = []
+    for number, part in enumerate(place):
+        if str(part) in members:
+            model, members = members[str(part)], {}
+            continue
+        path.append(str(part))
+        if number < len(place) - 1:
+            field = None if model is None else model.model_fields.get(str(part))
+            model, members = _configs_of(None if field is None else field.annotation)
+    return model, path
+
+
+def _configs_of(annotation: Any) -> tuple[type[BaseModel] | None, dict[str, type[BaseModel]]]:
+    """The configuration of a field, or those it may be, by the tag that pydantic names them by."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation, {}
+    tagged = [get_args(member) for member in get_args(annotation)]
+    return None, {
+        mark.tag: member
+        for member, *marks in filter(None, tagged)
+        for mark in marks
+        if isinstance(mark, Tag)
+    }

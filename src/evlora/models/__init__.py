@@ -2,14 +2,26 @@
 
 from evlora.models.adapters import AdapterConfig
 from evlora.models.backbone import BackboneConfig, build_backbone, weights_sha256
-from evlora.models.velora import Output, VELoRA, VELoRAConfig
+from evlora.models.network import Network, Output
+from evlora.models.recognizer import (
+    NetworkConfig,
+    SingleStream,
+    SingleStreamConfig,
+    build_network,
+)
+from evlora.models.velora import VELoRA, VELoRAConfig
 
 __all__ = [
     "AdapterConfig",
     "BackboneConfig",
+    "Network",
+    "NetworkConfig",
     "Output",
+    "SingleStream",
+    "SingleStreamConfig",
     "VELoRA",
     "VELoRAConfig",
     "build_backbone",
+    "build_network",
     "weights_sha256",
 ]

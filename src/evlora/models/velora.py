@@ -3,7 +3,7 @@
 Departures from the paper and from its released code are rows in docs/decisions.md.
 """
 
-from typing import Literal, NamedTuple, cast
+from typing import Literal, cast
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
@@ -12,22 +12,16 @@ from torch import Tensor, nn
 from evlora.config import Config
 from evlora.errors import RecipeError, ShapeError
 from evlora.models.adapters import AdapterConfig, adapt, unwrapped
-from evlora.models.backbone import (
-    blocks_of,
-    embed_images,
-    image_statistics,
-    pool_tokens,
-    share_weights,
-)
+from evlora.models.backbone import blocks_of, embed_images, pool_tokens, share_weights
 from evlora.models.fusion import Reconstruction, SharedStage, frame_difference
-from evlora.tensors import require_shape
-
-Modality = Literal["rgb", "event"]
+from evlora.models.network import Modality, Network, Output, Pool, require_pool
 
 
 class VELoRAConfig(Config):
     """The adapters of the network, and which stages it has."""
 
+    network: Literal["velora"] = "velora"
+    """Which network this is."""
     adapter: AdapterConfig = AdapterConfig()
     """The modality-specific adapter; every view has its own set."""
     shared_adapter: AdapterConfig = AdapterConfig(rank=8, alpha=16)
@@ -40,20 +34,11 @@ class VELoRAConfig(Config):
     """Whether the views are fused by the modality-shared stage; if not, the head sees them all."""
     high_blocks: int = 1
     """How many of the backbone's last blocks come after the fusion."""
-    pool: Literal["token", "mean"] = "token"
+    pool: Pool = "token"
     """What stands for an image: its class token, or the mean of its patches."""
 
 
-class Output(NamedTuple):
-    """What a recognizer answers."""
-
-    logits: Tensor
-    """Shape (B, K)."""
-    terms: dict[str, Tensor]
-    """Loss terms by name, scalars, for the objective to weigh."""
-
-
-class VELoRA(nn.Module):
+class VELoRA(Network):
     """RGB frames and event images in, class scores out.
 
     Args:
@@ -76,10 +61,9 @@ class VELoRA(nn.Module):
         modalities: tuple[Modality, ...] = ("rgb", "event"),
         num_classes: int,
     ) -> None:
-        super().__init__()
-        _require_consistent(config, backbone, modalities)
+        super().__init__(backbone, modalities)
+        _require_consistent(config, backbone)
         self.config = config
-        self.modalities = modalities
         has_both = len(modalities) == 2
         low_blocks = len(backbone.blocks) - config.high_blocks
         names: list[str] = list(modalities)
@@ -104,24 +88,16 @@ class VELoRA(nn.Module):
         # The difference speaks through the shared stage; where there is none, to the head itself.
         self.heard = tuple(modalities if self.shared_stage else names)
         self.head = nn.Linear(backbone.embed_dim * len(self.heard), num_classes)
-        mean, std = image_statistics(backbone)
-        self.mean: Tensor
-        self.std: Tensor
-        self.register_buffer("mean", mean, persistent=False)
-        self.register_buffer("std", std, persistent=False)
+
+    @property
+    def vit(self) -> VisionTransformer:
+        """The first modality's view, which has all blocks."""
+        return self.view(self.modalities[0]).vit
 
     def forward(self, rgb: Tensor | None = None, events: Tensor | None = None) -> Output:
-        """Scores of the K classes, and the loss terms.
+        """Scores of the K classes, and `reconstruction` where that stage is on.
 
-        Args:
-            rgb: Frames, normalised, shape (B, T, 3, H, W).
-            events: Event images of the same moments, normalised, shape (B, T, 3, H, W).
-
-        Returns:
-            `logits` of shape (B, K); `terms` with `reconstruction` where that stage is on.
-
-        Raises:
-            ShapeError: A modality that the network was built for is missing, or shapes differ.
+        Takes and raises what `Network.forward` says.
         """
         images = self._images_by_view(rgb, events)
         tokens = {name: self.view(name).low(images[name]) for name in self.views}  # (B, N, D)
@@ -135,36 +111,14 @@ class VELoRA(nn.Module):
         ]
         return Output(self.head(torch.cat(features, dim=-1)), terms)
 
-    def normalize(self, images: Tensor) -> Tensor:
-        """The images as the backbone was trained to see them.
-
-        Args:
-            images: uint8, shape (B, T, 3, H, W).
-
-        Returns:
-            The same shape in float32.
-        """
-        return (images.float() / 255 - self.mean) / self.std
-
     def view(self, name: str) -> "View":
         """The view of this name: rgb, event or difference."""
         return cast(View, self.views[name])
 
     def _images_by_view(self, rgb: Tensor | None, events: Tensor | None) -> dict[str, Tensor]:
-        given = {"rgb": rgb, "event": events}
-        images: dict[str, Tensor] = {}
-        sizes: dict[str, int] = {}
-        for name in self.modalities:
-            tensor = given[name]
-            if tensor is None:
-                raise ShapeError(
-                    f"{name}: expected images of shape (B, T, 3, H, W), got nothing; this network "
-                    f"was built for {' and '.join(self.modalities)}"
-                )
-            sizes = dict(require_shape(tensor, "B T 3 H W", name=name, **sizes))
-            images[name] = tensor
+        images = self.images_by_modality(rgb, events)
         if "difference" in self.views:
-            if sizes["T"] < 2:
+            if images[self.modalities[0]].shape[1] < 2:
                 raise ShapeError(
                     "difference: expected at least two moments, got T=1; "
                     "set clip.frames to 2 or more, or model.difference to false"
@@ -225,21 +179,11 @@ class View(nn.Module):
         return pool_tokens(self.vit, tokens, pool)
 
 
-def _require_consistent(
-    config: VELoRAConfig, backbone: VisionTransformer, modalities: tuple[Modality, ...]
-) -> None:
-    if not modalities or len(set(modalities)) < len(modalities):
-        raise RecipeError(
-            f"clip.modalities: expected rgb, event, or both, each once, got {list(modalities)}"
-        )
+def _require_consistent(config: VELoRAConfig, backbone: VisionTransformer) -> None:
     depth = len(backbone.blocks)
     if not 1 <= config.high_blocks < depth:
         raise RecipeError(
             f"model.high_blocks: expected 1…{depth - 1} of the backbone's {depth} blocks, "
             f"got {config.high_blocks}"
         )
-    if config.pool == "token" and not backbone.has_class_token:
-        raise RecipeError(
-            "model.pool: token needs a backbone with a class token, which this one lacks; "
-            "set model.pool to mean"
-        )
+    require_pool(config.pool, backbone)

@@ -19,7 +19,7 @@ from evlora.training.config import TrainingConfig
 
 
 class RecognizerModule(LightningModule):
-    """Cross-entropy plus the weighed terms of the network; only what is trained is kept."""
+    """Cross-entropy plus the weighed terms of the network; only what is learned is kept."""
 
     def __init__(self, recognizer: Recognizer, config: TrainingConfig, *, seed: int) -> None:
         super().__init__()
@@ -76,34 +76,34 @@ class RecognizerModule(LightningModule):
         }
 
     def state_dict(self, *_: Any, **__: Any) -> dict[str, Any]:
-        """What is trained, by name; the frozen backbone is not written into checkpoints."""
-        return {name: p.detach() for name, p in self.recognizer.trained_tensors().items()}
+        """What is learned, by name; the frozen backbone is not written into checkpoints."""
+        return {name: t.detach() for name, t in self.recognizer.learned_tensors().items()}
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> Any:
-        """Take over what was trained.
+        """Take over what was learned.
 
         Raises:
-            RunError: The checkpoint holds other tensors than this network trains.
+            RunError: The checkpoint holds other tensors than this network learns.
         """
-        trained = self.recognizer.trained_tensors()
+        learned = self.recognizer.learned_tensors()
         differing = sorted(
             name
-            for name in trained.keys() | state_dict.keys()
-            if name not in trained
+            for name in learned.keys() | state_dict.keys()
+            if name not in learned
             or name not in state_dict
-            or trained[name].shape != state_dict[name].shape
+            or learned[name].shape != state_dict[name].shape
         )
         if differing:
             raise RunError(
-                f"checkpoint: expected the {len(trained)} trained tensors of this recipe, "
+                f"checkpoint: expected the {len(learned)} learned tensors of this recipe, "
                 f"{len(differing)} differ ({', '.join(differing[:3])}); "
                 "resume with the recipe that the run was started with"
             )
         with torch.no_grad():
-            for name, parameter in trained.items():
-                parameter.copy_(state_dict[name])
+            for name, tensor in learned.items():
+                tensor.copy_(state_dict[name])
 
     def _answer(self, batch: Batch, *, label_smoothing: float) -> tuple[Tensor, Tensor]:
         if batch.labels is None:

@@ -1,0 +1,114 @@
+"""What the networks have in common: frozen backbone, images by modality, scores out."""
+
+from typing import Literal, NamedTuple
+
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from evlora.errors import RecipeError, ShapeError
+from evlora.models.backbone import image_statistics
+from evlora.tensors import require_shape
+
+Modality = Literal["rgb", "event"]
+Pool = Literal["token", "mean"]
+
+
+class Output(NamedTuple):
+    """What a recognizer answers."""
+
+    logits: Tensor
+    """Shape (B, K)."""
+    terms: dict[str, Tensor]
+    """Loss terms by name, scalars, for the objective to weigh."""
+
+
+class Network(nn.Module):
+    """The base of every network: images of one or two modalities in, class scores out.
+
+    A network adapts views of the backbone, never the backbone itself. Its direct children are the
+    parts that a profile lists.
+
+    Args:
+        backbone: Frozen; its image statistics are those of the network.
+        modalities: What is seen: `rgb`, `event`, or both.
+
+    Raises:
+        RecipeError: No modality is named, or one twice.
+    """
+
+    def __init__(self, backbone: VisionTransformer, modalities: tuple[Modality, ...]) -> None:
+        super().__init__()
+        if not modalities or len(set(modalities)) < len(modalities):
+            raise RecipeError(
+                f"clip.modalities: expected rgb, event, or both, each once, got {list(modalities)}"
+            )
+        self.modalities = modalities
+        mean, std = image_statistics(backbone)
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("std", std, persistent=False)
+
+    @property
+    def vit(self) -> VisionTransformer:
+        """A timm model that holds all weights of the backbone, with its adapted layers."""
+        raise NotImplementedError
+
+    def forward(self, rgb: Tensor | None = None, events: Tensor | None = None) -> Output:
+        """Scores of the K classes, and the loss terms.
+
+        Args:
+            rgb: Frames, normalised, shape (B, T, 3, H, W).
+            events: Event images of the same moments, normalised, shape (B, T, 3, H, W).
+
+        Returns:
+            `logits` of shape (B, K), and `terms`.
+
+        Raises:
+            ShapeError: A modality that the network was built for is missing, or shapes differ.
+        """
+        raise NotImplementedError
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """The images as the backbone was trained to see them.
+
+        Args:
+            images: uint8, shape (B, T, 3, H, W).
+
+        Returns:
+            The same shape in float32.
+        """
+        return (images.float() / 255 - self.mean) / self.std
+
+    def images_by_modality(self, rgb: Tensor | None, events: Tensor | None) -> dict[str, Tensor]:
+        """The images that this network was built for, shape (B, T, 3, H, W) each.
+
+        Raises:
+            ShapeError: One is missing, or shapes differ.
+        """
+        given = {"rgb": rgb, "event": events}
+        images: dict[str, Tensor] = {}
+        sizes: dict[str, int] = {}
+        for name in self.modalities:
+            tensor = given[name]
+            if tensor is None:
+                raise ShapeError(
+                    f"{name}: expected images of shape (B, T, 3, H, W), got nothing; this network "
+                    f"was built for {' and '.join(self.modalities)}"
+                )
+            sizes = dict(require_shape(tensor, "B T 3 H W", name=name, **sizes))
+            images[name] = tensor
+        return images
+
+
+def require_pool(pool: Pool, backbone: VisionTransformer) -> None:
+    """Check that the backbone has what is to be pooled.
+
+    Raises:
+        RecipeError: It has no class token.
+    """
+    if pool == "token" and not backbone.has_class_token:
+        raise RecipeError(
+            "model.pool: token needs a backbone with a class token, which this one lacks; "
+            "set model.pool to mean"
+        )
