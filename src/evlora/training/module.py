@@ -8,14 +8,18 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 from torch.nn.functional import cross_entropy
-from torch.optim import AdamW
+from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics.classification import MulticlassAccuracy
 
-from evlora.bundle import Recognizer
+from evlora.bundle import Recognizer, adapted_parts
 from evlora.clips import Batch
 from evlora.errors import DatasetError, RunError
 from evlora.training.config import TrainingConfig
+from evlora.training.mixup import mix_clips
+
+
+SGD_MOMENTUM = 0.9
 
 
 class RecognizerModule(LightningModule):
@@ -35,7 +39,7 @@ class RecognizerModule(LightningModule):
         # Dropout is a function of seed and step, so that a resumed run repeats it.
         step = self.seed * 1_000_003 + self.trainer.global_step
         torch.manual_seed(step * self.trainer.world_size + self.global_rank)
-        logits, loss = self._answer(batch, label_smoothing=self.config.label_smoothing)
+        logits, loss = self._learn_from(batch)
         self.training_accuracy(logits, batch.labels)
         size = len(batch.samples)
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=size, prog_bar=True)
@@ -44,25 +48,25 @@ class RecognizerModule(LightningModule):
         )
         return loss
 
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Tell the adapters that follow a plan, such as AdaLoRA's, that a step was made."""
+        for part in adapted_parts(self.recognizer).values():
+            after_step(part, step=self.trainer.global_step)
+
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Add a batch to the validation's figures."""
-        logits, loss = self._answer(batch, label_smoothing=0.0)
+        logits, loss = self._answer(*self._images_and_labels(batch))
         self.validation_accuracy(logits, batch.labels)
         size = len(batch.samples)
         self.log("val/loss", loss, batch_size=size, sync_dist=True)
         self.log("val/top1", self.validation_accuracy, batch_size=size, prog_bar=True)
 
     def configure_optimizers(self) -> Any:
-        """AdamW over what is trained, with a warm-up and a cosine by step."""
-        trained = list(self.recognizer.trained_tensors().values())
-        groups = [
-            {"params": [p for p in trained if p.ndim > 1]},
-            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-        ]
-        optimizer = AdamW(
-            groups, lr=self.config.learning_rate, weight_decay=self.config.weight_decay
-        )
+        """The optimizer, with a warm-up and a cosine by step."""
+        optimizer = make_optimizer(self.recognizer, self.config, world_size=self.trainer.world_size)
         steps = int(self.trainer.estimated_stepping_batches)
+        for part in adapted_parts(self.recognizer).values():
+            begin_training(part, total_steps=steps)
         warmup = min(steps - 1, round(steps * self.config.warmup_epochs / self.config.epochs))
 
         def factor(step: int) -> float:
@@ -105,12 +109,67 @@ class RecognizerModule(LightningModule):
             for name, tensor in learned.items():
                 tensor.copy_(state_dict[name])
 
-    def _answer(self, batch: Batch, *, label_smoothing: float) -> tuple[Tensor, Tensor]:
+    def loss(self, batch: Batch) -> Tensor:
+        """What training takes the gradient of, a scalar."""
+        return self._learn_from(batch)[1]
+
+    def _learn_from(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        images, targets = self._images_and_labels(batch)
+        if self.config.mixup:
+            images, targets = mix_clips(
+                images,
+                targets,
+                strength=self.config.mixup,
+                num_classes=len(self.recognizer.labels),
+            )
+        return self._answer(images, targets, label_smoothing=self.config.label_smoothing)
+
+    def _images_and_labels(self, batch: Batch) -> tuple[list[Tensor | None], Tensor]:
         if batch.labels is None:
             raise DatasetError(f"training: expected a label for each of {batch.samples}")
-        logits, terms = self.recognizer.recognize(batch.rgb, batch.events)
-        loss = cross_entropy(logits, batch.labels, label_smoothing=label_smoothing)
+        normalize = self.recognizer.normalize
+        images = [None if x is None else normalize(x) for x in (batch.rgb, batch.events)]
+        return images, batch.labels
+
+    def _answer(
+        self, images: list[Tensor | None], targets: Tensor, *, label_smoothing: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
+        logits, terms = self.recognizer(*images)
+        loss = cross_entropy(logits, targets, label_smoothing=label_smoothing)
         weights = {"reconstruction": self.config.reconstruction_weight}
         for name, term in terms.items():
             loss = loss + weights[name] * term
         return logits, loss
+
+
+def make_optimizer(
+    recognizer: Recognizer, config: TrainingConfig, *, world_size: int = 1
+) -> Optimizer:
+    """The optimizer over what is trained, at its peak learning rate.
+
+    Args:
+        recognizer: What is trained.
+        config: Which optimizer, and its numbers.
+        world_size: Devices that take a step together.
+    """
+    trained = list(recognizer.trained_tensors().values())
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1]},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    rate = config.learning_rate
+    if config.learning_rate_per_256:
+        rate *= config.batch_size * world_size / 256
+    if config.optimizer == "sgd":
+        return SGD(groups, lr=rate, momentum=SGD_MOMENTUM, weight_decay=config.weight_decay)
+    return AdamW(groups, lr=rate, weight_decay=config.weight_decay)
+
+
+def make_optimizer(recognizer: Recognizer, config: TrainingConfig) -> Optimizer:
+    """AdamW over what is trained; only matrices are decayed."""
+    trained = list(recognizer.trained_tensors().values())
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1]},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
