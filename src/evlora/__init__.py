@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from evlora.bundle import Recognizer, load_bundle, save_bundle
     from evlora.clips import prepare
+    from evlora.models.adapters.lv_adapter import LvAdapterConfig
     from evlora.prediction import Prediction, predict
     from evlora.profiling import profile
     from evlora.recipe import build, load_recipe, train
@@ -24,6 +25,7 @@ __version__ = "0.1.0"
 __all__ = [
     "EventStream",
     "FrameSequence",
+    "LvAdapterConfig",
     "Prediction",
     "Recognizer",
     "Recording",
@@ -44,6 +46,7 @@ __all__ = [
 _HOMES = {
     "evlora.bundle": ("Recognizer", "load_bundle", "save_bundle"),
     "evlora.clips": ("prepare",),
+    "evlora.models.adapters.lv_adapter": ("LvAdapterConfig",),
     "evlora.prediction": ("Prediction", "predict"),
     "evlora.profiling": ("profile",),
     "evlora.recipe": ("build", "load_recipe", "train"),

@@ -1,0 +1,122 @@
+"""What `get_peft_model` builds from an `LvAdapterConfig`."""
+
+from typing import Any, cast
+
+from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
+from torch import nn
+
+from evlora.errors import AdapterError
+from evlora.models.adapters.lv_adapter.config import LvAdapterConfig
+from evlora.models.adapters.lv_adapter.layer import LvAdapterLayer, require_foldable
+from evlora.models.adapters.vit_layers import BlockLayers, vit_blocks
+
+
+class LvAdapterModel(BaseTuner):
+    """A model with Lv-Adapters on its linear layers (our reading of the abstract)."""
+
+    prefix: str = "lv_adapter_"
+    tuner_layer_cls: type[BaseTunerLayer] = LvAdapterLayer
+    target_module_mapping: dict[str, list[str]] = {}  # noqa: RUF012 - as peft declares it
+
+    def _prepare_adapter_config(self, peft_config: Any, model_config: dict[str, Any]) -> Any:
+        config = cast(LvAdapterConfig, peft_config)
+        if config.target_modules is None:
+            config.target_modules = targets_of(self.model, config)
+        return config
+
+    def _create_and_replace(  # noqa: PLR0917 - peft's own signature
+        self,
+        peft_config: Any,
+        adapter_name: str,
+        target: nn.Module,
+        target_name: str,
+        parent: nn.Module,
+        current_key: str,
+        parameter_name: str | None = None,
+    ) -> None:
+        if isinstance(target, LvAdapterLayer):
+            target.update_layer(adapter_name, peft_config)
+            return
+        layer = LvAdapterLayer(
+            require_linear(target, parent, current_key), adapter_name, peft_config
+        )
+        if adapter_name not in self.active_adapters:
+            layer.requires_grad_(False)  # a further adapter waits until it is set
+        self._replace_module(parent, target_name, layer, target)
+
+    def merge_adapter(
+        self, adapter_names: list[str] | None = None, safe_merge: bool = False
+    ) -> None:
+        """Folds adapters into their layers, in a way that `unmerge_adapter` undoes exactly.
+
+        Args:
+            adapter_names: Which ones; None means the active ones.
+            safe_merge: Whether to check first that the folded numbers are finite.
+
+        Raises:
+            AdapterError: One of them has an activation; nothing was merged then.
+        """
+        self._require_foldable(adapter_names)
+        super().merge_adapter(adapter_names, safe_merge=safe_merge)
+
+    def _unload_and_optionally_merge(
+        self,
+        merge: bool = True,
+        progressbar: bool = False,
+        safe_merge: bool = False,
+        adapter_names: list[str] | None = None,
+    ) -> Any:
+        if merge:
+            self._require_foldable(adapter_names)
+        return super()._unload_and_optionally_merge(merge, progressbar, safe_merge, adapter_names)
+
+    def _require_foldable(self, adapter_names: list[str] | None) -> None:
+        configs = cast(dict[str, LvAdapterConfig], self.peft_config)
+        require_foldable(configs, adapter_names or self.active_adapters)
+
+
+def targets_of(model: nn.Module, config: LvAdapterConfig) -> list[str]:
+    """The names of the linear layers at the configuration's sites.
+
+    Raises:
+        AdapterError: The model has no blocks whose layers are known by name.
+    """
+    blocks = vit_blocks(model)
+    if not blocks:
+        raise AdapterError(
+            f"lv_adapter: found no transformer blocks in {type(model).__name__} under the names "
+            "that timm and transformers use; name the linear layers to adapt, such as "
+            "LvAdapterConfig(target_modules=['fc1', 'fc2'])"
+        )
+    return [name for block in blocks for site in config.site_names for name in _at(block, site)]
+
+
+def _at(block: BlockLayers, site: str) -> tuple[str, ...]:
+    attention = block.attention_input + block.attention_output
+    return {
+        "attention_input": block.attention_input,
+        "attention_output": block.attention_output,
+        "attention": attention,
+        "ffn": block.ffn,
+        "both": attention + block.ffn,
+    }[site]
+
+
+def require_linear(target: nn.Module, parent: nn.Module, name: str) -> nn.Linear:
+    """The target itself, if an adapter on it would be heard.
+
+    Raises:
+        AdapterError: It is no linear layer, or its owner reads its weight without calling it.
+    """
+    if isinstance(parent, nn.MultiheadAttention | nn.TransformerEncoderLayer):
+        raise AdapterError(
+            f"lv_adapter: {name} belongs to torch's {type(parent).__name__}, which reads its "
+            "weight without calling the layer, so an adapter there would not be heard; "
+            "name other layers in target_modules"
+        )
+    if not isinstance(target, nn.Linear):
+        raise AdapterError(
+            f"lv_adapter: {name}: expected a torch.nn.Linear, got {type(target).__name__}; "
+            "name linear layers in target_modules"
+        )
+    return target
