@@ -1,10 +1,12 @@
 """The manifest: a prepared dataset's index, one line a sample, checked as a whole before use.
 
 A prepared dataset is a folder with `dataset.json` (what it is) and `manifest.jsonl` (its samples).
-The recordings stay where they are, in the source folder; paths are relative to it.
+The recordings stay where they are, in the source folder; paths are relative to it. A packed one
+holds its clips beside these two, and its samples' paths only tell what they were made of.
 """
 
 import json
+import operator
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import ValidationError, field_validator
 
+from evlora.clips.packed import PackedAbout
 from evlora.config import Config
 from evlora.errors import DatasetError, RecordingError
 from evlora.recordings.readers import FORMATS, reader_for
@@ -23,7 +26,7 @@ MANIFEST_FILE = "manifest.jsonl"
 FORMAT_VERSION = 1
 SPLITS = ("train", "val", "test")
 SAMPLE_KEYS = ("sample", "events", "frames", "label", "split")
-OPTIONAL_KEYS = ("event_images",)
+OPTIONAL_KEYS = ("event_images", "sensor_px")
 FAULTS_SHOWN = 5
 
 FRAME_FORMATS = ("images", "video")
@@ -47,6 +50,8 @@ class About(Config):
     """Samples in each split."""
     split_source: str = ""
     """Where the split came from, such as an official list; empty where nobody said."""
+    packed: PackedAbout | None = None
+    """How the clips were packed; null where they are made from the recordings."""
 
     @field_validator("labels")
     @classmethod
@@ -72,6 +77,8 @@ class Sample:
     event_images: str | tuple[str, ...] | None = None
     """Pictures of the events, drawn before: one for each frame, as a folder of pictures, a video or
     several pictures."""
+    sensor_px: tuple[int, int] | None = None
+    """Width and height of the sensor, where the file of the events does not say."""
 
     @property
     def paths(self) -> list[str]:
@@ -101,6 +108,8 @@ class Manifest:
     split_source: str = ""
     """Where the split came from: `train_label.txt`, `folders train/ and test/`, `evenly chosen,
     seed 0`, … Results name it."""
+    packed: PackedAbout | None = None
+    """How the clips in the shards at `source` were packed; None where the files are recordings."""
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -163,6 +172,11 @@ def write_manifest(manifest: Manifest, folder: Path) -> None:
     """Write the two files of a dataset into a folder that exists, `dataset.json` last.
 
     The source is stored relative to the folder where it lies inside it, else in full.
+
+    Args:
+        manifest: Of recordings, or of the shards that lie in `folder`; the source of the latter is
+            where the recordings lay.
+        folder: The dataset's.
     """
     lines = [_line(sample) for sample in manifest.samples]
     source, inside = manifest.source.resolve(), folder.resolve()
@@ -176,6 +190,7 @@ def write_manifest(manifest: Manifest, folder: Path) -> None:
         labels=manifest.labels,
         counts=manifest.counts,
         split_source=manifest.split_source,
+        packed=manifest.packed,
     )
     text = {
         MANIFEST_FILE: "".join(line + "\n" for line in lines),
@@ -187,12 +202,18 @@ def write_manifest(manifest: Manifest, folder: Path) -> None:
         partial.replace(folder / name)
 
 
-def read_manifest(folder: str | Path, *, source: str | Path | None = None) -> Manifest:
+def read_manifest(
+    folder: str | Path, *, source: str | Path | None = None, checks_files: bool = True
+) -> Manifest:
     """The manifest of a prepared dataset, checked as a whole.
+
+    The source of a packed dataset is the folder itself: where its shards lie.
 
     Args:
         folder: What `evlora prepare` wrote.
         source: Where the recordings lie now, if they were moved.
+        checks_files: Whether the samples' files are looked for; those of a packed dataset never
+            are.
 
     Raises:
         DatasetError: The folder is no prepared dataset, or some of its lines are wrong; the message
@@ -201,7 +222,9 @@ def read_manifest(folder: str | Path, *, source: str | Path | None = None) -> Ma
     root = Path(folder)
     about = _read_about(root)
     where = Path(source) if source is not None else root / about.source
-    if not where.is_dir():
+    if about.packed is not None:
+        where, checks_files = root, False
+    elif not where.is_dir():
         raise DatasetError(
             f"{root / DATASET_FILE}: the recordings are said to lie in {where}, which is no "
             "folder; if they were moved, give their place as the source"
@@ -215,7 +238,8 @@ def read_manifest(folder: str | Path, *, source: str | Path | None = None) -> Ma
             faults.append(f"line {number}: {sample}")
         else:
             samples.append(sample)
-            faults += [f"line {number}: {fault}" for fault in _file_faults(sample, where)]
+            if checks_files:
+                faults += [f"line {number}: {fault}" for fault in _file_faults(sample, where)]
     # Lines that could not be parsed are missing from the count and were reported already.
     faults += _whole_faults(samples, None if faults else about.counts)
     if faults:
@@ -224,7 +248,12 @@ def read_manifest(folder: str | Path, *, source: str | Path | None = None) -> Ma
             f"recordings in {where}; mend the lines or the files, or prepare the dataset again"
         )
     return Manifest(
-        about.layout, where, about.labels, tuple(samples), split_source=about.split_source
+        about.layout,
+        where,
+        about.labels,
+        tuple(samples),
+        split_source=about.split_source,
+        packed=about.packed,
     )
 
 
@@ -256,15 +285,14 @@ def choose_evenly(samples: Sequence[Sample], fraction: float, *, seed: int) -> s
     return chosen
 
 
-def require_sound(manifest: Manifest) -> None:
-    """Check that the samples' files exist and their names differ.
+def require_sound(manifest: Manifest, *, checks_files: bool = True) -> None:
+    """Check that the samples' names differ and, where asked, that their files exist.
 
     Raises:
         DatasetError: With the first faults, and how many there are.
     """
-    faults = [
-        fault for sample in manifest.samples for fault in _file_faults(sample, manifest.source)
-    ]
+    samples = manifest.samples if checks_files else ()
+    faults = [fault for sample in samples for fault in _file_faults(sample, manifest.source)]
     faults += _whole_faults(manifest.samples, manifest.counts)
     if faults:
         raise DatasetError(
@@ -315,6 +343,8 @@ def _line(sample: Sample) -> str:
     }
     if sample.event_images is not None:
         fields["event_images"] = sample.event_images
+    if sample.sensor_px is not None:
+        fields["sensor_px"] = sample.sensor_px
     return json.dumps(fields, ensure_ascii=False)
 
 
@@ -345,6 +375,13 @@ def _parse(line: str, labels: Sequence[str]) -> Sample | str:
         pictures[key] = paths
     if events is None and not any(pictures.values()):
         return f"{name}: expected events or frames, got neither"
+    sensor_px = fields.get("sensor_px")
+    if sensor_px is not None:
+        try:
+            width, height = map(operator.index, sensor_px)
+        except (TypeError, ValueError):
+            return f"expected width and height as sensor_px, got {sensor_px!r}"
+        sensor_px = width, height
     if fields["label"] not in labels:
         return (
             f"{name}: expected one of the dataset's {len(labels)} labels, got {fields['label']!r}"
@@ -358,6 +395,7 @@ def _parse(line: str, labels: Sequence[str]) -> Sample | str:
         fields["label"],
         fields["split"],
         pictures["event_images"],
+        sensor_px,
     )
 
 
