@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 import torch
+from timm.models.vision_transformer import VisionTransformer
 from torch.utils.flop_counter import FlopCounterMode
 
+from evlora.models import build_backbone
 from evlora.profiling import count_parameters, profile
-from evlora.recipe import build
+from evlora.recipe import build, load_recipe
 
 
 def test_the_counts_are_those_of_the_module(tiny_settings: dict[str, Any]) -> None:
@@ -17,6 +19,37 @@ def test_the_counts_are_those_of_the_module(tiny_settings: dict[str, Any]) -> No
     assert counts.trained == sum(p.numel() for p in recognizer.parameters() if p.requires_grad)
     assert counts.trained == sum(part.trained for part in counts.by_part)
     assert counts.saved_mb == pytest.approx(4e-6 * counts.trained)
+
+
+@pytest.mark.parametrize(
+    ("method", "parts"),
+    [("lora", {"backbone", "temporal", "head"}), ("full", {"backbone", "temporal", "head"})],
+)
+def test_one_modality_has_a_backbone_a_temporal_part_and_a_head(
+    method: str, parts: set[str], tiny_settings: dict[str, Any]
+) -> None:
+    model = {"network": "single_stream", "temporal": "transformer", "adapter": {"method": method}}
+    changes = {**tiny_settings, "clip.modalities": ["event"], "model": model}
+    recognizer = build("demo", num_classes=4, overrides=changes)
+    counts = count_parameters(recognizer)
+    assert {part.part for part in counts.by_part} == parts
+    assert counts.trained == sum(part.trained for part in counts.by_part)
+    backbone = sum(p.numel() for p in build_backbone_of(changes).parameters())
+    (adapted,) = (part for part in counts.by_part if part.part == "backbone")
+    assert counts.adapter_percent == pytest.approx(100 * adapted.trained / backbone)
+    assert (counts.adapter_percent == 100) is (method == "full")
+    assert profile(recognizer).flops > 0
+
+
+def build_backbone_of(settings: dict[str, Any]) -> VisionTransformer:
+    recipe = load_recipe("demo", settings)
+    return build_backbone(recipe.backbone, size=recipe.clip.size_px)
+
+
+def test_a_mean_over_time_is_no_part(tiny_settings: dict[str, Any]) -> None:
+    changes = {**tiny_settings, "clip.modalities": ["rgb"], "model": {"network": "single_stream"}}
+    counts = count_parameters(build("demo", num_classes=4, overrides=changes))
+    assert [part.part for part in counts.by_part] == ["backbone", "head"]
 
 
 @pytest.mark.slow
@@ -57,6 +90,6 @@ def test_nothing_is_measured_unless_asked(tiny_settings: dict[str, Any]) -> None
 def test_the_dictionary_has_the_documented_keys(tiny_settings: dict[str, Any]) -> None:
     content = profile(build("demo", num_classes=4, overrides=tiny_settings)).as_dict()
     assert set(content) == {"parameters", "flops", "memory", "latency"}
-    keys = {"total", "trained", "trained_percent", "saved_mb", "by_part"}
+    keys = {"total", "trained", "trained_percent", "adapter_percent", "saved_mb", "by_part"}
     assert set(content["parameters"]) == keys
     assert content["parameters"]["by_part"]["head"] == {"total": 196, "trained": 196}

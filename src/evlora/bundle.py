@@ -69,6 +69,8 @@ class Recognizer(nn.Module):
         weights = backbone.state_dict()
         self.backbone_names = tuple(weights)
         """timm's names of the backbone's tensors."""
+        self.backbone_parameters = sum(p.numel() for p in backbone.parameters())
+        """How many numbers the backbone has, without adapters."""
         self.backbone_sha256 = weights_sha256(weights)
         """SHA-256 of the weights that the network was built on."""
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
-from evlora.bundle import Recognizer
+from evlora.bundle import Recognizer, adapted_parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,8 @@ class ParameterCount:
     total: int
     trained: int
     trained_percent: float
+    adapter_percent: float
+    """What is trained in and on the backbone, without head and fusion, in per cent of its size."""
     saved_mb: float
     """Size of the trained numbers as they are saved, in MB of 10⁶ bytes."""
     by_part: list[PartCount]
@@ -79,10 +81,14 @@ def count_parameters(recognizer: Recognizer) -> ParameterCount:
     total = sum(p.numel() for p in parameters)
     trained = [p for p in parameters if p.requires_grad]
     trained_count = sum(p.numel() for p in trained)
+    adapted = [recognizer.network.vit, *adapted_parts(recognizer).values()]
+    in_adapters = {id(p) for module in adapted for p in module.parameters()}
+    adapter_count = sum(p.numel() for p in trained if id(p) in in_adapters)
     return ParameterCount(
         total=total,
         trained=trained_count,
         trained_percent=100 * trained_count / total,
+        adapter_percent=100 * adapter_count / recognizer.backbone_parameters,
         saved_mb=sum(p.numel() * p.element_size() for p in trained) / 1e6,
         by_part=[_count_part(name, module) for name, module in _parts(recognizer)],
     )
@@ -92,7 +98,7 @@ def _parts(recognizer: Recognizer) -> Iterator[tuple[str, nn.Module]]:
     for name, module in recognizer.network.named_children():
         if isinstance(module, nn.ModuleDict):
             yield from ((f"{view} view", part) for view, part in module.items())
-        else:
+        elif any(True for _ in module.parameters()):  # a mean over time has none
             yield name.replace("_", " "), module
 
 

@@ -156,6 +156,7 @@ def profile(
         ],
     )
     typer.echo(f"trained: {counts.trained_percent:.2f} %, saved as {counts.saved_mb:.2f} MB")
+    typer.echo(f"adapters: {counts.adapter_percent:.2f} % of the backbone's parameters")
     typer.echo(f"one clip's forward pass: {result.flops / 1e9:.1f} GFLOP")
     for measured in (result.latency, result.memory):
         for name, value in (measured or {}).items():

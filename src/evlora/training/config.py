@@ -28,16 +28,27 @@ class TrainingConfig(Config):
     """Passes over the training split."""
     batch_size: PositiveInt = 8
     """Clips per step and device."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """AdamW, or stochastic gradient descent with a momentum of 0.9."""
     learning_rate: PositiveFloat = 1e-3
-    """Peak learning rate of AdamW."""
+    """Peak learning rate."""
+    learning_rate_per_256: bool = False
+    """Whether `learning_rate` is meant for 256 clips a step, and is scaled to as many as there are
+    on all devices together."""
     weight_decay: NonNegativeFloat = 1e-4
-    """Weight decay of AdamW, on matrices only."""
+    """Weight decay, on matrices only."""
     warmup_epochs: NonNegativeFloat = 1.0
     """Epochs over which the learning rate rises to its peak; then it falls as a cosine to zero."""
+    checkpoint_minutes: NonNegativeFloat = 10.0
+    """Minutes between checkpoints inside an epoch, from which a killed run goes on; 0 writes one
+    after every step."""
     gradient_clip: NonNegativeFloat = 1.0
     """Largest norm of the gradient; 0 leaves it alone."""
     reconstruction_weight: NonNegativeFloat = 1.0
     """Weight of the reconstruction term beside the cross-entropy."""
+    mixup: NonNegativeFloat = 0.0
+    """Each clip is blended with another one of its batch, both modalities alike, in a proportion
+    drawn from Beta(mixup, mixup) (Zhang et al., ICLR 2018); 0 for none."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Share of the target spread over all classes."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"

@@ -12,12 +12,11 @@ from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics.classification import MulticlassAccuracy
 
-from evlora.bundle import Recognizer, adapted_parts
+from evlora.bundle import Recognizer
 from evlora.clips import Batch
 from evlora.errors import DatasetError, RunError
 from evlora.training.config import TrainingConfig
 from evlora.training.mixup import mix_clips
-
 
 SGD_MOMENTUM = 0.9
 
@@ -48,11 +47,6 @@ class RecognizerModule(LightningModule):
         )
         return loss
 
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Tell the adapters that follow a plan, such as AdaLoRA's, that a step was made."""
-        for part in adapted_parts(self.recognizer).values():
-            after_step(part, step=self.trainer.global_step)
-
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Add a batch to the validation's figures."""
         logits, loss = self._answer(*self._images_and_labels(batch))
@@ -65,8 +59,6 @@ class RecognizerModule(LightningModule):
         """The optimizer, with a warm-up and a cosine by step."""
         optimizer = make_optimizer(self.recognizer, self.config, world_size=self.trainer.world_size)
         steps = int(self.trainer.estimated_stepping_batches)
-        for part in adapted_parts(self.recognizer).values():
-            begin_training(part, total_steps=steps)
         warmup = min(steps - 1, round(steps * self.config.warmup_epochs / self.config.epochs))
 
         def factor(step: int) -> float:
@@ -163,13 +155,3 @@ def make_optimizer(
     if config.optimizer == "sgd":
         return SGD(groups, lr=rate, momentum=SGD_MOMENTUM, weight_decay=config.weight_decay)
     return AdamW(groups, lr=rate, weight_decay=config.weight_decay)
-
-
-def make_optimizer(recognizer: Recognizer, config: TrainingConfig) -> Optimizer:
-    """AdamW over what is trained; only matrices are decayed."""
-    trained = list(recognizer.trained_tensors().values())
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1]},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)

@@ -1,0 +1,99 @@
+"""The objective and the optimizer, against plain arithmetic."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy, log_softmax
+
+from evlora.bundle import Recognizer
+from evlora.clips import Batch
+from evlora.recipe import build
+from evlora.training.config import TrainingConfig
+from evlora.training.mixup import mix_clips
+from evlora.training.module import RecognizerModule, make_optimizer
+
+
+@pytest.fixture
+def recognizer(tiny_settings: dict[str, Any]) -> Recognizer:
+    changes = {"model.adapter.dropout": 0.0, "model.shared_adapter.dropout": 0.0}
+    return build("demo", num_classes=4, overrides={**tiny_settings, **changes})
+
+
+@pytest.fixture
+def batch() -> Batch:
+    rgb, events = (torch.randint(0, 256, (3, 2, 3, 32, 32), dtype=torch.uint8) for _ in range(2))
+    return Batch(rgb, events, torch.tensor([2, 0, 3]), ["a", "b", "c"])
+
+
+def loss_of(recognizer: Recognizer, batch: Batch, **settings: object) -> torch.Tensor:
+    config = TrainingConfig.model_validate(settings)
+    torch.manual_seed(5)
+    return RecognizerModule(recognizer, config, seed=0).loss(batch)
+
+
+def test_the_loss_is_cross_entropy_and_the_weighed_reconstruction(
+    recognizer: Recognizer, batch: Batch
+) -> None:
+    logits, terms = recognizer.recognize(batch.rgb, batch.events)
+    expected = cross_entropy(logits, batch.labels) + 0.3 * terms["reconstruction"]
+    torch.testing.assert_close(loss_of(recognizer, batch, reconstruction_weight=0.3), expected)
+
+
+def test_smoothing_gives_every_class_its_share(recognizer: Recognizer, batch: Batch) -> None:
+    logits, _ = recognizer.recognize(batch.rgb, batch.events)
+    shares = torch.full((3, 4), 0.1 / 4)
+    shares[range(3), batch.labels] += 0.9
+    expected = -(shares * log_softmax(logits, dim=1)).sum(dim=1).mean()
+    got = loss_of(recognizer, batch, label_smoothing=0.1, reconstruction_weight=0)
+    torch.testing.assert_close(got, expected)
+
+
+def test_mixup_blends_both_modalities_and_the_labels_alike() -> None:
+    rgb, labels = torch.randn(6, 2, 3, 4, 4), torch.arange(6)
+    (mixed_rgb, mixed_events), shares = mix_clips(
+        [rgb, 10 * rgb], labels, strength=0.8, num_classes=6
+    )
+    assert mixed_rgb is not None
+    assert mixed_events is not None
+    torch.testing.assert_close(mixed_events, 10 * mixed_rgb)
+    torch.testing.assert_close(shares.sum(dim=1), torch.ones(6))
+    # The shares say of which clips a blend is made, and in what proportion.
+    torch.testing.assert_close(mixed_rgb, torch.einsum("bk,k...->b...", shares, rgb))
+    own = shares.diagonal()
+    assert len(own[own < 1].unique()) == 1
+    (_, nothing), _ = mix_clips([rgb, None], labels, strength=0.8, num_classes=6)
+    assert nothing is None
+
+
+def test_mixup_of_a_clip_with_itself_changes_nothing(recognizer: Recognizer, batch: Batch) -> None:
+    assert batch.rgb is not None
+    assert batch.events is not None
+    assert batch.labels is not None
+    alone = Batch(batch.rgb[:1], batch.events[:1], batch.labels[:1], ["a"])
+    torch.testing.assert_close(
+        loss_of(recognizer, alone, mixup=0.8), loss_of(recognizer, alone), atol=1e-5, rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize(("world_size", "rate"), [(1, 0.1 * 64 / 256), (4, 0.1)])
+def test_a_rate_per_256_grows_with_the_clips_in_a_step(
+    world_size: int, rate: float, recognizer: Recognizer
+) -> None:
+    config = TrainingConfig(
+        optimizer="sgd", learning_rate=0.1, learning_rate_per_256=True, batch_size=64
+    )
+    optimizer = make_optimizer(recognizer, config, world_size=world_size)
+    assert isinstance(optimizer, torch.optim.SGD)
+    assert all(group["lr"] == pytest.approx(rate) for group in optimizer.param_groups)
+    assert {group["momentum"] for group in optimizer.param_groups} == {0.9}
+
+
+def test_what_is_trained_is_optimised_once_and_only_matrices_decay(
+    recognizer: Recognizer,
+) -> None:
+    optimizer = make_optimizer(recognizer, TrainingConfig(weight_decay=0.05))
+    decay = {id(p): g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
+    trained = recognizer.trained_tensors().values()
+    assert decay == {id(p): 0.05 if p.ndim > 1 else 0.0 for p in trained}
+    assert sum(len(g["params"]) for g in optimizer.param_groups) == len(decay)
