@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from evlora.bundle import Recognizer, load_bundle, save_bundle
     from evlora.clips import prepare
+    from evlora.models.adapters.adaptformer import AdaptFormerConfig
     from evlora.models.adapters.lv_adapter import LvAdapterConfig
     from evlora.prediction import Prediction, predict
     from evlora.profiling import profile
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AdaptFormerConfig",
     "EventStream",
     "FrameSequence",
     "LvAdapterConfig",
@@ -46,6 +48,7 @@ __all__ = [
 _HOMES = {
     "evlora.bundle": ("Recognizer", "load_bundle", "save_bundle"),
     "evlora.clips": ("prepare",),
+    "evlora.models.adapters.adaptformer": ("AdaptFormerConfig",),
     "evlora.models.adapters.lv_adapter": ("LvAdapterConfig",),
     "evlora.prediction": ("Prediction", "predict"),
     "evlora.profiling": ("profile",),

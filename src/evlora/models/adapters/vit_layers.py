@@ -5,7 +5,7 @@ ViT, EVA and Swin, and transformers' ViT, DINOv2, CLIP, SigLIP, Swin and VideoMA
 like them. Text towers are left alone. The table is for transformers 5, where some names changed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 from torch import nn
@@ -36,8 +36,6 @@ FFN = (
     "intermediate.dense",
     "output.dense",
 )
-FFN_MODULE = ("mlp", "output")
-"""The module whose output is the FFN's; `output` is handed the residual stream as well."""
 FFN_NORM = ("norm2", "layernorm_after", "layer_norm2")
 """The norm before the FFN; its input is the residual stream."""
 
@@ -50,11 +48,22 @@ class BlockLayers:
     attention_output: tuple[str, ...]
     ffn: tuple[str, ...]
     ffn_module: str
+    """The module that holds the FFN, or its last part."""
 
 
 def vit_blocks(model: nn.Module) -> list[BlockLayers]:
     """The blocks of a vision transformer, in the model's order; empty if it has none."""
     return list(_blocks(model))
+
+
+def adds_residual_itself(ffn_module: str, siblings: Container[str]) -> bool:
+    """Whether an FFN's last part is also handed the residual stream, to add it (VideoMAE).
+
+    Args:
+        ffn_module: Its own name in the block.
+        siblings: The names beside it.
+    """
+    return ffn_module == "output" and "intermediate" in siblings
 
 
 def _blocks(model: nn.Module) -> Iterator[BlockLayers]:

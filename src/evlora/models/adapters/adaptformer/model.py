@@ -1,0 +1,86 @@
+"""What `get_peft_model` builds from an `AdaptFormerConfig`."""
+
+from typing import Any, cast
+
+from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
+from torch import nn
+
+from evlora.errors import AdapterError
+from evlora.models.adapters.adaptformer.config import AdaptFormerConfig
+from evlora.models.adapters.adaptformer.layer import AdaptFormerLayer, HandingOn
+from evlora.models.adapters.vit_layers import FFN_NORM, adds_residual_itself, vit_blocks
+
+
+class AdaptFormerModel(BaseTuner):
+    """A model with AdaptFormers beside its FFNs."""
+
+    prefix: str = "adaptformer_"
+    tuner_layer_cls: type[BaseTunerLayer] = AdaptFormerLayer
+    target_module_mapping: dict[str, list[str]] = {}  # noqa: RUF012 - as peft declares it
+
+    def _prepare_adapter_config(self, peft_config: Any, model_config: dict[str, Any]) -> Any:
+        config = cast(AdaptFormerConfig, peft_config)
+        if config.target_modules is None:
+            config.target_modules = [block.ffn_module for block in vit_blocks(self.model)]
+            if not config.target_modules:
+                raise AdapterError(
+                    f"adaptformer: found no transformer blocks in {type(self.model).__name__} "
+                    "under the names that timm and transformers use; name the FFNs, such as "
+                    "AdaptFormerConfig(target_modules=['ffn'])"
+                )
+        return config
+
+    def _create_and_replace(  # noqa: PLR0917 - peft's own signature
+        self,
+        peft_config: Any,
+        adapter_name: str,
+        target: nn.Module,
+        target_name: str,
+        parent: nn.Module,
+        current_key: str,
+        parameter_name: str | None = None,
+    ) -> None:
+        config = cast(AdaptFormerConfig, peft_config)
+        siblings = dict(parent.named_children())
+        is_handed_residual = adds_residual_itself(target_name, siblings)
+        if config.reads == "residual" and not is_handed_residual:
+            norm = _norm_before(current_key, siblings, config.norm)
+            if not isinstance(siblings[norm], HandingOn):
+                setattr(parent, norm, HandingOn(siblings[norm]))
+        if isinstance(target, AdaptFormerLayer):
+            target.update_layer(adapter_name, config)
+            return
+        layer = AdaptFormerLayer(
+            target,
+            adapter_name,
+            config,
+            path=current_key,
+            is_handed_residual=is_handed_residual,
+        )
+        if adapter_name not in self.active_adapters:
+            layer.requires_grad_(False)  # a further adapter waits until it is set
+        self._replace_module(parent, target_name, layer, target)
+
+    def _replace_module(
+        self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module
+    ) -> None:
+        # peft's own moves the weight of a single layer over, which an FFN does not have.
+        setattr(parent, child_name, new_module)
+
+    def _check_merge_allowed(self) -> None:
+        raise AdapterError(
+            "cannot merge AdaptFormer: the ReLU in its bottleneck keeps it from becoming part of "
+            "the frozen weights; use the model with its adapters"
+        )
+
+
+def _norm_before(path: str, siblings: dict[str, nn.Module], norm: str | None) -> str:
+    sought = (norm,) if norm else FFN_NORM
+    for name in sought:
+        if name in siblings:
+            return name
+    raise AdapterError(
+        f"adaptformer: {path}: expected a norm beside it ({', '.join(sought)}), whose input is the "
+        f"residual stream, found {', '.join(siblings)}; give its name as norm=, or let the adapter "
+        "read the FFN's own input with reads='ffn'"
+    )
