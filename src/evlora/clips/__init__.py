@@ -2,8 +2,8 @@
 
 from evlora.clips.clip import Batch, Clip, ClipConfig, collate, make_clip
 from evlora.clips.dataset import ClipDataset
-from evlora.clips.layouts import prepare
 from evlora.clips.manifest import Manifest, read_manifest
+from evlora.clips.preparing import prepare
 
 __all__ = [
     "Batch",

@@ -4,7 +4,7 @@ import pytest
 
 from evlora.clips import prepare, read_manifest
 from evlora.clips.layouts import LAYOUTS
-from evlora.clips.layouts.table import _put_in_place
+from evlora.clips.preparing import put_in_place
 from evlora.errors import DatasetError
 
 
@@ -75,12 +75,27 @@ def test_a_place_that_cannot_be_written_is_reported(source):
         prepare("csv", source, source / "1.bin" / "out")
 
 
+@pytest.mark.parametrize("layout", ["csv", "class_tree"])
+def test_a_failure_leaves_no_folders_behind(source, tmp_path, layout):
+    (source / "index.csv").write_text("split,events,label\ntrain,2.bin,cat\n")
+    with pytest.raises(DatasetError):
+        prepare(layout, source, tmp_path / "a" / "b" / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["source"]
+
+
+def test_a_failure_leaves_folders_that_were_there(source, tmp_path):
+    (tmp_path / "a").mkdir()
+    with pytest.raises(DatasetError):
+        prepare("class_tree", source, tmp_path / "a" / "b" / "out")
+    assert [path.name for path in (tmp_path / "a").iterdir()] == []
+
+
 def test_the_former_folder_comes_back_when_the_new_one_cannot_take_its_place(tmp_path):
     target = tmp_path / "out"
     target.mkdir()
     (target / "old").touch()
     with pytest.raises(FileNotFoundError):
-        _put_in_place(tmp_path / "never made", target)
+        put_in_place(tmp_path / "never made", target)
     assert (target / "old").exists()
 
 
