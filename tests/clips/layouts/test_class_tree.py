@@ -104,7 +104,7 @@ def test_a_wrong_tree_is_shown_beside_the_expected_one(tree, paths, found):
 
 def test_a_file_is_no_tree(tmp_path):
     (tmp_path / "a.npz").touch()
-    with pytest.raises(DatasetError, match="name a folder"):
+    with pytest.raises(DatasetError, match="name the folder around it"):
         prepare("class_tree", tmp_path / "a.npz", tmp_path / "out")
 
 

@@ -1,8 +1,9 @@
-"""A table of samples: one row each, with the columns split, events, frame and label.
+"""A table of samples: one row each, with the columns split, events, frame, event_images and label.
 
 Separated by commas, semicolons or tabs. Paths are relative to the table's folder. `frame` may be
-called `frames` too, and may name a picture, a folder of pictures or a video; events or frames may
-be left out. Other columns are passed over.
+called `frames` too, and may name a picture, a folder of pictures or a video, as may `event_images`,
+the pictures of events that were drawn before. One of the three is enough. Other columns are passed
+over.
 """
 
 import csv
@@ -21,9 +22,12 @@ COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
     "split": ("split",),
     "events": ("events", "event"),
     "frames": ("frame", "frames"),
+    "event_images": ("event_images", "event_image"),
     "label": ("label", "class"),
 }
-EXPECTED = "the columns split, label, and events, frame or both"
+PARTS = ("events", "frames", "event_images")
+"""The columns that name files; a row has one of them at least."""
+EXPECTED = "the columns split, label, and events, frame, event_images or several of them"
 
 
 class Options(Config):
@@ -57,7 +61,14 @@ def collect(source: Path, folder: Path, options: Options, progress: Progress | N
     unused = [name for place, name in enumerate(header) if place not in columns.values()]
     notes = (f"{table}: passed over the columns {', '.join(unused)}",) if unused else ()
     labels = class_order({sample.label for sample in samples})
-    return Manifest("csv", table.parent.resolve(), labels, samples, notes)
+    return Manifest(
+        "csv",
+        table.parent.resolve(),
+        labels,
+        samples,
+        notes,
+        split_source=f"column {header[columns['split']]} of {table.name}",
+    )
 
 
 def _separator(text: str) -> str:
@@ -76,7 +87,7 @@ def _columns(header: list[str], table: Path) -> dict[str, int]:
             )
         if places:
             columns[column] = places[0]
-    if not {"split", "label"} <= set(columns) or not {"events", "frames"} & set(columns):
+    if not {"split", "label"} <= set(columns) or not set(PARTS) & set(columns):
         raise DatasetError(
             f"{table}: expected {EXPECTED}, got {', '.join(header) or 'no header'}; "
             "give the first row these names"
@@ -99,8 +110,8 @@ def _sample(
             f"got {len(row)}; put paths that hold the separator in quotation marks"
         )
     cells = {column: row[place] or None for column, place in columns.items()}
-    events, frames = cells.get("events"), cells.get("frames")
-    main = events or frames
+    events, frames, event_images = (cells.get(part) for part in PARTS)
+    main = events or frames or event_images
     if main is None or cells["label"] is None or cells["split"] is None:
         raise DatasetError(
             f"{table} row {number}: expected a split, a label, and events or a frame, got "
@@ -111,4 +122,4 @@ def _sample(
         raise DatasetError(
             f"{table} row {number}: expected the split train, val or test, got {cells['split']!r}"
         )
-    return Sample(main, events, frames, cells["label"], split)
+    return Sample(main, events, frames, cells["label"], split, event_images)

@@ -1,0 +1,70 @@
+"""What every layout of folders shares: listing them, and the message about a wrong tree."""
+
+from itertools import zip_longest
+from pathlib import Path
+
+from evlora.errors import DatasetError
+
+LINES_SHOWN = 14
+ENTRIES_SHOWN = 4
+
+
+def entries(folder: Path) -> list[Path]:
+    """The files and folders in this folder in the order of their names, without hidden ones."""
+    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+
+
+def folders(folder: Path) -> list[Path]:
+    """The folders in this folder in the order of their names, without hidden ones."""
+    return [entry for entry in entries(folder) if entry.is_dir()]
+
+
+def require_folder(source: Path | None) -> Path:
+    """The source, which must be a folder.
+
+    Raises:
+        DatasetError: It is a file.
+    """
+    assert source is not None  # `prepare` asks for one
+    if not source.is_dir():
+        raise DatasetError(f"{source}: expected a folder, found a file; name the folder around it")
+    return source
+
+
+def first_folder(source: Path, *names: str) -> Path:
+    """The first folder of these names inside the source; the source itself where none is there."""
+    return next((source / name for name in names if (source / name).is_dir()), source)
+
+
+def wrong_tree(source: Path, expected_tree: str, found: str, advice: str) -> DatasetError:
+    """The error that shows the expected tree beside the one that was found.
+
+    Args:
+        source: The folder that the user named.
+        expected_tree: Lines of the tree, as the layout's documentation has it.
+        found: What is wrong, in words.
+        advice: What to do.
+    """
+    expected, present = expected_tree.splitlines(), _listing(source)
+    width = max(map(len, expected)) + 3
+    rows = [
+        f"  {left:{width}}{right}".rstrip()
+        for left, right in zip_longest(
+            ["expected:", *expected], [f"found in {source.name}/:", *present], fillvalue=""
+        )
+    ]
+    shown = "\n".join(rows)
+    return DatasetError(f"{source}: not laid out as expected: {found}\n{shown}\n{advice}")
+
+
+def _listing(folder: Path, indent: str = "") -> list[str]:
+    """The first lines of the tree below a folder."""
+    present = entries(folder)
+    lines: list[str] = []
+    for entry in present[:ENTRIES_SHOWN]:
+        lines.append(indent + entry.name + ("/" if entry.is_dir() else ""))
+        if entry.is_dir():
+            lines += _listing(entry, indent + "  ")
+    if len(present) > ENTRIES_SHOWN:
+        lines.append(f"{indent}… {len(present) - ENTRIES_SHOWN} more")
+    return (lines or [f"{indent}(nothing)"])[:LINES_SHOWN]
