@@ -1,4 +1,4 @@
-"""Pictures of results: a confusion matrix, a strip of clips with what was answered."""
+"""Pictures of results: a confusion matrix, a strip of clips, methods beside each other."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +12,8 @@ from evlora.clips import Clip
 from evlora.files import writing_file
 
 RIGHT, WRONG = "#1a7f37", "#cf222e"
+SMALLEST_AREA, LARGEST_AREA = 30.0, 3000.0
+"""Of the circles in a comparison, in square points."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,19 @@ class Answer:
     clip: Clip
     label: str
     predicted: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bubble:
+    """One method in the picture of a comparison."""
+
+    name: str
+    time_ms: float
+    """Time of a training step."""
+    accuracy: float
+    """Share of 1."""
+    trained: int
+    """Trained parameters, the area of the circle."""
 
 
 def draw_confusion(confusion: Sequence[Sequence[int]], labels: Sequence[str], path: Path) -> None:
@@ -67,6 +82,35 @@ def draw_clip_strip(answers: Sequence[Answer], path: Path) -> None:
             fontsize=10,
             color=RIGHT if answer.label == answer.predicted else WRONG,
         )
+    _save(figure, path)
+
+
+def draw_bubbles(bubbles: Sequence[Bubble], path: Path) -> None:
+    """Accuracy over the time of a training step; the area of a circle is what was trained.
+
+    Args:
+        bubbles: One for each method.
+        path: The PNG to write.
+    """
+    figure = _figure((8.5, 5.5))
+    axes = figure.add_subplot()
+    largest = max(bubble.trained for bubble in bubbles)
+    for number, bubble in enumerate(sorted(bubbles, key=lambda bubble: -bubble.trained)):
+        area = SMALLEST_AREA + (LARGEST_AREA - SMALLEST_AREA) * bubble.trained / largest
+        place = (bubble.time_ms, 100 * bubble.accuracy)
+        axes.scatter(*place, s=area, alpha=0.45, color=f"C{number % 10}", edgecolors="black")
+        axes.annotate(
+            f"{bubble.name} ({bubble.trained / 1e6:.2g} M)",
+            place,
+            xytext=(6, 6 if number % 2 else -12),
+            textcoords="offset points",
+            fontsize=8,
+        )
+    axes.margins(0.12)
+    axes.set_xlabel("time of a training step, ms")
+    axes.set_ylabel("accuracy, %")
+    axes.set_title("area: trained parameters, in millions in the brackets", fontsize=10)
+    axes.grid(alpha=0.3)
     _save(figure, path)
 
 

@@ -1,0 +1,55 @@
+"""The verb that puts methods side by side: compare."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the command."""
+    app.command()(compare)
+
+
+def compare(
+    recipe: Annotated[Path, typer.Argument(help="A recipe file, or a recipe's name.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KEY=VALUE", help="Keys to change; run.dir says where it is put."),
+    ] = None,
+    methods: Annotated[
+        str, typer.Option(help="Adapter methods, and rows of the recipe's `comparison`.")
+    ] = "none,lora,lv_adapter,full",
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each method.")] = 3,
+    split: Annotated[str, typer.Option(help="What accuracy is measured on.")] = "test",
+    repeats: Annotated[
+        int, typer.Option(min=0, help="Steps to time for each method; 0 measures no cost.")
+    ] = 5,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead of a table.")
+    ] = False,
+) -> None:
+    """Train a recipe with several methods and seeds: accuracy, parameters, memory, time."""
+    from evlora import comparison
+    from evlora.cli.printing import table
+
+    names = [name.strip() for name in methods.split(",") if name.strip()]
+    result = comparison.compare(
+        recipe,
+        methods=names,
+        seeds=seeds,
+        overrides=overrides or (),
+        split=split,
+        repeats=repeats,
+        say=lambda line: typer.echo(line, err=True),
+    )
+    if as_json:
+        typer.echo(json.dumps([asdict(row) for row in result.rows]))
+        return
+    table(comparison.COLUMNS, [comparison.cells(row) for row in result.rows])
+    for row in result.rows:
+        for seed, reason in row.failures.items():
+            typer.echo(f"{row.name}, seed {seed}, failed: {reason}")
+    typer.echo(f"table, CSV and picture: {result.folder}")

@@ -1,0 +1,182 @@
+"""What a method costs: memory of a training step by kind, its time, and what inference pays.
+
+Activations are what autograd keeps between the forward and the backward pass, counted tensor by
+tensor, so that the figure is the same on every device.
+"""
+
+import copy
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from peft import PeftModel
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+
+from evlora.bundle import Recognizer, adapted_parts
+from evlora.clips import Batch
+from evlora.training.config import TrainingConfig
+from evlora.training.module import RecognizerModule, make_optimizer
+
+MB = 1e6
+SHARED_STAGE = "shared_stage"
+
+
+@dataclass(frozen=True, slots=True)
+class StepCost:
+    """Memory of one training step in MB of 10⁶ bytes, and its time."""
+
+    weights_mb: float
+    """All parameters and buffers; those that views share count once."""
+    gradients_and_optimizer_mb: float
+    """Gradients and the optimizer's state."""
+    activations_mb: float
+    """What is kept for the backward pass of one batch."""
+    step_ms: float
+    """Median time of forward, backward and update."""
+
+
+def measure_step(
+    recognizer: Recognizer, config: TrainingConfig, *, repeats: int, seed: int = 0
+) -> StepCost:
+    """What a training step with a batch of the recipe's size costs.
+
+    Args:
+        recognizer: What is trained; its trained weights are changed.
+        config: Optimizer and batch size.
+        repeats: Steps to time, after one to warm up.
+        seed: Of the clips, which are noise.
+    """
+    module = RecognizerModule(recognizer, config, seed=seed)
+    batch = noise_batch(recognizer, config.batch_size, seed=seed)
+    optimizer = make_optimizer(recognizer, config)
+    recognizer.train()
+    activations = _activation_bytes(recognizer, lambda: module.loss(batch))
+
+    def step() -> None:
+        optimizer.zero_grad()
+        module.loss(batch).backward()
+        optimizer.step()
+
+    times_ms = [_time_ms(step) for _ in range(repeats + 1)][1:]
+    gradients = [p.grad for p in recognizer.parameters() if p.grad is not None]
+    state = [
+        value
+        for values in optimizer.state.values()
+        for value in values.values()
+        if isinstance(value, Tensor)
+    ]
+    weights = [*recognizer.parameters(), *recognizer.buffers()]
+    return StepCost(
+        weights_mb=sum(map(_bytes, weights)) / MB,
+        gradients_and_optimizer_mb=sum(map(_bytes, [*gradients, *state])) / MB,
+        activations_mb=activations / MB,
+        step_ms=statistics.median(times_ms),
+    )
+
+
+def inference_ratio(recognizer: Recognizer, base: Recognizer, *, repeats: int) -> float:
+    """How many times longer than `base` this recognizer takes for one clip.
+
+    Both are timed in turn, and their medians are compared.
+
+    Args:
+        recognizer: The one in question.
+        base: The same network without adapters.
+        repeats: Clips to time for each, after one to warm up.
+    """
+    batch = noise_batch(recognizer, 1, seed=0)
+    times_ms: tuple[list[float], list[float]] = [], []
+    with torch.inference_mode():
+        for _ in range(repeats + 1):
+            for times, network in zip(times_ms, (recognizer.eval(), base.eval()), strict=True):
+                times.append(_time_ms(lambda n=network: n.recognize(batch.rgb, batch.events)))
+    mine, its = (statistics.median(times[1:]) for times in times_ms)
+    return mine / its
+
+
+def merged(recognizer: Recognizer) -> Recognizer:
+    """A copy of a recognizer whose adapters are folded into the layers that carried them.
+
+    VELoRA's shared stage keeps its own: it uses them as a branch beside the frozen layers too.
+
+    Raises:
+        AdapterError: The method cannot be folded.
+    """
+    folded = copy.deepcopy(recognizer)
+    parts = {id(part) for name, part in adapted_parts(folded).items() if name != SHARED_STAGE}
+    places = [(path, module) for path, module in folded.named_modules() if id(module) in parts]
+    for path, part in places:
+        _give_own_weights(part)
+        folded.set_submodule(path, cast(PeftModel, part).merge_and_unload())
+    return folded
+
+
+def _give_own_weights(part: nn.Module) -> None:
+    """Views share the frozen weights; each needs its own to fold something else into them."""
+    for module in part.modules():
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            own = nn.Parameter(parameter.detach().clone(), requires_grad=parameter.requires_grad)
+            module.register_parameter(name, own)
+
+
+def noise_batch(recognizer: Recognizer, size: int, *, seed: int) -> Batch:
+    """A batch of noise as the recognizer takes it, on its device."""
+    config = recognizer.clip_config
+    device = next(recognizer.parameters()).device
+    generator = torch.Generator().manual_seed(seed)
+    shape = (size, config.frames, 3, *config.size_px)
+
+    def images(modality: str) -> Tensor | None:
+        if modality not in config.modalities:
+            return None
+        return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8).to(device)
+
+    labels = torch.arange(size, device=device) % len(recognizer.labels)
+    return Batch(images("rgb"), images("event"), labels, [str(i) for i in range(size)])
+
+
+def _activation_bytes(recognizer: Recognizer, forward: Callable[[], Tensor]) -> int:
+    weights = {_storage(tensor) for tensor in [*recognizer.parameters(), *recognizer.buffers()]}
+    kept: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        place = _storage(tensor)
+        if place not in weights:
+            kept[place] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with saved_tensors_hooks(note, lambda tensor: tensor):
+        loss = forward()  # the graph must live while storages are told apart by their address
+    total = sum(kept.values())
+    del loss
+    return total
+
+
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
+
+
+def _time_ms(call: Callable[[], object]) -> float:
+    _synchronize()
+    begun = time.perf_counter()
+    call()
+    _synchronize()
+    return 1e3 * (time.perf_counter() - begun)
+
+
+def _synchronize() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and standard deviation (of the sample) of some values; a spread of 0 for one value."""
+    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0

@@ -1,0 +1,157 @@
+"""Methods side by side: what is trained, measured and written, and that nothing is done twice."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from evlora.bundle import build_recognizer
+from evlora.comparison import Comparison, compare
+from evlora.errors import AdapterError, RecipeError
+from evlora.recipe import load_recipe
+from evlora.training.cost import measure_step, merged, noise_batch
+
+RECIPE = """\
+clip: {modalities: [rgb]}
+model: {network: single_stream}
+comparison:
+  lora: {training.learning_rate: 2.0e-3}
+  wide_lora: {model.adapter: {method: lora, rank: 8}}
+  broken: {model.adapter: {method: lora, sites: ffn}, backbone.weights: no/such/file.safetensors}
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(RECIPE, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def settings(tiny_settings: dict[str, Any]) -> dict[str, Any]:
+    return {**tiny_settings, "training.epochs": 1}
+
+
+def run(recipe: Path, settings: dict[str, Any], *methods: str, **options: Any) -> Comparison:
+    return compare(recipe, methods=methods, overrides=settings, repeats=1, **options)
+
+
+def test_every_method_and_seed_is_trained_measured_and_written(
+    recipe: Path, settings: dict[str, Any]
+) -> None:
+    result = run(recipe, settings, "none", "lora", "wide_lora", seeds=2)
+
+    assert [row.name for row in result.rows] == ["none", "lora", "wide_lora"]
+    for row in result.rows:
+        assert set(row.top1) == {0, 1}
+        assert row.cost is not None
+        assert row.cost.step_ms > 0
+    none, lora, wide = (row.cost for row in result.rows)
+    assert none is not None
+    assert lora is not None
+    assert wide is not None
+    assert none.trained < lora.trained < wide.trained
+    assert none.activations_mb < lora.activations_mb
+    assert none.gradients_and_optimizer_mb < lora.gradients_and_optimizer_mb
+    with (result.folder / "comparison.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [(line["method"], line["seed"]) for line in lines] == [
+        (name, str(seed)) for name in ("none", "lora", "wide_lora") for seed in (0, 1)
+    ]
+    table = (result.folder / "comparison.md").read_text(encoding="utf-8")
+    assert f"| wide_lora | {result.rows[2].accuracy} | {wide.trained:,} |" in table
+    assert (result.folder / "comparison.png").stat().st_size > 10_000
+
+
+def test_a_row_is_the_run_that_its_recipe_alone_would_be(
+    recipe: Path, settings: dict[str, Any]
+) -> None:
+    result = run(recipe, settings, "lora", seeds=1)
+    kept = load_recipe(result.folder / "runs" / "lora" / "seed-0" / "recipe.yaml")
+
+    assert kept.training.learning_rate == 2e-3
+    assert kept.model.adapter.method == "lora"
+    assert kept.run.seed == 0
+
+
+def test_a_comparison_goes_on_where_it_was(recipe: Path, settings: dict[str, Any]) -> None:
+    run(recipe, settings, "none", seeds=1)
+    first = settings["run.dir"] + "/runs/none/seed-0/bundle/config.json"
+    written = Path(first).stat().st_mtime_ns
+
+    result = run(recipe, settings, "none", "lora", seeds=2)
+
+    assert Path(first).stat().st_mtime_ns == written
+    assert [len(row.top1) for row in result.rows] == [2, 2]
+
+
+def test_a_failure_is_told_and_stops_nothing_else(recipe: Path, settings: dict[str, Any]) -> None:
+    lines: list[str] = []
+    result = run(recipe, settings, "broken", "none", seeds=1, say=lines.append)
+
+    broken, none = result.rows
+    assert "no/such/file.safetensors" in broken.failures[0]
+    assert broken.accuracy == "failed"
+    assert set(none.top1) == {0}
+    assert any("no/such/file.safetensors" in line for line in lines)
+    table = (result.folder / "comparison.md").read_text(encoding="utf-8")
+    assert "- broken, seed 0: BackboneError" in table
+
+
+def test_an_unknown_row_is_refused_before_anything_is_trained(
+    recipe: Path, settings: dict[str, Any]
+) -> None:
+    with pytest.raises(RecipeError, match=r"no method is called 'lara'.*wide_lora"):
+        run(recipe, settings, "none", "lara")
+    assert not Path(settings["run.dir"]).exists()
+
+
+def test_memory_is_that_of_the_tensors(recipe: Path, settings: dict[str, Any]) -> None:
+    whole = load_recipe(recipe, settings)
+    recognizer = build_recognizer(whole.recognizer(), ("a", "b"))
+    trained = sum(p.numel() for p in recognizer.trained_tensors().values())
+
+    cost = measure_step(recognizer, whole.training, repeats=1)
+
+    # AdamW keeps two numbers for each gradient, and a step count for each tensor.
+    counts = 4 * len(recognizer.trained_tensors())
+    assert cost.gradients_and_optimizer_mb == pytest.approx((3 * 4 * trained + counts) / 1e6)
+    tensors = [*recognizer.parameters(), *recognizer.buffers()]
+    assert cost.weights_mb == pytest.approx(
+        sum(t.numel() * t.element_size() for t in tensors) / 1e6
+    )
+
+
+@pytest.mark.parametrize("network", ["single_stream", "velora"])
+def test_merged_adapters_answer_the_same_without_any_of_them_left(
+    recipe: Path, settings: dict[str, Any], network: str
+) -> None:
+    modalities = ["rgb"] if network == "single_stream" else ["rgb", "event"]
+    changes = {"model.network": network, "clip.modalities": modalities}
+    whole = load_recipe(recipe, {**settings, **changes})
+    recognizer = build_recognizer(whole.recognizer(), ("a", "b")).eval()
+    with torch.no_grad():
+        for parameter in recognizer.trained_tensors().values():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    batch = noise_batch(recognizer, 2, seed=0)
+
+    with torch.inference_mode():
+        expected = recognizer.recognize(batch.rgb, batch.events).logits
+        folded = merged(recognizer)
+        answer = folded.recognize(batch.rgb, batch.events).logits
+
+    torch.testing.assert_close(answer, expected, rtol=1e-4, atol=1e-4)
+    left = [name for name, _ in folded.named_parameters() if "lora_" in name]
+    # The shared stage uses its LoRA as a branch of its own as well.
+    assert all(name.startswith("network.shared_stage.") for name in left)
+    torch.testing.assert_close(recognizer.recognize(batch.rgb, batch.events).logits, expected)
+
+
+def test_what_cannot_be_folded_is_refused(recipe: Path, settings: dict[str, Any]) -> None:
+    whole = load_recipe(recipe, {**settings, "model.adapter": {"method": "adaptformer"}})
+    recognizer = build_recognizer(whole.recognizer(), ("a", "b"))
+    with pytest.raises(AdapterError, match="adaptformer"):
+        merged(recognizer)
