@@ -1,5 +1,6 @@
 """The clips of one split of a dataset, as torch's DataLoader reads them."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,15 @@ class ClipDataset(Dataset[Clip]):
         """Draw as in this epoch from now on, in the workers too."""
         self._epoch.fill_(epoch)
 
+    @property
+    def chunk_sizes(self) -> list[int]:
+        """Samples that are read together from one place; here nothing speaks for any order."""
+        return [len(self)]
+
+    def reading(self, indices: Sequence[int]) -> Iterator[int]:
+        """The same numbers; whoever has to fetch their data from afar does so meanwhile."""
+        return iter(indices)
+
     def __len__(self) -> int:
         return len(self.samples)
 
@@ -71,7 +81,7 @@ class ClipDataset(Dataset[Clip]):
             generator = np.random.default_rng([self._seed, int(self._epoch), index])
         try:
             return make_clip(
-                open_sample(sample, self._source),
+                self._recording(index),
                 self.config,
                 sample=sample.sample,
                 label=self._number[sample.label],
@@ -79,6 +89,9 @@ class ClipDataset(Dataset[Clip]):
             )
         except (DatasetError, RecordingError) as error:
             raise type(error)(f"sample {sample.sample}: {error}") from error
+
+    def _recording(self, index: int) -> Recording:
+        return open_sample(self.samples[index], self._source)
 
 
 def open_sample(sample: Sample, source: Path) -> Recording:

@@ -1,27 +1,106 @@
-"""The data module: a manifest's splits as batches, in an order that a seed fixes."""
+"""The data module: a dataset's splits as batches, in an order that a seed fixes.
 
-from functools import partial
-from typing import cast
+The order of an epoch is a function of seed and epoch alone. So a checkpoint in the middle of an
+epoch needs to know nothing but how many batches were taken: a run that goes on from there skips
+these, and reads neither a clip twice nor too few.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
 
 import torch
 from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader, DistributedSampler
+from torch import Tensor
+from torch.utils.data import DataLoader, DistributedSampler, SequentialSampler
 
 from evlora.clips import Clip, ClipConfig, ClipDataset, Manifest, collate, read_manifest
-from evlora.errors import DatasetError, RecipeError
+from evlora.errors import DatasetError, RecipeError, RunError
 from evlora.training.config import DataConfig
 
+SHUFFLED_CHUNKS = 32
+"""Chunks of a packed dataset whose clips are shuffled together: so many must be at hand at once."""
 
-class EpochSampler(DistributedSampler[Clip]):
-    """Shuffles by seed and epoch, divides over ranks, and tells the dataset which epoch it is.
 
-    Lightning calls `set_epoch` before each epoch; the one place where the epoch enters the data.
+class EpochSampler(DistributedSampler[int]):
+    """The clips of an epoch, shuffled by seed and epoch, an equal piece of them for each rank.
+
+    Where the clips do not divide evenly, the first ones of the order are read once more, fewer than
+    there are ranks. Lightning calls `set_epoch` before each epoch; the one place where the epoch
+    enters the data.
     """
+
+    def __init__(self, dataset: ClipDataset, *, world_size: int, rank: int, seed: int) -> None:
+        super().__init__(dataset, num_replicas=world_size, rank=rank, shuffle=True, seed=seed)
+        self.skipped = 0
+        """Clips of this rank that are left out at the beginning of the epoch."""
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch of the order and of the augmentation."""
         super().set_epoch(epoch)
         cast(ClipDataset, self.dataset).set_epoch(epoch)
+
+    def __iter__(self) -> Iterator[int]:
+        dataset = cast(ClipDataset, self.dataset)
+        order = shuffled(dataset.chunk_sizes, seed=self.seed, epoch=self.epoch)
+        # Each rank has one stretch of the order, so that it reads few of the chunks of the others.
+        padded = order.repeat(-(-self.total_size // len(order)))[: self.total_size]
+        mine = padded[self.rank * self.num_samples : (self.rank + 1) * self.num_samples]
+        yield from dataset.reading(mine[self.skipped :].tolist())
+
+
+class InOrder(SequentialSampler):
+    """The clips of a split in the order of the manifest."""
+
+    def __init__(self, dataset: ClipDataset) -> None:
+        super().__init__(dataset)
+        self.dataset = dataset
+
+    def __iter__(self) -> Iterator[int]:
+        yield from self.dataset.reading(range(len(self.dataset)))
+
+
+class ResumableLoader(DataLoader[Clip]):
+    """Training batches, of which Lightning's checkpoints remember how many were taken."""
+
+    def __init__(self, dataset: ClipDataset, *, sampler: EpochSampler, **options: Any) -> None:
+        super().__init__(dataset, sampler=sampler, **options)
+        self._order = sampler
+        self._taken = 0
+        self._resumed: dict[str, int] | None = None
+
+    def __iter__(self) -> Any:
+        # A generator begins at the first batch; Lightning makes it before it sets the epoch.
+        state, self._resumed = self._resumed, None
+        is_inside = state is not None and state["epoch"] == self._order.epoch
+        self._taken = state["batches"] if state is not None and is_inside else 0
+        self._order.skipped = self._taken * cast(int, self.batch_size)
+        for batch in super().__iter__():
+            self._taken += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """How far the epoch is."""
+        return {
+            "epoch": self._order.epoch,
+            "batches": self._taken,
+            "of": len(self),
+            "ranks": self._order.num_replicas,
+        }
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on from there.
+
+        Raises:
+            RunError: In the middle of an epoch, the number of processes or of clips has changed.
+        """
+        now = {"of": len(self), "ranks": self._order.num_replicas}
+        if state["batches"] < state["of"] and any(state[name] != now[name] for name in now):
+            raise RunError(
+                f"checkpoint: it lies in the middle of an epoch that {state['ranks']} processes "
+                f"divided into {state['of']} batches each, now {now['ranks']} processes have "
+                f"{now['of']}; go on with as many devices and the same data as before"
+            )
+        self._resumed = dict(state)
 
 
 class ClipDataModule(LightningDataModule):
@@ -43,21 +122,58 @@ class ClipDataModule(LightningDataModule):
                     f"{data.root}: expected samples in the split {split!r}, got none"
                 )
         self.seed = seed
-        self.loader = partial(make_loader, batch_size=batch_size, workers=data.workers)
+        self.options = {"batch_size": batch_size, "workers": data.workers}
+        self._training_loader: ResumableLoader | None = None
+        self._resumed: dict[str, int] | None = None
 
     def train_dataloader(self) -> DataLoader[Clip]:
         """The clips to learn from, shuffled anew in each epoch."""
         world_size, rank = (
             (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
         )
-        sampler = EpochSampler(
-            self.training, num_replicas=world_size, rank=rank, shuffle=True, seed=self.seed
-        )
-        return self.loader(self.training, sampler=sampler)
+        sampler = EpochSampler(self.training, world_size=world_size, rank=rank, seed=self.seed)
+        loader = ResumableLoader(self.training, sampler=sampler, **loader_options(**self.options))
+        if self._resumed is not None:
+            loader.load_state_dict(self._resumed)
+        self._training_loader = loader
+        return loader
 
     def val_dataloader(self) -> DataLoader[Clip]:
         """The clips that choose the best epoch, in the order of the manifest."""
-        return self.loader(self.validation)
+        return make_loader(self.validation, **self.options)
+
+    # Lightning would ask the loader itself, but loses its state where the length of an epoch is
+    # asked for before, as our schedule of the learning rate does.
+    def state_dict(self) -> dict[str, Any]:
+        """How far the epoch is, for a checkpoint."""
+        return {} if self._training_loader is None else self._training_loader.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there when the loader is made, which is after this."""
+        self._resumed = state_dict or None
+
+
+def shuffled(chunk_sizes: Sequence[int], *, seed: int, epoch: int) -> Tensor:
+    """The numbers of all clips in the order of an epoch, int64, shape (sum of the sizes,).
+
+    The chunks are shuffled and put together by `SHUFFLED_CHUNKS`; the clips of such a group are
+    shuffled among themselves. Clips that lie in no more chunks than that are simply shuffled.
+
+    Args:
+        chunk_sizes: Clips in each chunk; their numbers follow one another.
+        seed: Of the run.
+        epoch: Of the run, from 0.
+    """
+    generator = torch.Generator().manual_seed(seed + epoch)
+    numbers = torch.arange(sum(chunk_sizes)).split(list(chunk_sizes))
+    chunks = list(range(len(numbers)))
+    if len(chunks) > SHUFFLED_CHUNKS:
+        chunks = torch.randperm(len(chunks), generator=generator).tolist()
+    order: list[Tensor] = []
+    for first in range(0, len(chunks), SHUFFLED_CHUNKS):
+        group = torch.cat([numbers[i] for i in sorted(chunks[first : first + SHUFFLED_CHUNKS])])
+        order.append(group[torch.randperm(len(group), generator=generator)])
+    return torch.cat(order)
 
 
 def open_dataset(data: DataConfig, *, seed: int) -> Manifest:
@@ -78,20 +194,18 @@ def open_dataset(data: DataConfig, *, seed: int) -> Manifest:
     return manifest.with_validation(data.validation_fraction, seed=seed)
 
 
-def make_loader(
-    dataset: ClipDataset,
-    *,
-    batch_size: int,
-    workers: int,
-    sampler: EpochSampler | None = None,
-) -> DataLoader[Clip]:
-    """Batches of a dataset, read by so many worker processes."""
-    return DataLoader(
-        dataset,
-        batch_size=batch_size,
-        sampler=sampler,
-        num_workers=workers,
-        persistent_workers=workers > 0,
-        collate_fn=collate,
-        pin_memory=torch.cuda.is_available(),
-    )
+def make_loader(dataset: ClipDataset, *, batch_size: int, workers: int) -> DataLoader[Clip]:
+    """Batches of a dataset in order, read by so many worker processes."""
+    options = loader_options(batch_size=batch_size, workers=workers)
+    return DataLoader(dataset, sampler=InOrder(dataset), **options)
+
+
+def loader_options(*, batch_size: int, workers: int) -> dict[str, Any]:
+    """What every loader of clips is made with."""
+    return {
+        "batch_size": batch_size,
+        "num_workers": workers,
+        "persistent_workers": workers > 0,
+        "collate_fn": collate,
+        "pin_memory": torch.cuda.is_available(),
+    }

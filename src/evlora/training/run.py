@@ -25,6 +25,7 @@ from evlora.bundle import Recognizer, RecognizerConfig, build_recognizer, save_b
 from evlora.errors import RecipeError, RunError
 from evlora.files import writing_file
 from evlora.profiling import count_parameters
+from evlora.training.checkpoints import CheckpointInsideEpoch, WholeCheckpoints
 from evlora.training.config import DataConfig, RunConfig, TrainingConfig
 from evlora.training.data import ClipDataModule
 from evlora.training.module import RecognizerModule
@@ -63,7 +64,9 @@ def train_recipe(
     say: Callable[[str], None] | None = None,
     has_progress_bar: bool = False,
 ) -> Run:
-    """Train what the recipe says; a run that was killed goes on from its last whole epoch.
+    """Train what the recipe says; a run that was killed goes on from its last checkpoint.
+
+    What is logged of an epoch that was killed in the middle covers its steps after the checkpoint.
 
     Args:
         recipe: The run.
@@ -111,7 +114,9 @@ def train_recipe(
         save_on_train_epoch_end=True,
         enable_version_counter=False,
     )
-    callbacks: list[Callback] = [best, last, EpochLine(tell)]
+    resumed = folder / "checkpoints" / "last.ckpt"
+    inside = CheckpointInsideEpoch(resumed, minutes=training.checkpoint_minutes)
+    callbacks: list[Callback] = [best, last, inside, EpochLine(tell)]
     if has_progress_bar:
         callbacks.append(TQDMProgressBar(leave=False))
     trainer = Trainer(
@@ -123,6 +128,7 @@ def train_recipe(
         gradient_clip_val=training.gradient_clip or None,
         deterministic=True,
         callbacks=callbacks,
+        plugins=[WholeCheckpoints()],
         logger=[
             CSVLogger(folder / "logs", name="csv"),
             TensorBoardLogger(folder / "logs", name="tensorboard"),
@@ -132,7 +138,6 @@ def train_recipe(
         num_sanity_val_steps=0,
         log_every_n_steps=1,
     )
-    resumed = folder / "checkpoints" / "last.ckpt"
     begun = time.monotonic()
     trainer.fit(module, data, ckpt_path=resumed if resumed.is_file() else None, weights_only=True)
     if trainer.interrupted:
@@ -164,6 +169,10 @@ class EpochLine(Callback):
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
         self._begun = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note when it began; a run that goes on inside an epoch does not begin that epoch."""
+        self._begun = time.monotonic()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note when the epoch began."""

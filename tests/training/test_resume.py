@@ -1,0 +1,115 @@
+"""A run that is killed inside an epoch ends as one that was not."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch import Callback
+
+import evlora
+from evlora.bundle import load_bundle
+from evlora.errors import RunError
+from evlora.training import run as running
+
+
+class Stop(Exception):  # noqa: N818 - it is no error
+    pass
+
+
+class Watch(Callback):
+    """Notes the samples and the loss of each step, and stops before a step that it is told."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[int, tuple[str, ...], float]] = []
+        self.stop_before: int | None = None
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if trainer.global_step == self.stop_before:
+            raise Stop
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        loss = float(outputs["loss"])
+        self.steps.append((trainer.global_step, tuple(batch.samples), loss))
+
+
+@pytest.fixture
+def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
+    watch = Watch()
+    make = running.Trainer
+
+    def trainer(*, callbacks: list[Callback], **options: Any) -> Any:
+        # Last: the checkpoint of a step is written when the step is noted.
+        return make(callbacks=[*callbacks, watch], **options)
+
+    monkeypatch.setattr(running, "Trainer", trainer)
+    return watch
+
+
+@pytest.fixture
+def settings(tiny_settings: dict[str, Any]) -> dict[str, Any]:
+    """Five steps an epoch, with a checkpoint after every one."""
+    return {**tiny_settings, "training.batch_size": 8, "training.checkpoint_minutes": 0}
+
+
+def tensors(folder: Path) -> dict[str, torch.Tensor]:
+    return load_bundle(folder / "bundle").state_dict()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_run_stopped_inside_an_epoch_takes_the_same_steps(
+    workers: int, settings: dict[str, Any], watch: Watch, tmp_path: Path
+) -> None:
+    settings["data.workers"] = workers
+    undisturbed = evlora.train("demo", overrides={**settings, "run.dir": str(tmp_path / "calm")})
+    steps = watch.steps.copy()
+    assert len(steps) == 15
+
+    watch.steps.clear()
+    # Inside the first epoch, at the end of the second, before the last step of the third.
+    for stop in (3, 10, 14):
+        watch.stop_before = stop
+        with pytest.raises(Stop):
+            evlora.train("demo", overrides=settings, resume=True)
+    watch.stop_before = None
+    run = evlora.train("demo", overrides=settings, resume=True)
+
+    assert watch.steps == steps
+    before, after = tensors(undisturbed.dir), tensors(run.dir)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert run.metrics["val_top1"] == undisturbed.metrics["val_top1"]
+
+
+def test_an_epoch_divided_otherwise_is_not_gone_on_with(
+    settings: dict[str, Any], watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch.stop_before = 3
+    with pytest.raises(Stop):
+        evlora.train("demo", overrides=settings, resume=True)
+    path = Path(settings["run.dir"]) / "checkpoints" / "last.ckpt"
+    state = torch.load(path, weights_only=True)
+    loader = state["ClipDataModule"]
+    assert loader == {"epoch": 0, "batches": 3, "of": 5, "ranks": 1}
+    loader["ranks"] = 2
+    torch.save(state, path)
+    with pytest.raises(RunError, match="2 processes divided into 5 batches each, now 1 processes"):
+        evlora.train("demo", overrides=settings, resume=True)
+
+
+def test_a_checkpoint_is_written_beside_its_name(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill in the middle of writing leaves the checkpoint before it."""
+    folder = Path(settings["run.dir"]) / "checkpoints"
+    save = torch.save
+    seen: list[str] = []
+
+    def watched(content: Any, target: Any, *rest: Any, **options: Any) -> None:
+        seen.extend(path.name for path in folder.glob(".*"))
+        save(content, target, *rest, **options)
+
+    monkeypatch.setattr(torch, "save", watched)
+    evlora.train("demo", overrides={**settings, "training.epochs": 1})
+    assert seen
+    assert all(name.startswith((".last-", ".best-")) for name in seen)
+    assert {path.name for path in folder.iterdir()} == {"best.ckpt", "last.ckpt"}
