@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from evlora.clips import Clip, ClipConfig, collate, make_clip
+from evlora.clips import Clip, ClipConfig, collate, make_clip, make_views
+from evlora.clips.clip import Views
 from evlora.clips.transforms import Augmentation
 from evlora.errors import DatasetError, RecordingError
 from evlora.recordings import EventStream, FrameSequence, Recording
@@ -135,6 +138,11 @@ def test_a_recording_without_any_event_is_refused_when_only_events_are_asked_for
         ("size", (224, 0)),
         ("window", "all"),
         ("augmentation", {"crop": 0}),
+        ("augmentation", {"aspect": 0.5}),
+        ("augmentation", {"event_time_jitter_us": -1}),
+        ("sampling", "sparse"),
+        ("stride", 0),
+        ("test_views", {"crops": 2}),
         ("augmentation", {"rotation": 3}),
     ],
 )
@@ -143,8 +151,15 @@ def test_a_wrong_setting_is_refused(key, value):
         ClipConfig(**{key: value})
 
 
+def test_settings_that_contradict_each_other_are_refused():
+    with pytest.raises(ValidationError, match="set crops: 1 or fit: crop"):
+        ClipConfig(fit="pad", test_views=Views(crops=3))
+    with pytest.raises(ValidationError, match="all events before the stretch"):
+        ClipConfig(sampling="dense", window="segment")
+
+
 def test_every_setting_is_documented():
-    for config in (ClipConfig, Augmentation):
+    for config in (ClipConfig, Augmentation, Views):
         assert all(field.description for field in config.model_fields.values())
 
 
@@ -213,6 +228,111 @@ def test_pictures_of_events_alone_make_a_clip_of_events(drawn_before, count):
     assert clip.rgb is None
 
 
+@pytest.mark.parametrize("sampling", ["segments", "dense"])
+def test_a_single_view_is_the_clip_of_the_recording(moving_dot, sampling):
+    config = ClipConfig(frames=3, size=(8, 6), sampling=sampling, stride=2)
+    (view,) = make_views(moving_dot, config, sample="dot", label=1)
+    clip = make_clip(moving_dot, config)
+    assert torch.equal(view.rgb, clip.rgb)
+    assert torch.equal(view.events, clip.events)
+    assert (view.sample, view.label) == ("dot", 1)
+
+
+def test_views_are_crops_along_the_longer_side_of_each_choice_of_moments(moving_dot):
+    config = ClipConfig(
+        frames=2,
+        size=12,
+        sampling="dense",
+        stride=1,
+        test_views=Views(segments=2, crops=3),
+    )
+    views = make_views(moving_dot, config)
+    dots = [(view.rgb[0, 0] == 255).nonzero().tolist() for view in views]
+    # The dot is in column 4 of the first frame and 10 of the seventh; crops start at 0, 2 and 4.
+    assert dots == [[[6, 4]], [[6, 2]], [[6, 0]], [[6, 10]], [[6, 8]], [[6, 6]]]
+    events = [(view.events[0, 2] < 255).nonzero().tolist() for view in views]
+    assert events == dots
+
+
+def test_three_crops_of_a_high_view_go_from_top_to_bottom(moving_dot):
+    pixels = np.zeros((1, 30, 10, 3), np.uint8)
+    pixels[:, 10:20], pixels[:, 20:] = 100, 200
+    high = Recording(None, FrameSequence.from_images(pixels), "test")
+    config = ClipConfig(frames=1, size=10, modalities=("rgb",), test_views=Views(crops=3))
+    assert [view.rgb.unique().tolist() for view in make_views(high, config)] == [[0], [100], [200]]
+
+
+def test_training_draws_nothing_from_the_settings_of_the_test(moving_dot):
+    config = ClipConfig(frames=2, size=12)
+    several = config.model_copy(update={"test_views": Views(segments=4, crops=3)})
+    clips = [
+        make_clip(moving_dot, each, generator=np.random.default_rng(3))
+        for each in (config, several)
+    ]
+    assert torch.equal(clips[0].rgb, clips[1].rgb)
+    assert torch.equal(clips[0].events, clips[1].events)
+
+
+@given(
+    length=st.integers(1, 24),
+    count=st.integers(1, 8),
+    sampling=st.sampled_from(["segments", "dense"]),
+    stride=st.integers(1, 4),
+    views=st.integers(1, 3),
+    seed=st.integers(0, 99),
+)
+def test_differences_of_neighbours_are_of_the_same_moments_in_both_modalities(
+    *, length, count, sampling, stride, views, seed
+):
+    """Every picture is its own number, so differences show which moments were taken."""
+    pictures = np.arange(length, dtype=np.uint8)[:, None, None].repeat(2, 1).repeat(2, 2)
+    frames = FrameSequence.from_images(pictures)
+    whole = Recording(None, frames, "test", event_images=frames)
+    config = ClipConfig(
+        frames=count,
+        size=2,
+        sampling=sampling,
+        stride=stride,
+        test_views=Views(segments=views),
+        augmentation=Augmentation(crop=1, colour=0),
+    )
+    clips = [*make_views(whole, config)]
+    clips.append(make_clip(whole, config, generator=np.random.default_rng(seed)))
+    for clip in clips:
+        steps = clip.rgb[:, 0, 0, 0].long().diff()
+        assert torch.equal(clip.rgb, clip.events)
+        assert (steps > 0 if length >= count else steps >= 0).all()
+
+
+def test_colours_change_in_the_frames_alone(moving_dot):
+    def events(colour):
+        augmentation = Augmentation(crop=1, colour=colour, event_drop=0)
+        config = ClipConfig(size=(12, 16), augmentation=augmentation)
+        return make_clip(moving_dot, config, generator=np.random.default_rng(0)).events
+
+    assert torch.equal(events(0), events(0.9))
+
+
+def test_an_erased_box_is_empty_at_the_same_place_in_both_modalities(moving_dot):
+    seen = Recording(
+        moving_dot.events,
+        FrameSequence.from_images(np.full((8, 12, 16, 3), 90, np.uint8)),
+        "test",
+        event_images=FrameSequence.from_images(np.full((8, 12, 16, 3), 90, np.uint8)),
+    )
+    augmentation = Augmentation(crop=1, colour=0, erase=0.5)
+    config = ClipConfig(size=(12, 16), augmentation=augmentation)
+    shares = []
+    for seed in range(20):
+        clip = make_clip(seen, config, generator=np.random.default_rng(seed))
+        assert torch.equal(clip.rgb == 0, clip.events == 255)
+        assert ((clip.rgb == 90) | (clip.rgb == 0)).all()
+        assert (clip.rgb == clip.rgb[:1]).all()
+        shares.append(float((clip.rgb == 0).float().mean()))
+    assert max(shares) <= 0.55
+    assert len(set(shares)) > 5
+
+
 def clip_of(*, label=1, size=4, has_events=True, sample="a"):
     images = torch.zeros(2, 3, size, size, dtype=torch.uint8)
     return Clip(images, images if has_events else None, label, sample)
@@ -224,6 +344,12 @@ def test_a_batch_stacks_clips_in_their_order():
     assert batch.labels.tolist() == [3, 0]
     assert batch.labels.dtype == torch.int64
     assert batch.samples == ["a", "b"]
+
+
+def test_several_clips_of_a_sample_follow_each_other_in_a_batch():
+    batch = collate([[clip_of(sample="a"), clip_of(sample="a")], [clip_of(sample="b")]])
+    assert batch.samples == ["a", "a", "b"]
+    assert len(batch.rgb) == len(batch.labels) == 3
 
 
 def test_a_batch_lacks_what_its_clips_lack():

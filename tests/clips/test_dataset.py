@@ -6,11 +6,34 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from evlora.clips import ClipConfig, ClipDataset, Manifest, collate, prepare, read_manifest
+from evlora.clips import (
+    AllViews,
+    ClipConfig,
+    ClipDataset,
+    Manifest,
+    collate,
+    prepare,
+    read_manifest,
+)
+from evlora.clips.clip import Views
 from evlora.clips.manifest import Sample
+from evlora.clips.transforms import Augmentation
 from evlora.errors import DatasetError, RecordingError, RecordingWarning
 
 CONFIG = ClipConfig(frames=4, size=16)
+EVERYTHING_RANDOM = ClipConfig(
+    frames=4,
+    size=16,
+    augmentation=Augmentation(
+        crop=0.5,
+        aspect=1.3,
+        flip=True,
+        event_drop=0.3,
+        event_time_jitter_us=20,
+        event_polarity_flip=0.3,
+        erase=0.2,
+    ),
+)
 
 
 @pytest.fixture
@@ -84,7 +107,7 @@ def test_evaluation_does_not_depend_on_the_epoch(manifest):
 @pytest.mark.parametrize("context", ["fork", "spawn"])
 def test_workers_that_live_on_give_the_batches_of_a_single_process(manifest, context):
     def batches(workers):
-        dataset = ClipDataset(manifest, "train", CONFIG, is_training=True)
+        dataset = ClipDataset(manifest, "train", EVERYTHING_RANDOM, is_training=True)
         loader = DataLoader(
             dataset,
             batch_size=2,
@@ -101,6 +124,27 @@ def test_workers_that_live_on_give_the_batches_of_a_single_process(manifest, con
     assert len(alone) == 9
     assert all(same(first, second) for first, second in zip(alone, together, strict=True))
     assert not torch.equal(alone[0].events, alone[3].events)
+
+
+def test_all_views_of_a_sample_follow_each_other_in_a_batch(manifest):
+    config = CONFIG.model_copy(update={"test_views": Views(segments=2, crops=3)})
+    dataset = ClipDataset(manifest, "train", config)
+    views = AllViews(dataset)
+    assert len(views) == len(dataset) == 6
+    for workers in (0, 2):
+        loader = DataLoader(views, batch_size=2, collate_fn=collate, num_workers=workers)
+        batch = next(iter(loader))
+        assert batch.samples == ["s0"] * 6 + ["s1"] * 6
+        assert batch.labels.tolist() == [0] * 6 + [1] * 6
+        assert batch.rgb.shape == batch.events.shape == (12, 4, 3, 16, 16)
+        assert not torch.equal(batch.events[0], batch.events[1])
+
+
+def test_a_single_view_is_the_clip_of_evaluation(manifest):
+    dataset = ClipDataset(manifest, "train", CONFIG)
+    (view,) = AllViews(dataset)[4]
+    assert torch.equal(view.rgb, dataset[4].rgb)
+    assert torch.equal(view.events, dataset[4].events)
 
 
 def test_frames_alone_and_several_pictures_are_samples_too(manifest):
@@ -133,8 +177,10 @@ def test_pictures_of_events_drawn_before_are_samples_too(manifest):
 
 def test_an_error_names_the_sample_and_the_file(manifest):
     (manifest.source / "2.png").write_bytes(b"\x89PNG cut short")
-    with pytest.raises(RecordingError, match=r"sample s2: .*2\.png"):
-        ClipDataset(manifest, "train", CONFIG)[2]
+    dataset = ClipDataset(manifest, "train", CONFIG)
+    for read in (dataset.__getitem__, dataset.views):
+        with pytest.raises(RecordingError, match=r"sample s2: .*2\.png"):
+            read(2)
 
 
 def test_a_missing_modality_is_reported_with_the_sample(manifest):

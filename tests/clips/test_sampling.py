@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evlora.clips.sampling import choose_moments
+from evlora.clips.sampling import View, choose_moments
 from evlora.errors import DatasetError, RecordingError
 from evlora.recordings import EventStream, FrameSequence, Recording
 
@@ -163,3 +163,111 @@ def test_timed_frames_beside_no_event_keep_their_windows():
 def test_nothing_at_all_is_refused(events):
     with pytest.raises(RecordingError, match="got none of either"):
         choose_moments(recording(events), 4)
+
+
+def dense(length, count, stride, **options):
+    whole = recording(frames=untimed_frames(length))
+    moments = choose_moments(whole, count, sampling="dense", stride=stride, **options)
+    return moments.frame_indices.tolist()
+
+
+def test_a_dense_stretch_lies_in_the_middle_of_the_video_for_evaluation():
+    assert dense(20, 3, 4) == [5, 9, 13]
+
+
+def test_training_starts_a_dense_stretch_anywhere_that_it_fits():
+    generator = np.random.default_rng(0)
+    drawn = [dense(13, 3, 4, generator=generator) for _ in range(200)]
+    assert {indices[0] for indices in drawn} == {0, 1, 2, 3, 4}
+    assert all(np.diff(indices).tolist() == [4, 4] for indices in drawn)
+
+
+def test_views_of_a_dense_stretch_reach_from_the_beginning_to_the_end():
+    starts = [dense(21, 3, 4, view=View(number, of=3))[0] for number in range(3)]
+    assert starts == [0, 6, 12]
+
+
+@pytest.mark.parametrize("seed", [None, 0])
+def test_a_video_that_is_too_short_for_a_stretch_is_spread_over(seed):
+    generator = None if seed is None else np.random.default_rng(seed)
+    assert dense(10, 4, 4, generator=generator) == [0, 3, 6, 9]
+    assert dense(4, 4, 4, generator=generator) == [0, 1, 2, 3]
+
+
+def test_one_dense_moment_needs_no_room():
+    assert dense(1, 1, 4) == [0]
+
+
+def test_views_enter_the_segments_at_evenly_spaced_places():
+    whole = recording(frames=untimed_frames(24))
+    chosen = [
+        choose_moments(whole, 2, view=View(number, of=3)).frame_indices.tolist()
+        for number in range(3)
+    ]
+    assert chosen == [[1, 13], [5, 17], [9, 21]]
+
+
+def test_views_of_events_alone_move_the_edges_of_the_windows():
+    stream = recording(events_at(0, 799))
+    edges = [
+        choose_moments(stream, 2, view=View(number, of=2)).windows_us[1, 0] for number in range(2)
+    ]
+    assert edges == [350, 450]
+
+
+@given(
+    length=st.integers(1, 60),
+    count=st.integers(1, 12),
+    sampling=st.sampled_from(["segments", "dense"]),
+    stride=st.integers(1, 9),
+    views=st.integers(1, 5),
+    seed=st.one_of(st.none(), st.integers(0, 99)),
+)
+def test_however_they_are_sampled_moments_are_frames_in_order(
+    *, length, count, sampling, stride, views, seed
+):
+    for number in range(views):
+        indices = choose_moments(
+            recording(frames=untimed_frames(length)),
+            count,
+            sampling=sampling,
+            stride=stride,
+            generator=None if seed is None else np.random.default_rng(seed),
+            view=View(number, of=views),
+        ).frame_indices
+        steps = np.diff(indices)
+        assert (steps > 0 if length >= count else steps >= 0).all()
+        assert indices.min() >= 0
+        assert indices.max() < length
+
+
+@given(
+    length=st.integers(1, 40),
+    count=st.integers(1, 9),
+    sampling=st.sampled_from(["segments", "dense"]),
+    stride=st.integers(1, 5),
+    seed=st.one_of(st.none(), st.integers(0, 99)),
+)
+def test_frames_and_events_are_one_set_of_moments(length, count, sampling, stride, seed):
+    """Frame i and event i are of one moment, so whatever is chosen, their numbers agree."""
+    ends = 10 * np.arange(1, length + 1)
+    moments = choose_moments(
+        recording(events_at(*(ends - 5)), frames_ending_at(*ends, exposure_us=10)),
+        count,
+        sampling=sampling,
+        stride=stride,
+        generator=None if seed is None else np.random.default_rng(seed),
+    )
+    windows_us, indices = moments.windows_us, moments.frame_indices
+    assert (np.diff(windows_us[:, 0]) >= 0).all()
+    if length >= count:
+        assert windows_us.tolist() == [[10 * i, 10 * i + 10] for i in indices.tolist()]
+    else:  # windows of equal length, each with the frame that was current at its end
+        assert (indices == np.maximum((windows_us[:, 1] - 1) // 10, 0)).all()
+
+
+def test_pictures_of_events_drawn_before_stand_for_the_events():
+    drawn = Recording(
+        events_at(0, 100), frames_ending_at(60, 61, 62), "test", event_images=untimed_frames(3)
+    )
+    assert choose_moments(drawn, 6, window="exposure").frame_indices.tolist() == [0, 0, 1, 1, 2, 2]

@@ -6,7 +6,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evlora.clips.transforms import Augmentation, change_colours, drop_events, place
+from evlora.clips.transforms import (
+    Augmentation,
+    change_colours,
+    change_events,
+    drop_events,
+    flip_polarities,
+    jitter_times,
+    place,
+)
 from evlora.recordings import EventStream
 
 PLAIN = Augmentation(crop=1, colour=0, event_drop=0)
@@ -48,15 +56,18 @@ def test_pictures_of_different_sizes_stay_aligned_to_half_a_pixel(seed):
     width=st.integers(3, 60),
     fit=st.sampled_from(["crop", "pad", "stretch"]),
     crop=st.floats(0.3, 1),
+    aspect=st.floats(1, 3),
     seed=st.one_of(st.none(), st.integers(0, 99)),
 )
-def test_whatever_is_seen_comes_out_in_the_size_of_the_model(height, width, fit, crop, seed):
+def test_whatever_is_seen_comes_out_in_the_size_of_the_model(
+    *, height, width, fit, crop, aspect, seed
+):
     geometry = place(
         height,
         width,
         size=(20, 30),
         fit=fit,
-        augmentation=Augmentation(crop=crop),
+        augmentation=Augmentation(crop=crop, aspect=aspect, erase=0.3),
         generator=None if seed is None else np.random.default_rng(seed),
     )
     images = geometry.apply(torch.zeros(2, 3, height, width, dtype=torch.uint8), fill=[0, 0, 0])
@@ -146,6 +157,67 @@ def test_dropped_events_are_at_most_the_share_and_the_rest_keeps_its_order():
     assert len({len(events) for events in left}) > 10
     assert all((np.diff(events.t_us) > 0).all() for events in left)
     assert all((events.x == events.t_us % 7).all() for events in left)
+
+
+def stream_of(count):
+    return EventStream.from_arrays(
+        10 * np.arange(count), np.arange(count) % 7, np.zeros(count, int), np.ones(count, bool),
+        width=7, height=1,
+    )  # fmt: skip
+
+
+def test_events_moved_in_time_stay_near_and_in_order():
+    stream = stream_of(500)
+    moved = jitter_times(stream, 25, np.random.default_rng(0))
+    assert (np.diff(moved.t_us) >= 0).all()
+    assert len(moved) == len(stream)
+    assert np.bincount(moved.x).tolist() == np.bincount(stream.x).tolist()
+    assert (moved.x != stream.x).any()  # neighbours 10 µs apart overtake each other
+    assert np.abs(moved.t_us - stream.t_us).max() <= 25
+
+
+def test_polarities_turn_round_up_to_the_share_and_nothing_else_changes():
+    stream = stream_of(4000)
+    turned = [flip_polarities(stream, 0.4, np.random.default_rng(seed)) for seed in range(20)]
+    shares = [1 - events.polarity.mean() for events in turned]
+    assert max(shares) < 0.45
+    assert len(set(shares)) > 10
+    assert all(events.t_us is stream.t_us for events in turned)
+
+
+def test_events_outside_the_moments_may_be_moved_into_them():
+    augmentation = Augmentation(event_drop=0, event_time_jitter_us=30)
+    changed = change_events(
+        stream_of(100), augmentation, np.random.default_rng(0), start_us=200, end_us=400
+    )
+    inside = changed.between(200, 400)
+    before = {170, 180, 190, 400, 410, 420}
+    assert len(changed) == 26
+    assert before & {10 * place for place in range(17, 43)}
+    assert 10 < len(inside) < 26
+
+
+@pytest.mark.parametrize("change", [jitter_times, flip_polarities, drop_events])
+def test_no_events_stay_no_events(change):
+    nothing = EventStream.empty(width=3, height=2)
+    assert len(change(nothing, 1, np.random.default_rng(0))) == 0
+
+
+def test_an_aspect_changes_the_shape_within_its_bounds_either_way():
+    generator = np.random.default_rng(0)
+    shapes = []
+    for _ in range(200):
+        canvas = place(
+            100,
+            100,
+            size=(100, 100),
+            fit="crop",
+            augmentation=Augmentation(crop=0.5, aspect=1.5),
+            generator=generator,
+        ).canvas
+        shapes.append(canvas[1] / canvas[0])
+    assert 0.64 < min(shapes) < 0.8
+    assert 1.25 < max(shapes) < 1.52
 
 
 def test_nothing_random_comes_from_the_global_state():

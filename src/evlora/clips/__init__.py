@@ -1,11 +1,12 @@
 """From recordings to what a model eats. Knows nothing of models."""
 
-from evlora.clips.clip import Batch, Clip, ClipConfig, collate, make_clip
-from evlora.clips.dataset import ClipDataset
+from evlora.clips.clip import Batch, Clip, ClipConfig, collate, make_clip, make_views
+from evlora.clips.dataset import AllViews, ClipDataset
 from evlora.clips.manifest import Manifest, read_manifest
 from evlora.clips.preparing import prepare
 
 __all__ = [
+    "AllViews",
     "Batch",
     "Clip",
     "ClipConfig",
@@ -13,6 +14,7 @@ __all__ = [
     "Manifest",
     "collate",
     "make_clip",
+    "make_views",
     "prepare",
     "read_manifest",
 ]

@@ -1,7 +1,7 @@
 """The clip: what a model eats of one recording, and how several make a batch."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, NamedTuple, Self
 
@@ -10,13 +10,13 @@ import torch
 from pydantic import PositiveInt, field_validator, model_validator
 from torch import Tensor
 
-from evlora.clips.sampling import Moments, Window, choose_moments
+from evlora.clips.sampling import Moments, Sampling, View, Window, choose_moments
 from evlora.clips.transforms import (
     Augmentation,
     Fit,
     Geometry,
     change_colours,
-    drop_events,
+    change_events,
     place,
     to_tensor,
 )
@@ -26,6 +26,21 @@ from evlora.recordings import EventStream, FrameSequence, Recording
 from evlora.recordings.representations import REPRESENTATIONS, as_rgb_images
 
 Modality = Literal["rgb", "event"]
+
+
+class Views(Config):
+    """How many clips of a recording a test averages over: so many segments times so many crops."""
+
+    segments: PositiveInt = 1
+    """Choices of moments: the places at which segments are entered, or the starts of stretches."""
+    crops: Literal[1, 3] = 1
+    """Boxes along the longer side: 1 is the centre, 3 are left, centre and right, or top, centre
+    and bottom."""
+
+    @property
+    def count(self) -> int:
+        """Clips of one recording."""
+        return self.segments * self.crops
 
 
 class ClipConfig(Config):
@@ -39,6 +54,12 @@ class ClipConfig(Config):
     """What a clip holds: rgb, event, or both."""
     representation: str = "event_image"
     """How the events of a moment become a picture; the names are those of the representations."""
+    sampling: Sampling = "segments"
+    """Which frames are the moments of a clip: one of each of T equal segments (segments), or a
+    stretch of frames that lie `stride` apart (dense); recordings with fewer than T frames are cut
+    into T equal windows either way."""
+    stride: PositiveInt = 4
+    """Frames from a moment to the next one where sampling is dense; less in short recordings."""
     window: Window = "frame"
     """Events of a moment that is a frame: since the frame before it (frame), while it was exposed
     (exposure), or since the moment before it (segment)."""
@@ -48,6 +69,8 @@ class ClipConfig(Config):
     """Whether training draws each moment at random inside its segment."""
     augmentation: Augmentation = Augmentation()
     """What training changes at random."""
+    test_views: Views = Views()
+    """How many clips of a recording a test averages over."""
 
     @field_validator("representation")
     @classmethod
@@ -63,6 +86,20 @@ class ClipConfig(Config):
         if not self.modalities or len(set(self.modalities)) < len(self.modalities):
             raise ValueError(
                 f"expected modalities to name rgb, event, or both once, got {self.modalities}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _has_views_that_differ(self) -> Self:
+        if self.test_views.crops > 1 and self.fit != "crop":
+            raise ValueError(
+                f"expected fit: crop for test_views.crops: {self.test_views.crops}, got fit: "
+                f"{self.fit}, which leaves nothing to choose from; set crops: 1 or fit: crop"
+            )
+        if self.sampling == "dense" and self.window == "segment":
+            raise ValueError(
+                "expected window: frame or exposure for sampling: dense, got window: segment, "
+                "whose first moment would hold all events before the stretch"
             )
         return self
 
@@ -99,20 +136,21 @@ class Batch(NamedTuple):
     """Which samples of the dataset they are."""
 
 
-def collate(clips: Sequence[Clip]) -> Batch:
-    """The batch of these clips.
+def collate(clips: Sequence[Clip | Sequence[Clip]]) -> Batch:
+    """The batch of these clips; several clips of one sample come one after the other.
 
     Raises:
         DatasetError: There is none, or they differ in modalities or shape.
     """
-    if not clips:
+    flat = [clip for each in clips for clip in ([each] if isinstance(each, Clip) else each)]
+    if not flat:
         raise DatasetError("batch: expected at least one clip, got none")
-    labels = [clip.label for clip in clips if clip.label is not None]
+    labels = [clip.label for clip in flat if clip.label is not None]
     return Batch(
-        _stack([clip.rgb for clip in clips], clips, "rgb"),
-        _stack([clip.events for clip in clips], clips, "events"),
-        torch.tensor(labels, dtype=torch.int64) if len(labels) == len(clips) else None,
-        [clip.sample for clip in clips],
+        _stack([clip.rgb for clip in flat], flat, "rgb"),
+        _stack([clip.events for clip in flat], flat, "events"),
+        torch.tensor(labels, dtype=torch.int64) if len(labels) == len(flat) else None,
+        [clip.sample for clip in flat],
     )
 
 
@@ -138,29 +176,80 @@ def make_clip(
         DatasetError: A modality is missing, or the window asks for what the frames do not tell.
         RecordingError: A frame cannot be read, or there is nothing in the recording.
     """
+    views = Views()
+    return _clips(recording, config, views, sample=sample, label=label, generator=generator)[0]
+
+
+def make_views(
+    recording: Recording, config: ClipConfig, *, sample: str = "", label: int | None = None
+) -> list[Clip]:
+    """The clips of a recording that a test averages over, as `config.test_views` says.
+
+    A single view is the clip that `make_clip` gives.
+
+    Args:
+        recording: Must hold the modalities that `config` asks for.
+        config: How the clips are made.
+        sample: Name of the sample, which all of them get.
+        label: Number of its class.
+
+    Returns:
+        `config.test_views.count` clips, all crops of the first segment before those of the second.
+
+    Raises:
+        DatasetError: A modality is missing, or the window asks for what the frames do not tell.
+        RecordingError: A frame cannot be read, or there is nothing in the recording.
+    """
+    return _clips(recording, config, config.test_views, sample=sample, label=label, generator=None)
+
+
+def _clips(
+    recording: Recording,
+    config: ClipConfig,
+    views: Views,
+    *,
+    sample: str,
+    label: int | None,
+    generator: np.random.Generator | None,
+) -> list[Clip]:
     frames, events = _wanted(recording, config)
-    moments = choose_moments(
-        recording,
-        config.frames,
-        window=config.window,
-        generator=generator if config.jitter else None,
-    )
     seen = frames if frames is not None else events
     assert seen is not None  # a config names at least one modality
-    geometry = place(
-        seen.height,
-        seen.width,
-        size=config.size_px,
-        fit=config.fit,
-        augmentation=config.augmentation,
-        generator=generator,
-    )
-    return Clip(
-        None if frames is None else _frame_images(frames, moments, geometry, config, generator),
-        None if events is None else _event_images(events, moments, geometry, config, generator),
-        label,
-        sample,
-    )
+    clips: list[Clip] = []
+    for segment in range(views.segments):
+        moments = choose_moments(
+            recording,
+            config.frames,
+            sampling=config.sampling,
+            stride=config.stride,
+            window=config.window,
+            generator=generator if config.jitter else None,
+            view=View(segment, of=views.segments),
+        )
+        boxes = [
+            place(
+                seen.height,
+                seen.width,
+                size=config.size_px,
+                fit=config.fit,
+                augmentation=config.augmentation,
+                generator=generator,
+                view=View(crop, of=views.crops),
+            )
+            for crop in range(views.crops)
+        ]
+        rgb = None if frames is None else _frame_pictures(frames, moments, config, generator)
+        drawn = None if events is None else _event_pictures(events, moments, config, generator)
+        clips += [
+            Clip(
+                None if rgb is None else rgb.through(box),
+                None if drawn is None else drawn.through(box),
+                label,
+                sample,
+            )
+            for box in boxes
+        ]
+    return clips
 
 
 def _wanted(
@@ -179,51 +268,67 @@ def _wanted(
     return frames, events
 
 
-def _frame_images(
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pictures:
+    """The pictures of T moments in the size in which they were seen."""
+
+    distinct: Tensor
+    """uint8, shape (n, 3, H, W); several moments may show one picture (N-MNIST: all of them)."""
+    positions: Tensor | None
+    """Which of them each moment shows, shape (T,); None where that is one after the other."""
+    nothing: list[float]
+    """Colour of what lies beyond the field of view."""
+
+    @classmethod
+    def of(cls, sequence: FrameSequence, moments: Moments, nothing: list[float]) -> Self:
+        """The pictures of the moments, each read once."""
+        assert moments.frame_indices is not None  # there are pictures
+        distinct, positions = np.unique(moments.frame_indices, return_inverse=True)
+        is_each_once = len(distinct) == len(positions)
+        images = to_tensor(sequence.take(distinct.tolist()))
+        return cls(images, None if is_each_once else torch.from_numpy(positions), nothing)
+
+    def through(self, geometry: Geometry) -> Tensor:
+        """The pictures in the model's size, shape (T, 3, H, W)."""
+        placed = geometry.apply(self.distinct, fill=self.nothing)
+        return placed if self.positions is None else placed[self.positions]
+
+
+def _frame_pictures(
     frames: FrameSequence,
     moments: Moments,
-    geometry: Geometry,
     config: ClipConfig,
     generator: np.random.Generator | None,
-) -> Tensor:
-    def change(images: Tensor) -> Tensor:
-        if generator is not None and config.augmentation.colour:
-            images = change_colours(images, config.augmentation.colour, generator)
-        return geometry.apply(images, fill=[0.0, 0.0, 0.0])
-
-    return _at_moments(frames, moments, change)
-
-
-def _at_moments(
-    pictures: FrameSequence, moments: Moments, change: Callable[[Tensor], Tensor]
-) -> Tensor:
-    """The pictures of the moments, changed.
-
-    Several moments may show one picture (N-MNIST: all of them); it is read and changed once.
-    """
-    assert moments.frame_indices is not None  # there are pictures
-    distinct, position = np.unique(moments.frame_indices, return_inverse=True)
-    changed = change(to_tensor(pictures.take(distinct.tolist())))
-    return changed if len(distinct) == len(position) else changed[torch.from_numpy(position)]
+) -> _Pictures:
+    seen = _Pictures.of(frames, moments, [0.0, 0.0, 0.0])
+    if generator is None or not config.augmentation.colour:
+        return seen
+    changed = change_colours(seen.distinct, config.augmentation.colour, generator)
+    return replace(seen, distinct=changed)
 
 
-def _event_images(
+def _event_pictures(
     events: EventStream | FrameSequence,
     moments: Moments,
-    geometry: Geometry,
     config: ClipConfig,
     generator: np.random.Generator | None,
-) -> Tensor:
+) -> _Pictures:
     """The events of each moment as pictures: those drawn before, or drawn here."""
     render = partial(as_rgb_images, representation=config.representation)
-    nothing = render(EventStream.empty(width=1, height=1), np.zeros((1, 2), np.int64))
-    place = partial(geometry.apply, fill=[float(value) for value in nothing.reshape(-1)])
+    without_events = render(EventStream.empty(width=1, height=1), np.zeros((1, 2), np.int64))
+    nothing = [float(value) for value in without_events.reshape(-1)]
     if isinstance(events, FrameSequence):
-        return _at_moments(events, moments, place)
-    if generator is not None and config.augmentation.event_drop:
-        events = events.between(int(moments.windows_us.min()), int(moments.windows_us.max()))
-        events = drop_events(events, config.augmentation.event_drop, generator)
-    return place(torch.from_numpy(render(events, moments.windows_us)))
+        return _Pictures.of(events, moments, nothing)
+    windows_us = moments.windows_us
+    if generator is not None:
+        events = change_events(
+            events,
+            config.augmentation,
+            generator,
+            start_us=int(windows_us.min()),
+            end_us=int(windows_us.max()),
+        )
+    return _Pictures(torch.from_numpy(render(events, windows_us)), None, nothing)
 
 
 def _stack(images: Sequence[Tensor | None], clips: Sequence[Clip], name: str) -> Tensor | None:

@@ -1,13 +1,14 @@
 """The clips of one split of a dataset, as torch's DataLoader reads them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from evlora.clips.clip import Clip, ClipConfig, make_clip
+from evlora.clips.clip import Clip, ClipConfig, make_clip, make_views
 from evlora.clips.manifest import Manifest, Sample
 from evlora.errors import DatasetError, RecordingError
 from evlora.recordings import Recording, open_recording
@@ -79,7 +80,7 @@ class ClipDataset(Dataset[Clip]):
         generator = None
         if self._is_training:
             generator = np.random.default_rng([self._seed, int(self._epoch), index])
-        try:
+        with _naming(sample):
             return make_clip(
                 self._recording(index),
                 self.config,
@@ -87,11 +88,46 @@ class ClipDataset(Dataset[Clip]):
                 label=self._number[sample.label],
                 generator=generator,
             )
-        except (DatasetError, RecordingError) as error:
-            raise type(error)(f"sample {sample.sample}: {error}") from error
+
+    def views(self, index: int) -> list[Clip]:
+        """The clips of a sample that a test averages over; see `AllViews`.
+
+        Raises:
+            DatasetError: The sample lacks a modality that the configuration asks for.
+            RecordingError: A file of it cannot be read.
+        """
+        sample = self.samples[index]
+        with _naming(sample):
+            return make_views(
+                self._recording(index),
+                self.config,
+                sample=sample.sample,
+                label=self._number[sample.label],
+            )
 
     def _recording(self, index: int) -> Recording:
         return open_sample(self.samples[index], self._source)
+
+
+class AllViews(Dataset[list[Clip]]):
+    """All views of every sample of a dataset, for a test that averages over them.
+
+    An item is the list of a sample's V = `config.test_views.count` clips, and `collate` makes
+    B·V clips of B items, those of a sample one after the other, each with its name and label. So
+    the scores of a batch, of shape (B·V, K), become those of its samples by
+    `logits.unflatten(0, (-1, V)).softmax(dim=-1).mean(dim=1)`, and every V-th label and name
+    counts. With a single view an item holds the clip that the dataset itself gives in evaluation.
+    """
+
+    def __init__(self, dataset: ClipDataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> list[Clip]:
+        """The views of the sample with this number; see `ClipDataset.views` for what may fail."""
+        return self.dataset.views(index)
 
 
 def open_sample(sample: Sample, source: Path) -> Recording:
@@ -107,10 +143,22 @@ def open_sample(sample: Sample, source: Path) -> Recording:
         events, frames = frames, None  # a video, or a recording that may hold events too
     if events is None:
         return open_pictures(frames, event_images)
-    return open_recording(events, frames=frames, event_images=event_images)
+    width, height = sample.sensor_px or (None, None)
+    return open_recording(
+        events, frames=frames, event_images=event_images, width=width, height=height
+    )
 
 
 def _located(paths: str | tuple[str, ...] | None, source: Path) -> Path | list[Path] | None:
     if paths is None:
         return None
     return source / paths if isinstance(paths, str) else [source / path for path in paths]
+
+
+@contextmanager
+def _naming(sample: Sample) -> Generator[None]:
+    """Puts the sample's name before what went wrong with one of its files."""
+    try:
+        yield
+    except (DatasetError, RecordingError) as error:
+        raise type(error)(f"sample {sample.sample}: {error}") from error

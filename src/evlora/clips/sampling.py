@@ -5,7 +5,7 @@ destroy the difference between neighbouring moments. All windows are half-open, 
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from evlora.errors import DatasetError, RecordingError
 from evlora.recordings import EventStream, FrameSequence, Recording
 from evlora.recordings.representations import equal_windows
 
+Sampling = Literal["segments", "dense"]
 Window = Literal["frame", "exposure", "segment"]
 Numbers = NDArray[np.int64]
 
@@ -33,31 +34,54 @@ class Moments:
     are no events and no times."""
 
 
+class View(NamedTuple):
+    """One of several even choices of moments, or of boxes, which a test averages over."""
+
+    number: int
+    of: int
+
+
+MIDDLE = View(0, of=1)
+"""The one choice where there are no others."""
+
+
 def choose_moments(
     recording: Recording,
     count: int,
     *,
+    sampling: Sampling = "segments",
+    stride: int = 4,
     window: Window = "frame",
     generator: np.random.Generator | None = None,
+    view: View = MIDDLE,
 ) -> Moments:
     """The `count` moments that stand for this recording.
 
-    With at least `count` frames the moments are frames, one from each of `count` equal segments;
-    their events are those of `window`. With fewer frames, or none, the recording is cut into
-    `count` equal windows, and each takes the frame that was current at its end: the latest one
-    that had started. Frames whose times are unknown are taken as spread evenly over the events.
+    With at least `count` frames the moments are frames, one from each of `count` equal segments,
+    or each `stride` frames after the one before it; their events are those of `window`. With fewer
+    frames, or none, the recording is cut into `count` equal windows, and each takes the frame that
+    was current at its end: the latest one that had started. Frames whose times are unknown are
+    taken as spread evenly over the events.
     Pictures of events that were drawn before stand for the events: they belong to the frames, or
     count as frames where there are none, and the windows have no length.
 
     Args:
         recording: Events, frames, or both.
         count: Moments, T.
+        sampling: `segments` takes frames from the whole recording, `dense` a stretch of it. Where
+            the stretch is longer than the recording, the moments are spread evenly from its first
+            frame to its last, so that neighbours differ.
+        stride: Frames from a moment to the next one, where sampling is dense.
         window: Which events belong to a frame. `frame`: from the end of the frame before it in the
             recording (chosen or not) to its own end, so that an event picture shows the motion of
             one frame however far apart the moments are. `exposure`: while it was exposed.
             `segment`: from the end of the frame chosen before it, so that no event up to the last
             moment is left out.
-        generator: Draws the moments inside their segments, for training; None takes the middle.
+        generator: Draws the moments inside their segments, or the start of the stretch, for
+            training; None takes the middle.
+        view: Which of several even choices, without a generator. Segments are entered at evenly
+            spaced places, dense stretches start from the first frame to the last possible one,
+            edges of equal windows move within the reach of training. Of one it is the middle.
 
     Raises:
         RecordingError: There are neither events nor frames.
@@ -76,10 +100,13 @@ def choose_moments(
     if frames is not None and not frames.is_timed and events is not None:
         frames = frames.spread_over(events.first_us, events.last_us + 1)
     if frames is not None and len(frames) >= count:
-        indices = _one_of_each_segment(len(frames), count, generator)
+        if sampling == "dense":
+            indices = _stretch(len(frames), count, stride, generator, view)
+        else:
+            indices = _one_of_each_segment(len(frames), count, generator, view)
         return Moments(indices, _windows_of_frames(frames, indices, window, events))
     if events is not None:
-        windows_us = _jittered(equal_windows(events, count), generator)
+        windows_us = _moved(equal_windows(events, count), generator, view)
         return Moments(None if frames is None else _current(frames, windows_us), windows_us)
     assert frames is not None  # one of the two is there
     # Without events the order alone counts: moment i ends when (i + 1) / T of the frames are over.
@@ -87,11 +114,28 @@ def choose_moments(
     return Moments(indices, np.zeros((count, 2), np.int64))
 
 
-def _one_of_each_segment(length: int, count: int, generator: np.random.Generator | None) -> Numbers:
+def _one_of_each_segment(
+    length: int, count: int, generator: np.random.Generator | None, view: View
+) -> Numbers:
     edges = np.arange(count + 1, dtype=np.int64) * length // count
     if generator is None:
-        return (edges[:-1] + edges[1:] - 1) // 2
+        return edges[:-1] + (np.diff(edges) * (2 * view.number + 1) - 1) // (2 * view.of)
     return generator.integers(edges[:-1], edges[1:])
+
+
+def _stretch(
+    length: int, count: int, stride: int, generator: np.random.Generator | None, view: View
+) -> Numbers:
+    """Frames `stride` apart, as in the protocol of AdaptFormer (NeurIPS 2022)."""
+    steps = np.arange(count, dtype=np.int64)
+    room = length - 1 - (count - 1) * stride
+    if room < 0:
+        return steps * (length - 1) // (count - 1)
+    if generator is not None:
+        start = int(generator.integers(room + 1))
+    else:
+        start = room // 2 if view.of == 1 else room * view.number // (view.of - 1)
+    return start + steps * stride
 
 
 def _windows_of_frames(
@@ -118,13 +162,14 @@ def _windows_of_frames(
     return np.stack([previous_ends[indices], ends[indices]], axis=1)
 
 
-def _jittered(windows_us: Numbers, generator: np.random.Generator | None) -> Numbers:
+def _moved(windows_us: Numbers, generator: np.random.Generator | None, view: View) -> Numbers:
     """The same windows, which touch, with their inner edges moved."""
-    if generator is None:
-        return windows_us
     reach = EDGE_JITTER * (windows_us[-1, 1] - windows_us[0, 0]) / len(windows_us)
-    moved = generator.uniform(-reach, reach, len(windows_us) - 1).astype(np.int64)
-    inner = windows_us[1:, 0] + moved
+    if generator is not None:
+        moves = generator.uniform(-reach, reach, len(windows_us) - 1)
+    else:
+        moves = np.full(len(windows_us) - 1, reach * (2 * view.number + 1 - view.of) / view.of)
+    inner = windows_us[1:, 0] + moves.astype(np.int64)
     starts, ends = np.append(windows_us[0, 0], inner), np.append(inner, windows_us[-1, 1])
     return np.stack([starts, ends], axis=1)
 

@@ -5,16 +5,17 @@ the same field of view. So both are resized to one canvas, with antialiasing, an
 cut from it. The canvas is made so large that the box has the model's size: there is one resampling.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, NonNegativeInt
 from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as F  # noqa: N812 - torchvision's own name for it
 
+from evlora.clips.sampling import MIDDLE, View
 from evlora.config import Config
 from evlora.recordings import EventStream
 
@@ -26,12 +27,20 @@ class Augmentation(Config):
 
     crop: float = Field(default=0.85, gt=0, le=1)
     """Smallest share of the height and width that a random crop keeps; 1 leaves cropping out."""
+    aspect: float = Field(default=1.0, ge=1)
+    """Largest factor by which a random crop makes things wider or higher; 1 keeps their shape."""
     flip: bool = False
     """Whether half of the clips are mirrored; off, because classes may have a direction."""
     colour: float = Field(default=0.2, ge=0, le=1)
     """Largest relative change of brightness, contrast and saturation of the frames; 0 for none."""
     event_drop: float = Field(default=0.1, ge=0, lt=1)
     """Largest share of the events that is left out at random; 0 for none."""
+    event_time_jitter_us: NonNegativeInt = 0
+    """Microseconds by which each event is moved in time at most, either way; 0 for none."""
+    event_polarity_flip: float = Field(default=0.0, ge=0, le=1)
+    """Largest share of the events whose polarity is turned round at random; 0 for none."""
+    erase: float = Field(default=0.0, ge=0, lt=1)
+    """Largest share of the picture that a random box empties in both modalities; 0 for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +56,8 @@ class Geometry:
     size: tuple[int, int]
     """Height and width of the box: what the model takes."""
     is_flipped: bool = False
+    erased: tuple[int, int, int, int] | None = None
+    """First row, first column, height and width of what is emptied in the finished picture."""
 
     @property
     def is_padded(self) -> bool:
@@ -58,7 +69,7 @@ class Geometry:
 
         Args:
             images: uint8, shape (T, 3, H, W), of any H and W.
-            fill: Colour of what lies beyond the field of view, one number a channel.
+            fill: Colour of what lies beyond the field of view or is erased, one number a channel.
 
         Returns:
             uint8, shape (T, 3, *size).
@@ -74,6 +85,9 @@ class Geometry:
         video = F.crop(video, max(0, self.top), max(0, self.left), height, width)
         if self.is_flipped:
             video = F.horizontal_flip(video)
+        if self.erased is not None:
+            colour = torch.tensor(fill).to(video.dtype).view(3, 1, 1)
+            video = F.erase(video, *self.erased, v=colour)
         return video.as_subclass(Tensor).contiguous()
 
 
@@ -85,6 +99,7 @@ def place(
     fit: Fit,
     augmentation: Augmentation,
     generator: np.random.Generator | None = None,
+    view: View = MIDDLE,
 ) -> Geometry:
     """The geometry for a field of view of this shape.
 
@@ -95,7 +110,9 @@ def place(
         fit: `crop` cuts off what stands out at the longer side, `pad` fills up the shorter one,
             `stretch` changes the shape.
         augmentation: What may be drawn.
-        generator: Draws the box, for training; None takes the centre of the whole.
+        generator: Draws the box, for training; None takes it from the whole, as `view` says.
+        view: Which of several boxes, evenly from the left to the right, or from the top to the
+            bottom where that is the longer side; of one it is the centre.
     """
     ratios = size[0] / height, size[1] / width
     if fit == "crop":
@@ -103,13 +120,31 @@ def place(
     elif fit == "pad":
         ratios = (min(ratios),) * 2
     zoom = 1.0 if generator is None else 1 / generator.uniform(augmentation.crop, 1.0)
-    canvas = (round(height * ratios[0] * zoom), round(width * ratios[1] * zoom))
+    zooms = zoom, zoom
+    if generator is not None and augmentation.aspect > 1:
+        # One side grows, neither shrinks: the canvas covers the box as before.
+        widening = augmentation.aspect ** generator.uniform(-1, 1)
+        zooms = zoom * max(1, 1 / widening), zoom * max(1, widening)
+    canvas = (round(height * ratios[0] * zooms[0]), round(width * ratios[1] * zooms[1]))
     canvas = (max(1, canvas[0]), max(1, canvas[1]))
     room = canvas[0] - size[0], canvas[1] - size[1]
     if generator is None:
-        return Geometry(canvas, room[0] // 2, room[1] // 2, size)
+        top, left = (r // 2 if view.of == 1 else r * view.number // (view.of - 1) for r in room)
+        return Geometry(canvas, top, left, size)
     top, left = (int(generator.integers(min(r, 0), max(r, 0) + 1)) for r in room)
-    return Geometry(canvas, top, left, size, augmentation.flip and generator.random() < 0.5)
+    is_flipped = augmentation.flip and generator.random() < 0.5
+    erased = _box_in(size, augmentation.erase, generator) if augmentation.erase else None
+    return Geometry(canvas, top, left, size, is_flipped, erased)
+
+
+def _box_in(
+    size: tuple[int, int], largest_share: float, generator: np.random.Generator
+) -> tuple[int, int, int, int]:
+    share = generator.uniform(0, largest_share)
+    height, width = (round(side * share**0.5) for side in size)
+    top = int(generator.integers(size[0] - height + 1))
+    left = int(generator.integers(size[1] - width + 1))
+    return top, left, height, width
 
 
 def change_colours(images: Tensor, strength: float, generator: np.random.Generator) -> Tensor:
@@ -127,6 +162,35 @@ def change_colours(images: Tensor, strength: float, generator: np.random.Generat
     return F.adjust_saturation(video, float(saturation)).as_subclass(Tensor)
 
 
+def change_events(
+    events: EventStream,
+    augmentation: Augmentation,
+    generator: np.random.Generator,
+    *,
+    start_us: int,
+    end_us: int,
+) -> EventStream:
+    """The events of an interval, changed as the augmentation says.
+
+    Args:
+        events: Any number of events.
+        augmentation: What may be drawn.
+        generator: Draws it.
+        start_us: No event before it is needed.
+        end_us: No event from it on is needed.
+    """
+    reach_us = augmentation.event_time_jitter_us
+    if augmentation.event_drop or reach_us or augmentation.event_polarity_flip:
+        events = events.between(start_us - reach_us, end_us + reach_us)
+    if augmentation.event_drop:
+        events = drop_events(events, augmentation.event_drop, generator)
+    if reach_us:
+        events = jitter_times(events, reach_us, generator)
+    if augmentation.event_polarity_flip:
+        events = flip_polarities(events, augmentation.event_polarity_flip, generator)
+    return events
+
+
 def drop_events(
     events: EventStream, largest_share: float, generator: np.random.Generator
 ) -> EventStream:
@@ -140,6 +204,28 @@ def drop_events(
         events.width,
         events.height,
     )
+
+
+def jitter_times(events: EventStream, reach_us: int, generator: np.random.Generator) -> EventStream:
+    """The events at times that are off by up to `reach_us`, each for itself, in order again."""
+    times = events.t_us + generator.integers(-reach_us, reach_us + 1, len(events))
+    order = np.argsort(times, kind="stable")
+    return EventStream(
+        times[order],
+        events.x[order],
+        events.y[order],
+        events.polarity[order],
+        events.width,
+        events.height,
+    )
+
+
+def flip_polarities(
+    events: EventStream, largest_share: float, generator: np.random.Generator
+) -> EventStream:
+    """The events with a random share of polarities turned round, none to `largest_share`."""
+    is_turned = generator.random(len(events)) < generator.uniform(0, largest_share)
+    return replace(events, polarity=events.polarity ^ is_turned)
 
 
 def to_tensor(images: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Tensor:
