@@ -27,6 +27,7 @@ def parts(sample):
 def test_folders_of_splits_give_the_splits(tree):
     manifest = tree("train/cat/1.aedat4", "validation/cat/2.aedat4", "test/dog/3.npz")
     assert manifest.labels == ("cat", "dog")
+    assert manifest.split_source == "folders train/, validation/, test/"
     assert [parts(sample) for sample in manifest.samples] == [
         ("test/dog/3", "test/dog/3.npz", None, "dog", "test"),
         ("train/cat/1", "train/cat/1.aedat4", None, "cat", "train"),

@@ -61,7 +61,10 @@ def test_other_columns_are_passed_over_and_noted(folder):
     ("text", "message"),
     [
         ("split,events\ntrain,1.bin\n", "expected the columns split, label, .*got split, events"),
-        ("split,label\ntrain,cat\n", "and events, frame, event_images or several of them, got split, label"),
+        (
+            "split,label\ntrain,cat\n",
+            "and events, frame, event_images or several of them, got split, label",
+        ),
         ("", "got no header"),
         ("split,events,label,Label\n", "one column label, got 2"),
         ("split,events,label\ntrain,1.bin\n", "row 2: expected 3 cells as in the first row, got 2"),

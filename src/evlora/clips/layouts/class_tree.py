@@ -16,7 +16,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from evlora.clips.layouts.naming import class_order, split_name
+from evlora.clips.layouts.naming import class_order, folders_of_splits, split_name
 from evlora.clips.layouts.official_split import EvenSplit, split_evenly
 from evlora.clips.layouts.table import Progress
 from evlora.clips.layouts.trees import entries, folders, require_folder, wrong_tree
@@ -99,7 +99,7 @@ def collect(
         class_order(sample.label for sample in samples),
         tuple(samples),
         notes,
-        split_source=f"folders {', '.join(f'{split.name}/' for split in splits)}",
+        split_source=folders_of_splits(split.name for split in splits),
     )
 
 

@@ -19,6 +19,13 @@ def split_name(word: str) -> str | None:
     return SPLIT_NAMES.get(word.strip().lower())
 
 
+def folders_of_splits(names: Iterable[str]) -> str:
+    """What to call a split that these folders give, such as `folders train/, test/`."""
+    order = list(SPLIT_NAMES)
+    known = sorted(names, key=lambda name: order.index(name.strip().lower()))
+    return f"folders {', '.join(f'{name}/' for name in known)}"
+
+
 def class_order(labels: Iterable[str]) -> tuple[str, ...]:
     """The labels in the order of the alphabet, with numbers in them in the order of their value."""
     return tuple(sorted(set(labels), key=_natural))

@@ -6,7 +6,7 @@ Its folders give the split: 60,000 recordings to train with and 10,000 to test w
 from dataclasses import replace
 from pathlib import Path
 
-from evlora.clips.layouts.naming import class_order, split_name
+from evlora.clips.layouts.naming import class_order, folders_of_splits, split_name
 from evlora.clips.layouts.sequences import Findings, sequences_in
 from evlora.clips.layouts.table import Progress
 from evlora.clips.layouts.trees import folders, require_folder, wrong_tree
@@ -68,12 +68,11 @@ def collect(
             f"{others[0]} is no digit" if others else "no .bin file in Train/digit or Test/digit",
             "name the folder that holds Train and Test, unpacked",
         )
-    names = " and ".join(f"{top.name}/" for top, split in splits.items() if split)
     return Manifest(
         "nmnist",
         source.resolve(),
         labels,
         tuple(samples),
         findings.notes(),
-        split_source=f"folders {names}",
+        split_source=folders_of_splits(top.name for top, split in splits.items() if split),
     )
