@@ -8,6 +8,7 @@ README.md              what it is, and what was measured
 """
 
 import json
+import math
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -33,6 +34,7 @@ from evlora.models import (
     build_network,
     weights_sha256,
 )
+from evlora.models.adapters import before_loading, before_saving
 from evlora.models.backbone import RANDOM
 
 BUNDLE_FORMAT = 1
@@ -94,6 +96,23 @@ class Recognizer(nn.Module):
             None if events is None else self.normalize(events),
         )
 
+    def log_probabilities(
+        self, rgb: Tensor | None, events: Tensor | None, *, views: int = 1
+    ) -> Tensor:
+        """Logarithms of the classes' probabilities, whose mean over a sample's views is taken.
+
+        Args:
+            rgb: Frames, uint8, shape (B·V, T, 3, H, W), the views of a sample next to one another.
+            events: Event images likewise.
+            views: V, clips of one sample.
+
+        Returns:
+            Shape (B, K), float32.
+        """
+        of_clips = self.recognize(rgb, events).logits.float().log_softmax(dim=-1)
+        mean = of_clips.unflatten(0, (-1, views)).logsumexp(dim=1) - math.log(views)
+        return mean.clamp(max=0)  # rounding must not make a probability larger than 1
+
     def trained_tensors(self) -> dict[str, nn.Parameter]:
         """What is optimised, by name."""
         return {name: p for name, p in self.named_parameters() if p.requires_grad}
@@ -145,6 +164,7 @@ def save_bundle(
     sha256 = weights_sha256(own_backbone) if own_backbone else recognizer.backbone_sha256
     with writing_folder(target) as temporary:
         for name, adapted in adapted_parts(recognizer).items():
+            before_saving(adapted)
             adapted.save_pretrained(str(temporary / "adapters" / name), save_embedding_layers=False)
             (temporary / "adapters" / name / "README.md").unlink(missing_ok=True)
         save_file(tensors_beside_adapters(recognizer), temporary / "head.safetensors")
@@ -259,6 +279,13 @@ def _find_weights(source: Path, config: RecognizerConfig, given: str | Path | No
 
 
 def _load_adapters(folder: Path, adapted: PeftModel) -> None:
+    path = folder / "adapter_config.json"
+    try:
+        before_loading(adapted, json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise BundleError(
+            f"{path}: is missing or damaged: {error}; copy the whole bundle again"
+        ) from error
     expected = get_peft_model_state_dict(adapted)
     tensors = _read_tensors(folder / "adapter_model.safetensors", expected)
     set_peft_model_state_dict(adapted, tensors)

@@ -13,7 +13,13 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from evlora.models.adapters import AdapterConfig, adapt, added_by_lora, unwrapped
+from evlora.models.adapters import (
+    AdapterConfig,
+    adapt,
+    added_by_lora,
+    require_low_rank_pair,
+    unwrapped,
+)
 from evlora.models.backbone import share_weights
 
 
@@ -49,11 +55,15 @@ class Reconstruction(nn.Module):
 class SharedStage(nn.Module):
     """The modality-shared stage: Z = φ([Δ; R; E]), and what it lends to each modality.
 
-    φ is a block of the backbone, frozen, with the modality-shared LoRA on its FFN.
+    φ is a block of the backbone, frozen, with the modality-shared LoRA (or Lv-Adapter) on its FFN.
+
+    Raises:
+        AdapterError: The adapter has no low-rank pair to lend.
     """
 
     def __init__(self, block: Block, adapter: AdapterConfig, modalities: tuple[str, ...]) -> None:
         super().__init__()
+        require_low_rank_pair(adapter, where="modality-shared stage")
         self.phi = adapt(share_weights(block), adapter, name="modality-shared stage")
         width = cast(nn.LayerNorm, block.norm1).normalized_shape
         self.gates = nn.ParameterDict({name: torch.zeros(width) for name in modalities})

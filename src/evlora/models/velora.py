@@ -69,9 +69,17 @@ class VELoRA(Network):
         names: list[str] = list(modalities)
         if has_both and config.difference:
             names.insert(0, "difference")  # the order in which φ sees them, [Δ; R; E]
+        # The difference speaks through the shared stage; where there is none, to the head itself.
+        self.heard = tuple(modalities if has_both and config.shared_stage else names)
         self.views = nn.ModuleDict(
             {
-                name: View(backbone, config.adapter, name=name, low_blocks=low_blocks)
+                name: View(
+                    backbone,
+                    config.adapter,
+                    name=name,
+                    low_blocks=low_blocks,
+                    is_heard=name in self.heard,
+                )
                 for name in names
             }
         )
@@ -85,8 +93,6 @@ class VELoRA(Network):
             if has_both and config.shared_stage
             else None
         )
-        # The difference speaks through the shared stage; where there is none, to the head itself.
-        self.heard = tuple(modalities if self.shared_stage else names)
         self.head = nn.Linear(backbone.embed_dim * len(self.heard), num_classes)
 
     @property
@@ -130,16 +136,25 @@ class VELoRA(Network):
 class View(nn.Module):
     """The backbone as one modality sees it: shared frozen weights, adapters of its own.
 
-    A difference view has no high-level part; its last blocks are never called and carry nothing.
+    A difference view has no high-level part; its last blocks are never called and carry nothing,
+    nor do its last norms where the head does not hear it.
     """
 
     def __init__(
-        self, backbone: VisionTransformer, adapter: AdapterConfig, *, name: str, low_blocks: int
+        self,
+        backbone: VisionTransformer,
+        adapter: AdapterConfig,
+        *,
+        name: str,
+        low_blocks: int,
+        is_heard: bool = True,
     ) -> None:
         super().__init__()
         vit = share_weights(backbone)
         if name == "difference":
             vit.blocks = nn.Sequential(*blocks_of(vit)[:low_blocks])
+        if not is_heard:
+            vit.norm = vit.fc_norm = nn.Identity()
         self.low_blocks = low_blocks
         self.adapted = adapt(vit, adapter, name=f"{name} view")
         self.embedding = nn.Parameter(torch.zeros(backbone.embed_dim))

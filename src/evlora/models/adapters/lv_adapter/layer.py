@@ -81,10 +81,11 @@ class LvAdapterLayer(nn.Module, BaseTunerLayer):
                 # v stays near 1, where half precision is coarse: the product is taken in v's type.
                 output = output * self.lv_adapter_vector[name]
             if name in self.lv_adapter_down:
-                output = output + self._pair(name, x)
+                output = output + self.pair(name, x)
         return output.to(dtype)
 
-    def _pair(self, name: str, x: Tensor) -> Tensor:
+    def pair(self, name: str, x: Tensor) -> Tensor:
+        """What the low-rank pair of this adapter adds, s·B·A·x, shape (…, D of the output)."""
         config = self.lv_adapter_config[name]
         down, up = self._down_and_up(name)
         x = self.lv_adapter_dropout[name](self._cast_input_dtype(x, down.weight.dtype))

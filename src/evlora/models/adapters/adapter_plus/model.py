@@ -1,0 +1,46 @@
+"""Adapter+ as a peft tuner."""
+
+from typing import Any
+
+from peft import PeftConfig
+from torch import nn
+
+from evlora.errors import AdapterError
+from evlora.models.adapters.adapter_plus.layer import AdapterPlusLayer
+from evlora.models.adapters.discovery import UnfoldableTuner, is_block, names_where
+
+
+class AdapterPlusModel(UnfoldableTuner):
+    """A network with an Adapter+ behind each block (Steitz and Roth, CVPR 2024)."""
+
+    prefix: str = "adapter_plus_"
+    tuner_layer_cls = AdapterPlusLayer
+    unfoldable_because = "its bottleneck has a non-linearity"
+
+    def find_targets(self, config: PeftConfig, model: nn.Module) -> list[str]:
+        """All transformer blocks."""
+        names = names_where(model, is_block)
+        if not names:
+            raise AdapterError(
+                f"{type(model).__name__}: adapter_plus sits behind transformer blocks (modules "
+                "with an attention and a feed-forward network), and there is none"
+            )
+        return names
+
+    def _create_and_replace(  # noqa: PLR0917 - as peft calls it
+        self,
+        peft_config: Any,
+        adapter_name: str,
+        target: nn.Module,
+        target_name: str,
+        parent: nn.Module,
+        current_key: str,
+        parameter_name: str | None = None,
+    ) -> None:
+        if isinstance(target, AdapterPlusLayer):
+            target.update_layer(adapter_name, peft_config)
+            return
+        layer = AdapterPlusLayer(target, adapter_name, peft_config)
+        if adapter_name not in self.active_adapters:
+            layer.requires_grad_(False)
+        self._replace_module(parent, target_name, layer, target)

@@ -1,0 +1,124 @@
+"""What an adapter must be told while it is trained: AdaLoRA, which spends its ranks by a schedule.
+
+AdaLoRA (Zhang et al., ICLR 2023) starts with more rank than it may keep and sets the singular
+values that matter least to zero, more and more of them. peft does it; here is when.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+import torch
+from peft import PeftModel
+from peft.tuners.adalora import AdaLoraModel
+from torch import Tensor, nn
+
+from evlora.errors import AdapterError
+
+AVERAGES = ("exp_avg_ipt", "exp_avg_unc")
+"""peft's running averages, by which it tells what matters."""
+
+
+def begin_training(module: nn.Module, *, total_steps: int) -> None:
+    """Tell every adapter in a network how many steps there will be.
+
+    Args:
+        module: The network, or a part of it.
+        total_steps: Steps of the whole run, those before a resumption included.
+
+    Raises:
+        AdapterError: There are too few steps for a schedule.
+    """
+    for tuner in _adalora_models(module):
+        config = _config(tuner)
+        if total_steps < 3:
+            raise AdapterError(
+                f"adalora: expected 3 training steps or more, to start, shrink and settle, "
+                f"got {total_steps}; train longer, or choose lora"
+            )
+        shares = (config.tinit / config.total_step, config.tfinal / config.total_step)
+        config.tinit = min(round(shares[0] * total_steps), total_steps - 3)
+        config.tfinal = min(max(1, round(shares[1] * total_steps)), total_steps - config.tinit - 2)
+        config.total_step = total_steps
+        if config.rank_pattern is None:
+            config.rank_pattern = _pattern_of(tuner)
+
+
+def after_step(module: nn.Module, *, step: int) -> None:
+    """Let every adapter see the gradients of a step, before they are cleared.
+
+    Args:
+        module: The network, or a part of it.
+        step: Which step was just made, counted from 0 over the whole run.
+    """
+    for tuner in _adalora_models(module):
+        tuner.update_and_allocate(step)
+
+
+def training_state(module: nn.Module) -> dict[str, Tensor]:
+    """What adapters remember from step to step beside their weights, for a checkpoint, by name.
+
+    With it, a resumed run chooses the same ranks as one that was not stopped; without it, AdaLoRA's
+    averages begin anew and need some ten steps.
+    """
+    return {
+        f"{number}/{kind}/{name}": tensor
+        for number, tuner in enumerate(_adalora_models(module))
+        for kind in AVERAGES
+        for name, tensor in getattr(tuner.rankallocator, kind).items()
+    }
+
+
+def load_training_state(module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Take over what `training_state` gave; call it after `begin_training` and the weights."""
+    for number, tuner in enumerate(_adalora_models(module)):
+        allocator = tuner.rankallocator
+        for kind in AVERAGES:
+            prefix = f"{number}/{kind}/"
+            average = {
+                key.removeprefix(prefix): tensor
+                for key, tensor in state.items()
+                if key.startswith(prefix)
+            }
+            setattr(allocator, kind, average)
+        allocator.ipt = {name: torch.zeros_like(t) for name, t in allocator.exp_avg_ipt.items()}
+        _config(tuner).rank_pattern = _pattern_of(tuner)
+
+
+def before_saving(adapted: PeftModel) -> None:
+    """Let the ranks that are saved be those of the weights as they are.
+
+    AdaLoRA's weights may be those of an earlier step than its last allocation (the best epoch's).
+    """
+    for tuner in _adalora_models(adapted):
+        _config(tuner).rank_pattern = _pattern_of(tuner)
+
+
+def before_loading(adapted: PeftModel, saved: Mapping[str, Any]) -> None:
+    """Give an adapter the shape of the one that was saved.
+
+    Args:
+        adapted: As it is made from its settings, untrained.
+        saved: The content of `adapter_config.json`.
+    """
+    for tuner in _adalora_models(adapted):
+        _config(tuner).rank_pattern = saved.get("rank_pattern")
+
+
+def _adalora_models(module: nn.Module) -> Iterator[AdaLoraModel]:
+    yield from (part for part in module.modules() if isinstance(part, AdaLoraModel))
+
+
+def _config(tuner: AdaLoraModel) -> Any:
+    return cast(Any, tuner.peft_config)[tuner.trainable_adapter_name]
+
+
+def _pattern_of(tuner: AdaLoraModel) -> dict[str, list[bool]] | None:
+    """Which singular values are in use, by name; None where none is yet."""
+    values = {
+        name: parameter.detach()
+        for name, parameter in tuner.model.named_parameters()
+        if f"lora_E.{tuner.trainable_adapter_name}" in name
+    }
+    if not any(tensor.any() for tensor in values.values()):
+        return None
+    return {name: (tensor != 0).flatten().tolist() for name, tensor in values.items()}

@@ -1,0 +1,65 @@
+"""Which linear layers of a network a method adapts, by site.
+
+The names are those of timm's and transformers' vision transformers (see `vit_layers`).
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Literal
+
+from torch import nn
+
+from evlora.errors import AdapterError
+from evlora.models.adapters.discovery import exactly, linear_layers, some
+from evlora.models.adapters.vit_layers import ATTENTION_INPUT, ATTENTION_OUTPUT, FFN
+
+Site = Literal["ffn", "attention", "both", "linear"]
+
+
+def named(*names: str) -> str:
+    """A regular expression over module names that end like this, at a border between two parts."""
+    # `output.dense` closes the FFN of some blocks, and `attention.output.dense` their attention.
+    ends = [
+        (r"(?<!attention\.)" if name == "output.dense" else "") + re.escape(name) for name in names
+    ]
+    return rf"(.*\.)?({'|'.join(ends)})"
+
+
+TARGETS: dict[Site, str] = {
+    "ffn": named(*FFN),
+    "attention": named(*ATTENTION_INPUT, *ATTENTION_OUTPUT),
+    "both": named(*FFN, *ATTENTION_INPUT, *ATTENTION_OUTPUT),
+}
+"""The linear layers of a vision transformer by site, as regular expressions over module names.
+`linear`, all linear layers of whatever network, is no pattern of names."""
+
+IA3_TARGETS: dict[Site, str] = {
+    "ffn": named(*(name for name in FFN if name.endswith(("fc2", "down_proj", "output.dense")))),
+    "attention": named(
+        *(name for name in ATTENTION_INPUT if not name.endswith(("q_proj", "query")))
+    ),
+}
+"""Where IA³ has its vectors: on keys and values (and, where timm computes the three in one layer,
+on queries), and on the hidden features of the FFN."""
+IA3_TARGETS["both"] = f"{IA3_TARGETS['ffn']}|{IA3_TARGETS['attention']}"
+
+
+def targets(module: nn.Module, site: Site, patterns: Mapping[Site, str] = TARGETS) -> str:
+    """The linear layers at a site, as a regular expression that peft takes.
+
+    Args:
+        module: What will be adapted.
+        site: Where.
+        patterns: By site.
+
+    Raises:
+        AdapterError: There is no such layer.
+    """
+    layers = linear_layers(module)
+    pattern = exactly(layers) if site == "linear" else patterns[site]
+    if not any(re.fullmatch(pattern, name) for name in layers):
+        raise AdapterError(
+            f"{site} was not found in {type(module).__name__}: no linear layer has such a name; "
+            f"its linear layers are: {some(layers)}; sites=linear takes all of them"
+        )
+    return pattern

@@ -1,0 +1,80 @@
+"""VPT-deep as a peft tuner."""
+
+from typing import Any
+
+from peft import PeftConfig
+from timm.models.vision_transformer import ResPostBlock
+from torch import nn
+
+from evlora.errors import AdapterError
+from evlora.models.adapters.discovery import (
+    ATTENTION_NAMES,
+    FIRST_NORM_NAMES,
+    UnfoldableTuner,
+    child_called,
+    is_block,
+    modules_of,
+    width_of,
+)
+from evlora.models.adapters.vpt.layer import VptLayer
+
+WINDOW_MARKS = ("window_size", "relative_position_bias", "relative_position_bias_table")
+"""What a block or its attention has where attention runs within windows or by relative position."""
+
+
+class VptModel(UnfoldableTuner):
+    """A network with prompt tokens in every block (Jia et al., ECCV 2022)."""
+
+    prefix: str = "vpt_"
+    tuner_layer_cls = VptLayer
+    unfoldable_because = "prompt tokens are inputs, not a change of weights"
+
+    def find_targets(self, config: PeftConfig, model: nn.Module) -> list[str]:
+        """The attention of every transformer block."""
+        names: list[str] = []
+        for name, block in modules_of(model):
+            attention = child_called(block, ATTENTION_NAMES) if is_block(block) else None
+            if attention is None:
+                continue
+            _require_plain(block, attention[1])
+            names.append(f"{name}.{attention[0]}".lstrip("."))
+        if not names:
+            raise AdapterError(
+                f"{type(model).__name__}: vpt adds tokens to the attention of transformer blocks, "
+                "and there is none"
+            )
+        return names
+
+    def _create_and_replace(  # noqa: PLR0917 - as peft calls it
+        self,
+        peft_config: Any,
+        adapter_name: str,
+        target: nn.Module,
+        target_name: str,
+        parent: nn.Module,
+        current_key: str,
+        parameter_name: str | None = None,
+    ) -> None:
+        if isinstance(target, VptLayer):
+            target.update_layer(adapter_name, peft_config)
+            return
+        norm = _require_plain(parent, target)
+        layer = VptLayer(target, adapter_name, peft_config, norm=norm, width=width_of(parent))
+        if adapter_name not in self.active_adapters:
+            layer.requires_grad_(False)
+        self._replace_module(parent, target_name, layer, target)
+
+
+def _require_plain(block: nn.Module, attention: nn.Module) -> nn.Module:
+    if any(hasattr(module, mark) for module in (block, attention) for mark in WINDOW_MARKS):
+        raise AdapterError(
+            f"{type(block).__name__}: vpt needs attention over all tokens; this one runs within "
+            "windows or by relative position, where a prompt token has no place; use another method"
+        )
+    norm = child_called(block, FIRST_NORM_NAMES)
+    if norm is None or isinstance(block, ResPostBlock):
+        raise AdapterError(
+            f"{type(block).__name__}: vpt expects a norm before the attention, called "
+            f"{', '.join(FIRST_NORM_NAMES[:-1])} or {FIRST_NORM_NAMES[-1]}; use another method"
+        )
+    return norm[1]
