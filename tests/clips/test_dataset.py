@@ -183,6 +183,40 @@ def test_an_error_names_the_sample_and_the_file(manifest):
             read(2)
 
 
+def test_a_recording_that_cannot_be_read_is_named_with_its_sample(manifest):
+    (manifest.source / "3.npz").write_bytes(b"PK\x03\x04 cut short")
+    with pytest.raises(RecordingError, match=r"sample s3: .*3\.npz.*expected"):
+        ClipDataset(manifest, "train", CONFIG)[3]
+
+
+def test_a_frame_that_went_missing_is_named_with_its_sample(manifest):
+    several = Sample("several", None, ("0.png", "1.png"), "a", "train")
+    config = CONFIG.model_copy(update={"modalities": ("rgb",)})
+    dataset = ClipDataset(Manifest("test", manifest.source, ("a",), (several,)), "train", config)
+    (manifest.source / "1.png").unlink()
+    with pytest.raises(RecordingError, match=r"sample several: .*1\.png: no such picture"):
+        dataset[0]
+
+
+def test_a_frame_of_another_size_is_named_with_its_sample(manifest):
+    Image.new("RGB", (5, 5)).save(manifest.source / "1.png")
+    several = Sample("several", None, ("0.png", "1.png"), "a", "train")
+    config = CONFIG.model_copy(update={"modalities": ("rgb",)})
+    dataset = ClipDataset(Manifest("test", manifest.source, ("a",), (several,)), "train", config)
+    with pytest.raises(RecordingError, match=r"sample several: .*1\.png: expected .*12×10.* 5×5"):
+        dataset[0]
+
+
+def test_a_gap_in_a_folder_of_frames_is_reported_and_the_clip_is_made(manifest):
+    (manifest.source / "aps").mkdir()
+    for number in (0, 5, 10, 15, 25, 30, 35, 40):
+        Image.new("RGB", (12, 10)).save(manifest.source / "aps" / f"{number:08d}.png")
+    folder = Sample("folder", "0.npz", "aps", "a", "train")
+    dataset = ClipDataset(Manifest("test", manifest.source, ("a",), (folder,)), "train", CONFIG)
+    with pytest.warns(RecordingWarning, match=r"aps: .*1 missing, the first after 00000015\.png"):
+        assert dataset[0].rgb.shape == (4, 3, 16, 16)
+
+
 def test_a_missing_modality_is_reported_with_the_sample(manifest):
     frames_only = Sample("frames only", None, "0.png", "a", "train")
     dataset = ClipDataset(

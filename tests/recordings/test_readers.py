@@ -280,6 +280,34 @@ def test_a_folder_of_pictures_is_in_the_order_of_its_numbers(tmp_path):
     assert not recording.frames.is_timed
 
 
+@pytest.mark.parametrize("step", [1, 5])
+def test_a_gap_in_a_folder_of_numbered_pictures_is_reported(tmp_path, step):
+    from PIL import Image
+
+    for number in (0, 1, 2, 3, 6, 7, 8, 9, 10, 11):
+        Image.new("L", (4, 3), number).save(tmp_path / f"a7_{number * step:08d}.png")
+
+    with pytest.warns(
+        RecordingWarning, match=rf"steps of {step}, with 2 missing.* a7_0*{3 * step}\.png"
+    ):
+        recording = open_recording(tmp_path)
+    assert len(recording.frames) == 10
+    with pytest.warns(RecordingWarning, match="copy the folder again"):
+        open_frames(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "numbers", [range(0, 50, 5), (1, 2, 9, 40, 41, 60, 61, 70), (10, 33, 56, 77, 101, 123, 145)]
+)
+def test_pictures_numbered_without_a_rule_or_without_a_gap_are_not_reported(tmp_path, numbers):
+    from PIL import Image
+
+    for number in numbers:
+        Image.new("L", (4, 3)).save(tmp_path / f"{number:06d}.png")
+
+    assert len(open_recording(tmp_path).frames) == len(numbers)
+
+
 def test_frames_beside_events_are_spread_over_them(tmp_path):
     events = SAMPLES["nmnist"](tmp_path / "a")
     pictures = [SAMPLES["images"](tmp_path / name) for name in ("b", "c")]

@@ -136,7 +136,8 @@ class FileFrames:
             if image.shape != images.shape[1:]:
                 raise RecordingError(
                     f"{self.paths[index]}: expected a frame of {self.width}×{self.height} as the "
-                    f"first of its sequence, got {image.shape[1]}×{image.shape[0]}"
+                    f"first of its sequence, got {image.shape[1]}×{image.shape[0]}; give it the "
+                    "size of the others, or leave it out"
                 )
             images[row] = image
         return images
@@ -154,12 +155,17 @@ def read_image(path: Path) -> ImageArray:
         with Image.open(path) as image:
             return np.asarray(image.convert("RGB"))
     except FileNotFoundError:
-        raise RecordingError(f"{path}: no such picture; check the path") from None
+        raise RecordingError(
+            f"{path}: no such picture; put it back, or take it out of the list of frames"
+        ) from None
     except (
         *(UnidentifiedImageError, Image.DecompressionBombError),
         *(OSError, ValueError, SyntaxError, MemoryError),
     ) as error:
-        raise RecordingError(f"{path}: expected a picture, could not read it: {error}") from error
+        raise RecordingError(
+            f"{path}: expected a picture, could not read it: {error}; the file is damaged or cut "
+            "short: copy it again, or leave it out"
+        ) from error
 
 
 def as_rgb(images: NDArray[np.generic], *, where: str) -> ImageArray:

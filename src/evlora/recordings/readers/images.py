@@ -1,6 +1,8 @@
 """Pictures as frames: one file, a list of files, or a folder. Pixels are read when asked for."""
 
 import re
+from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 from evlora.errors import RecordingError
@@ -8,10 +10,14 @@ from evlora.recordings.frames import FileFrames, FrameSequence, read_image
 from evlora.recordings.recording import Recording
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
+FEWEST_GAPS = 6
+"""Between fewer numbers no rule can be seen."""
 
 
 def read(path: Path, *, width: int | None, height: int | None) -> Recording:
     """The frames in a picture or a folder of pictures; width and height come from the pictures.
+
+    A gap in the numbers of a folder's pictures is among the recording's warnings.
 
     Raises:
         RecordingError: No picture there, or its size differs from the one that was given.
@@ -23,7 +29,8 @@ def read(path: Path, *, width: int | None, height: int | None) -> Recording:
             f"{path}: the pictures are {frames.width}×{frames.height}, width and height say "
             f"{given[0]}×{given[1]}; leave them out"
         )
-    return Recording(None, frames, "images", path)
+    gap = missing_pictures(frames) if path.is_dir() else None
+    return Recording(None, frames, "images", path, () if gap is None else (gap,))
 
 
 def read_images(*paths: Path) -> FrameSequence:
@@ -42,6 +49,33 @@ def read_images(*paths: Path) -> FrameSequence:
         )
     height, width = read_image(files[0]).shape[:2]
     return FrameSequence(FileFrames(tuple(files), width, height), width, height)
+
+
+def missing_pictures(frames: FrameSequence) -> str | None:
+    """What seems to be missing among the numbered pictures of a folder; None where nothing does.
+
+    The numbers rise in steps of one or more (HARDVS: 5). A step is taken to be the rule where three
+    quarters of the pictures, and not just a few, follow it and the others lie a multiple of it
+    apart.
+    """
+    assert isinstance(frames.source, FileFrames)  # that is what a folder of pictures gives
+    files = frames.source.paths
+    numbers = [int(digits[-1]) for file in files if (digits := re.findall(r"\d+", file.stem))]
+    gaps = [after - before for before, after in pairwise(numbers)]
+    if len(numbers) < len(files) or len(gaps) < FEWEST_GAPS or min(gaps) < 1:
+        return None
+    step, follow = Counter(gaps).most_common(1)[0]
+    if step != min(gaps) or follow * 4 < len(gaps) * 3 or any(gap % step for gap in gaps):
+        return None
+    missing = sum(gap // step - 1 for gap in gaps)
+    if not missing:
+        return None
+    before = files[next(place for place, gap in enumerate(gaps) if gap != step)]
+    return (
+        f"{before.parent}: the numbers of its {len(files)} pictures rise in steps of {step}, with "
+        f"{missing} missing, the first after {before.name}; the others were read; copy the folder "
+        "again if it should be whole"
+    )
 
 
 def _pictures(path: Path) -> list[Path]:

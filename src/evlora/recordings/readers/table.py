@@ -10,7 +10,7 @@ from pathlib import Path
 from evlora.errors import RecordingError, RecordingWarning
 from evlora.recordings.frames import FrameSequence
 from evlora.recordings.readers.decoding import EventFile
-from evlora.recordings.readers.images import IMAGE_SUFFIXES, read_images
+from evlora.recordings.readers.images import IMAGE_SUFFIXES, missing_pictures, read_images
 from evlora.recordings.readers.signatures import named_by_header
 from evlora.recordings.readers.video import VIDEO_SUFFIXES
 from evlora.recordings.recording import Recording
@@ -106,7 +106,11 @@ def open_frames(frames: str | Path | Sequence[str | Path]) -> FrameSequence:
     if isinstance(frames, str | Path):
         path = Path(frames)
         if path.suffix.lower() in IMAGE_SUFFIXES or path.is_dir():
-            return read_images(path)
+            with _reading(path):
+                pictures = read_images(path)
+            if path.is_dir() and (gap := missing_pictures(pictures)) is not None:
+                warnings.warn(gap, RecordingWarning, stacklevel=3)
+            return pictures
         if path.suffix.lower() in {suffix for row in FORMATS for suffix in row.suffixes}:
             recording = reader_for(path).read(path, width=None, height=None)
             for warning in recording.warnings:
