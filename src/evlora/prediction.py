@@ -1,12 +1,19 @@
-"""From a recording to ranked labels."""
+"""From a recording, or a folder of them, to ranked labels."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
 from evlora.bundle import Recognizer
-from evlora.clips import collate, make_clip
+from evlora.clips import ClipConfig, collate
+from evlora.clips.clip import make_views
+from evlora.clips.manifest import EVENT_SUFFIXES, FRAME_SUFFIXES
+from evlora.errors import RecordingError
 from evlora.recordings import Recording
+from evlora.recordings.readers.images import IMAGE_SUFFIXES
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +27,8 @@ class Prediction:
 def predict(recognizer: Recognizer, recording: Recording) -> list[Prediction]:
     """All labels of the recognizer, the most probable first.
 
+    Probabilities are the mean over the views that the recognizer's `clip.test_views` names.
+
     Args:
         recognizer: Loaded from a bundle.
         recording: With the modalities that the recognizer was trained on.
@@ -28,12 +37,68 @@ def predict(recognizer: Recognizer, recording: Recording) -> list[Prediction]:
         DatasetError: The recording lacks a modality.
         RecordingError: A frame cannot be read, or there is nothing in the recording.
     """
-    clip = make_clip(recording, recognizer.clip_config, sample=str(recording.path or "recording"))
-    batch = collate([clip])
+    config = recognizer.clip_config
+    batch = collate(make_views(recording, config, sample=str(recording.path or "recording")))
     device = next(recognizer.parameters()).device
     recognizer.eval()
     with torch.inference_mode():
         rgb, events = (x if x is None else x.to(device) for x in (batch.rgb, batch.events))
-        probabilities = recognizer.recognize(rgb, events).logits[0].float().softmax(dim=0).cpu()
+        scores = recognizer.log_probabilities(rgb, events, views=config.test_views.count)
+    probabilities = scores[0].exp().cpu()
     order = probabilities.argsort(descending=True, stable=True)
     return [Prediction(recognizer.labels[i], float(probabilities[i])) for i in order.tolist()]
+
+
+class Found(NamedTuple):
+    """A recording in a folder, and the frames of the same name beside it."""
+
+    recording: Path
+    frames: Path | None = None
+
+
+def recordings_in(path: Path, config: ClipConfig) -> list[Found]:
+    """The recordings that a path stands for, each to be answered for itself.
+
+    A file is one. So is a folder of pictures, whose pictures are its frames, unless clips are
+    single pictures (`frames: 1`): then each is one. Any other folder is searched, and the folders
+    in it, in the order of their names; a picture, a video or a folder of pictures that is named
+    like a recording of events holds its frames. Files of other suffixes are passed over.
+
+    Args:
+        path: A file or a folder.
+        config: How clips are made.
+
+    Raises:
+        RecordingError: There is none.
+    """
+    if not path.is_dir():
+        return [Found(path)]
+    found = list(_search(path, config))
+    if not found:
+        raise RecordingError(
+            f"{path}: expected a recording, or recordings in this folder, found none; "
+            "name a file, a folder of pictures, or a folder of recordings"
+        )
+    return found
+
+
+def _search(folder: Path, config: ClipConfig) -> Iterator[Found]:
+    entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    files = [entry for entry in entries if entry.is_file()]
+    events = [file for file in files if file.suffix.lower() in EVENT_SUFFIXES]
+    frames = [file for file in files if file.suffix.lower() in FRAME_SUFFIXES]
+    are_pictures = all(file.suffix.lower() in IMAGE_SUFFIXES for file in frames)
+    if frames and are_pictures and not events and config.frames > 1:
+        yield Found(folder)
+        return
+    beside = {entry.stem: entry for entry in entries if entry in frames or entry.is_dir()}
+    taken: set[Path] = set()
+    for file in events:
+        frames_of_it = beside.get(file.stem)
+        taken |= {file} if frames_of_it is None else {file, frames_of_it}
+        yield Found(file, frames_of_it)
+    for entry in entries:
+        if entry.is_dir() and entry not in taken:
+            yield from _search(entry, config)
+        elif entry in frames and entry not in taken:
+            yield Found(entry)

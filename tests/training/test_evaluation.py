@@ -8,8 +8,11 @@ import pytest
 import torch
 
 from evlora.clips import ClipDataset, collate, read_manifest
+from evlora.clips.clip import make_views
 from evlora.errors import DatasetError
+from evlora.prediction import predict
 from evlora.recipe import build
+from evlora.recordings import open_recording
 from evlora.training.evaluation import evaluate
 
 
@@ -39,6 +42,38 @@ def test_the_figures_are_those_of_plain_counting(recognizer: Any, tiny_dataset: 
     right = sum(result.confusion[i][i] for i in range(40))
     assert right / 40 == pytest.approx(result.top1)
     assert result.macro == pytest.approx(sum(v for v in result.per_class.values()) / 40)
+
+
+def test_the_views_of_a_sample_are_averaged_as_probabilities(
+    tiny_settings: dict[str, Any], tiny_dataset: Path
+) -> None:
+    manifest = read_manifest(tiny_dataset)
+    views = {"clip.test_views": {"segments": 2, "crops": 3}}
+    recognizer = build("demo", num_classes=40, overrides={**tiny_settings, **views}).eval()
+    recognizer.labels = manifest.labels
+    with torch.no_grad():
+        recognizer.network.head.weight.mul_(20)  # so that the views disagree
+    result = evaluate(recognizer, manifest, batch_size=12)
+    assert (result.views, result.samples) == (6, 40)
+    for sample in manifest.split("test")[:5]:
+        recording = open_recording(manifest.source / sample.events)
+        clips = make_views(recording, recognizer.clip_config)
+        with torch.inference_mode():
+            scores = [
+                recognizer.recognize(clip.rgb[None], clip.events[None]).logits.softmax(dim=1)[0]
+                for clip in clips
+            ]
+        expected = torch.stack(scores).mean(dim=0)
+        assert not torch.allclose(scores[0], expected, atol=1e-3)
+        assert result.predicted[sample.sample] == manifest.labels[int(expected.argmax())]
+        ranked = predict(recognizer, recording)
+        assert ranked[0].probability == pytest.approx(float(expected.max()), abs=1e-5)
+        assert sum(answer.probability for answer in ranked) == pytest.approx(1, abs=1e-4)
+
+
+def test_an_evaluation_says_where_its_split_came_from(recognizer: Any, tiny_dataset: Path) -> None:
+    manifest = replace(read_manifest(tiny_dataset), split_source="test_label.txt")
+    assert evaluate(recognizer, manifest).as_dict()["split_source"] == "test_label.txt"
 
 
 def test_the_calibration_error_of_one_confidence_is_its_gap(

@@ -115,9 +115,24 @@ def test_a_killed_run_ends_as_an_undisturbed_one(
     assert all(torch.equal(calm[name], killed[name]) for name in calm)
 
 
+SINGLE_STREAM = {
+    "clip.modalities": ["event"],
+    "model": {"network": "single_stream", "temporal": "transformer", "head": "norm_linear"},
+    "training.optimizer": "sgd",
+    "training.mixup": 0.4,
+}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, SINGLE_STREAM, {"model.adapter": {"method": "adalora"}}],
+    ids=["velora", "single_stream", "adalora"],
+)
 def test_stopping_after_each_epoch_ends_as_an_undisturbed_run(
-    tiny_settings: dict[str, Any], tmp_path: Path
+    changes: dict[str, Any], tiny_settings: dict[str, Any], tmp_path: Path
 ) -> None:
+    tiny_settings = {**tiny_settings, **changes}
+
     class Stop(Exception):  # noqa: N818 - it is no error
         pass
 

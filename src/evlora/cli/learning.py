@@ -3,11 +3,14 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from evlora.cli.printing import table
+
+if TYPE_CHECKING:
+    from evlora.prediction import Prediction
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 Overrides = Annotated[
@@ -84,6 +87,10 @@ def evaluate(
         typer.echo(json.dumps(result.as_dict()))
         return
     typer.echo(f"{result.samples} clips of the {split} split of {dataset}")
+    if result.split_source:
+        typer.echo(f"split by: {result.split_source}")
+    if result.views > 1:
+        typer.echo(f"each the mean of {result.views} views")
     table(
         ("measure", "value"),
         [
@@ -97,7 +104,12 @@ def evaluate(
 
 def predict(
     bundle: Annotated[Path, typer.Argument(help="A bundle.")],
-    inputs: Annotated[list[Path], typer.Argument(help="Recordings; each is answered for itself.")],
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Recordings, videos, pictures, or folders of them; each is answered for itself."
+        ),
+    ],
     frames: Annotated[
         list[Path] | None,
         typer.Option(help="Frames that belong to a recording, in the order of the recordings."),
@@ -107,10 +119,10 @@ def predict(
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, …")] = "cpu",
     as_json: AsJson = False,
 ) -> None:
-    """Rank the labels for recordings."""
+    """Rank the labels for recordings, videos, pictures, or folders of them."""
     from evlora import prediction
     from evlora.bundle import load_bundle
-    from evlora.errors import RecordingError
+    from evlora.errors import DatasetError, RecordingError
     from evlora.recordings import open_recording
 
     if frames and len(frames) != len(inputs):
@@ -118,14 +130,38 @@ def predict(
             f"--frames: expected one for each of {len(inputs)} recordings, got {len(frames)}"
         )
     recognizer = load_bundle(bundle, weights=weights, device=device)
-    for path, beside in zip(inputs, frames or [None] * len(inputs), strict=True):
-        ranked = prediction.predict(recognizer, open_recording(path, frames=beside))[:top]
-        if as_json:
-            rows = [{"label": r.label, "probability": r.probability} for r in ranked]
-            typer.echo(json.dumps(rows))
+    failed = 0
+    for path, given in zip(inputs, frames or [None] * len(inputs), strict=True):
+        if given is not None or not path.is_dir():
+            ranked = prediction.predict(recognizer, open_recording(path, frames=given))[:top]
+            _print_ranked(path, ranked, as_json=as_json)
             continue
-        typer.echo(str(path))
-        table(("label", "probability"), [(r.label, f"{r.probability:.1%}") for r in ranked])
+        found = prediction.recordings_in(path, recognizer.clip_config)
+        answered = 0
+        for recording, beside in found:
+            try:
+                opened = open_recording(recording, frames=beside)
+                ranked = prediction.predict(recognizer, opened)[:top]
+            except (DatasetError, RecordingError) as error:
+                typer.echo(f"error: {error}", err=True)
+                continue
+            answered += 1
+            _print_ranked(recording, ranked, as_json=as_json, is_one_of_many=True)
+        typer.echo(f"{path}: answered {answered} of {len(found)} recordings", err=True)
+        failed += len(found) - answered
+    if failed:
+        raise typer.Exit(2)
+
+
+def _print_ranked(
+    path: Path, ranked: "list[Prediction]", *, as_json: bool, is_one_of_many: bool = False
+) -> None:
+    if as_json:
+        rows = [{"label": r.label, "probability": r.probability} for r in ranked]
+        typer.echo(json.dumps({"recording": str(path), "ranked": rows} if is_one_of_many else rows))
+        return
+    typer.echo(str(path))
+    table(("label", "probability"), [(r.label, f"{r.probability:.1%}") for r in ranked])
 
 
 def profile(

@@ -1,10 +1,12 @@
 """How good a recognizer is on one split of a dataset."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 from torchmetrics.functional.classification import (
     multiclass_accuracy,
     multiclass_calibration_error,
@@ -12,9 +14,10 @@ from torchmetrics.functional.classification import (
 )
 
 from evlora.bundle import Recognizer
-from evlora.clips import ClipDataset, Manifest
+from evlora.clips import Batch, ClipDataset, Manifest
+from evlora.clips.dataset import AllViews
 from evlora.errors import DatasetError
-from evlora.training.data import make_loader
+from evlora.training.data import InOrder, loader_options
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,10 @@ class Evaluation:
     """Expected calibration error over 15 bins of confidence (Guo et al., ICML 2017)."""
     per_class: dict[str, float | None]
     """Top-1 of each class; None where the split has no sample of it."""
+    split_source: str
+    """Where the split came from, as the dataset says."""
+    views: int
+    """Clips of a sample that were averaged over."""
     confusion: list[list[int]]
     """Rows are true labels, columns predicted ones, in the order of the labels."""
     predicted: dict[str, str]
@@ -53,6 +60,9 @@ def evaluate(
 ) -> Evaluation:
     """Score a recognizer on a split.
 
+    A sample's probabilities are the mean over the views that the recognizer's `clip.test_views`
+    names.
+
     Args:
         recognizer: What to score.
         manifest: The dataset, whose labels must be those of the recognizer.
@@ -67,45 +77,67 @@ def evaluate(
     dataset = ClipDataset(manifest, split, recognizer.clip_config)
     device = next(recognizer.parameters()).device
     recognizer.eval()
+    views = recognizer.clip_config.test_views.count
+    loader = DataLoader(
+        AllViews(dataset),
+        sampler=InOrder(dataset),
+        **loader_options(batch_size=max(1, batch_size // views), workers=workers),
+    )
     scores: list[Tensor] = []
     labels: list[Tensor] = []
     names: list[str] = []
     with torch.inference_mode():
-        for batch in make_loader(dataset, batch_size=batch_size, workers=workers):
+        for batch in cast(Iterable[Batch], loader):
             rgb, events = (x if x is None else x.to(device) for x in (batch.rgb, batch.events))
-            scores.append(recognizer.recognize(rgb, events).logits.float().cpu())
-            labels.append(batch.labels)
-            names.extend(batch.samples)
-    return _score(torch.cat(scores), torch.cat(labels), names, recognizer.labels, split)
+            scores.append(recognizer.log_probabilities(rgb, events, views=views).cpu())
+            assert batch.labels is not None  # a manifest's samples have labels
+            labels.append(batch.labels[::views])
+            names.extend(batch.samples[::views])
+    return _score(
+        torch.cat(scores),
+        torch.cat(labels),
+        names,
+        recognizer.labels,
+        split=split,
+        split_source=manifest.split_source,
+        views=views,
+    )
 
 
 def _score(
-    logits: Tensor, labels: Tensor, names: list[str], classes: tuple[str, ...], split: str
+    scores: Tensor,
+    labels: Tensor,
+    names: list[str],
+    classes: tuple[str, ...],
+    *,
+    split: str,
+    split_source: str,
+    views: int,
 ) -> Evaluation:
+    """The figures from the logarithms of the probabilities, shape (samples, K)."""
     count = len(classes)
-    confusion = multiclass_confusion_matrix(logits.argmax(dim=1), labels, num_classes=count)
+    answers = scores.argmax(dim=1)
+    confusion = multiclass_confusion_matrix(answers, labels, num_classes=count)
     totals, right = confusion.sum(dim=1), confusion.diagonal()
     per_class = {
         name: float(right[i] / totals[i]) if totals[i] else None for i, name in enumerate(classes)
     }
     present = [value for value in per_class.values() if value is not None]
-    predicted = [classes[i] for i in logits.argmax(dim=1).tolist()]
+    predicted = [classes[i] for i in answers.tolist()]
     return Evaluation(
-        top1=float(multiclass_accuracy(logits, labels, num_classes=count, average="micro")),
+        top1=float(multiclass_accuracy(scores, labels, num_classes=count, average="micro")),
         top5=float(
             multiclass_accuracy(
-                logits, labels, num_classes=count, average="micro", top_k=min(5, count)
+                scores, labels, num_classes=count, average="micro", top_k=min(5, count)
             )
         ),
         macro=sum(present) / len(present),
         samples=len(labels),
         split=split,
-        ece=float(
-            multiclass_calibration_error(
-                logits.softmax(dim=1), labels, num_classes=count, n_bins=15
-            )
-        ),
+        ece=float(multiclass_calibration_error(scores.exp(), labels, num_classes=count, n_bins=15)),
         per_class=per_class,
+        split_source=split_source,
+        views=views,
         confusion=confusion.tolist(),
         predicted=dict(zip(names, predicted, strict=True)),
     )

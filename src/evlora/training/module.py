@@ -15,6 +15,12 @@ from torchmetrics.classification import MulticlassAccuracy
 from evlora.bundle import Recognizer
 from evlora.clips import Batch
 from evlora.errors import DatasetError, RunError
+from evlora.models.adapters import (
+    after_step,
+    begin_training,
+    load_training_state,
+    training_state,
+)
 from evlora.training.config import TrainingConfig
 from evlora.training.mixup import mix_clips
 
@@ -32,6 +38,14 @@ class RecognizerModule(LightningModule):
         classes = len(recognizer.labels)
         self.training_accuracy = MulticlassAccuracy(classes, average="micro")
         self.validation_accuracy = MulticlassAccuracy(classes, average="micro")
+        self._resumed_adapters: dict[str, Tensor] = {}
+
+    def on_train_start(self) -> None:
+        """Tell adapters that follow a schedule, such as AdaLoRA, how long it is."""
+        steps = int(self.trainer.estimated_stepping_batches)
+        begin_training(self.recognizer, total_steps=steps)
+        if self._resumed_adapters:
+            load_training_state(self.recognizer, self._resumed_adapters)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """The loss of a batch, a scalar."""
@@ -46,6 +60,11 @@ class RecognizerModule(LightningModule):
             "train/top1", self.training_accuracy, on_step=False, on_epoch=True, batch_size=size
         )
         return loss
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Make a step, and let adapters that follow a schedule see its gradients."""
+        super().optimizer_step(*args, **kwargs)
+        after_step(self.recognizer, step=self.trainer.global_step)
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Add a batch to the validation's figures."""
@@ -70,6 +89,14 @@ class RecognizerModule(LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"},
         }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what adapters remember from step to step."""
+        checkpoint["adapters"] = training_state(self.recognizer)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what adapters remembered until training starts."""
+        self._resumed_adapters = checkpoint.get("adapters", {})
 
     def state_dict(self, *_: Any, **__: Any) -> dict[str, Any]:
         """What is learned, by name; the frozen backbone is not written into checkpoints."""

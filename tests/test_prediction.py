@@ -1,0 +1,116 @@
+"""What a path stands for when it is predicted, and what is answered."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from evlora.bundle import save_bundle
+from evlora.cli.main import run
+from evlora.clips import ClipConfig, read_manifest
+from evlora.errors import RecordingError
+from evlora.prediction import predict, recordings_in
+from evlora.recipe import build
+from evlora.recordings import open_recording
+
+VIDEO, IMAGE = ClipConfig(frames=4), ClipConfig(frames=1)
+
+
+def picture(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shade = np.random.default_rng(len(path.name)).integers(0, 256, (40, 48, 3), dtype=np.uint8)
+    Image.fromarray(shade).save(path)
+    return path
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    root = tmp_path / "tree"
+    for name in ("b/0.png", "b/1.png", "c/walk.png", "c/walk/0.png"):
+        picture(root / name)
+    for name in ("a.npz", "c/walk.npz", "c/alone.npz", "notes.md", ".hidden.npz"):
+        (root / name).touch()
+    return root
+
+
+def found(path: Path, config: ClipConfig) -> list[tuple[str, str | None]]:
+    return [
+        (
+            item.recording.relative_to(path).as_posix(),
+            None if item.frames is None else item.frames.relative_to(path).as_posix(),
+        )
+        for item in recordings_in(path, config)
+    ]
+
+
+def test_a_folder_is_searched_in_the_order_of_names(tree: Path) -> None:
+    (tree / "c" / "walk.png").unlink()
+    expected = [("a.npz", None), ("b", None), ("c/alone.npz", None), ("c/walk.npz", "c/walk")]
+    assert found(tree, VIDEO) == expected
+
+
+def test_pictures_are_recordings_of_their_own_where_clips_are_pictures(tree: Path) -> None:
+    shutil.rmtree(tree / "c")
+    assert found(tree, IMAGE) == [("a.npz", None), ("b/0.png", None), ("b/1.png", None)]
+
+
+def test_a_file_and_a_folder_of_pictures_stand_for_themselves(tree: Path) -> None:
+    assert recordings_in(tree / "a.npz", VIDEO) == [(tree / "a.npz", None)]
+    assert recordings_in(tree / "b", VIDEO) == [(tree / "b", None)]
+
+
+def test_a_folder_without_recordings_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.md").touch()
+    with pytest.raises(RecordingError, match="recordings in this folder, found none"):
+        recordings_in(tmp_path, VIDEO)
+
+
+SINGLE = {"clip.modalities": ["rgb"], "model": {"network": "single_stream"}}
+
+
+@pytest.mark.parametrize("frames", [1, 4])
+def test_pictures_and_videos_are_answered_by_a_recognizer_of_frames(
+    frames: int, tiny_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    settings = {**tiny_settings, **SINGLE, "clip.frames": frames}
+    recognizer = build("demo", num_classes=3, overrides=settings)
+    still = picture(tmp_path / "still.png")
+    for name in ("walk/0.png", "walk/1.png"):
+        picture(tmp_path / name)
+    for path in (still, tmp_path / "walk"):
+        ranked = predict(recognizer, open_recording(path))
+        assert {answer.label for answer in ranked} == {"0", "1", "2"}
+        assert sum(answer.probability for answer in ranked) == pytest.approx(1, abs=1e-5)
+
+
+def test_the_command_answers_a_folder_and_tells_what_it_could_not_read(
+    tiny_settings: dict[str, Any],
+    tiny_dataset: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    manifest = read_manifest(tiny_dataset)
+    recognizer = build("demo", num_classes=3, overrides=tiny_settings)
+    bundle = save_bundle(recognizer, tmp_path / "bundle")
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    for number, sample in enumerate(manifest.split("test")[:2]):
+        assert sample.events is not None
+        shutil.copy(manifest.source / sample.events, folder / f"{number}.npz")
+    (folder / "broken.npz").write_bytes(b"no archive")
+    monkeypatch.setattr(sys, "argv", ["evlora", "predict", str(bundle), str(folder), "--json"])
+    with pytest.raises(SystemExit) as end:
+        run()
+    assert end.value.code == 2
+    out, err = capsys.readouterr()
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [Path(line["recording"]).name for line in lines] == ["0.npz", "1.npz"]
+    assert all(len(line["ranked"]) == 3 for line in lines)
+    assert "broken.npz" in err
+    assert f"{folder}: answered 2 of 3 recordings" in err
