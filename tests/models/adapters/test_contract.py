@@ -20,10 +20,8 @@ from torch import Tensor, nn
 from evlora.errors import AdapterError
 from evlora.models.adapters import METHODS, adapt, after_step, begin_training
 
-pytestmark = [
-    # peft 0.21 asks transformers 5.23 in a way that it will no longer know in version 6
-    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
-]
+# peft 0.21 asks transformers 5.23 in a way that it will no longer know in version 6
+pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_check:FutureWarning")
 
 CELLS = [(m, n) for m in SETTINGS for n in BUILDERS if (m, n) not in WITHOUT_PLACE]
 ADAPTED = [(m, n) for m, n in CELLS if m not in ("none", "full")]
