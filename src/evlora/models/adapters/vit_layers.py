@@ -21,18 +21,28 @@ ATTENTION_INPUT = (
     "self_attn.q_proj",
     "self_attn.k_proj",
     "self_attn.v_proj",
+    "attention.query",
+    "attention.key",
+    "attention.value",
     "attention.attention.query",
     "attention.attention.key",
     "attention.attention.value",
 )
-ATTENTION_OUTPUT = ("attn.proj", "attention.o_proj", "self_attn.out_proj", "attention.output.dense")
+ATTENTION_OUTPUT = (
+    "attn.proj",
+    "attention.proj",
+    "attention.o_proj",
+    "self_attn.out_proj",
+    "attention.output.dense",
+)
 FFN = (
     "mlp.fc1",
     "mlp.fc1_g",
     "mlp.fc1_x",
     "mlp.fc2",
-    "mlp.weights_in",
-    "mlp.weights_out",
+    "mlp.gate_proj",
+    "mlp.up_proj",
+    "mlp.down_proj",
     "intermediate.dense",
     "output.dense",
 )

@@ -108,7 +108,7 @@ class AdaptFormerLayer(nn.Module, BaseTunerLayer):
         if isinstance(handed, tuple):
             x, residual = handed
         else:
-            x, residual = handed, (args[0] if self.is_handed_residual else None)
+            x, residual = handed, (args[0] if self.is_handed_residual and args else None)
         output = cast(Tensor, self.base_layer(x, *args, **kwargs))
         if self.disable_adapters:
             return output
@@ -118,8 +118,9 @@ class AdaptFormerLayer(nn.Module, BaseTunerLayer):
             seen = x if self.adaptformer_config[name].reads == "ffn" else residual
             if seen is None:
                 raise AdapterError(
-                    f"adaptformer: {self.path} was called without what its norm hands on, so the "
-                    "norm is not directly before it; give the right one as norm=, or reads='ffn'"
+                    f"adaptformer: {self.path} was called without the residual stream, so its norm "
+                    "is not directly before it; give the right one as norm=, or let the adapter "
+                    "read the FFN's own input with reads='ffn'"
                 )
             output = output + self._added(name, seen).to(output.dtype)
         return output
