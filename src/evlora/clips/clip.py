@@ -32,7 +32,8 @@ class Views(Config):
     """How many clips of a recording a test averages over: so many segments times so many crops."""
 
     segments: PositiveInt = 1
-    """Choices of moments: the places at which segments are entered, or the starts of stretches."""
+    """Choices of moments: the places at which segments are entered, or the starts of stretches;
+    recordings with fewer than T frames have only one."""
     crops: Literal[1, 3] = 1
     """Boxes along the longer side: 1 is the centre, 3 are left, centre and right, or top, centre
     and bottom."""

@@ -80,8 +80,8 @@ def choose_moments(
         generator: Draws the moments inside their segments, or the start of the stretch, for
             training; None takes the middle.
         view: Which of several even choices, without a generator. Segments are entered at evenly
-            spaced places, dense stretches start from the first frame to the last possible one,
-            edges of equal windows move within the reach of training. Of one it is the middle.
+            spaced places, dense stretches start from the first frame to the last possible one;
+            of one choice it is the middle. Equal windows are the same in all of them.
 
     Raises:
         RecordingError: There are neither events nor frames.
@@ -106,7 +106,7 @@ def choose_moments(
             indices = _one_of_each_segment(len(frames), count, generator, view)
         return Moments(indices, _windows_of_frames(frames, indices, window, events))
     if events is not None:
-        windows_us = _moved(equal_windows(events, count), generator, view)
+        windows_us = _jittered(equal_windows(events, count), generator)
         return Moments(None if frames is None else _current(frames, windows_us), windows_us)
     assert frames is not None  # one of the two is there
     # Without events the order alone counts: moment i ends when (i + 1) / T of the frames are over.
@@ -162,14 +162,13 @@ def _windows_of_frames(
     return np.stack([previous_ends[indices], ends[indices]], axis=1)
 
 
-def _moved(windows_us: Numbers, generator: np.random.Generator | None, view: View) -> Numbers:
+def _jittered(windows_us: Numbers, generator: np.random.Generator | None) -> Numbers:
     """The same windows, which touch, with their inner edges moved."""
+    if generator is None:
+        return windows_us
     reach = EDGE_JITTER * (windows_us[-1, 1] - windows_us[0, 0]) / len(windows_us)
-    if generator is not None:
-        moves = generator.uniform(-reach, reach, len(windows_us) - 1)
-    else:
-        moves = np.full(len(windows_us) - 1, reach * (2 * view.number + 1 - view.of) / view.of)
-    inner = windows_us[1:, 0] + moves.astype(np.int64)
+    moved = generator.uniform(-reach, reach, len(windows_us) - 1).astype(np.int64)
+    inner = windows_us[1:, 0] + moved
     starts, ends = np.append(windows_us[0, 0], inner), np.append(inner, windows_us[-1, 1])
     return np.stack([starts, ends], axis=1)
 
