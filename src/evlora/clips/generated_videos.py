@@ -69,7 +69,7 @@ class Options(Config):
     """Videos to choose the best epoch with."""
     test: NonNegativeInt = 160
     """Videos to measure with."""
-    size_px: int = Field(default=96, ge=32, le=256, multiple_of=16)
+    size_px: int = Field(default=64, ge=32, le=256, multiple_of=16)
     """Rows and columns."""
     frames: int = Field(default=16, ge=2, le=256)
     """Frames in a video."""
@@ -117,12 +117,9 @@ def make_frames(
     """
     changing, direction = MOTIONS[label]
     size = options.size_px
-    glyph = np.pad(glyphs[generator.integers(len(glyphs))], 1)
     centre = generator.uniform(-SCATTER_SHARE, SCATTER_SHARE, 2)
     phases = (np.arange(options.frames) + 0.5) / options.frames - 0.5
     resting = dict(zip(RANGES, generator.choice(phases, len(RANGES)), strict=True))
-    tint = generator.uniform(*TINT, 3)
-    shade, contrast = float(generator.integers(2)), generator.uniform(*CONTRAST)
     across = np.linspace(-0.5, 0.5, size, dtype=np.float32)
     frames = np.empty((options.frames, size, size, 3), np.float32)
     for number, phase in enumerate(phases):
@@ -130,14 +127,16 @@ def make_frames(
             extent * (phase if name == changing else resting[name])
             for name, extent in RANGES.items()
         )
+        glyph = np.pad(glyphs[generator.integers(len(glyphs))], 1)
         height = GLYPH_SHARE * np.exp(scale)
         ink = _sampled(
             glyph,
             (across - centre[0] - row) / height + 0.5,
             (across - centre[1] - column) / height + 0.5,
         )
+        shade, contrast = generator.integers(2), generator.uniform(*CONTRAST)
         cover = contrast * np.clip(1.6 * ink - 0.3, 0, 1)[..., None]
-        behind = tint * _clouds(across, generator)
+        behind = generator.uniform(*TINT, 3) * _clouds(across, generator)
         frames[number] = behind + cover * (shade - behind)
     frames += FRAME_NOISE * generator.standard_normal(frames.shape, np.float32)
     return (255 * np.clip(frames[::direction], 0, 1)).round().astype(np.uint8)

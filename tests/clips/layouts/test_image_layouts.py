@@ -7,6 +7,7 @@ from collections import Counter
 import image_miniatures as miniatures
 import pytest
 
+import evlora
 from evlora.clips import ClipConfig, ClipDataset, prepare, read_manifest
 from evlora.errors import DatasetError
 from evlora.recordings import open_recording
@@ -206,6 +207,28 @@ def test_real_photographs_in_folders_are_prepared(data_root, out):
     assert set(counts.values()) == {35, 15}
     clip = ClipDataset(read_manifest(out), "test", ONE_PICTURE)[0]
     assert clip.rgb.float().std() > 10
+
+
+@pytest.mark.parametrize("layout", ["cifar100", "svhn", "food101", "image_folder"])
+def test_a_miniature_is_trained_with(layout, source, out, tiny_settings, monkeypatch):
+    if layout == "svhn":
+        miniatures.svhn(source, monkeypatch)
+    else:
+        make = miniatures.cifar100_binary if layout == "cifar100" else getattr(miniatures, layout)
+        make(source)
+    labels = prepare(layout, source, out).labels
+    settings = {
+        **tiny_settings,
+        "data.root": str(out),
+        "data.validation_fraction": 0.4,
+        "clip.modalities": ["rgb"],
+        "clip.frames": 1,
+        "model": {"network": "single_stream"},
+        "training.epochs": 1,
+        "training.batch_size": 4,
+    }
+    run = evlora.train("demo", overrides=settings)
+    assert evlora.load_bundle(run.bundle).labels == labels
 
 
 def test_progress_counts_the_pictures_that_are_written(source, out):

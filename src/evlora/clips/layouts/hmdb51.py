@@ -34,6 +34,8 @@ CURE = (
     "test_train_splits.rar beside it"
 )
 
+MEND = "unpack the videos and the lists again; all three splits name every video of a class"
+
 
 class Options(Config):
     """Which of the official splits."""
@@ -76,20 +78,19 @@ def collect(source: Path, folder: Path, options: Options, progress: Progress | N
             if path.suffix.lower() in VIDEO_SUFFIXES
         }
         for where, video, part in _lines(lists[label]):
+            path = present.pop(video, None)
             if part not in (*PARTS, UNUSED):
                 faults.append(f"{where}: expected `video part` with part 0, 1 or 2, got {part!r}")
-            elif video not in present:
+            elif path is None:
                 faults.append(f"{where}: {video} is not in {VIDEOS_FOLDER}/{label}, or named twice")
             elif part == UNUSED:
                 unused += 1
-                del present[video]
             else:
-                path = present.pop(video)
                 name = f"{label}/{Path(video).stem}"
                 samples.append(Sample(name, None, path, label, PARTS[part]))
         faults += [f"{lists[label].name}: {video} is not in the list" for video in present]
     if faults:
-        raise disagreement(source, faults, CURE)
+        raise disagreement(source, faults, MEND)
     notes = (f"{unused} videos belong to no part of split {options.split}",) if unused else ()
     return Manifest(
         "hmdb51",
