@@ -77,13 +77,14 @@ def adds_residual_itself(ffn_module: str, siblings: Container[str]) -> bool:
 
 
 def _blocks(model: nn.Module) -> Iterator[BlockLayers]:
-    names = {name for name, _ in model.named_modules()}
+    # The names as they were before any of the layers was wrapped by an adapter.
+    names = dict.fromkeys(name.replace(".base_layer", "") for name, _ in model.named_modules())
 
     def there(block: str, candidates: tuple[str, ...]) -> tuple[str, ...]:
         paths = (f"{block}.{name}" if block else name for name in candidates)
         return tuple(path for path in paths if path in names)
 
-    for name, _ in model.named_modules():
+    for name in names:
         output, ffn = there(name, ATTENTION_OUTPUT), there(name, FFN)
         if not output or not ffn or "text_model" in name.split("."):
             continue

@@ -71,6 +71,7 @@ class AdaptFormerLayer(nn.Module, BaseTunerLayer):
         self._disable_adapters = False
         self.merged_adapters: list[str] = []
         self._active_adapter: str | list[str] = adapter_name
+        self.train(base_layer.training)
         self.update_layer(adapter_name, config)
 
     def update_layer(self, adapter_name: str, config: AdaptFormerConfig) -> None:
@@ -85,7 +86,7 @@ class AdaptFormerLayer(nn.Module, BaseTunerLayer):
             nn.init.zeros_(parameter)
         self.adaptformer_down[adapter_name] = down
         self.adaptformer_up[adapter_name] = up
-        self.adaptformer_dropout[adapter_name] = nn.Dropout(config.dropout)
+        self.adaptformer_dropout[adapter_name] = nn.Dropout(config.dropout).train(self.training)
         self.adaptformer_config[adapter_name] = config
         self._move_adapter_to_device_of_base_layer(adapter_name)
         self.set_adapter(self.active_adapters)

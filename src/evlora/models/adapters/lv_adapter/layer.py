@@ -41,6 +41,7 @@ class LvAdapterLayer(nn.Module, BaseTunerLayer):
         self.merged_adapters: list[str] = []
         self._unmerged: tuple[nn.Parameter, nn.Parameter | None] | None = None
         self._active_adapter: str | list[str] = adapter_name
+        self.train(base_layer.training)
         self.update_layer(adapter_name, config)
 
     def update_layer(self, adapter_name: str, config: LvAdapterConfig) -> None:
@@ -55,9 +56,7 @@ class LvAdapterLayer(nn.Module, BaseTunerLayer):
             nn.init.zeros_(up.weight)
             self.lv_adapter_down[adapter_name] = down
             self.lv_adapter_up[adapter_name] = up
-            self.lv_adapter_dropout[adapter_name] = (
-                nn.Dropout(config.dropout) if config.dropout else nn.Identity()
-            )
+            self.lv_adapter_dropout[adapter_name] = nn.Dropout(config.dropout).train(self.training)
         self._move_adapter_to_device_of_base_layer(adapter_name)
         self.set_adapter(self.active_adapters)
 
