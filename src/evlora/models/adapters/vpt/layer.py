@@ -21,7 +21,7 @@ from evlora.models.adapters.vpt.config import VptConfig
 PATCH_VALUES = 3 * 16 * 16
 """Of a patch, for the Xavier bound of the released code: √(6 / (3·P² + D))."""
 INPUT_NAMES = ("hidden_states", "x")
-MASK_NAMES = ("attn_mask", "attention_mask", "rope")
+"""What timm and transformers call the tokens that enter an attention."""
 
 
 class VptLayer(nn.Module, BaseTunerLayer):
@@ -74,7 +74,8 @@ class VptLayer(nn.Module, BaseTunerLayer):
         names = [name for name in self.active_adapters if name in self.vpt_prompts]
         if self.disable_adapters or not names:
             return self.base_layer(*args, **kwargs)
-        _require_no_mask(kwargs)
+        positional = {f"argument {number}": value for number, value in enumerate(args[1:], start=2)}
+        _require_nothing_by_position(positional | kwargs)
         place = None if args else next(name for name in INPUT_NAMES if name in kwargs)
         tokens: Tensor = args[0] if place is None else kwargs[place]  # (B, N, D), normed
         prompts = [self.vpt_dropout[name](self.vpt_prompts[name]) for name in names]
@@ -93,10 +94,15 @@ class VptLayer(nn.Module, BaseTunerLayer):
         return f"vpt.{super().__repr__()}"
 
 
-def _require_no_mask(arguments: dict[str, Any]) -> None:
-    given = [name for name in MASK_NAMES if arguments.get(name) is not None]
+def _require_nothing_by_position(arguments: dict[str, Any]) -> None:
+    """Refuse masks, rotary positions and the like: tensors with an entry for every token."""
+    given = [
+        name
+        for name, value in arguments.items()
+        if name not in INPUT_NAMES and isinstance(value, Tensor | tuple | list)
+    ]
     if given:
         raise AdapterError(
-            f"vpt: expected an attention without mask and rotary positions, got {given[0]}, which "
+            f"vpt: expected an attention without masks and rotary positions, got {given[0]}, which "
             "has no entry for the prompt tokens; use another method with this network"
         )

@@ -18,7 +18,12 @@ from evlora.models.adapters.discovery import (
 )
 from evlora.models.adapters.vpt.layer import VptLayer
 
-WINDOW_MARKS = ("window_size", "relative_position_bias", "relative_position_bias_table")
+WINDOW_MARKS = (
+    "window_size",
+    "rel_pos",
+    "relative_position_bias",
+    "relative_position_bias_table",
+)
 """What a block or its attention has where attention runs within windows or by relative position."""
 
 
@@ -66,7 +71,8 @@ class VptModel(UnfoldableTuner):
 
 
 def _require_plain(block: nn.Module, attention: nn.Module) -> nn.Module:
-    if any(hasattr(module, mark) for module in (block, attention) for mark in WINDOW_MARKS):
+    marks = [getattr(module, mark, None) for module in (block, attention) for mark in WINDOW_MARKS]
+    if any(mark is not None for mark in marks):
         raise AdapterError(
             f"{type(block).__name__}: vpt needs attention over all tokens; this one runs within "
             "windows or by relative position, where a prompt token has no place; use another method"
