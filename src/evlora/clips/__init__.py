@@ -3,6 +3,7 @@
 from evlora.clips.clip import Batch, Clip, ClipConfig, collate, make_clip, make_views
 from evlora.clips.dataset import AllViews, ClipDataset
 from evlora.clips.manifest import Manifest, read_manifest
+from evlora.clips.packed_dataset import PackedDataset, clip_dataset
 from evlora.clips.preparing import prepare
 
 __all__ = [
@@ -12,6 +13,8 @@ __all__ = [
     "ClipConfig",
     "ClipDataset",
     "Manifest",
+    "PackedDataset",
+    "clip_dataset",
     "collate",
     "make_clip",
     "make_views",

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import ValidationError, field_validator
 
+from evlora.clips.bucket import CACHE_GB, Bucket, is_bucket
 from evlora.clips.packed import PackedAbout
 from evlora.config import Config
 from evlora.errors import DatasetError, RecordingError
@@ -110,6 +111,8 @@ class Manifest:
     seed 0`, … Results name it."""
     packed: PackedAbout | None = None
     """How the clips in the shards at `source` were packed; None where the files are recordings."""
+    bucket: Bucket | None = None
+    """What fetches the shards to `source`; None where they lie there."""
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -203,22 +206,40 @@ def write_manifest(manifest: Manifest, folder: Path) -> None:
 
 
 def read_manifest(
-    folder: str | Path, *, source: str | Path | None = None, checks_files: bool = True
+    folder: str | Path,
+    *,
+    source: str | Path | None = None,
+    checks_files: bool = True,
+    cache: Path | None = None,
+    cache_gb: float = CACHE_GB,
 ) -> Manifest:
     """The manifest of a prepared dataset, checked as a whole.
 
     The source of a packed dataset is the folder itself: where its shards lie.
 
     Args:
-        folder: What `evlora prepare` wrote.
+        folder: What `evlora prepare` wrote; or `s3://BUCKET/FOLDER`, where a packed one lies.
         source: Where the recordings lie now, if they were moved.
         checks_files: Whether the samples' files are looked for; those of a packed dataset never
             are.
+        cache: Folder to keep what is fetched from a bucket; None takes a temporary one.
+        cache_gb: How large it may grow.
 
     Raises:
         DatasetError: The folder is no prepared dataset, or some of its lines are wrong; the message
             shows the first faults, with their lines, and says how many there are.
     """
+    if is_bucket(folder):
+        bucket = Bucket(str(folder), cache=cache, cache_gb=cache_gb)
+        for name in (MANIFEST_FILE, DATASET_FILE):
+            bucket.fetch(name)
+        manifest = read_manifest(bucket.folder, source=bucket.folder, checks_files=False)
+        if manifest.packed is None:
+            raise DatasetError(
+                f"{folder}: expected a packed dataset in a bucket, got the index of recordings; "
+                "pack it with evlora prepare, then copy it there"
+            )
+        return replace(manifest, bucket=bucket)
     root = Path(folder)
     about = _read_about(root)
     where = Path(source) if source is not None else root / about.source

@@ -3,22 +3,40 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+)
 
+from evlora.clips.bucket import CACHE_GB
 from evlora.config import Config
 
 
 class DataConfig(Config):
     """A prepared dataset and how it is read."""
 
-    root: Path | None = None
-    """The folder that `evlora prepare` made."""
+    root: str | None = None
+    """The folder that `evlora prepare` made; a packed one may lie in a bucket:
+    s3://BUCKET/FOLDER."""
     source: Path | None = None
     """Where the recordings lie now, if they moved since they were prepared."""
     validation_fraction: float = Field(default=0.1, gt=0, lt=1)
     """Part of the training split held out to choose the best epoch, where there is no val split."""
+    cache: Path | None = None
+    """Folder to keep what is fetched from a bucket; a temporary one where none is named."""
+    cache_gb: PositiveFloat = CACHE_GB
+    """How large the cache may grow, in GB."""
     workers: NonNegativeInt = 0
     """Processes that read and render clips; 0 does it in the training process."""
+
+    @field_validator("root", mode="before")
+    @classmethod
+    def _is_text(cls, root: object) -> object:
+        return str(root) if isinstance(root, Path) else root
 
 
 class TrainingConfig(Config):

@@ -13,7 +13,15 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, DistributedSampler, SequentialSampler
 
-from evlora.clips import Clip, ClipConfig, ClipDataset, Manifest, collate, read_manifest
+from evlora.clips import (
+    Clip,
+    ClipConfig,
+    ClipDataset,
+    Manifest,
+    clip_dataset,
+    collate,
+    read_manifest,
+)
 from evlora.errors import DatasetError, RecipeError, RunError
 from evlora.training.config import DataConfig
 
@@ -114,8 +122,8 @@ class ClipDataModule(LightningDataModule):
     def __init__(self, data: DataConfig, clip: ClipConfig, *, batch_size: int, seed: int) -> None:
         super().__init__()
         self.manifest = open_dataset(data, seed=seed)
-        self.training = ClipDataset(self.manifest, "train", clip, seed=seed, is_training=True)
-        self.validation = ClipDataset(self.manifest, "val", clip)
+        self.training = clip_dataset(self.manifest, "train", clip, seed=seed, is_training=True)
+        self.validation = clip_dataset(self.manifest, "val", clip)
         for split, dataset in (("train", self.training), ("val", self.validation)):
             if not len(dataset):
                 raise DatasetError(
@@ -185,10 +193,12 @@ def open_dataset(data: DataConfig, *, seed: int) -> Manifest:
     """
     if data.root is None:
         raise RecipeError(
-            "data.root: expected the folder that `evlora prepare` made, got nothing; "
-            "set data.root=FOLDER"
+            "data.root: expected the folder that `evlora prepare` made, or where a packed one lies "
+            "in a bucket, got nothing; set data.root=FOLDER or data.root=s3://BUCKET/FOLDER"
         )
-    manifest = read_manifest(data.root, source=data.source)
+    manifest = read_manifest(
+        data.root, source=data.source, cache=data.cache, cache_gb=data.cache_gb
+    )
     if "val" in manifest.splits:
         return manifest
     return manifest.with_validation(data.validation_fraction, seed=seed)
