@@ -185,16 +185,22 @@ def test_polarities_turn_round_up_to_the_share_and_nothing_else_changes():
     assert all(events.t_us is stream.t_us for events in turned)
 
 
-def test_events_outside_the_moments_may_be_moved_into_them():
-    augmentation = Augmentation(event_drop=0, event_time_jitter_us=30)
-    changed = change_events(
-        stream_of(100), augmentation, np.random.default_rng(0), start_us=200, end_us=400
+def test_events_are_moved_into_the_moments_as_well_as_out_of_them():
+    times = 10 * np.arange(100)
+    stream = EventStream.from_arrays(
+        times, np.arange(100), np.zeros(100, int), np.ones(100, bool), width=100, height=1
     )
-    inside = changed.between(200, 400)
-    before = {170, 180, 190, 400, 410, 420}
-    assert len(changed) == 26
-    assert before & {10 * place for place in range(17, 43)}
-    assert 10 < len(inside) < 26
+    augmentation = Augmentation(event_drop=0, event_time_jitter_us=30)
+    moved_in, moved_out = set(), set()
+    for seed in range(20):
+        changed = change_events(
+            stream, augmentation, np.random.default_rng(seed), start_us=200, end_us=400
+        )
+        inside = set(changed.between(200, 400).x.tolist())
+        moved_in |= inside - set(range(20, 40))
+        moved_out |= set(range(20, 40)) - inside
+    assert {18, 19, 40, 41} <= moved_in <= {17, 18, 19, 40, 41, 42}
+    assert {20, 21, 38, 39} <= moved_out <= {20, 21, 22, 23, 37, 38, 39}
 
 
 @pytest.mark.parametrize("change", [jitter_times, flip_polarities, drop_events])
