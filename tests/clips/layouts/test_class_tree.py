@@ -57,6 +57,44 @@ def test_a_folder_with_rgb_and_event_is_one_sample(tree):
     ]
 
 
+def test_pictures_in_the_event_folder_are_event_pictures(tree):
+    manifest = tree(
+        "train/cat/1/rgb/000.png", "train/cat/1/event/000.png",
+        "train/cat/2/rgb.png", "train/cat/2/event.png",
+        "train/cat/3/event/000.png", "train/cat/3/event.npz",
+        "train/cat/4/events/000.png",
+    )  # fmt: skip
+    assert [(sample.events, sample.frames, sample.event_images) for sample in manifest.samples] == [
+        (None, "train/cat/1/rgb", "train/cat/1/event"),
+        (None, "train/cat/2/rgb.png", "train/cat/2/event.png"),
+        ("train/cat/3/event.npz", None, "train/cat/3/event"),
+        (None, None, "train/cat/4/events"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_recording"),
+    [
+        ("t,x,y,p\n1,2,3,0\n", True),
+        ("346 260\n0.5 2 3 1\n", True),
+        ("1 2 3 True\n", True),
+        ("0003.npz 12 3\n", False),
+        ("0 and 3 were recorded on a Monday\n", False),
+        ("", False),
+    ],
+)
+def test_a_text_file_is_a_recording_only_when_it_holds_events(tree, tmp_path, text, is_recording):
+    folder = tmp_path / "source" / "train" / "cat"
+    folder.mkdir(parents=True)
+    (folder / "a.txt").write_text(text)
+    manifest = tree("train/cat/1.npz")
+    assert [sample.sample for sample in manifest.samples] == [
+        "train/cat/1",
+        *(["train/cat/a"] if is_recording else []),
+    ]
+    assert bool(manifest.notes) != is_recording
+
+
 def test_pictures_and_folders_of_pictures_are_samples_of_frames(tree):
     manifest = tree("train/cat/a.jpg", "train/cat/b/1.png", "train/cat/b/2.png")
     assert [parts(sample)[1:3] for sample in manifest.samples] == [
@@ -90,6 +128,7 @@ def test_files_of_no_known_format_are_noted(tree):
         (["train/cat/1.npz", "train/cat/1.bin"], "2 recordings for train/cat/1"),
         (["train/cat/1.png", "train/cat/1.jpg"], "2 pictures, videos or folders for train/cat/1"),
         (["train/cat/1/event/a.npz", "train/cat/1/event/b.npz"], "2 recordings for train/cat/1"),
+        (["train/cat/1/event.png", "train/cat/1/event/a.png"], "2 sets of event pictures for"),
     ],
 )
 def test_a_wrong_tree_is_shown_beside_the_expected_one(tree, paths, found):

@@ -52,6 +52,18 @@ def test_columns_may_be_written_otherwise_and_stand_in_any_order(folder):
     assert (only.label, only.frames, only.events, only.split) == ("cat", "a, b.png", None, "val")
 
 
+def test_a_row_may_name_event_pictures_beside_frames_or_alone(folder):
+    manifest = prepared(
+        folder,
+        'split,frame,event_images,label\ntrain,1.png,"a, b.png",cat\ntest,,"a, b.png",cat\n',
+    )
+    assert manifest.split_source == "column split of index.csv"
+    assert [(sample.frames, sample.event_images) for sample in manifest.samples] == [
+        ("1.png", "a, b.png"),
+        (None, "a, b.png"),
+    ]
+
+
 def test_other_columns_are_passed_over_and_noted(folder):
     manifest = prepared(folder, "split,events,label,who\ntrain,1.bin,cat,me\n")
     assert "passed over the columns who" in manifest.notes[0]

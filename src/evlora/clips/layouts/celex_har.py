@@ -9,7 +9,7 @@ from pathlib import Path
 from evlora.clips.layouts.official_split import ListOptions, Naming, split_officially
 from evlora.clips.layouts.sequences import Findings, sequences_in
 from evlora.clips.layouts.table import Progress
-from evlora.clips.layouts.trees import first_folder, require_folder, wrong_tree
+from evlora.clips.layouts.trees import release_and_root, require_folder, wrong_tree
 from evlora.clips.manifest import Manifest
 
 EXPECTED_TREE = """\
@@ -44,9 +44,9 @@ def collect(
     """
     del folder  # nothing is made
     source = require_folder(source)
-    root = first_folder(source, "rawframe", "rawframes")
+    release, root = release_and_root(source, "rawframe", "rawframes")
     findings = Findings()
-    found = sequences_in(root.resolve(), source.resolve(), findings=findings, progress=progress)
+    found = sequences_in(root, release, findings=findings, progress=progress)
     if not found or not all(CLASS_FOLDER.fullmatch(each.sample.label) for each in found.values()):
         raise wrong_tree(
             source,
@@ -56,12 +56,12 @@ def collect(
         )
     return split_officially(
         "celex_har",
-        source.resolve(),
+        release,
         found,
         Naming(lists=LISTS, number_of=_number),
         options=options,
         findings=findings,
-        list_folders=(source, root),
+        list_folders=(release, root),
     )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from evlora.clips.layouts.official_split import EvenSplit, split_evenly
 from evlora.clips.layouts.sequences import Findings
 from evlora.clips.layouts.table import RECORDINGS_FOLDER, Progress
-from evlora.clips.layouts.trees import entries, first_folder, require_folder, wrong_tree
+from evlora.clips.layouts.trees import entries, release_and_root, require_folder, wrong_tree
 from evlora.clips.manifest import Manifest, Sample
 from evlora.errors import DatasetError, RecordingError
 from evlora.recordings import EventStream, Recording, open_recording, write_recording
@@ -62,7 +62,7 @@ def collect(
         RecordingError: A recording cannot be read.
     """
     source = require_folder(source)
-    root = first_folder(source, "DvsGesture")
+    release, root = release_and_root(source, "DvsGesture")
     trials = {file.name: file for file in entries(root) if file.suffix.lower() == ".aedat"}
     if not trials:
         raise wrong_tree(
@@ -71,7 +71,7 @@ def collect(
             "no .aedat file",
             "name the folder that holds the .aedat files, unpacked",
         )
-    names = _gesture_names((root, source))
+    names = _gesture_names((root, release))
     split_of = _splits(root, trials)
     gestures = {name: _gestures(trials[name], len(names)) for name in split_of or sorted(trials)}
     total = sum(map(len, gestures.values()))

@@ -11,12 +11,17 @@ import zlib
 from pathlib import Path
 
 from evlora.clips.layouts.official_split import ListOptions, Naming, split_officially
-from evlora.clips.layouts.sequences import Findings, FoundSequence, sequences_in
+from evlora.clips.layouts.sequences import (
+    Findings,
+    FoundSequence,
+    note_other_forms,
+    sequences_in,
+)
 from evlora.clips.layouts.table import RECORDINGS_FOLDER, Progress
 from evlora.clips.layouts.trees import (
     entries,
-    first_folder,
     folders,
+    release_and_root,
     require_folder,
     wrong_tree,
 )
@@ -41,6 +46,7 @@ or MINI_HARDVS_files/              (events)
 CLASS_FOLDER = re.compile(r"action_(\d+)")
 CLASS_NAMES = "HARDVS_300_class.txt"
 CLASS_LINE = re.compile(r"Action\s*(\d+)\s*-?\s*(.*\S)\s*")
+FORMS = ("rawframes", "MINI_HARDVS_files")
 SENSOR_PX = (346, 260)
 SUFFIXES = (".npz", ".aedat4")
 
@@ -62,7 +68,7 @@ def collect(
             themselves or the folders.
     """
     source = require_folder(source)
-    root = first_folder(source, "rawframes", "MINI_HARDVS_files")
+    release, root = release_and_root(source, *FORMS)
     archives = [entry for entry in entries(root) if entry.suffix.lower() == ".zip"]
     archives = [archive for archive in archives if CLASS_FOLDER.fullmatch(archive.stem)]
     classes = [entry for entry in folders(root) if CLASS_FOLDER.fullmatch(entry.name)]
@@ -73,13 +79,14 @@ def collect(
             f"{classes[0].name}; unpack the archives, or move the folders away"
         )
     findings = Findings()
+    note_other_forms(release, root, FORMS, findings)
     if archives:
         found = _unpacked(archives, folder, findings, progress)
         base = folder
     else:
-        base = source.resolve()
+        base = release
         found = sequences_in(
-            root.resolve(),
+            root,
             base,
             suffixes=SUFFIXES,
             sensor_px=SENSOR_PX,
@@ -95,7 +102,7 @@ def collect(
             f"{wrong[0]} is no action_NNN" if wrong else "no recording in a folder action_NNN",
             "name the folder that holds rawframes or MINI_HARDVS_files, unpacked",
         )
-    naming = Naming(number_of=_number, labels=_class_names((source, root)))
+    naming = Naming(number_of=_number, labels=_class_names((release, root)))
     return split_officially(
         "hardvs",
         base,
@@ -103,7 +110,7 @@ def collect(
         naming,
         options=options,
         findings=findings,
-        list_folders=(source, root),
+        list_folders=(release, root),
     )
 
 

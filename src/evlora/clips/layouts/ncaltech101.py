@@ -9,7 +9,7 @@ from pathlib import Path
 from evlora.clips.layouts.official_split import EvenSplit, split_evenly
 from evlora.clips.layouts.sequences import Findings, sequences_in
 from evlora.clips.layouts.table import Progress
-from evlora.clips.layouts.trees import first_folder, require_folder, wrong_tree
+from evlora.clips.layouts.trees import release_and_root, require_folder, wrong_tree
 from evlora.clips.manifest import Manifest
 
 EXPECTED_TREE = """\
@@ -36,11 +36,11 @@ def collect(
     """
     del folder  # nothing is made
     source = require_folder(source)
-    root = first_folder(source, "Caltech101")
+    release, root = release_and_root(source, "Caltech101")
     findings = Findings()
     found = sequences_in(
-        root.resolve(),
-        source.resolve(),
+        root,
+        release,
         suffixes=(".bin",),
         sensor_px=SENSOR_PX,
         findings=findings,
@@ -55,6 +55,6 @@ def collect(
         )
     samples = [each.sample for each in found.values()]
     manifest = split_evenly(
-        "ncaltech101", source.resolve(), samples, options, reason="N-Caltech101 has none"
+        "ncaltech101", release, samples, options, reason="N-Caltech101 has none"
     )
     return replace(manifest, notes=(*manifest.notes, *findings.notes()))

@@ -120,9 +120,9 @@ def split_officially(
     listed, notes = without_repetitions(
         read_lists(lists), lambda sample: naming.sample_of(sample.path)
     )
+    _require_there(listed, found, options, findings)
     label_of = label_of_each_class(listed.values(), naming.class_of)
     label_base(label_of, naming.number_of)
-    _require_there(listed, found, options, findings)
     merged = _one_of_each_label(label_of, findings)
     samples = [
         _listed_sample(found[name], sample, naming.class_of(sample), merged, findings)

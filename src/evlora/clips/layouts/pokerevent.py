@@ -7,9 +7,9 @@ them. Some classes are called alike: they are told apart by their folders.
 from pathlib import Path
 
 from evlora.clips.layouts.official_split import ListOptions, Naming, split_officially
-from evlora.clips.layouts.sequences import Findings, sequences_in
+from evlora.clips.layouts.sequences import Findings, note_other_forms, sequences_in
 from evlora.clips.layouts.table import Progress
-from evlora.clips.layouts.trees import first_folder, require_folder, wrong_tree
+from evlora.clips.layouts.trees import release_and_root, require_folder, wrong_tree
 from evlora.clips.manifest import Manifest
 
 EXPECTED_TREE = """\
@@ -27,6 +27,8 @@ or Poker_Event/                    (raw)
   some_class/
     dvSave-2022_….aedat4"""
 
+FORMS = ("Poker_rgb_event", "Poker_Event")
+
 
 class Options(ListOptions):
     """Where the lists lie, and what is done without them."""
@@ -43,11 +45,12 @@ def collect(
     """
     del folder  # nothing is made
     source = require_folder(source)
-    root = first_folder(source, "Poker_rgb_event", "Poker_Event")
+    release, root = release_and_root(source, *FORMS)
     findings = Findings()
+    note_other_forms(release, root, FORMS, findings)
     found = sequences_in(
-        root.resolve(),
-        source.resolve(),
+        root,
+        release,
         suffixes=(".aedat4",),
         findings=findings,
         progress=progress,
@@ -61,10 +64,10 @@ def collect(
         )
     return split_officially(
         "pokerevent",
-        source.resolve(),
+        release,
         found,
         Naming(),
         options=options,
         findings=findings,
-        list_folders=(source, root),
+        list_folders=(release, root),
     )

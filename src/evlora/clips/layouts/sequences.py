@@ -27,6 +27,17 @@ class Findings:
         return tuple(f"{n:,} {kind}: {self.examples[kind]}" for kind, n in self.counts.items())
 
 
+def note_other_forms(release: Path, root: Path, names: Collection[str], findings: Findings) -> None:
+    """Say which other forms of a release lie beside the one that is read."""
+    for name in names:
+        if root != release and name != root.name and (release / name).is_dir():
+            findings.add(
+                f"other form of the dataset lies beside {root.name} and was passed over; "
+                "name its folder as the source to read it",
+                name,
+            )
+
+
 @dataclass(frozen=True, slots=True)
 class FoundSequence:
     """A recording on disk; its sample is named `class/sequence` and belongs to no split yet."""

@@ -31,9 +31,16 @@ def require_folder(source: Path | None) -> Path:
     return source
 
 
-def first_folder(source: Path, *names: str) -> Path:
-    """The first folder of these names inside the source; the source itself where none is there."""
-    return next((source / name for name in names if (source / name).is_dir()), source)
+def release_and_root(source: Path, *names: str) -> tuple[Path, Path]:
+    """The folder of a release, where its lists lie, and the folder of its classes inside it.
+
+    The user may name either. The folder of the classes has one of these names, the first that is
+    there; where none is, the classes are taken to lie in the source itself.
+    """
+    source = source.resolve()
+    if source.name in names:
+        return source.parent, source
+    return source, next((source / name for name in names if (source / name).is_dir()), source)
 
 
 def wrong_tree(source: Path, expected_tree: str, found: str, advice: str) -> DatasetError:
