@@ -1,9 +1,11 @@
 """The frozen backbone, its weights and its views."""
 
+import time
 from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 from timm import create_model
 from timm.models.vision_transformer import VisionTransformer
@@ -110,6 +112,20 @@ def test_weights_of_another_width_are_refused(backbone: VisionTransformer, tmp_p
     config = BackboneConfig(name="vit_tiny_patch16_224", weights=str(path), options={"depth": 3})
     with pytest.raises(BackboneError, match="size mismatch"):
         build_backbone(config, size=(32, 32))
+
+
+def test_a_hub_that_does_not_answer_is_told_of_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # nobody listens there
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    begun = time.monotonic()
+    with pytest.raises(
+        BackboneError, match=r"could not get the pretrained.*backbone\.weights=FILE"
+    ):
+        build_backbone(BackboneConfig(name="vit_tiny_patch16_224"), size=(224, 224))
+    assert time.monotonic() - begun < 10
+    assert constants.HF_HUB_OFFLINE is False
 
 
 class Trap:

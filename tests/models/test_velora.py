@@ -63,6 +63,11 @@ def test_every_ablation_answers_and_every_trained_number_learns(
     assert idle == []
 
 
+def test_full_trains_every_weight_of_the_backbone(make_network: Make) -> None:
+    network = make_network(adapter={"method": "full"})
+    assert all(parameter.requires_grad for parameter in network.vit.parameters())
+
+
 @pytest.mark.parametrize("modality", ["rgb", "event"])
 def test_one_modality_alone_has_one_view_and_nothing_to_fuse(
     make_network: Make, modality: str

@@ -6,12 +6,14 @@ adapters of its own. Three views of one backbone need the memory of one.
 
 import copy
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, nullcontext
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import torch
+from huggingface_hub import constants, get_session
 from pydantic import Field
 from timm import create_model, is_model
 from timm.models import load_checkpoint
@@ -22,6 +24,7 @@ from evlora.config import Config
 from evlora.errors import BackboneError
 
 PRETRAINED, RANDOM = "pretrained", "random"
+HUB_TIMEOUT_S = 5
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
@@ -53,14 +56,16 @@ def build_backbone(config: BackboneConfig, *, size: tuple[int, int]) -> VisionTr
             f"backbone.name: timm has no model {config.name!r}; "
             "`python -c \"import timm; print(timm.list_models('vit*'))\"` lists what there is"
         )
+    is_from_hub = config.weights == PRETRAINED
     try:
-        backbone = create_model(
-            config.name,
-            pretrained=config.weights == PRETRAINED,
-            num_classes=0,
-            img_size=size,
-            **cast(dict[str, Any], config.options),
-        )
+        with _impatient_hub() if is_from_hub else nullcontext():
+            backbone = create_model(
+                config.name,
+                pretrained=is_from_hub,
+                num_classes=0,
+                img_size=size,
+                **cast(dict[str, Any], config.options),
+            )
     except (OSError, RuntimeError) as error:
         raise BackboneError(
             f"backbone.weights: could not get the pretrained weights of {config.name}: {error}; "
@@ -80,6 +85,28 @@ def build_backbone(config: BackboneConfig, *, size: tuple[int, int]) -> VisionTr
     if config.weights not in (PRETRAINED, RANDOM):
         _load_weights(backbone, Path(config.weights), config.name)
     return backbone.requires_grad_(False)
+
+
+@contextmanager
+def _impatient_hub() -> Generator[None]:
+    """Where the hub does not answer, only what was fetched before is looked for.
+
+    Its own client would ask again and again, for three quarters of a minute, before it says so.
+    """
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = before or not _hub_answers()
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _hub_answers() -> bool:
+    try:
+        get_session().head(constants.ENDPOINT, timeout=HUB_TIMEOUT_S)
+    except Exception:  # the class depends on the version of the hub's client
+        return False
+    return True
 
 
 def share_weights(module: ModuleT) -> ModuleT:

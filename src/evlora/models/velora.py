@@ -93,6 +93,9 @@ class VELoRA(Network):
             if has_both and config.shared_stage
             else None
         )
+        if config.adapter.method == "full":
+            # φ shares a block with the views, and its adapter has frozen that.
+            self.vit.requires_grad_(True)
         self.head = nn.Linear(backbone.embed_dim * len(self.heard), num_classes)
 
     @property
