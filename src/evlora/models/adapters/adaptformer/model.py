@@ -2,33 +2,34 @@
 
 from typing import Any, cast
 
-from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
+from peft import PeftConfig
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
 from evlora.errors import AdapterError
 from evlora.models.adapters.adaptformer.config import AdaptFormerConfig
 from evlora.models.adapters.adaptformer.layer import AdaptFormerLayer, HandingOn
+from evlora.models.adapters.discovery import UnfoldableTuner
 from evlora.models.adapters.vit_layers import FFN_NORM, adds_residual_itself, vit_blocks
 
 
-class AdaptFormerModel(BaseTuner):
+class AdaptFormerModel(UnfoldableTuner):
     """A model with AdaptFormers beside its FFNs."""
 
     prefix: str = "adaptformer_"
     tuner_layer_cls: type[BaseTunerLayer] = AdaptFormerLayer
-    target_module_mapping: dict[str, list[str]] = {}  # noqa: RUF012 - as peft declares it
+    unfoldable_because: str = "its bottleneck has a ReLU"
 
-    def _prepare_adapter_config(self, peft_config: Any, model_config: dict[str, Any]) -> Any:
-        config = cast(AdaptFormerConfig, peft_config)
-        if config.target_modules is None:
-            config.target_modules = [block.ffn_module for block in vit_blocks(self.model)]
-            if not config.target_modules:
-                raise AdapterError(
-                    f"adaptformer: found no transformer blocks in {type(self.model).__name__} "
-                    "under the names that timm and transformers use; name the FFNs, such as "
-                    "AdaptFormerConfig(target_modules=['ffn'])"
-                )
-        return config
+    def find_targets(self, config: PeftConfig, model: nn.Module) -> list[str]:
+        """The FFNs of all blocks."""
+        blocks = vit_blocks(model)
+        if not blocks:
+            raise AdapterError(
+                f"adaptformer: found no transformer blocks in {type(model).__name__} under the "
+                "names that timm and transformers use; name the FFNs, such as "
+                "AdaptFormerConfig(target_modules=['ffn'])"
+            )
+        return [block.ffn_module for block in blocks]
 
     def _create_and_replace(  # noqa: PLR0917 - peft's own signature
         self,
@@ -66,12 +67,6 @@ class AdaptFormerModel(BaseTuner):
     ) -> None:
         # peft's own moves the weight of a single layer over, which an FFN does not have.
         setattr(parent, child_name, new_module)
-
-    def _check_merge_allowed(self) -> None:
-        raise AdapterError(
-            "cannot merge AdaptFormer: the ReLU in its bottleneck keeps it from becoming part of "
-            "the frozen weights; use the model with its adapters"
-        )
 
 
 def _norm_before(path: str, siblings: dict[str, nn.Module], norm: str | None) -> str:

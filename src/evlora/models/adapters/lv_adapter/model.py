@@ -2,27 +2,34 @@
 
 from typing import Any, cast
 
-from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
+from peft import PeftConfig
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
 from evlora.errors import AdapterError
+from evlora.models.adapters.discovery import DiscoveringTuner
 from evlora.models.adapters.lv_adapter.config import LvAdapterConfig
 from evlora.models.adapters.lv_adapter.layer import LvAdapterLayer, require_foldable
 from evlora.models.adapters.vit_layers import BlockLayers, vit_blocks
 
 
-class LvAdapterModel(BaseTuner):
+class LvAdapterModel(DiscoveringTuner):
     """A model with Lv-Adapters on its linear layers (our reading of the abstract)."""
 
     prefix: str = "lv_adapter_"
     tuner_layer_cls: type[BaseTunerLayer] = LvAdapterLayer
-    target_module_mapping: dict[str, list[str]] = {}  # noqa: RUF012 - as peft declares it
 
-    def _prepare_adapter_config(self, peft_config: Any, model_config: dict[str, Any]) -> Any:
-        config = cast(LvAdapterConfig, peft_config)
-        if config.target_modules is None:
-            config.target_modules = targets_of(self.model, config)
-        return config
+    def find_targets(self, config: PeftConfig, model: nn.Module) -> list[str]:
+        """The linear layers at the configuration's sites."""
+        blocks = vit_blocks(model)
+        if not blocks:
+            raise AdapterError(
+                f"lv_adapter: found no transformer blocks in {type(model).__name__} under the "
+                "names that timm and transformers use; name the linear layers to adapt, such as "
+                "LvAdapterConfig(target_modules=['fc1', 'fc2'])"
+            )
+        sites = cast(LvAdapterConfig, config).site_names
+        return [name for block in blocks for site in sites for name in _at(block, site)]
 
     def _create_and_replace(  # noqa: PLR0917 - peft's own signature
         self,
@@ -38,7 +45,7 @@ class LvAdapterModel(BaseTuner):
             target.update_layer(adapter_name, peft_config)
             return
         layer = LvAdapterLayer(
-            require_linear(target, parent, current_key), adapter_name, peft_config
+            _require_linear(target, parent, current_key), adapter_name, peft_config
         )
         if adapter_name not in self.active_adapters:
             layer.requires_grad_(False)  # a further adapter waits until it is set
@@ -75,22 +82,6 @@ class LvAdapterModel(BaseTuner):
         require_foldable(configs, adapter_names or self.active_adapters)
 
 
-def targets_of(model: nn.Module, config: LvAdapterConfig) -> list[str]:
-    """The names of the linear layers at the configuration's sites.
-
-    Raises:
-        AdapterError: The model has no blocks whose layers are known by name.
-    """
-    blocks = vit_blocks(model)
-    if not blocks:
-        raise AdapterError(
-            f"lv_adapter: found no transformer blocks in {type(model).__name__} under the names "
-            "that timm and transformers use; name the linear layers to adapt, such as "
-            "LvAdapterConfig(target_modules=['fc1', 'fc2'])"
-        )
-    return [name for block in blocks for site in config.site_names for name in _at(block, site)]
-
-
 def _at(block: BlockLayers, site: str) -> tuple[str, ...]:
     attention = block.attention_input + block.attention_output
     return {
@@ -102,12 +93,7 @@ def _at(block: BlockLayers, site: str) -> tuple[str, ...]:
     }[site]
 
 
-def require_linear(target: nn.Module, parent: nn.Module, name: str) -> nn.Linear:
-    """The target itself, if an adapter on it would be heard.
-
-    Raises:
-        AdapterError: It is no linear layer, or its owner reads its weight without calling it.
-    """
+def _require_linear(target: nn.Module, parent: nn.Module, name: str) -> nn.Linear:
     if isinstance(parent, nn.MultiheadAttention | nn.TransformerEncoderLayer):
         raise AdapterError(
             f"lv_adapter: {name} belongs to torch's {type(parent).__name__}, which reads its "
