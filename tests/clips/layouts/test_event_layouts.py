@@ -1,5 +1,6 @@
 """Every layout of events, from the folder to a training step; and what it does with a wrong one."""
 
+import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from miniatures import MINIATURES, Miniature
 
 import evlora
+from evlora.cli.main import run
 from evlora.clips import ClipConfig, ClipDataset, prepare, read_manifest
 from evlora.errors import DatasetError
 from evlora.recordings import open_recording
@@ -330,3 +332,24 @@ def test_tables_and_lists_of_gestures_that_contradict_are_refused(
     with pytest.raises(DatasetError, match=message):
         prepare("dvs_gesture", source, out)
     assert not out.exists()
+
+
+def test_the_commands_of_the_docs_run(
+    project_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (project_root / "docs" / "datasets.md").read_text(encoding="utf-8")
+    section = text.partition("## Frames and events")[2].partition("\n## ")[0]
+    commands = section.partition("```sh\n")[2].partition("```")[0].splitlines()
+    monkeypatch.chdir(tmp_path)
+    for command in commands:
+        program, *words = command.split()
+        assert program == "evlora"
+        miniature = next(each for each in MINIATURES.values() if each.layout == words[1])
+        Path(words[2]).mkdir()
+        miniature.make(Path(words[2]))
+        monkeypatch.setattr(sys, "argv", [program, *words])
+        with pytest.raises(SystemExit) as ended:
+            run()
+        assert ended.value.code == 0
+        assert read_manifest(words[3]).labels == miniature.labels
+    assert len(commands) == 4
