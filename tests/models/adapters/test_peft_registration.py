@@ -1,13 +1,19 @@
 """What evlora relies on in peft, and teaching it a method.
 
-The first tests fail when a new peft works otherwise than the supported one; their messages say
-which of our lines must then be looked at.
+What is pinned here is peft's own business and no promise of it. When a new peft works otherwise,
+these tests fail first, and say which of our files must be looked at.
 """
 
 import copy
+import inspect
 import pickle
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import EnumType
+from pathlib import Path
+from typing import Any
 
 import peft
 import pytest
@@ -17,13 +23,124 @@ from peft.mapping import (
     PEFT_TYPE_TO_PREFIX_MAPPING,
     PEFT_TYPE_TO_TUNER_MAPPING,
 )
-from peft.tuners.tuners_utils import BaseTuner
+from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer, check_adapters_to_merge
+from peft.utils import register_peft_method
 from peft.utils.peft_types import PeftType
 
 from evlora.errors import AdapterError
 from evlora.models.adapters.peft_registration import register
 
 TABLES = (PEFT_TYPE_TO_CONFIG_MAPPING, PEFT_TYPE_TO_PREFIX_MAPPING, PEFT_TYPE_TO_TUNER_MAPPING)
+
+
+RELIED_ON: list[tuple[Any, str, str]] = [
+    (register_peft_method, "name config_cls model_cls prefix", "peft_registration.py"),
+    (check_adapters_to_merge, "module adapter_names", "lv_adapter/layer.py"),
+    (BaseTuner._prepare_adapter_config, "self peft_config model_config", "discovery.py"),
+    (BaseTuner._prepare_model, "self peft_config model", "discovery.py"),
+    (BaseTuner._check_merge_allowed, "self", "discovery.py"),
+    (
+        BaseTuner._create_and_replace,
+        "self peft_config adapter_name target target_name parent current_key parameter_name",
+        "model.py of each tuner",
+    ),
+    (
+        BaseTuner._replace_module,
+        "self parent child_name new_module child",
+        "adaptformer/model.py",
+    ),
+    (
+        BaseTuner._unload_and_optionally_merge,
+        "self merge progressbar safe_merge adapter_names",
+        "lv_adapter/model.py",
+    ),
+    (BaseTuner.merge_adapter, "self adapter_names safe_merge", "lv_adapter/model.py"),
+    (BaseTunerLayer.merge, "self safe_merge adapter_names", "lv_adapter/layer.py"),
+    (BaseTunerLayer.unmerge, "self", "lv_adapter/layer.py"),
+    (BaseTunerLayer.set_adapter, "self adapter_names inference_mode", "layer.py of each tuner"),
+    (BaseTunerLayer.get_base_layer, "self", "layer.py of each tuner"),
+    (
+        BaseTunerLayer._move_adapter_to_device_of_base_layer,
+        "self adapter_name device",
+        "layer.py of each tuner",
+    ),
+    (
+        BaseTunerLayer._get_base_layer_device_and_dtype,
+        "self base_layer",
+        "adaptformer/layer.py",
+    ),
+    (BaseTunerLayer._cast_input_dtype, "self x dtype", "layer.py of each tuner"),
+]
+"""A function of peft, the parameters that we give or take, and where."""
+
+
+@pytest.mark.parametrize(
+    ("function", "parameters", "file"), RELIED_ON, ids=[row[0].__name__ for row in RELIED_ON]
+)
+def test_peft_takes_the_parameters_that_are_relied_on(
+    function: Any, parameters: str, file: str
+) -> None:
+    now = list(inspect.signature(function).parameters)
+    extra_is_allowed = function is register_peft_method
+    assert now[: len(parameters.split())] == parameters.split(), (
+        f"peft {peft.__version__}: {function.__qualname__} takes {' '.join(now)} and no longer "
+        f"{parameters}; src/evlora/models/adapters/{file} was written for peft 0.21"
+    )
+    assert extra_is_allowed or len(now) == len(parameters.split()), (
+        f"peft {peft.__version__}: {function.__qualname__} takes {' '.join(now)}, more than "
+        f"{parameters}; src/evlora/models/adapters/{file} was written for peft 0.21"
+    )
+
+
+def test_pefts_methods_are_an_enumeration_of_strings() -> None:
+    words = f"peft {peft.__version__}: see src/evlora/models/adapters/peft_registration.py"
+    assert isinstance(PeftType, EnumType), words
+    assert issubclass(PeftType, str), words
+    assert all(member.value == member.name for member in PeftType), words
+    assert list(PeftType._member_map_) == PeftType._member_names_, words
+    assert set(PeftType._value2member_map_) == set(PeftType._member_map_), words
+
+
+def test_a_layers_state_is_what_peft_asks_for_by_name() -> None:
+    words = f"peft {peft.__version__}: see layer.py of each tuner in src/evlora/models/adapters"
+    attributes = ("adapter_layer_names", "other_param_names", "merged_adapters")
+    for name in (*attributes, "_disable_adapters", "_active_adapter"):
+        assert hasattr(BaseTunerLayer, name), f"{words}: no {name}"
+    for name in ("active_adapters", "disable_adapters", "merged"):
+        assert isinstance(vars(BaseTunerLayer)[name], property), f"{words}: {name}"
+
+
+def test_our_methods_are_known_to_peft() -> None:
+    import evlora.models.adapters  # noqa: F401 - whose import registers them
+
+    prefixes = list(PEFT_TYPE_TO_PREFIX_MAPPING.values())
+    for name in ("LV_ADAPTER", "ADAPTFORMER", "SSF", "ADAPTER_PLUS", "VPT"):
+        member = PeftType(name)
+        config_class = PEFT_TYPE_TO_CONFIG_MAPPING[member]
+        assert config_class().peft_type == member
+        assert PEFT_TYPE_TO_TUNER_MAPPING[member].prefix == PEFT_TYPE_TO_PREFIX_MAPPING[member]
+        assert prefixes.count(PEFT_TYPE_TO_PREFIX_MAPPING[member]) == 1
+
+
+def test_an_adapter_of_ours_is_loaded_by_pefts_own_classes_alone(tmp_path: Path) -> None:
+    make = "import torch; from torch import nn; torch.manual_seed(0); "
+    make += "model = nn.Sequential(nn.Linear(4, 4)); x = torch.ones(1, 4); "
+    save = make + "from peft import get_peft_model; import evlora; "
+    save += "adapted = get_peft_model(model, evlora.LvAdapterConfig(target_modules=['0'])); "
+    save += "torch.nn.init.ones_(adapted.base_model.model[0].lv_adapter_up['default'].weight); "
+    save += f"adapted.save_pretrained({str(tmp_path)!r}); print(adapted(x).tolist())"
+    load = make + "from peft import PeftModel; import evlora; evlora.LvAdapterConfig; "
+    load += f"print(PeftModel.from_pretrained(model, {str(tmp_path)!r})(x).tolist())"
+    answers = [
+        subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", program],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for program in (save, load)
+    ]
+    assert answers[0] == answers[1]
 
 
 @dataclass
