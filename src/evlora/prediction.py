@@ -8,8 +8,7 @@ from typing import NamedTuple
 import torch
 
 from evlora.bundle import Recognizer
-from evlora.clips import ClipConfig, collate
-from evlora.clips.clip import make_views
+from evlora.clips import ClipConfig, collate, make_views
 from evlora.clips.manifest import EVENT_SUFFIXES, FRAME_SUFFIXES
 from evlora.errors import RecordingError
 from evlora.recordings import Recording

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from evlora.clips import ClipDataset, collate, read_manifest
-from evlora.clips.clip import make_views
+from evlora.clips import ClipDataset, collate, make_views, read_manifest
 from evlora.errors import DatasetError
 from evlora.prediction import predict
 from evlora.recipe import build

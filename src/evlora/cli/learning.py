@@ -66,7 +66,9 @@ def train(
 
 def evaluate(
     bundle: Annotated[Path, typer.Argument(help="A bundle.")],
-    dataset: Annotated[Path, typer.Argument(help="A folder that `evlora prepare` made.")],
+    dataset: Annotated[
+        str, typer.Argument(help="A folder that `evlora prepare` made, or s3://BUCKET/FOLDER.")
+    ],
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
     batch_size: Annotated[int, typer.Option(min=1, help="Clips in one call.")] = 16,
     workers: Annotated[int, typer.Option(min=0, help="Processes that read clips.")] = 0,

@@ -26,6 +26,8 @@ DATASET_FILE = "dataset.json"
 MANIFEST_FILE = "manifest.jsonl"
 FORMAT_VERSION = 1
 SPLITS = ("train", "val", "test")
+NO_SPLIT = "none"
+"""Where samples are that a run leaves out; never written."""
 SAMPLE_KEYS = ("sample", "events", "frames", "label", "split")
 OPTIONAL_KEYS = ("event_images", "sensor_px")
 FAULTS_SHOWN = 5
@@ -166,6 +168,44 @@ class Manifest:
             self,
             samples=tuple(
                 replace(sample, split="val") if sample.sample in held_out else sample
+                for sample in self.samples
+            ),
+        )
+
+    def with_shots(self, shots: int, *, seed: int) -> "Manifest":
+        """The manifest with so many samples of each class in train; the others are in no split.
+
+        The choice depends on the seed and on the samples' names; with one seed, more shots are
+        those of fewer and some besides.
+
+        Args:
+            shots: Training samples of each class.
+            seed: Picks them.
+
+        Raises:
+            DatasetError: A class has fewer.
+        """
+        names: dict[str, list[str]] = {label: [] for label in self.labels}
+        for sample in sorted(self.split("train"), key=lambda sample: sample.sample):
+            names[sample.label].append(sample.sample)
+        fewest = min(names, key=lambda label: len(names[label]))
+        if len(names[fewest]) < shots:
+            raise DatasetError(
+                f"{self.source}: expected {shots} training samples or more of each class, "
+                f"{fewest!r} has {len(names[fewest])}; set data.shots to no more than that"
+            )
+        generator = np.random.default_rng(seed)
+        kept = {
+            own[place]
+            for own in names.values()
+            for place in generator.permutation(len(own))[:shots]
+        }
+        return replace(
+            self,
+            samples=tuple(
+                replace(sample, split=NO_SPLIT)
+                if sample.split == "train" and sample.sample not in kept
+                else sample
                 for sample in self.samples
             ),
         )

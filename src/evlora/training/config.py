@@ -24,6 +24,8 @@ class DataConfig(Config):
     s3://BUCKET/FOLDER."""
     source: Path | None = None
     """Where the recordings lie now, if they moved since they were prepared."""
+    shots: PositiveInt | None = None
+    """Training samples of each class, chosen by the seed; all of them where this is left out."""
     validation_fraction: float = Field(default=0.1, gt=0, lt=1)
     """Part of the training split held out to choose the best epoch, where there is no val split."""
     cache: Path | None = None

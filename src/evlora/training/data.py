@@ -187,6 +187,8 @@ def shuffled(chunk_sizes: Sequence[int], *, seed: int, epoch: int) -> Tensor:
 def open_dataset(data: DataConfig, *, seed: int) -> Manifest:
     """The dataset of a recipe, with a validation split held out where it has none.
 
+    Validation samples are held out first: `data.shots` are chosen from what is left.
+
     Raises:
         RecipeError: The recipe names no dataset.
         DatasetError: The dataset is incomplete.
@@ -199,9 +201,9 @@ def open_dataset(data: DataConfig, *, seed: int) -> Manifest:
     manifest = read_manifest(
         data.root, source=data.source, cache=data.cache, cache_gb=data.cache_gb
     )
-    if "val" in manifest.splits:
-        return manifest
-    return manifest.with_validation(data.validation_fraction, seed=seed)
+    if "val" not in manifest.splits:
+        manifest = manifest.with_validation(data.validation_fraction, seed=seed)
+    return manifest if data.shots is None else manifest.with_shots(data.shots, seed=seed)
 
 
 def make_loader(dataset: ClipDataset, *, batch_size: int, workers: int) -> DataLoader[Clip]:

@@ -14,8 +14,7 @@ from torchmetrics.functional.classification import (
 )
 
 from evlora.bundle import Recognizer
-from evlora.clips import Batch, ClipDataset, Manifest
-from evlora.clips.dataset import AllViews
+from evlora.clips import AllViews, Batch, Manifest, clip_dataset
 from evlora.errors import DatasetError
 from evlora.training.data import InOrder, loader_options
 
@@ -74,7 +73,7 @@ def evaluate(
         DatasetError: The labels differ, or the split is empty.
     """
     _require_same_labels(recognizer, manifest)
-    dataset = ClipDataset(manifest, split, recognizer.clip_config)
+    dataset = clip_dataset(manifest, split, recognizer.clip_config)
     device = next(recognizer.parameters()).device
     recognizer.eval()
     views = recognizer.clip_config.test_views.count
