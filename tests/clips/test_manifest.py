@@ -240,6 +240,14 @@ def test_a_validation_share_loses_and_repeats_no_sample():
     assert divided.counts == {"train": 53, "val": 13}
 
 
+def test_a_validation_share_is_named_beside_where_the_split_came_from():
+    manifest = Manifest("test", Path(), ("a", "b", "c", "d"), unevenly_labelled())
+    listed = replace(manifest, split_source="train_label.txt")
+    said = "val: 0.2 of train, evenly chosen, seed 3"
+    assert manifest.with_validation(0.2, seed=3).split_source == said
+    assert listed.with_validation(0.2, seed=3).split_source == f"train_label.txt; {said}"
+
+
 def test_the_choice_depends_on_the_seed_and_not_on_the_order():
     samples = unevenly_labelled()
     assert choose_evenly(samples, 0.2, seed=0) == choose_evenly(samples[::-1], 0.2, seed=0)

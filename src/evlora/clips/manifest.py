@@ -5,19 +5,25 @@ The recordings stay where they are, in the source folder; paths are relative to 
 holds its clips beside these two, and its samples' paths only tell what they were made of.
 """
 
-import json
-import operator
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import ValidationError, field_validator
 
 from evlora.clips.bucket import CACHE_GB, Bucket, is_bucket
 from evlora.clips.packed import PackedAbout
+from evlora.clips.samples import (
+    NO_SPLIT,
+    SPLITS,
+    Sample,
+    choose_evenly,
+    parse_line,
+    to_line,
+)
 from evlora.config import Config
 from evlora.errors import DatasetError, RecordingError
 from evlora.recordings.readers import FORMATS, reader_for
@@ -25,11 +31,6 @@ from evlora.recordings.readers import FORMATS, reader_for
 DATASET_FILE = "dataset.json"
 MANIFEST_FILE = "manifest.jsonl"
 FORMAT_VERSION = 1
-SPLITS = ("train", "val", "test")
-NO_SPLIT = "none"
-"""Where samples are that a run leaves out; never written."""
-SAMPLE_KEYS = ("sample", "events", "frames", "label", "split")
-OPTIONAL_KEYS = ("event_images", "sensor_px")
 FAULTS_SHOWN = 5
 
 FRAME_FORMATS = ("images", "video")
@@ -63,36 +64,6 @@ class About(Config):
         if twice:
             raise ValueError(f"expected labels that differ, {', '.join(twice)} stand there twice")
         return labels
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One recording of a dataset; its paths are relative to the dataset's source."""
-
-    sample: str
-    """Its name, which no other sample of the dataset has."""
-    events: str | None
-    """A recording; it may hold frames of its own."""
-    frames: str | tuple[str, ...] | None
-    """A picture, a folder of pictures, a video, a recording with frames, or several pictures."""
-    label: str
-    split: str
-    event_images: str | tuple[str, ...] | None = None
-    """Pictures of the events, drawn before: one for each frame, as a folder of pictures, a video or
-    several pictures."""
-    sensor_px: tuple[int, int] | None = None
-    """Width and height of the sensor, where the file of the events does not say."""
-
-    @property
-    def paths(self) -> list[str]:
-        """All files and folders of the sample."""
-        parts = (self.events, self.frames, self.event_images)
-        return [
-            path
-            for part in parts
-            if part is not None
-            for path in ((part,) if isinstance(part, str) else part)
-        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +135,10 @@ class Manifest:
                 f"{self.source}: expected a validation share that leaves samples on both sides, "
                 f"got {fraction} of {len(train)} training samples; choose another share, or 0"
             )
+        said = f"val: {fraction:g} of train, evenly chosen, seed {seed}"
         return replace(
             self,
+            split_source=f"{self.split_source}; {said}" if self.split_source else said,
             samples=tuple(
                 replace(sample, split="val") if sample.sample in held_out else sample
                 for sample in self.samples
@@ -221,7 +194,7 @@ def write_manifest(manifest: Manifest, folder: Path) -> None:
             where the recordings lay.
         folder: The dataset's.
     """
-    lines = [_line(sample) for sample in manifest.samples]
+    lines = [to_line(sample) for sample in manifest.samples]
     source, inside = manifest.source.resolve(), folder.resolve()
     if source.is_relative_to(inside):
         source = source.relative_to(inside)
@@ -271,7 +244,7 @@ def read_manifest(
     """
     if is_bucket(folder):
         bucket = Bucket(str(folder), cache=cache, cache_gb=cache_gb)
-        for name in (MANIFEST_FILE, DATASET_FILE):
+        for name in (DATASET_FILE, MANIFEST_FILE):
             bucket.fetch(name)
         manifest = read_manifest(bucket.folder, source=bucket.folder, checks_files=False)
         if manifest.packed is None:
@@ -294,7 +267,7 @@ def read_manifest(
     faults: list[str] = []
     samples: list[Sample] = []
     for number, line in _lines(path):
-        sample = _parse(line, about.labels)
+        sample = parse_line(line, about.labels)
         if isinstance(sample, str):
             faults.append(f"line {number}: {sample}")
         else:
@@ -316,34 +289,6 @@ def read_manifest(
         split_source=about.split_source,
         packed=about.packed,
     )
-
-
-def choose_evenly(samples: Sequence[Sample], fraction: float, *, seed: int) -> set[str]:
-    """Names of a share of the samples, each class giving its part and keeping one at least.
-
-    The choice depends on the seed and on the samples' names and labels, not on their order.
-
-    Args:
-        samples: Whom to choose from.
-        fraction: The share, in (0, 1); one sample is chosen at least where a class can spare it.
-        seed: Picks the samples.
-    """
-    by_label: dict[str, list[str]] = {}
-    for sample in sorted(samples, key=lambda sample: sample.sample):
-        by_label.setdefault(sample.label, []).append(sample.sample)
-    names = sorted(by_label)
-    shares = np.array([fraction * len(by_label[name]) for name in names])
-    counts = np.floor(shares).astype(int)
-    missing = max(1, round(fraction * len(samples))) - int(counts.sum())
-    for place in np.argsort(counts - shares, kind="stable")[: max(0, missing)]:
-        counts[place] += 1
-    generator = np.random.default_rng(seed)
-    chosen: set[str] = set()
-    for name, count in zip(names, counts, strict=True):
-        order = generator.permutation(len(by_label[name]))
-        most = min(int(count), len(order) - 1)
-        chosen |= {by_label[name][place] for place in order[:most]}
-    return chosen
 
 
 def require_sound(manifest: Manifest, *, checks_files: bool = True) -> None:
@@ -392,72 +337,6 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         for number, line in enumerate(file, start=1):
             if line.strip():
                 yield number, line
-
-
-def _line(sample: Sample) -> str:
-    fields: dict[str, Any] = {
-        "sample": sample.sample,
-        "events": sample.events,
-        "frames": sample.frames,
-        "label": sample.label,
-        "split": sample.split,
-    }
-    if sample.event_images is not None:
-        fields["event_images"] = sample.event_images
-    if sample.sensor_px is not None:
-        fields["sensor_px"] = sample.sensor_px
-    return json.dumps(fields, ensure_ascii=False)
-
-
-def _parse(line: str, labels: Sequence[str]) -> Sample | str:
-    """The sample of a line, or what is wrong with it."""
-    try:
-        fields = json.loads(line)
-    except json.JSONDecodeError as error:
-        return f"expected one JSON object, {error.msg} at column {error.colno}"
-    if not isinstance(fields, dict) or set(fields) - set(OPTIONAL_KEYS) != set(SAMPLE_KEYS):
-        keys = ", ".join(map(str, fields)) if isinstance(fields, dict) else type(fields).__name__
-        return (
-            f"expected the keys {', '.join(SAMPLE_KEYS)}, and {', '.join(OPTIONAL_KEYS)} where "
-            f"there are any, got {keys or 'none'}"
-        )
-    name, events = fields["sample"], fields["events"]
-    if not isinstance(name, str) or not name:
-        return f"expected a name as sample, got {name!r}"
-    if not (events is None or isinstance(events, str)):
-        return f"expected a path or null as events, got {events!r}"
-    pictures: dict[str, str | tuple[str, ...] | None] = {}
-    for key in ("frames", "event_images"):
-        paths = fields.get(key)
-        if isinstance(paths, list) and paths and all(isinstance(path, str) for path in paths):
-            paths = tuple(paths)
-        if not (paths is None or isinstance(paths, str | tuple)):
-            return f"expected a path, a list of paths, or null as {key}, got {paths!r}"
-        pictures[key] = paths
-    if events is None and not any(pictures.values()):
-        return f"{name}: expected events or frames, got neither"
-    sensor_px = fields.get("sensor_px")
-    if sensor_px is not None:
-        try:
-            width, height = map(operator.index, sensor_px)
-        except (TypeError, ValueError):
-            return f"expected width and height as sensor_px, got {sensor_px!r}"
-        sensor_px = width, height
-    if fields["label"] not in labels:
-        return (
-            f"{name}: expected one of the dataset's {len(labels)} labels, got {fields['label']!r}"
-        )
-    if fields["split"] not in SPLITS:
-        return f"{name}: expected a split of {', '.join(SPLITS)}, got {fields['split']!r}"
-    return Sample(
-        name,
-        events,
-        pictures["frames"],
-        fields["label"],
-        fields["split"],
-        pictures["event_images"],
-        sensor_px,
-    )
 
 
 def _file_faults(sample: Sample, source: Path) -> Iterator[str]:
