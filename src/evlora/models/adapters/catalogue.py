@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 from evlora.config import Config
 from evlora.errors import AdapterError
+from evlora.models.adapters.configurations import Settings
 from evlora.models.adapters.lv_adapter import LvAdapterLayer
-from evlora.models.adapters.methods import METHODS, Method, Settings, in_something
+from evlora.models.adapters.methods import METHODS, Method, in_something
 from evlora.models.adapters.sites import TARGETS, Site
 
 __all__ = [

@@ -1,0 +1,73 @@
+"""docs/adapters.md: its counts are a ViT-B's, its defaults the catalogue's, and its code runs."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import PeftModel, get_peft_model_state_dict
+from timm import create_model
+
+from evlora.models.adapters import METHODS, AdapterConfig, adapt
+
+
+@pytest.fixture(scope="module")
+def page(project_root: Path) -> str:
+    return (project_root / "docs" / "adapters.md").read_text(encoding="utf-8")
+
+
+def rows(page: str, heading: str) -> list[list[str]]:
+    lines = page.split(f"\n{heading}\n", maxsplit=1)[1].split("\n## ", maxsplit=1)[0].splitlines()
+    table = [line for line in lines if line.startswith("| `")]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table]
+
+
+def test_the_table_has_every_method_in_order(page: str) -> None:
+    assert [row[0].strip("`") for row in rows(page, "## Methods")] == list(METHODS)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_counts_are_those_of_a_vit_b(method: str, page: str) -> None:
+    with torch.device("meta"):
+        vit = create_model("vit_base_patch16_224", num_classes=0).requires_grad_(False)
+    adapted = adapt(vit, AdapterConfig(method=method), name="ViT-B/16")
+    trained = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
+    tensors = get_peft_model_state_dict(adapted) if isinstance(adapted, PeftModel) else {}
+    saved = sum(tensor.numel() for tensor in tensors.values()) or trained
+    row = next(row for row in rows(page, "## Methods") if row[0] == f"`{method}`")
+    assert row[4:6] == [f"{trained:,}", f"{saved:,}"]
+    if METHODS[method].make is not None:
+        assert row[6].startswith("yes") is METHODS[method].is_foldable
+
+
+def test_the_defaults_are_those_of_the_catalogue(page: str) -> None:
+    told: dict[str, list[str]] = {}
+    for names, *cells in rows(page, "## Settings"):
+        told |= dict.fromkeys(re.findall(r"`(\w+)`", names), cells)
+    assert told.keys() == {name for name, method in METHODS.items() if method.make is not None}
+    for name, (sites, rank, alpha, dropout, options) in told.items():
+        method = METHODS[name]
+        assert sites == {None: "–", "own": "attention output and FFN"}.get(
+            method.sites, method.sites
+        )
+        for cell, value in ((rank, method.rank), (alpha, method.alpha), (dropout, method.dropout)):
+            assert re.match(r"[\d.]+|–", cell).group() == ("–" if value is None else f"{value:g}")
+        fields = method.options.model_fields
+        assert set(re.findall(r"`(\w+)`", options)) == set(fields)
+        for option, field in fields.items():
+            if field.default is not None:
+                default = (
+                    f"{field.default:g}" if isinstance(field.default, float) else field.default
+                )
+                assert f"`{option}` {default}".lower() in options.lower()
+
+
+def test_its_code_runs(page: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert len(found) == 2
+    names: dict[str, Any] = {}
+    for text in found:
+        exec(compile(text, "adapters.md", "exec"), names)
+    assert "trainable params:" in capsys.readouterr().out
+    assert any("ssf" in name for name in names["recognizer"].trained_tensors())
