@@ -1,5 +1,7 @@
 """Every layout of events, from the folder to a training step; and what it does with a wrong one."""
 
+import errno
+import shutil
 import sys
 import zipfile
 from dataclasses import replace
@@ -192,6 +194,27 @@ def test_frames_and_event_pictures_of_different_number_are_counted(source: Path,
     (where / "00000003.png").unlink()
     notes = "\n".join(prepare("pokerevent", source, out).notes)
     assert f"club_10/{sequence}: 4 frames and 3 event pictures" in notes
+
+
+def test_recordings_without_frames_among_others_are_counted(source: Path, out: Path) -> None:
+    miniatures.hardvs_pictures(source)
+    sequence = "dvSave-2021_09_28_19_29_00"
+    shutil.rmtree(source / "rawframes" / "action_130" / sequence / f"{sequence}_aps")
+    notes = "\n".join(prepare("hardvs", source, out).notes)
+    assert f"1 recordings have no frames, the others have: action_130/{sequence}" in notes
+
+
+def test_a_full_disk_is_told_of_and_leaves_nothing(
+    source: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    miniatures.hardvs_archives(source)
+    monkeypatch.setattr(shutil, "copyfileobj", full)
+    with pytest.raises(DatasetError, match=r"nothing was written: .*No space left on device"):
+        prepare("hardvs", source, out)
+    assert [path.name for path in out.parent.iterdir()] == ["source"]
 
 
 def test_another_form_of_the_release_beside_is_told_of(source: Path, out: Path) -> None:

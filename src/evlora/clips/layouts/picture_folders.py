@@ -93,5 +93,5 @@ def _numbering(names: Sequence[str]) -> tuple[int | None, list[str]]:
 
 def _number(name: str) -> int | None:
     """The last number in a file's name."""
-    digits = re.findall(r"\d+", Path(name).stem)
+    digits = re.findall(r"\d+", name.rpartition(".")[0])
     return int(digits[-1]) if digits else None

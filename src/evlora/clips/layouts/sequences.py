@@ -1,6 +1,6 @@
 """Recordings in folders of classes, `class/sequence`: what lies on disk, before any split."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -82,7 +82,19 @@ def sequences_in(
             found[sequence.sample.sample] = sequence
         if progress is not None:
             progress(number, len(listed))
+    _note_what_only_some_have(found, findings)
     return found
+
+
+def _note_what_only_some_have(found: Mapping[str, FoundSequence], findings: Findings) -> None:
+    of_pictures = [each.sample for each in found.values() if each.pictures is not None]
+    for kind, lacking in (
+        ("frames", [sample.sample for sample in of_pictures if sample.frames is None]),
+        ("event pictures", [each.sample for each in of_pictures if each.event_images is None]),
+    ):
+        if len(lacking) < len(of_pictures):
+            for name in lacking:
+                findings.add(f"recordings have no {kind}, the others have", name)
 
 
 def _of_file(
