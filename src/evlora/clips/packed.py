@@ -50,7 +50,17 @@ class Rendering(Config):
 
     @classmethod
     def of(cls, config: ClipConfig, *, shorter_side_px: int | None = None) -> "Rendering":
-        """The rendering that gives clips of this configuration."""
+        """The rendering that gives clips of this configuration.
+
+        Raises:
+            DatasetError: Its windows depend on what training draws.
+        """
+        if config.window == "segment":
+            raise DatasetError(
+                "packing: the events of window: segment depend on the moments that training draws "
+                "and cannot be drawn before; set window: frame or exposure, or train from the "
+                "recordings"
+            )
         return cls(
             frames=config.frames,
             modalities=config.modalities,
@@ -105,11 +115,7 @@ def encode(
         DatasetError: A modality is missing, or the window asks for what cannot be packed.
         RecordingError: A picture cannot be read, or there is nothing in the recording.
     """
-    if config.window == "segment":
-        raise DatasetError(
-            "packing: the events of window: segment depend on the moments that training draws and "
-            "cannot be drawn before; set window: frame or exposure, or train from the source"
-        )
+    Rendering.of(config)  # it refuses what cannot be packed
     has_events = recording.events is not None or recording.event_images is not None
     missing = ["frames"] if "rgb" in config.modalities and not recording.frames else []
     missing += ["events"] if "event" in config.modalities and not has_events else []
@@ -130,6 +136,11 @@ def encode(
     elif "event" in config.modalities and recording.events is not None:
         drawn = _drawn(recording.events, moments, config.representation)
         event_images = _packed(drawn, np.arange(count), shorter_side_px)
+    return packed_item(sample, label, frames, event_images)
+
+
+def packed_item(sample: str, label: int, frames: bytes, event_images: bytes) -> dict[str, Any]:
+    """The item of a shard that holds these packed pictures."""
     return {
         "sample": sample,
         "label": label,

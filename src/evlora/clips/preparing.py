@@ -24,10 +24,12 @@ REJECTED_FILE = "rejected.csv"
 """Names the samples that could not be packed, and why."""
 SOURCES_FILE = "sources.csv"
 """Tells what each packed sample was made of."""
+SETTINGS_FILE = "packing.json"
+"""Holds the settings that clips were packed with."""
 
 OWN_FILES = {
     *(DATASET_FILE, MANIFEST_FILE, RECORDINGS_FOLDER),
-    *(REJECTED_FILE, SOURCES_FILE, *SPLITS),
+    *(REJECTED_FILE, SOURCES_FILE, SETTINGS_FILE, *SPLITS),
 }
 """All that a prepared dataset may hold."""
 

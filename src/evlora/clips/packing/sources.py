@@ -1,0 +1,51 @@
+"""The files of a sample: how many, how large, and whether they have changed."""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFiles:
+    """The files that a sample is made of."""
+
+    count: int
+    bytes: int
+    missing: tuple[str, ...]
+    """Paths where nothing lies."""
+    fingerprint: str
+    """Of their names, sizes and times of change; their content is not read."""
+
+
+def look_at(paths: Iterable[str], source: Path) -> SourceFiles:
+    """The files at these paths, and in the folders there.
+
+    Args:
+        paths: Relative to `source`.
+        source: The folder of the dataset.
+    """
+    digest = hashlib.blake2b(digest_size=8)
+    count = size = 0
+    missing: list[str] = []
+    for path in paths:
+        found = list(_files(source / path))
+        missing += [path] if not found else []
+        for name, status in found:
+            count, size = count + 1, size + status.st_size
+            where = Path(name).relative_to(source).as_posix()
+            digest.update(f"{where}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
+    return SourceFiles(count, size, tuple(missing), digest.hexdigest())
+
+
+def _files(path: Path) -> Iterator[tuple[str, os.stat_result]]:
+    if path.is_dir():
+        with os.scandir(path) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                if entry.is_dir():
+                    yield from _files(Path(entry.path))
+                elif entry.is_file():
+                    yield entry.path, entry.stat()
+    elif path.exists():
+        yield str(path), path.stat()
