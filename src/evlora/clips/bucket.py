@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -32,6 +32,8 @@ CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 20
 PATIENCE_S = 60.0
 """For so long a transfer that fails is tried again; the last try may take the timeouts longer."""
+LEFT_BEHIND_S = 600.0
+"""A half file that did not grow for so long was left behind by a process that was killed."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 8.0
 """Between two tries; each wait is twice as long as the one before."""
 
@@ -110,7 +112,7 @@ class Bucket:
                 "look whether the bucket can be reached"
             ) from error
         except OSError as error:
-            self._fail_to_keep(name, error)
+            raise self._unkept(name, error) from error
         return path
 
     def _download(self, name: str, path: Path, *, size_bytes: int | None) -> None:
@@ -129,24 +131,22 @@ class Bucket:
                         )
                 return
             except boto.ClientError as error:
-                if error.response["ResponseMetadata"]["HTTPStatusCode"] not in (
-                    429,
-                    *range(500, 600),
-                ):
-                    self._fail(name, error)
-                problem: Exception = error
+                status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+                why = "{Code}: {Message}".format(**{"Message": "", **error.response["Error"]})
+                if status < 500 and status != 429:  # neither its own trouble nor too much at once
+                    raise self._refused(name, why) from error
             except passing as error:
-                problem = error
+                why = str(error)
             except boto.BotoCoreError as error:
-                self._fail(name, error)
+                raise self._refused(name, str(error)) from error
             except OSError as error:
-                self._fail_to_keep(name, error)
+                raise self._unkept(name, error) from error
             if time.monotonic() + wait_s > begun + PATIENCE_S:
                 raise DatasetError(
                     f"{self.url}/{name}: could not be fetched in {time.monotonic() - begun:.0f} s, "
-                    f"the last try ended with: {problem}; look whether the bucket can be reached, "
+                    f"the last try ended with: {why}; look whether the bucket can be reached, "
                     "then go on with --resume"
-                ) from problem
+                )
             time.sleep(wait_s)
             wait_s = min(2 * wait_s, LONGEST_WAIT_S)
 
@@ -178,7 +178,11 @@ class Bucket:
                 status = path.stat()
             except FileNotFoundError:
                 continue
-            chunks.append((status.st_mtime, status.st_size, path))
+            is_arriving = (
+                path.name.startswith(".") and time.time() - status.st_mtime < LEFT_BEHIND_S
+            )
+            if not is_arriving:
+                chunks.append((status.st_mtime, status.st_size, path))
         surplus = sum(size for _, size, _ in chunks) + size_bytes - self.cache_bytes
         for _, size, path in sorted(chunks):
             if surplus <= 0:
@@ -186,18 +190,18 @@ class Bucket:
             path.unlink(missing_ok=True)  # who reads it just now keeps what is open
             surplus -= size
 
-    def _fail(self, name: str, error: Exception) -> NoReturn:
-        raise DatasetError(
-            f"{self.url}/{name}: could not be fetched: {error}; check the address, and in the "
+    def _refused(self, name: str, why: str) -> DatasetError:
+        return DatasetError(
+            f"{self.url}/{name}: could not be fetched: {why}; check the address, and in the "
             "environment endpoint and credentials (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, "
             "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE)"
-        ) from error
+        )
 
-    def _fail_to_keep(self, name: str, error: OSError) -> NoReturn:
-        raise DatasetError(
+    def _unkept(self, name: str, error: OSError) -> DatasetError:
+        return DatasetError(
             f"{self.url}/{name}: could not be written to the cache {self.cache}: {error}; "
             "name a folder with room in data.cache, or make data.cache_gb smaller"
-        ) from error
+        )
 
 
 class FetchingAhead:
