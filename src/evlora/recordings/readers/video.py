@@ -102,7 +102,7 @@ class VideoFrames:
         raise RecordingError(
             f"{self.path}: {len(missing)} frames, the first number "
             f"{self.ticks.index(min(missing))} of {len(self.ticks)}, cannot be decoded; "
-            "the video is damaged there"
+            "the video is damaged there: copy it again, cut it before, or leave it out"
         )
 
     def _pixels(self, frame: Any) -> ImageArray:
@@ -198,7 +198,8 @@ def _ours(path: Path, expected: str) -> Generator[None]:
         yield
     except _av_errors() as error:
         raise RecordingError(
-            f"{path}: expected {expected}, could not decode it: {error}"
+            f"{path}: expected {expected}, could not decode it: {error}; the video is damaged or "
+            "coded in an unknown way: copy it again, or leave it out"
         ) from error
 
 
