@@ -249,7 +249,7 @@ def _device() -> str:
 
 
 def _heading(recipe: str | Path, base: Recipe, seeds: int, split: str) -> str:
-    shots = ""
+    shots = f", {base.data.shots} training samples a class" if base.data.shots else ""
     return (
         f"`{Path(recipe).stem}`: {base.backbone.name}, {base.training.epochs} epochs of batches of "
         f"{base.training.batch_size}{shots}, {seeds} seeds, accuracy on the {split} split"

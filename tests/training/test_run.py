@@ -213,3 +213,39 @@ def test_a_validation_split_is_held_out_where_there_is_none(
         say=lines.append,
     )
     assert lines[0].startswith("30 training and 10 validation clips of 10 classes")
+
+
+@pytest.fixture
+def nothing_held_out(
+    tiny_dataset: Path, tiny_settings: dict[str, Any], tmp_path: Path
+) -> dict[str, Any]:
+    """Settings with a dataset that has no val split, and none to be made."""
+    manifest = read_manifest(tiny_dataset)
+    kept = tuple(sample for sample in manifest.samples if sample.split != "val")
+    folder = tmp_path / "no_val"
+    folder.mkdir()
+    write_manifest(replace(manifest, samples=kept), folder)
+    return {**tiny_settings, "data.root": str(folder), "data.validation_fraction": 0}
+
+
+def test_the_last_epoch_is_kept_and_nothing_held_out_where_the_recipe_says_so(
+    nothing_held_out: dict[str, Any],
+) -> None:
+    changes = {"training.keep": "last", "training.epochs": 2}
+    lines: list[str] = []
+    run = evlora.train("demo", overrides={**nothing_held_out, **changes}, say=lines.append)
+
+    assert run.metrics["epoch"] == 2
+    assert "val_top1" not in run.metrics
+    assert lines[0].startswith("40 training and 0 validation clips")
+    assert not (run.dir / "checkpoints" / "best.ckpt").exists()
+    last = torch.load(run.dir / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    head = load_bundle(run.bundle).state_dict()["network.head.weight"]
+    torch.testing.assert_close(head, last["network.head.weight"], rtol=0, atol=0)
+
+
+def test_the_best_epoch_cannot_be_chosen_without_a_split_to_choose_it_on(
+    nothing_held_out: dict[str, Any],
+) -> None:
+    with pytest.raises(RecipeError, match=r"training\.keep: best needs a val split"):
+        evlora.train("demo", overrides=nothing_held_out)

@@ -60,7 +60,8 @@ def train(
         say=typer.echo,
         has_progress_bar=sys.stderr.isatty(),
     )
-    typer.echo(f"best epoch {run.metrics['best_epoch']:.0f}: {run.metrics['val_top1']:.1%} top-1")
+    accuracy = f": {run.metrics['val_top1']:.1%} top-1" if "val_top1" in run.metrics else ""
+    typer.echo(f"kept epoch {run.metrics['epoch']:.0f}{accuracy}")
     typer.echo(f"bundle: {run.bundle}")
 
 

@@ -26,8 +26,9 @@ class DataConfig(Config):
     """Where the recordings lie now, if they moved since they were prepared."""
     shots: PositiveInt | None = None
     """Training samples of each class, chosen by the seed; all of them where this is left out."""
-    validation_fraction: float = Field(default=0.1, gt=0, lt=1)
-    """Part of the training split held out to choose the best epoch, where there is no val split."""
+    validation_fraction: float = Field(default=0.1, ge=0, lt=1)
+    """Part of the training split held out to choose the best epoch, where there is no val split;
+    0 holds out nothing, for training.keep: last."""
     cache: Path | None = None
     """Folder to keep what is fetched from a bucket; a temporary one where none is named."""
     cache_gb: PositiveFloat = CACHE_GB
@@ -59,6 +60,8 @@ class TrainingConfig(Config):
     """Weight decay, on matrices only."""
     warmup_epochs: NonNegativeFloat = 1.0
     """Epochs over which the learning rate rises to its peak; then it falls as a cosine to zero."""
+    keep: Literal["best", "last"] = "best"
+    """Which epoch becomes the bundle: the best one on the val split, or the last one."""
     checkpoint_minutes: NonNegativeFloat = 10.0
     """Minutes between checkpoints inside an epoch, from which a killed run goes on; 0 writes one
     after every step."""

@@ -22,7 +22,7 @@ from evlora.clips import (
     collate,
     read_manifest,
 )
-from evlora.errors import DatasetError, RecipeError, RunError
+from evlora.errors import RecipeError, RunError
 from evlora.training.config import DataConfig
 
 SHUFFLED_CHUNKS = 32
@@ -123,12 +123,8 @@ class ClipDataModule(LightningDataModule):
         super().__init__()
         self.manifest = open_dataset(data, seed=seed)
         self.training = clip_dataset(self.manifest, "train", clip, seed=seed, is_training=True)
-        self.validation = clip_dataset(self.manifest, "val", clip)
-        for split, dataset in (("train", self.training), ("val", self.validation)):
-            if not len(dataset):
-                raise DatasetError(
-                    f"{data.root}: expected samples in the split {split!r}, got none"
-                )
+        has_validation = "val" in self.manifest.splits
+        self.validation = clip_dataset(self.manifest, "val", clip) if has_validation else None
         self.seed = seed
         self.options = {"batch_size": batch_size, "workers": data.workers}
         self._training_loader: ResumableLoader | None = None
@@ -146,9 +142,9 @@ class ClipDataModule(LightningDataModule):
         self._training_loader = loader
         return loader
 
-    def val_dataloader(self) -> DataLoader[Clip]:
-        """The clips that choose the best epoch, in the order of the manifest."""
-        return make_loader(self.validation, **self.options)
+    def val_dataloader(self) -> DataLoader[Clip] | list[DataLoader[Clip]]:
+        """The clips that choose the best epoch, in the order of the manifest; may be none."""
+        return [] if self.validation is None else make_loader(self.validation, **self.options)
 
     # Lightning would ask the loader itself, but loses its state where the length of an epoch is
     # asked for before, as our schedule of the learning rate does.

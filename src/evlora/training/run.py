@@ -1,9 +1,9 @@
 """A run: from a recipe to a folder with logs, checkpoints, a bundle and its figures.
 
 recipe.yaml       the recipe as it was run, with all defaults written out
-checkpoints/      best.ckpt (on the validation split) and last.ckpt; trained tensors only
+checkpoints/      best.ckpt (on the val split, if it is kept) and last.ckpt; trained tensors only
 logs/             CSV and TensorBoard
-bundle/           the recognizer of the best epoch
+bundle/           the recognizer of the epoch that is kept
 metrics.json      written last: its presence says that the run is complete
 """
 
@@ -54,7 +54,8 @@ class Run:
     dir: Path
     bundle: Path
     metrics: dict[str, float]
-    """Figures of the best epoch on the validation split, the trained parameters, and the time."""
+    """The epoch that was kept, its accuracy on the val split if there is one, the trained
+    parameters, and the time."""
 
 
 def train_recipe(
@@ -94,11 +95,23 @@ def train_recipe(
         batch_size=training.batch_size,
         seed=recipe.run.seed,
     )
+    if training.keep == "best" and data.validation is None:
+        raise RecipeError(
+            "training.keep: best needs a val split to choose the best epoch on, and there is none; "
+            "set data.validation_fraction to hold out a part of train, or training.keep=last"
+        )
     recognizer = build_recognizer(recipe.recognizer(), data.manifest.labels)
     module = RecognizerModule(recognizer, training, seed=recipe.run.seed)
     _write_recipe(folder, recipe)
     tell(_summary(recognizer, data))
 
+    # Lightning's own save_last writes only when the best changes; this one after every epoch.
+    last = ModelCheckpoint(
+        folder / "checkpoints",
+        filename="last",
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
     best = ModelCheckpoint(
         folder / "checkpoints",
         filename="best",
@@ -107,16 +120,10 @@ def train_recipe(
         save_on_train_epoch_end=True,
         enable_version_counter=False,
     )
-    # Lightning's own save_last writes only when the best changes; this one after every epoch.
-    last = ModelCheckpoint(
-        folder / "checkpoints",
-        filename="last",
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
+    kept = best if training.keep == "best" else last
     resumed = folder / "checkpoints" / "last.ckpt"
     inside = CheckpointInsideEpoch(resumed, minutes=training.checkpoint_minutes)
-    callbacks: list[Callback] = [best, last, inside, EpochLine(tell)]
+    callbacks: list[Callback] = [*dict.fromkeys([kept, last]), inside, EpochLine(tell)]
     if has_progress_bar:
         callbacks.append(TQDMProgressBar(leave=False))
     trainer = Trainer(
@@ -144,12 +151,13 @@ def train_recipe(
         raise KeyboardInterrupt
     seconds = time.monotonic() - begun
 
-    state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+    state = torch.load(kept.best_model_path, map_location="cpu", weights_only=True)
     module.cpu().load_state_dict(state["state_dict"])
     counts = count_parameters(recognizer)
+    score = kept.best_model_score if kept is best else trainer.callback_metrics.get("val/top1")
     metrics = {
-        "val_top1": float(best.best_model_score or 0.0),
-        "best_epoch": float(state["epoch"] + 1),
+        **({} if score is None else {"val_top1": float(score)}),
+        "epoch": float(state["epoch"] + 1),
         "trained_parameters": float(counts.trained),
         "trained_percent": counts.trained_percent,
         "seconds": seconds,
@@ -183,10 +191,11 @@ class EpochLine(Callback):
         if not trainer.is_global_zero:
             return
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        validated = f"val {figures['val/top1']:.1%}  " if "val/top1" in figures else ""
         self._say(
             f"epoch {trainer.current_epoch + 1:>3}/{trainer.max_epochs}  "
             f"loss {figures['train/loss']:.4f}  train {figures['train/top1']:.1%}  "
-            f"val {figures['val/top1']:.1%}  {time.monotonic() - self._begun:.0f} s"
+            f"{validated}{time.monotonic() - self._begun:.0f} s"
         )
 
 
@@ -225,7 +234,7 @@ def _differences(before: Any, now: Any, key: str = "") -> list[str]:
 def _summary(recognizer: Recognizer, data: ClipDataModule) -> str:
     counts = count_parameters(recognizer)
     return (
-        f"{len(data.training)} training and {len(data.validation)} validation clips of "
+        f"{len(data.training)} training and {len(data.validation or ())} validation clips of "
         f"{len(recognizer.labels)} classes; training {counts.trained:,} of {counts.total:,} "
         f"parameters ({counts.trained_percent:.2f} %)"
     )
