@@ -1,11 +1,16 @@
 """Recipes: what is read, what is refused, and those that come along."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from timm import is_model
 
+from evlora.clips.layouts import layout_named
 from evlora.errors import RecipeError
+from evlora.models import SingleStreamConfig
 from evlora.recipe import Recipe, build, load_recipe, recipes_folder
 
 SHIPPED = sorted(path.stem for path in recipes_folder().glob("*.yaml"))
@@ -21,9 +26,53 @@ def written(folder: Path, text: str) -> Path:
 def test_every_recipe_that_comes_along_builds_and_answers(
     name: str, tiny_settings: dict[str, Any]
 ) -> None:
-    recognizer = build(load_recipe(name, tiny_settings), num_classes=3)
-    assert recognizer.labels == ("0", "1", "2")
+    recipe = load_recipe(name, tiny_settings)
+    recognizer = build(recipe, num_classes=3)
     assert sum(p.numel() for p in recognizer.trained_tensors().values()) > 0
+    clip = torch.zeros(2, recipe.clip.frames, 3, 32, 32, dtype=torch.uint8)
+    given = [clip if name in recipe.clip.modalities else None for name in ("rgb", "event")]
+    assert recognizer.recognize(*given).logits.shape == (2, 3)
+
+
+def lines_of(name: str) -> str:
+    return (recipes_folder() / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_recipe_says_its_commands_and_a_backbone_that_exists(name: str) -> None:
+    text = lines_of(name)
+    recipe = load_recipe(name)
+    assert (
+        f"evlora train {name} " in text
+        or f"evlora train recipes/{name}.yaml " in text
+        or "demo" in name
+    )
+    assert is_model(recipe.backbone.name.split(".")[0])
+    for layout in re.findall(r"evlora prepare (\w+)", text):
+        assert layout == "LAYOUT" or layout_named(layout).name == layout
+
+
+ADAPTFORMER = ["cifar100", "svhn", "food101", "hmdb51", "something_something_v2"]
+
+
+@pytest.mark.parametrize("name", ADAPTFORMER)
+def test_the_protocol_is_adaptformers(name: str) -> None:
+    """NeurIPS 2022: 0.1 per 256 clips, no decay, the class token behind a norm; 8 frames of 4."""
+    recipe = load_recipe(name)
+    training, model = recipe.training, recipe.model
+    assert (training.optimizer, training.learning_rate, training.weight_decay) == ("sgd", 0.1, 0)
+    assert training.learning_rate_per_256
+    assert isinstance(model, SingleStreamConfig)
+    assert (model.pool, model.head, model.adapter.method) == ("token", "norm_linear", "lv_adapter")
+    assert "Pre-training: " in lines_of(name)
+    is_video = name in ADAPTFORMER[3:]
+    assert training.epochs == (90 if is_video else 100)
+    assert recipe.clip.frames == (8 if is_video else 1)
+    if is_video:
+        assert (recipe.clip.sampling, recipe.clip.stride) == ("dense", 4)
+        assert recipe.clip.test_views.count == 12
+    else:
+        assert training.warmup_epochs == 20
 
 
 def test_keys_from_the_command_line_win_over_the_file(tmp_path: Path) -> None:
