@@ -231,6 +231,24 @@ def test_hardvs_names_that_two_classes_share_are_told_apart(source: Path, out: P
     assert prepare("hardvs", source, out).labels == ("Wave (action_001)", "Wave (action_130)")
 
 
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("Action001-L type clamp back", "L type clamp back"),
+        ("Action001 wink_ Blink an eye", "wink_ Blink an eye"),
+        ("Action001- Alternate Front Kick", "Alternate Front Kick"),
+        ("Action001 - jumping jack", "jumping jack"),
+        ("Action002-Wave", "action_001"),
+    ],
+)
+def test_hardvs_names_of_classes_are_written_in_several_ways(
+    line: str, name: str, source: Path, out: Path
+) -> None:
+    miniatures.hardvs_compact(source)
+    (source / "HARDVS_300_class.txt").write_text(f"{line}\r\n")
+    assert prepare("hardvs", source, out).labels == (name, "action_130")
+
+
 def test_folders_of_one_label_are_one_class(source: Path, out: Path) -> None:
     miniatures.poker_pictures(source)
     for path in source.glob("*_label.txt"):

@@ -8,7 +8,7 @@ train and which test stands in two lists.
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evlora.clips.layouts.official_split import EvenSplit, split_evenly
@@ -76,7 +76,7 @@ def collect(
     gestures = {name: _gestures(trials[name], len(names)) for name in split_of or sorted(trials)}
     total = sum(map(len, gestures.values()))
     findings = Findings()
-    for name in trials.keys() - gestures.keys():
+    for name in sorted(trials.keys() - gestures.keys()):
         findings.add("recordings that no list names were left out", name)
     samples: list[Sample] = []
     done = 0
@@ -95,20 +95,13 @@ def collect(
                 findings.add("gestures without an event were left out", gesture.where)
             if progress is not None:
                 progress(done, total)
-    if not split_of:
-        reason = f"neither {' nor '.join(LISTS.values())} in {root}"
-        manifest = split_evenly("dvs_gesture", folder, samples, options, reason=reason)
-        split_source, notes, samples = manifest.split_source, manifest.notes, [*manifest.samples]
+    if split_of:
+        official = ", ".join(LISTS.values())
+        made = Manifest("dvs_gesture", folder, names, tuple(samples), split_source=official)
     else:
-        split_source, notes = ", ".join(LISTS.values()), ()
-    return Manifest(
-        "dvs_gesture",
-        folder,
-        names,
-        tuple(samples),
-        (*notes, *findings.notes()),
-        split_source=split_source,
-    )
+        reason = f"neither {' nor '.join(LISTS.values())} in {root}"
+        made = split_evenly("dvs_gesture", folder, samples, options, reason=reason)
+    return replace(made, labels=names, notes=(*made.notes, *findings.notes()))
 
 
 def _splits(root: Path, trials: dict[str, Path]) -> dict[str, str]:

@@ -129,7 +129,7 @@ def split_officially(
         for name, sample in listed.items()
         if name in found
     ]
-    for name in found.keys() - listed.keys():
+    for name in sorted(found.keys() - listed.keys()):
         findings.add("samples that no list names were left out", name)
     manifest = Manifest(
         layout,
