@@ -143,6 +143,7 @@ def train_recipe(
         enable_progress_bar=has_progress_bar,
         enable_model_summary=False,
         num_sanity_val_steps=0,
+        limit_val_batches=0 if data.validation is None else 1.0,
         log_every_n_steps=1,
     )
     begun = time.monotonic()
