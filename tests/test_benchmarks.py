@@ -46,3 +46,17 @@ def test_simulated_digits_resemble_real_ones(data_root: Path, project_root: Path
     # What docs/simulator.md reports of these 50 digits, with a margin for other versions of numpy.
     assert len(values) == 4
     assert all(value > least for value, least in zip(values, (0.9, 0.85, 0.85, 0.6), strict=True))
+
+
+@pytest.mark.slow
+def test_a_merged_adapter_leaves_the_networks_own_modules(project_root: Path):
+    script = project_root / "benchmarks" / "merging.py"
+    small = ("--model", "vit_tiny_patch16_224", "--options", "depth=2", "--rounds", "2")
+    lines = printed_by(script, *small).splitlines()
+    cells = [line.split("|")[1:-1] for line in lines if line.startswith("|")]
+    rows = {row[0].strip(): [cell.strip() for cell in row] for row in cells}
+    modules = {name: row[1] for name, row in rows.items()}
+    assert modules["lv_adapter"] == modules["adaptformer"] == "more"
+    assert modules["lv_adapter, merged"] == modules["lora, merged"] == "the same"
+    assert "adaptformer, merged" not in rows
+    assert float(rows["lv_adapter, merged"][4].removesuffix(" to unmerged")) <= 1e-5

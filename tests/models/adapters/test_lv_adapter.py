@@ -74,6 +74,14 @@ def test_without_arguments_it_finds_its_layers(name: str) -> None:
     assert all(any(layer.endswith(f".{end}") for end in ends) for layer in found)
 
 
+def with_called_layers(model: nn.Module) -> nn.Module:
+    """The same, where timm's EVA adds the bias of query, key and value by itself."""
+    for part in model.modules():
+        if hasattr(part, "qkv_bias_separate"):
+            part.qkv_bias_separate = True
+    return model
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_sites_are_found_by_their_words(name: str) -> None:
     network = NETWORKS[name]
@@ -84,8 +92,25 @@ def test_sites_are_found_by_their_words(name: str) -> None:
         "ffn": network.ffn,
         "both": (*attention, *network.ffn),
     }.items():
-        model = get_peft_model(network.make(), LvAdapterConfig(sites=sites, rank=1))
+        model = get_peft_model(with_called_layers(network.make()), LvAdapterConfig(sites=sites))
         assert len(model.base_model.targeted_module_names) == network.blocks * len(ends), sites
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_an_adapter_at_any_site_is_heard(name: str) -> None:
+    network = NETWORKS[name]
+    config = LvAdapterConfig(sites="both", rank=2)
+    model = get_peft_model(with_called_layers(network.make()), config).train()
+    perturb(model)
+    answer(model, network.images()).square().mean().backward()
+    found = gradients(model)
+    assert found.keys() == set(learning(model))
+    assert all(gradient.any() for gradient in found.values())
+
+
+def test_an_attention_that_would_not_hear_it_is_refused() -> None:
+    with pytest.raises(AdapterError, match=r"blocks.0.attn.qkv.*EvaAttention.*qkv_bias_separate"):
+        get_peft_model(NETWORKS["timm EVA-02"].make(), LvAdapterConfig(sites="attention"))
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -123,6 +148,20 @@ def test_what_was_saved_is_loaded_exactly(name: str, tmp_path: Path) -> None:
     assert trained_numbers(again) == 0
     trainable = PeftModel.from_pretrained(network.make(), tmp_path, is_trainable=True)
     assert trained_numbers(trainable) == trained_numbers(model)
+
+
+def test_transformers_loads_it_without_peft_being_named(tmp_path: Path) -> None:
+    network = NETWORKS["ViT"]
+    model = get_peft_model(network.make(), LvAdapterConfig(rank=2)).eval()
+    perturb(model)
+    model.save_pretrained(tmp_path)
+    expected = answer(model, network.images())
+    vit = network.make()
+    vit.load_adapter(str(tmp_path))
+    assert torch.equal(answer(vit.eval(), network.images()), expected)
+    base = network.make()
+    again = PeftModel.from_pretrained(base, tmp_path, low_cpu_mem_usage=True).eval()
+    assert torch.equal(answer(again, network.images()), expected)
 
 
 def test_clips_text_tower_is_left_alone() -> None:

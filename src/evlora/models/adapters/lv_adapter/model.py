@@ -100,6 +100,13 @@ def _require_linear(target: nn.Module, parent: nn.Module, name: str) -> nn.Linea
             "weight without calling the layer, so an adapter there would not be heard; "
             "name other layers in target_modules"
         )
+    has_own_bias = getattr(parent, "q_bias", None) is not None
+    if name.endswith("qkv") and has_own_bias and not getattr(parent, "qkv_bias_separate", True):
+        raise AdapterError(
+            f"lv_adapter: {name}: timm's {type(parent).__name__} reads its weight without calling "
+            "the layer, so an adapter there would not be heard; set qkv_bias_separate = True on "
+            "these attentions first, or name other layers in target_modules"
+        )
     if not isinstance(target, nn.Linear):
         raise AdapterError(
             f"lv_adapter: {name}: expected a torch.nn.Linear, got {type(target).__name__}; "
