@@ -1,14 +1,24 @@
 """A run that is killed inside an epoch ends as one that was not."""
 
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from lightning.pytorch import Callback
+from packed_form import pack
 
 import evlora
 from evlora.bundle import load_bundle
+from evlora.clips import ClipConfig, read_manifest
 from evlora.errors import RunError
 from evlora.training import run as running
 
@@ -113,3 +123,75 @@ def test_a_checkpoint_is_written_beside_its_name(
     assert seen
     assert all(name.startswith((".last-", ".best-")) for name in seen)
     assert {path.name for path in folder.iterdir()} == {"best.ckpt", "last.ckpt"}
+
+
+def noted(folder: Path) -> dict[tuple[int, int, int], list[str]]:
+    """The clips of each rank, epoch and step; a step that was repeated must have the same."""
+    steps: dict[tuple[int, int, int], list[str]] = {}
+    for path in folder.iterdir():
+        rank = int(path.name.split("-")[0])
+        for line in path.read_text().splitlines(keepends=True):
+            if line.endswith("\n"):  # whole: the process was killed
+                epoch, step, samples = json.loads(line)
+                assert steps.setdefault((rank, epoch, step), samples) == samples
+    return steps
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_streamed_run_of_two_ranks_that_is_killed_reads_each_clip_once(
+    settings: dict[str, Any], tiny_dataset: Path, tmp_path: Path
+) -> None:
+    """Two ranks with two workers each; SIGKILL inside the second epoch."""
+    # 39 training clips: the ranks cannot divide them evenly.
+    config = ClipConfig(frames=2, size=32)
+    manifest = read_manifest(tiny_dataset)
+    samples = tuple(sample for sample in manifest.samples if sample.sample != "train/00007")
+    pack(replace(manifest, samples=samples), config, tmp_path / "packed")
+    settings |= {
+        "data.root": str(tmp_path / "packed"),
+        "data.workers": 2,
+        "training.batch_size": 2,
+        "training.accelerator": "cpu",
+        "training.devices": 2,
+    }
+
+    def start(name: str) -> tuple[subprocess.Popen[bytes], Path]:
+        notes = tmp_path / f"{name}-notes"
+        notes.mkdir(exist_ok=True)
+        keys = tmp_path / f"{name}.json"
+        keys.write_text(json.dumps({**settings, "run.dir": str(tmp_path / name)}))
+        command = [sys.executable, str(Path(__file__).parent / "ranked_run.py")]
+        return subprocess.Popen(
+            [*command, str(keys), str(notes)],
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        ), notes
+
+    process, calm = start("calm")
+    assert process.communicate(timeout=240)[1] is not None
+    assert process.returncode == 0
+
+    process, killed = start("killed")
+    while process.poll() is None and not any(key[1:] == (1, 14) for key in noted(killed)):
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    process, _ = start("killed")
+    errors = process.communicate(timeout=240)[1]
+    assert process.returncode == 0, errors.decode()
+
+    steps = noted(killed)
+    assert steps == noted(calm)
+    assert len({path.name for path in killed.iterdir()}) == 4
+    everyone = {sample.sample for sample in samples if sample.split == "train"}
+    for epoch in range(3):
+        read = Counter(
+            name for (_, number, _), names in steps.items() if number == epoch for name in names
+        )
+        assert set(read) == everyone
+        assert sum(read.values()) == 40  # one clip twice, to fill the last step
+    before, after = tensors(tmp_path / "calm"), tensors(tmp_path / "killed")
+    assert all(torch.equal(before[name], after[name]) for name in before)
