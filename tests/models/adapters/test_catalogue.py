@@ -52,7 +52,7 @@ def test_the_default_is_the_lora_of_the_paper() -> None:
         (
             {"method": "bitfit", "rank": 4},
             r"adapter\.rank: bitfit has no rank; leave it out \(it has nothing to set\); over a "
-            r"recipe that sets it, write adapter=\{method: bitfit\}",
+            r"recipe that sets it, write .model\.adapter=\{method: bitfit\}",
         ),
         ({"method": "ssf", "sites": "ffn"}, r"has no sites; leave it out \(it has options\.init"),
         ({"method": "vera", "alpha": 4}, "vera has no alpha; leave it out .it has sites, rank, dr"),

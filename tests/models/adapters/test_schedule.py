@@ -1,10 +1,13 @@
 """AdaLoRA's schedule: ranks are spent, survive saving, and a resumed run chooses the same."""
 
 import copy
+from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
 from adapter_networks import base, inputs
+from peft import PeftModel
 from torch import nn
 
 from evlora.errors import AdapterError
@@ -12,6 +15,7 @@ from evlora.models.adapters import (
     AdapterConfig,
     adapt,
     after_step,
+    before_saving,
     begin_training,
     load_training_state,
     training_state,
@@ -75,6 +79,21 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(stopped: int) -> None:
     steps(resumed, optimizer, stopped, STEPS)
     for name, parameter in learning(unbroken).items():
         assert torch.equal(learning(resumed)[name], parameter)
+
+
+# peft 0.21 looks for AdaLoRA's ranks among the names of layers, which they are not
+@pytest.mark.filterwarnings("ignore:The following rank_pattern keys did not match:RuntimeWarning")
+def test_a_layer_that_lost_all_its_ranks_is_saved_and_loaded(tmp_path: Path) -> None:
+    model = cast(PeftModel, network().eval())
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_E" in name and "blocks.1" in name:
+                parameter[1].fill_(3.0)
+    before_saving(model)
+    model.save_pretrained(str(tmp_path))
+    again = PeftModel.from_pretrained(base("vit"), str(tmp_path)).eval()
+    torch.testing.assert_close(again(inputs("vit")), model(inputs("vit")))
+    assert ranks(again) == [0, 0, 1, 1]
 
 
 def test_too_few_steps_for_a_schedule_are_refused() -> None:

@@ -73,7 +73,7 @@ class AdapterConfig(Config):
                 raise AdapterError(
                     f"adapter.{name}: {self.method} has no {name}; leave it out (it has "
                     f"{', '.join([*has, *_option_names(method)]) or 'nothing to set'}); over a "
-                    f"recipe that sets it, write adapter={{method: {self.method}}}"
+                    f'recipe that sets it, write "model.adapter={{method: {self.method}}}"'
                 )
         given = {name: getattr(self, name) for name in SETTINGS}
         chosen = {

@@ -88,9 +88,14 @@ def before_saving(adapted: PeftModel) -> None:
     """Let the ranks that are saved be those of the weights as they are.
 
     AdaLoRA's weights may be those of an earlier step than its last allocation (the best epoch's).
+    Where a layer is left without any, one is kept: peft takes a tensor without rows for a damaged
+    one, and says so.
     """
     for tuner in _adalora_models(adapted):
-        _config(tuner).rank_pattern = _pattern_of(tuner)
+        pattern = _pattern_of(tuner)
+        for used in (pattern or {}).values():
+            used[0] = used[0] or not any(used)
+        _config(tuner).rank_pattern = pattern
 
 
 def before_loading(adapted: PeftModel, saved: Mapping[str, Any]) -> None:
