@@ -1,6 +1,7 @@
 """Packing is complete or goes on, loses nothing, repeats nothing, and hides nothing."""
 
 import csv
+import errno
 import json
 import os
 import shutil
@@ -479,3 +480,69 @@ def test_recordings_that_the_layout_makes_go_away(tmp_path: Path) -> None:
     assert "recordings" not in [path.name for path in out.iterdir()]
     assert not pack("generated", None, out, CLIP, options=options).is_new
     assert read_manifest(out).counts == {"train": 4, "val": 4, "test": 4}
+
+
+FULL_DISK = (
+    r"could not be packed, the disk is full; nothing lies under this name yet\. "
+    r"\d+ of 16 samples are packed, the others need about 0\.0 MB more\. "
+    r"Make room, then give the same command again: it goes on from what is kept in "
+)
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("chunks", [0, 1, 4])
+def test_a_full_disk_is_told_and_packing_goes_on_when_there_is_room(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunks: int
+) -> None:
+    packed(source, tmp_path / "whole")
+    write, written = journal.write_chunk, list[Path]()
+
+    def write_until_full(items: Any, path: Path) -> dict[str, Any]:
+        if len(written) == chunks:
+            path.parent.mkdir(exist_ok=True)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written.append(path)
+        return write(items, path)
+
+    monkeypatch.setattr(journal, "write_chunk", write_until_full)
+    with pytest.raises(DatasetError, match=FULL_DISK):
+        packed(source, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    monkeypatch.setattr(journal, "write_chunk", write)
+    packed(source, tmp_path / "out")
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="no unshare")
+def test_a_small_disk_of_its_own_fills_up_and_grows(source: Path, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    for number in range(16, 80):
+        write_recording(source / "train" / "cat" / f"{number:03d}.npz", number)
+    command = f"{sys.executable} -m evlora prepare class_tree {source} {disk}/new/out --pack"
+    command += " clip.frames=2 --workers 0"
+    script = f"""
+        mount -t tmpfs -o size=8k tmpfs {disk} || exit 99
+        {command}; echo $?; ls -A {disk}
+        mount -o remount,size=120k {disk}
+        {command}; echo $?; ls -A {disk}/new
+        mount -o remount,size=8m {disk}
+        {command} && cp -r {disk}/new/out {tmp_path}/copy
+    """
+    ran = subprocess.run(
+        ["unshare", "--map-root-user", "--mount", "sh", "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if ran.returncode in (1, 99) and "error:" not in ran.stderr:
+        pytest.skip(f"no mounting here: {ran.stderr}")
+    assert ran.returncode == 0, ran.stderr
+    first, second = ran.stderr.splitlines()
+    assert "the disk is full" in first  # nothing was kept: not even the plan had room
+    assert "the disk is full" in second
+    assert "it goes on from what is kept" in second
+    assert ran.stdout.splitlines()[:3] == ["2", "2", "out.packing"]
+    packed(source, tmp_path / "whole")
+    assert files_of(tmp_path / "copy") == files_of(tmp_path / "whole")

@@ -9,6 +9,7 @@ import os
 import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -135,8 +136,9 @@ class Journal:
 
     def close(self) -> None:
         """Close the files."""
-        self._lines.close()
-        self._items.close()
+        for file in (self._lines, self._items):
+            with suppress(OSError):  # what could not be written was told when it was written
+                file.close()
 
     @property
     def _is_full(self) -> bool:

@@ -243,7 +243,10 @@ def _pack_part(
     )
     if order.progress is not None:
         order.progress(len(journal.done), len(share))
-    with closing(render_all(jobs, workers=workers)) as outcomes:
+    with (
+        closing(render_all(jobs, workers=workers)) as outcomes,
+        _noting_what_is_left(journal, len(share)),
+    ):
         for outcome in outcomes:
             if strict and outcome.done.reason:
                 raise DatasetError(
@@ -254,7 +257,7 @@ def _pack_part(
                 order.progress(len(journal.done), len(share))
             if outcome.done.reason and len(journal.done) >= ENOUGH_TO_JUDGE:
                 require_enough(journal.done, order.work, is_whole=False)
-    journal.close_chunk()
+        journal.close_chunk()
 
 
 def _join(plan: Plan, order: Order) -> Packing:
@@ -333,18 +336,31 @@ def cores() -> int:
 
 
 @contextmanager
+def _noting_what_is_left(journal: Journal, count: int) -> Generator[None]:
+    """An error of the disk learns how far the work was."""
+    try:
+        yield
+    except OSError as error:
+        done = journal.done
+        mean_bytes = sum(one.packed_bytes for one in done) / max(len(done), 1)
+        left = f", the others need about {mean_bytes * (count - len(done)) / 1e6:,.1f} MB more"
+        error.add_note(f"{len(done):,} of {count:,} samples are packed{left if done else ''}.")
+        raise
+
+
+@contextmanager
 def _telling_of_a_full_disk(order: Order) -> Generator[None]:
     """Errors of the disk become one that says what to do."""
     try:
         yield
     except OSError as error:
-        what = "is full" if error.errno in FULL_DISK else f"failed: {error}"
-        kept = (
-            f"What is done so far is kept in {order.work}: the same command goes on from there."
-            if order.work.is_dir()
-            else "Nothing was written."
-        )
-        raise DatasetError(
-            f"{order.target}: could not be packed, the disk {what}; nothing lies under this name "
-            f"yet. {'Make room. ' if error.errno in FULL_DISK else ''}{kept}"
-        ) from error
+        is_full = error.errno in FULL_DISK
+        parts = [
+            f"{order.target}: could not be packed, {'the disk is full' if is_full else error}; "
+            "nothing lies under this name yet.",
+            *getattr(error, "__notes__", ()),
+            f"{'Make room' if is_full else 'Mend this'}, then give the same command again",
+        ]
+        if order.work.is_dir():
+            parts[-1] += f": it goes on from what is kept in {order.work}"
+        raise DatasetError(" ".join(parts)) from error
