@@ -74,7 +74,13 @@ def test_a_wrong_setting_is_refused(settings: dict[str, Any]) -> None:
         AdapterPlusConfig(**settings)
 
 
+def test_the_width_is_that_of_the_tokens_where_heads_have_norms_too() -> None:
+    sizes = {"img_size": 32, "embed_dim": 24, "depth": 1, "num_heads": 2, "num_classes": 0}
+    vit = create_model("vit_tiny_patch16_224", qk_norm=True, **sizes)
+    assert get_peft_model(cast(Any, vit), AdapterPlusConfig())(inputs("vit")).shape == (4, 24)
+
+
 def test_a_block_without_a_norm_is_refused() -> None:
     block = nn.ModuleDict({"attn": nn.Linear(2, 2), "mlp": nn.Linear(2, 2)})
-    with pytest.raises(AdapterError, match="expected a LayerNorm in the block"):
+    with pytest.raises(AdapterError, match="expected a norm in the block"):
         get_peft_model(cast(Any, nn.Sequential(block)), AdapterPlusConfig())

@@ -174,6 +174,21 @@ def test_two_adapters_trained_in_turn_leave_each_other_alone(method: str, networ
     assert torch.equal(answer(network, model, x), second)
 
 
+@pytest.mark.parametrize("method", ["lv_adapter", "adaptformer", "ssf", "adapter_plus", "vpt"])
+def test_our_own_tuners_compile_in_one_piece_and_bear_checkpointing(method: str) -> None:
+    model = adapted(method, "vit")
+    train("vit", model)
+    x = inputs("vit")
+    expected = model(x)
+    compiled = torch.compile(model, fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(x), expected)
+    learning = [p for p in model.parameters() if p.requires_grad]
+    gradients = torch.autograd.grad(expected.square().mean(), learning)
+    cast(Any, model).base_model.model.set_grad_checkpointing(True)
+    again = torch.autograd.grad(model(x).square().mean(), learning)
+    torch.testing.assert_close(again, gradients)
+
+
 SCRIPT = """
 import json, sys, warnings
 from pathlib import Path

@@ -108,11 +108,13 @@ def width_of(block: nn.Module) -> int:
     Raises:
         AdapterError: It has no norm that tells.
     """
-    for module in block.modules():
-        if isinstance(module, nn.LayerNorm):
-            return module.normalized_shape[-1]
+    # Its own norms first: one inside the attention may be as wide as a single head.
+    for module in (*block.children(), *block.modules()):
+        shape = getattr(module, "normalized_shape", None)
+        if shape is not None:
+            return shape[-1]
     raise AdapterError(
-        f"{type(block).__name__}: expected a LayerNorm in the block, which tells the width of its "
+        f"{type(block).__name__}: expected a norm in the block, which tells the width of its "
         "tokens, found none"
     )
 
