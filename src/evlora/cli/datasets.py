@@ -81,7 +81,9 @@ def prepare(
         "--workers": workers,
         **{f"clip.{key}": True for key in clip_keys},
     }
-    given = [name for name, value in only_packing.items() if value not in (None, False)]
+    given = [
+        name for name, value in only_packing.items() if value is not None and value is not False
+    ]
     if given and not pack:
         raise DatasetError(f"prepare: {given[0]} is for packing; add --pack, or leave it out")
     if shard is not None and merge:
@@ -215,7 +217,7 @@ def _look(
     if found.missing:
         sample, path = found.missing[0]
         typer.echo(
-            f"missing: {len(found.missing):,} files, such as {path} of the sample {sample}; "
+            f"missing files: {len(found.missing):,}, such as {path} of the sample {sample}; "
             f"{'such samples would be rejected' if clip else 'mend them before preparing'}"
         )
     if found.trial is not None:
@@ -231,14 +233,14 @@ def _print_trial(found: "Survey", trial: "Trial", workers: int | None) -> None:
     rejected = [one.done for one in trial.outcomes if one.done.reason]
     if rejected:
         typer.echo(
-            f"{len(rejected)} of {len(trial.outcomes)} samples that were tried cannot be packed; "
+            f"of {len(trial.outcomes)} samples that were tried {len(rejected)} cannot be packed; "
             f"{rejected[0].sample}: {rejected[0].file}: {rejected[0].reason}"
         )
     if len(rejected) < len(trial.outcomes):
         typer.echo(
             f"packed: about {_mb(samples * trial.bytes_per_sample)} MB in about "
-            f"{_duration(samples * trial.seconds_per_sample / processes)} with {processes} "
-            f"processes, as {len(trial.outcomes)} samples tell"
+            f"{_duration(samples * trial.seconds_per_sample / processes)}, "
+            f"as {len(trial.outcomes)} samples tell; processes: {processes}"
         )
 
 
@@ -259,13 +261,13 @@ def _print_packing(packing: "Packing", out: Path, part: "Shard | None") -> None:
     if packing.remarked:
         first = packing.remarked[0]
         typer.echo(
-            f"note: something was wrong with {len(packing.remarked):,} samples that were packed, "
-            f"as sources.csv says; the first, {first.sample}: {first.remarks[0]}"
+            f"packed although something was wrong: {len(packing.remarked):,}, as sources.csv "
+            f"says; the first, {first.sample}: {first.remarks[0]}"
         )
     if packing.rejected:
         first = packing.rejected[0]
         typer.echo(
-            f"rejected: {len(packing.rejected):,} samples, as rejected.csv says; the first, "
+            f"rejected: {len(packing.rejected):,}, as rejected.csv says; the first, "
             f"{first.sample}: {first.file}: {first.reason}"
         )
     size = f"{_mb(packing.packed_bytes)} MB"

@@ -119,7 +119,7 @@ def _require_all(shards: Sequence[Shard], work: Path) -> None:
     if missing:
         names = ", ".join(f"{number}/{totals[0]}" for number in sorted(missing))
         raise DatasetError(
-            f"{work}: the shards {names} are missing; pack them with --shard, then join again"
+            f"{work}: shards that are missing: {names}; pack them with --shard, then join again"
         )
 
 

@@ -227,5 +227,5 @@ def _difference(begun: Manifest, now: Manifest) -> str:
         if names:
             shown = ", ".join(sorted(names)[:NAMES_SHOWN])
             more = ", …" if len(names) > NAMES_SHOWN else ""
-            parts.append(f"{len(names)} samples {what} ({shown}{more})")
-    return f": {' and '.join(parts)}" if parts else ""
+            parts.append(f"samples that {what}: {len(names)} ({shown}{more})")
+    return f", {', '.join(parts)}" if parts else ""

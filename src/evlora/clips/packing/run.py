@@ -325,7 +325,7 @@ def _require_same_files(plan: Plan, before: Mapping[str, str], where: Path) -> N
     if changed:
         shown = ", ".join(changed[:NAMES_SHOWN]) + (", …" if len(changed) > NAMES_SHOWN else "")
         raise DatasetError(
-            f"{where}: the files of {len(changed)} samples have changed since they were packed "
+            f"{where}: samples whose files have changed since they were packed: {len(changed)} "
             f"({shown}); start anew with --overwrite"
         )
 
