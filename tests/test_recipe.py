@@ -62,6 +62,7 @@ def test_the_protocol_is_adaptformers(name: str) -> None:
     training, model = recipe.training, recipe.model
     assert (training.optimizer, training.learning_rate, training.weight_decay) == ("sgd", 0.1, 0)
     assert training.learning_rate_per_256
+    assert training.keep == "last"  # nothing is chosen on the split that is reported
     assert isinstance(model, SingleStreamConfig)
     assert (model.pool, model.head, model.adapter.method) == ("token", "norm_linear", "lv_adapter")
     assert "Pre-training: " in lines_of(name)

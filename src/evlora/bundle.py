@@ -342,11 +342,12 @@ def _model_card(recognizer: Recognizer, sha256: str, metrics: Mapping[str, float
     total = sum(p.numel() for p in recognizer.parameters())
     trained = sum(p.numel() for p in recognizer.trained_tensors().values())
     where = "in this folder" if has_own_backbone(config) else "frozen and not in this folder"
+    height, width = config.clip.size_px
     measured = "".join(f"| {name} | {value:.4f} |\n" for name, value in metrics.items())
     return f"""# An evlora bundle
 
 A recognizer of {len(recognizer.labels)} classes from {" and ".join(config.clip.modalities)}
-({config.clip.frames} moments of {config.clip.size_px[0]}×{config.clip.size_px[1]} px), made by
+(moments in a clip: {config.clip.frames}, of {height}×{width} px), made by
 the network `{config.model.network}` with `{config.model.adapter.method}` adapters.
 
 - Backbone: `{config.backbone.name}`, {where}; SHA-256 of its weights
