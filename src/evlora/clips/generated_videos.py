@@ -1,17 +1,17 @@
 """Motions on video: short mp4 files whose class no single frame can tell.
 
-A handwritten digit (scikit-learn's bundled 8×8 set), faint before clouds that are new in every
-frame, moves left, right, up or down, grows or shrinks. Three properties are built in, and tested:
+A white digit (handwritten, scikit-learn's bundled 8×8 set) moves left, right, up or down, grows or
+shrinks before faint clouds, while black ones jump about. Three properties are built in, and tested:
 
-- A frame shows where the digit is and how large it is. In each class one of row, column and scale
-  runs through its range, and the others stay at a place drawn from the same range: a frame of
+- A frame shows where the white digit is and how large it is. In each class one of row, column and
+  scale runs through its range, and the others stay at a place drawn from the same range: a frame of
   unknown moment is equally likely in every class.
 - Opposite classes show the same frames in opposite orders. Whoever looks at the frames without
-  their order is wrong in half of the videos at best, whatever the network.
+  their order is right in half of the videos at most, whatever the network.
 - Each frame is compressed for itself, so that what the codec leaves does not tell the order either.
 
-Nothing but the digit lasts from frame to frame, so that a video cannot be learned by heart from its
-background. No handwritten digit appears in two splits.
+All else is new in every frame, the shape of the digits too, so that little of a video can be
+learned by heart. No handwritten digit appears in two splits.
 """
 
 from collections.abc import Mapping
@@ -43,14 +43,10 @@ SCATTER_SHARE = 0.08
 """How far off the centre the middle of the paths may lie, either way, as a share of the picture."""
 GLYPH_SHARE = 0.34
 """Height of a digit of middle size, as a share of the picture's."""
-CONTRAST = (0.2, 0.4)
-"""Share by which the digit covers the background with black or with white."""
+CONTRAST_SPREAD = (0.7, 1.3)
+"""Lowest and highest contrast of a digit, as a share of the one that was asked for."""
 CLOUDS = ((5, 0.6), (16, 0.4))
 """Grid and weight of each layer of the background."""
-CLOUD_RANGE = (0.3, 0.7)
-"""Darkest and lightest of them."""
-TINT = (0.75, 1.25)
-"""Lowest and highest gain of red, green and blue in a video."""
 FRAME_NOISE = 0.02
 """Standard deviation of the noise of frames, of the full range."""
 RATE_HZ = 25
@@ -73,6 +69,12 @@ class Options(Config):
     """Rows and columns."""
     frames: int = Field(default=16, ge=2, le=256)
     """Frames in a video."""
+    contrast: float = Field(default=0.5, gt=0, le=1)
+    """Share by which a digit covers what is behind it, on average."""
+    clutter: float = Field(default=0.2, ge=0, le=1)
+    """How far the darkest clouds are from the lightest."""
+    distractors: int = Field(default=1, ge=0, le=8)
+    """Black digits, which lie somewhere else in every frame."""
     seed: NonNegativeInt = 0
     """Of everything random."""
 
@@ -120,24 +122,19 @@ def make_frames(
     centre = generator.uniform(-SCATTER_SHARE, SCATTER_SHARE, 2)
     phases = (np.arange(options.frames) + 0.5) / options.frames - 0.5
     resting = dict(zip(RANGES, generator.choice(phases, len(RANGES)), strict=True))
-    across = np.linspace(-0.5, 0.5, size, dtype=np.float32)
     frames = np.empty((options.frames, size, size, 3), np.float32)
     for number, phase in enumerate(phases):
-        row, column, scale = (
-            extent * (phase if name == changing else resting[name])
-            for name, extent in RANGES.items()
-        )
-        glyph = np.pad(glyphs[generator.integers(len(glyphs))], 1)
-        height = GLYPH_SHARE * np.exp(scale)
-        ink = _sampled(
-            glyph,
-            (across - centre[0] - row) / height + 0.5,
-            (across - centre[1] - column) / height + 0.5,
-        )
-        shade, contrast = generator.integers(2), generator.uniform(*CONTRAST)
-        cover = contrast * np.clip(1.6 * ink - 0.3, 0, 1)[..., None]
-        behind = generator.uniform(*TINT, 3) * _clouds(across, generator)
-        frames[number] = behind + cover * (shade - behind)
+        picture = _clouds(options, generator)
+        elsewhere = [
+            dict(zip(RANGES, generator.choice(phases, len(RANGES)), strict=True))
+            for _ in range(options.distractors)
+        ]
+        there = {**resting, changing: phase}
+        for shade, place in [*((0.0, place) for place in elsewhere), (1.0, there)]:
+            picture = _with_digit(
+                picture, glyphs, options, generator, shade=shade, centre=centre, place=place
+            )
+        frames[number] = picture
     frames += FRAME_NOISE * generator.standard_normal(frames.shape, np.float32)
     return (255 * np.clip(frames[::direction], 0, 1)).round().astype(np.uint8)
 
@@ -159,14 +156,49 @@ def write_video(path: Path, frames: NDArray[np.uint8]) -> None:
         container.mux(stream.encode())
 
 
-def _clouds(across: Floats, generator: np.random.Generator) -> Floats:
-    """A cloudy pattern around middle grey, shape (H, W, 3); `across` are its places, from -0.5."""
+def _clouds(options: Options, generator: np.random.Generator) -> Floats:
+    """A cloudy pattern around middle grey, shape (H, W, 3)."""
+    places = np.linspace(0, 1, options.size_px)
     layers = [
-        weight
-        * _sampled(generator.random((cells, cells, 3), np.float32), across + 0.5, across + 0.5)
+        weight * _sampled(generator.random((cells, cells, 3), np.float32), places, places)
         for cells, weight in CLOUDS
     ]
-    return CLOUD_RANGE[0] + (CLOUD_RANGE[1] - CLOUD_RANGE[0]) * np.sum(layers, axis=0)
+    return 0.5 + options.clutter * (np.sum(layers, axis=0) - 0.5)
+
+
+def _with_digit(
+    picture: Floats,
+    glyphs: Floats,
+    options: Options,
+    generator: np.random.Generator,
+    *,
+    shade: float,
+    centre: NDArray[np.float64],
+    place: Mapping[str, float],
+) -> Floats:
+    """The picture with some digit over it, shape (H, W, 3).
+
+    Args:
+        picture: What is behind, shape (H, W, 3).
+        glyphs: Handwritten digits to choose from.
+        options: Size and contrast.
+        generator: Draws the digit and its contrast.
+        shade: 0 is black, 1 is white.
+        centre: Middle of the ranges of row and column, from the picture's, as a share of it.
+        place: Where in its range each of `RANGES` is, from -0.5 to 0.5.
+    """
+    glyph = np.pad(glyphs[generator.integers(len(glyphs))], 1)
+    row, column, scale = (extent * place[name] for name, extent in RANGES.items())
+    height = GLYPH_SHARE * np.exp(scale)
+    across = np.linspace(-0.5, 0.5, options.size_px)
+    ink = _sampled(
+        glyph,
+        (across - centre[0] - row) / height + 0.5,
+        (across - centre[1] - column) / height + 0.5,
+    )
+    contrast = min(1.0, options.contrast * generator.uniform(*CONTRAST_SPREAD))
+    cover = contrast * np.clip(1.6 * ink - 0.3, 0, 1)[..., None]
+    return picture + cover * (shade - picture)
 
 
 def _sampled(picture: Floats, rows: Floats, columns: Floats) -> Floats:
