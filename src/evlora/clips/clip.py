@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import Literal, NamedTuple, Self
 
 import numpy as np
@@ -316,8 +316,7 @@ def _event_pictures(
 ) -> _Pictures:
     """The events of each moment as pictures: those drawn before, or drawn here."""
     render = partial(as_rgb_images, representation=config.representation)
-    without_events = render(EventStream.empty(width=1, height=1), np.zeros((1, 2), np.int64))
-    nothing = [float(value) for value in without_events.reshape(-1)]
+    nothing = list(_without_events(config.representation))
     if isinstance(events, FrameSequence):
         return _Pictures.of(events, moments, nothing)
     windows_us = moments.windows_us
@@ -330,6 +329,14 @@ def _event_pictures(
             end_us=int(windows_us.max()),
         )
     return _Pictures(torch.from_numpy(render(events, windows_us)), None, nothing)
+
+
+@cache
+def _without_events(representation: str) -> tuple[float, ...]:
+    """The colour of a pixel that saw none."""
+    empty = EventStream.empty(width=1, height=1)
+    picture = as_rgb_images(empty, np.zeros((1, 2), np.int64), representation=representation)
+    return tuple(float(value) for value in picture.reshape(-1))
 
 
 def _stack(images: Sequence[Tensor | None], clips: Sequence[Clip], name: str) -> Tensor | None:

