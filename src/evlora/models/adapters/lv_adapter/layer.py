@@ -88,7 +88,8 @@ class LvAdapterLayer(nn.Module, BaseTunerLayer):
         config = self.lv_adapter_config[name]
         down, up = self._down_and_up(name)
         x = self.lv_adapter_dropout[name](self._cast_input_dtype(x, down.weight.dtype))
-        return config.scale * up(_activated(down(x), config.activation))
+        hidden = _activated(down(x), config.activation)
+        return up(config.scale * hidden)  # s where it is cheapest: there is no bias behind it
 
     def _down_and_up(self, name: str) -> tuple[nn.Linear, nn.Linear]:
         return cast(
