@@ -8,6 +8,7 @@ from torch.nn.functional import cross_entropy
 
 from evlora.errors import AdapterError, RecipeError, ShapeError
 from evlora.models import SingleStream, SingleStreamConfig, VELoRA, VELoRAConfig, build_network
+from evlora.models.temporal import TemporalTransformer
 
 SETTINGS = [
     {},
@@ -123,6 +124,28 @@ def test_only_the_transformer_knows_the_order_of_the_moments(
         network(images).logits, network(images[:, [2, 0, 1]]).logits, atol=1e-5
     )
     assert differs is knows_order
+
+
+def test_the_transformer_learns_an_order_within_a_few_steps() -> None:
+    """Rising and falling sequences of the same vectors, which differ from clip to clip."""
+    part, head = TemporalTransformer(24, heads=2, frames=6), torch.nn.Linear(24, 2)
+    learned = [*part.parameters(), *head.parameters()]
+    optimizer = torch.optim.AdamW(learned, lr=2e-3)
+    direction = torch.randn(24)
+
+    def draw(clips: int) -> tuple[Tensor, Tensor]:
+        rises = torch.arange(clips) % 2
+        steps = torch.linspace(-1, 1, 6) * (2 * rises[:, None] - 1)
+        noise = 0.5 * torch.randn(clips, 6, 24)
+        return steps[..., None] * direction + torch.randn(clips, 1, 24) + noise, rises
+
+    for _ in range(60):
+        moments, rises = draw(16)
+        optimizer.zero_grad()
+        cross_entropy(head(part(moments)), rises).backward()
+        optimizer.step()
+    moments, rises = draw(200)
+    assert float((head(part(moments)).argmax(dim=1) == rises).float().mean()) > 0.95
 
 
 def test_a_clip_does_not_depend_on_its_neighbours_in_the_batch(

@@ -40,12 +40,12 @@ class TemporalTransformer(nn.Module):
 
     def __init__(self, width: int, *, heads: int, frames: int) -> None:
         super().__init__()
-        self.query = nn.Parameter(torch.zeros(1, 1, width))
-        self.positions = nn.Parameter(torch.zeros(1, frames, width))
+        self.norm_in = nn.LayerNorm(width, elementwise_affine=False)
+        self.query = nn.Parameter(0.02 * torch.randn(1, 1, width))
+        # As large as what is seen: places of 0.02, as patches have, are hardly heard beside it.
+        self.positions = nn.Parameter(torch.randn(1, frames, width))
         self.block = Block(width, heads, qkv_bias=True)
         self.norm = nn.LayerNorm(width)
-        for parameter in (self.query, self.positions):
-            nn.init.trunc_normal_(parameter, std=0.02)
 
     def forward(self, moments: Tensor) -> Tensor:
         """Shape (B, T, D) to shape (B, D).
@@ -59,5 +59,6 @@ class TemporalTransformer(nn.Module):
                 f"clip: expected the T={self.positions.shape[1]} moments that the temporal "
                 f"transformer was built for, got T={frames}; set clip.frames"
             )
-        tokens = torch.cat([self.query.expand(batch, -1, -1), moments + self.positions], dim=1)
+        placed = self.norm_in(moments) + self.positions
+        tokens = torch.cat([self.query.expand(batch, -1, -1), placed], dim=1)  # (B, 1 + T, D)
         return self.norm(self.block(tokens))[:, 0]
