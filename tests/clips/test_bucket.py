@@ -14,11 +14,13 @@ import torch
 from moto.server import ThreadedMotoServer
 from packed_form import pack
 
+import evlora
 from evlora.clips import ClipConfig, ClipDataset, PackedDataset, bucket, read_manifest
 from evlora.clips.bucket import Bucket, FetchingAhead
 from evlora.clips.transforms import Augmentation
 from evlora.errors import DatasetError
 from evlora.training.data import EpochSampler, make_loader
+from evlora.training.evaluation import evaluate
 
 CONFIG = ClipConfig(frames=2, size=32, augmentation=Augmentation(event_drop=0))
 URL = "s3://clips/some/set"
@@ -293,3 +295,21 @@ def test_a_second_packing_at_the_same_address_is_not_mixed_with_the_first(
         )
         made = ClipDataset(source, "train", config)
         assert torch.equal(far[3].events, made[3].events)
+
+
+def test_a_run_learns_the_same_from_recordings_from_shards_and_from_a_bucket(
+    gate, packed, tiny_settings, tmp_path
+):
+    settings = {**tiny_settings, "training.epochs": 2, "clip.augmentation.event_drop": 0}
+    roots = {"made": tiny_settings["data.root"], "near": str(packed), "far": URL}
+    learned = {}
+    for name, root in roots.items():
+        keys = {"data.root": root, "run.dir": str(tmp_path / name)}
+        run = evlora.train("demo", overrides={**settings, **keys})
+        learned[name] = evlora.load_bundle(run.bundle)
+    made = learned["made"].state_dict()
+    for name in ("near", "far"):
+        state = learned[name].state_dict()
+        assert all(torch.equal(made[key], state[key]) for key in made)
+    results = [evaluate(learned["far"], read_manifest(root)) for root in roots.values()]
+    assert results[0] == results[1] == results[2]
