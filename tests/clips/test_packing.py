@@ -548,3 +548,83 @@ def test_a_small_disk_of_its_own_fills_up_and_grows(source: Path, tmp_path: Path
     assert ran.stdout.splitlines()[:3] == ["2", "2", "out.packing"]
     packed(source, tmp_path / "whole")
     assert files_of(tmp_path / "copy") == files_of(tmp_path / "whole")
+
+
+def test_real_recordings_are_packed_exactly(data_root: Path, tmp_path: Path) -> None:
+    source = data_root / "nmnist_paired"
+    config = ClipConfig(size=32)
+    packing = pack("csv", source, tmp_path / "out", config, workers=0)
+    assert packing.manifest.counts == {"train": 1000, "test": 100}
+    assert not packing.rejected
+    whole = prepare("csv", source, tmp_path / "index")
+    assert_holds_the_clips_of(tmp_path / "out", ClipDataset(whole, "test", config), "test")
+
+
+def test_the_generated_dataset_is_packed_exactly(tmp_path: Path) -> None:
+    options = {"train": 8, "val": 8, "test": 8, "size_px": 32, "frames": 6, "duration_ms": 60}
+    config = ClipConfig(frames=4, size=24)
+    pack("generated", None, tmp_path / "out", config, options=options)
+    whole = prepare("generated", None, tmp_path / "index", options=options)
+    for split in ("train", "val", "test"):
+        assert_holds_the_clips_of(tmp_path / "out", ClipDataset(whole, split, config), split)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Two samples, each a folder of three frames and one of three pictures of events."""
+    from PIL import Image
+
+    rows = ["split,events,frames,event_images,label"]
+    for number, split in enumerate(["train", "train", "test"]):
+        for kind in ("aps", "dvs"):
+            folder = tmp_path / "pictures" / f"{number}_{kind}"
+            folder.mkdir(parents=True)
+            for place in range(3):
+                pixels = np.random.default_rng([number, place]).integers(0, 256, (12, 16, 3))
+                Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{place:03d}.png")
+        rows.append(f"{split},,{number}_aps,{number}_dvs,cat")
+    (tmp_path / "pictures" / "index.csv").write_text("\n".join([*rows, ""]))
+    return tmp_path / "pictures"
+
+
+def test_pictures_of_events_are_packed_exactly(pictures: Path, tmp_path: Path) -> None:
+    pack("csv", pictures, tmp_path / "out", CLIP)
+    whole = prepare("csv", pictures, tmp_path / "index")
+    assert_holds_the_clips_of(tmp_path / "out", ClipDataset(whole, "train", CLIP), "train")
+
+
+def test_a_damaged_picture_is_named(pictures: Path, tmp_path: Path) -> None:
+    path = pictures / "1_dvs" / "002.png"
+    path.write_bytes(path.read_bytes()[:200])
+    pack("csv", pictures, tmp_path / "out", CLIP)
+    (row,) = rows_of(tmp_path / "out" / "rejected.csv")
+    assert row["file"] == "1_dvs/002.png"
+    assert "could not read it" in row["reason"]
+
+
+def test_a_recording_that_was_read_in_part_is_packed_and_told_of(
+    source: Path, tmp_path: Path, data_root: Path
+) -> None:
+    whole = (data_root / "nmnist_paired" / "train" / "00001.bs2").read_bytes()
+    for folder in ("train/cat", "test/dog"):
+        (source / folder / "cut.bs2").write_bytes(whole[:2001])
+    config = CLIP.model_copy(update={"modalities": ("event",)})
+    packing = pack("class_tree", source, tmp_path / "out", config, workers=0)
+    assert [one.sample for one in packing.remarked] == ["train/cat/cut", "test/dog/cut"]
+    rows = {row["sample"]: row for row in rows_of(tmp_path / "out" / "sources.csv")}
+    assert "1 bytes after event 400" in rows["test/dog/cut"]["remarks"]
+    assert rows["test/dog/cut"]["bytes"] == "2001"
+    assert not rows["test/dog/03"]["remarks"]
+
+
+def test_samples_may_lie_anywhere(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    write_recording(tmp_path / "elsewhere" / "a.npz", 50)
+    write_recording(tmp_path / "elsewhere" / "b.npz", 51)
+    rows = [f"train,{tmp_path}/elsewhere/a.npz,cat", "test,../elsewhere/b.npz,cat"]
+    (source / "index.csv").write_text("\n".join(["split,events,label", *rows, ""]))
+    assert pack("csv", source, tmp_path / "out", CLIP).manifest.counts == {"train": 1, "test": 1}
+    assert not pack("csv", source, tmp_path / "out", CLIP).is_new
+    write_recording(tmp_path / "elsewhere" / "b.npz", 52)
+    with pytest.raises(DatasetError, match=r"since they were packed: 1 .\.\./elsewhere/b"):
+        pack("csv", source, tmp_path / "out", CLIP)

@@ -110,13 +110,14 @@ def wanted_plan(
         asked["source"] = _fingerprint_of_source(source)
         return Plan(begun.manifest, begun.settings.model_copy(update=asked))
     manifest = row.collect(source, folder, options, progress)
+    is_made = manifest.source.is_relative_to(folder)
     # Files are looked for one by one: a sample without them is rejected, and the others packed.
     require_sound(manifest, checks_files=False)
     settings = Settings(
         **asked,
         samples=_fingerprint([manifest.labels, *map(asdict, manifest.samples)]),
-        made_recordings=manifest.source == folder,
-        source=_fingerprint_of_source(source) if manifest.source == folder else "",
+        made_recordings=is_made,
+        source=_fingerprint_of_source(source) if is_made else "",
     )
     return Plan(manifest, settings)
 
@@ -189,8 +190,10 @@ def read_plan(folder: Path) -> Plan | None:
     if not (folder / SETTINGS_FILE).is_file():
         return None
     settings = Settings.model_validate_json((folder / SETTINGS_FILE).read_bytes())
-    # Where the recordings lie is told anew in each job: machines may see them at other places.
-    return Plan(read_manifest(folder, source=folder, checks_files=False), settings)
+    # Where the recordings lie is told anew in each job, if they were not made in this folder:
+    # machines may see them at other places.
+    where = None if settings.made_recordings else folder
+    return Plan(read_manifest(folder, source=where, checks_files=False), settings)
 
 
 def _put(plan: Plan, partial: Path, work: Path) -> Plan:

@@ -34,18 +34,16 @@ def look_at(paths: Iterable[str], source: Path) -> SourceFiles:
         missing += [path] if not found else []
         for name, status in found:
             count, size = count + 1, size + status.st_size
-            where = Path(name).relative_to(source).as_posix()
-            digest.update(f"{where}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
+            facts = (path, name, str(status.st_size), str(status.st_mtime_ns))
+            digest.update("\0".join((*facts, "")).encode())
     return SourceFiles(count, size, tuple(missing), digest.hexdigest())
 
 
-def _files(path: Path) -> Iterator[tuple[str, os.stat_result]]:
+def _files(path: Path, name: str = "") -> Iterator[tuple[str, os.stat_result]]:
+    """The files at a path, each with its name below it."""
     if path.is_dir():
         with os.scandir(path) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
-                if entry.is_dir():
-                    yield from _files(Path(entry.path))
-                elif entry.is_file():
-                    yield entry.path, entry.stat()
+                yield from _files(path / entry.name, f"{name}/{entry.name}")
     elif path.exists():
-        yield str(path), path.stat()
+        yield name, path.stat()
