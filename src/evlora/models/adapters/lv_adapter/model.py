@@ -101,11 +101,12 @@ def _require_linear(target: nn.Module, parent: nn.Module, name: str) -> nn.Linea
             "name other layers in target_modules"
         )
     has_own_bias = getattr(parent, "q_bias", None) is not None
-    if name.endswith("qkv") and has_own_bias and not getattr(parent, "qkv_bias_separate", True):
+    is_called = getattr(parent, "qkv_bias_separate", False)
+    if name.endswith(("qkv", "query", "key", "value")) and has_own_bias and not is_called:
         raise AdapterError(
-            f"lv_adapter: {name}: timm's {type(parent).__name__} reads its weight without calling "
-            "the layer, so an adapter there would not be heard; set qkv_bias_separate = True on "
-            "these attentions first, or name other layers in target_modules"
+            f"lv_adapter: {name}: {type(parent).__name__} adds a bias of its own and reads the "
+            "layer's weight without calling it, so an adapter there would not be heard; in timm "
+            "set qkv_bias_separate = True on these attentions first, or name other layers"
         )
     if not isinstance(target, nn.Linear):
         raise AdapterError(
