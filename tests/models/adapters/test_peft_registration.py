@@ -17,6 +17,7 @@ from typing import Any
 
 import peft
 import pytest
+import torch
 from peft import PeftConfig
 from peft.mapping import (
     PEFT_TYPE_TO_CONFIG_MAPPING,
@@ -26,7 +27,9 @@ from peft.mapping import (
 from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer, check_adapters_to_merge
 from peft.utils import register_peft_method
 from peft.utils.peft_types import PeftType
+from torch import nn
 
+import evlora
 from evlora.errors import AdapterError
 from evlora.models.adapters.peft_registration import register
 
@@ -123,24 +126,20 @@ def test_our_methods_are_known_to_peft() -> None:
 
 
 def test_an_adapter_of_ours_is_loaded_by_pefts_own_classes_alone(tmp_path: Path) -> None:
-    make = "import torch; from torch import nn; torch.manual_seed(0); "
-    make += "model = nn.Sequential(nn.Linear(4, 4)); x = torch.ones(1, 4); "
-    save = make + "from peft import get_peft_model; import evlora; "
-    save += "adapted = get_peft_model(model, evlora.LvAdapterConfig(target_modules=['0'])); "
-    save += "torch.nn.init.ones_(adapted.base_model.model[0].lv_adapter_up['default'].weight); "
-    save += f"adapted.save_pretrained({str(tmp_path)!r}); print(adapted(x).tolist())"
-    load = make + "from peft import PeftModel; import evlora; evlora.LvAdapterConfig; "
-    load += f"print(PeftModel.from_pretrained(model, {str(tmp_path)!r})(x).tolist())"
-    answers = [
-        subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", program],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for program in (save, load)
-    ]
-    assert answers[0] == answers[1]
+    torch.manual_seed(0)
+    config = evlora.LvAdapterConfig(target_modules=["0"])
+    model = peft.get_peft_model(nn.Sequential(nn.Linear(4, 4)), config)
+    nn.init.ones_(model.base_model.model[0].lv_adapter_up["default"].weight)
+    model.save_pretrained(tmp_path)
+    program = (
+        "import torch, evlora; from peft import PeftModel; from torch import nn; "
+        "torch.manual_seed(0); model = nn.Sequential(nn.Linear(4, 4)); evlora.LvAdapterConfig; "
+        f"adapted = PeftModel.from_pretrained(model, {str(tmp_path)!r}); "
+        "print(adapted(torch.ones(1, 4)).tolist())"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == str(model(torch.ones(1, 4)).tolist())
 
 
 @dataclass
