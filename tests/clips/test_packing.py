@@ -617,6 +617,20 @@ def test_a_recording_that_was_read_in_part_is_packed_and_told_of(
     assert not rows["test/dog/03"]["remarks"]
 
 
+def test_a_sample_that_is_too_large_is_rejected(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rendering, "MOST_BYTES", 10_000)
+    with np.load(source / "train" / "cat" / "00.npz") as arrays:
+        longer = {**arrays, "frames": np.tile(arrays["frames"], (4, 1, 1, 1))}
+    times_us = 1_000 * np.arange(12)
+    longer |= {"frame_start_us": times_us, "frame_end_us": times_us}
+    np.savez(source / "train" / "cat" / "00.npz", **longer)
+    (rejected,) = packed(source, tmp_path / "out").rejected
+    assert rejected.sample == "train/cat/00"
+    assert "expected at most 0 MB when it is packed" in rejected.reason
+
+
 def test_samples_may_lie_anywhere(source: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     write_recording(tmp_path / "elsewhere" / "a.npz", 50)

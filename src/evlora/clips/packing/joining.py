@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -155,8 +156,6 @@ def _link(path: Path, name: Path) -> None:
 
 
 def _manifest(plan: Plan, done: Sequence[Done]) -> Manifest:
-    from evlora import __version__
-
     samples = plan.samples
     kept = tuple(samples[one.number] for one in done if not one.reason)
     whole = plan.manifest
@@ -167,7 +166,7 @@ def _manifest(plan: Plan, done: Sequence[Done]) -> Manifest:
         items=manifest.counts,
         compression="zstd, each picture for itself",
         rejected=sum(bool(one.reason) for one in done),
-        evlora=__version__,
+        evlora=version("evlora"),
     )
     return Manifest(
         whole.layout,

@@ -23,6 +23,8 @@ from evlora.errors import EvloraError, RecordingWarning
 AHEAD = 4
 """So many samples per process may be done before their turn: a slow one must not fill the memory
 with those behind it."""
+MOST_BYTES = 1 << 30
+"""A larger item is refused: one file holds it, and training reads it as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,13 @@ def render(job: Job) -> Outcome:
     except Exception as error:  # a reader that stumbles over one file must not end all the work
         return Outcome(_rejected(job, done, f"{type(error).__name__}: {error}"))
     frames, event_images = item["frames"].tobytes(), item["event_images"].tobytes()
+    if (size := len(frames) + len(event_images)) > MOST_BYTES:
+        message = (
+            f"expected at most {MOST_BYTES / 1e6:,.0f} MB when it is packed, got "
+            f"{size / 1e6:,.0f} MB; cut the recording into shorter ones, or scale its pictures "
+            "down with --shorter-side"
+        )
+        return Outcome(_rejected(job, done, message))
     packed = done.model_copy(
         update={
             "lengths": (len(frames), len(event_images)),
