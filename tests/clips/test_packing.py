@@ -312,8 +312,9 @@ def test_two_arrays_are_not_mixed(source: Path, tmp_path: Path) -> None:
 def test_two_processes_do_not_pack_the_same_shard(source: Path, tmp_path: Path) -> None:
     def again(done: int, total: int) -> None:
         del done, total
-        with pytest.raises(DatasetError, match="another process is packing here"):
-            packed(source, tmp_path / "out")
+        for overwrite in (False, True):
+            with pytest.raises(DatasetError, match="another process is packing here"):
+                packed(source, tmp_path / "out", overwrite=overwrite)
         raise Stop
 
     with pytest.raises(Stop):

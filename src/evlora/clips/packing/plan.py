@@ -31,6 +31,7 @@ from evlora.errors import DatasetError
 from evlora.files import writing_file
 
 PLAN_FOLDER = "plan"
+LOCK_FILE = "lock"
 NAMES_SHOWN = 3
 
 
@@ -137,6 +138,25 @@ def begin_or_continue(
         DatasetError: The source is not laid out so; or what was begun had other settings, or
             another list of samples.
     """
+    import fcntl  # not on every system, and needed for packing alone
+
+    work.mkdir(parents=True, exist_ok=True)
+    with (work / LOCK_FILE).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # archives are unpacked by one job, the others wait
+        return _begin_or_continue(
+            row, source, work, options=options, rendering=rendering, progress=progress
+        )
+
+
+def _begin_or_continue(
+    row: Layout,
+    source: Path | None,
+    work: Path,
+    *,
+    options: Mapping[str, Any],
+    rendering: Rendering,
+    progress: Progress | None,
+) -> Plan:
     begun = read_plan(work / PLAN_FOLDER)
     partial = work / f".{PLAN_FOLDER}.{socket.gethostname()}.{os.getpid()}"
     try:
@@ -150,8 +170,8 @@ def begin_or_continue(
         return begun if begun.settings.made_recordings else wanted
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-        if not any(work.iterdir()):
-            work.rmdir()
+        if [entry.name for entry in work.iterdir()] == [LOCK_FILE]:
+            shutil.rmtree(work)
 
 
 def require_same(begun: Plan, now: Plan, where: Path) -> None:

@@ -30,7 +30,7 @@ from evlora.clips.packing.plan import (
     wanted_plan,
 )
 from evlora.clips.packing.rendering import Job, render_all
-from evlora.clips.packing.shards import Shard, shards_in, working_in
+from evlora.clips.packing.shards import Shard, require_idle, shards_in, working_in
 from evlora.clips.packing.sources import look_at
 from evlora.clips.preparing import (
     SOURCES_FILE,
@@ -216,10 +216,11 @@ def _clear(work: Path, shard: Shard, *, overwrite: bool) -> None:
     """Remove earlier work that is not wanted, and refuse that of another array."""
     if overwrite and shard.total > 1 and work.exists():
         raise DatasetError(
-            f"{work}: expected no work of other shards that --overwrite would throw away; remove "
-            "this folder before the array begins, and leave --overwrite to --merge"
+            f"{work}: expected no work of other shards that --overwrite would throw away; leave "
+            "--overwrite to --merge, or remove this folder before the array begins"
         )
     if overwrite:
+        require_idle(work)
         shutil.rmtree(work, ignore_errors=True)
     others = [other for other in shards_in(work) if other.total != shard.total]
     if others:

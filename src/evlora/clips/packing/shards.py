@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evlora.clips.packing.journal import Journal
-from evlora.clips.packing.plan import Plan, Settings, require_same, write_settings
+from evlora.clips.packing.plan import (
+    LOCK_FILE,
+    Plan,
+    Settings,
+    require_same,
+    write_settings,
+)
 from evlora.clips.preparing import SETTINGS_FILE
 from evlora.errors import DatasetError
-
-LOCK_FILE = "lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +68,8 @@ def working_in(folder: Path, plan: Plan) -> Generator[Journal]:
     Raises:
         DatasetError: Another process does, or the shard was begun with other settings.
     """
-    import fcntl
-
     folder.mkdir(exist_ok=True)
-    with (folder / LOCK_FILE).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DatasetError(
-                f"{folder}: another process is packing here; wait for it, or end it"
-            ) from None
+    with _locked(folder):
         if (folder / SETTINGS_FILE).exists():
             begun = Settings.model_validate_json((folder / SETTINGS_FILE).read_bytes())
             require_same(Plan(plan.manifest, begun), plan, folder)
@@ -86,7 +82,32 @@ def working_in(folder: Path, plan: Plan) -> Generator[Journal]:
             journal.close()
 
 
+def require_idle(work: Path) -> None:
+    """Check that no process packs a shard in this folder.
+
+    Raises:
+        DatasetError: One does.
+    """
+    for shard in shards_in(work):
+        with _locked(work / shard.folder):
+            pass
+
+
 def shards_in(work: Path) -> list[Shard]:
     """The shards whose work lies in this folder, in order."""
     found = [Shard.of_folder(folder) for folder in work.glob("shard-*")]
     return sorted((shard for shard in found if shard is not None), key=lambda shard: shard.number)
+
+
+@contextmanager
+def _locked(folder: Path) -> Generator[None]:
+    import fcntl  # not on every system, and needed for packing alone
+
+    with (folder / LOCK_FILE).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DatasetError(
+                f"{folder}: another process is packing here; wait for it, or end it"
+            ) from None
+        yield
