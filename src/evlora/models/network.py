@@ -1,5 +1,6 @@
 """What the networks have in common: frozen backbone, images by modality, scores out."""
 
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from timm.models.vision_transformer import VisionTransformer
@@ -99,6 +100,41 @@ class Network(nn.Module):
             sizes = dict(require_shape(tensor, "B T 3 H W", name=name, **sizes))
             images[name] = tensor
         return images
+
+
+class MomentwiseNetwork(Network):
+    """A network that looks at each moment by itself before it joins them.
+
+    Its answer to a clip is `decide(over_time(encode(images_by_view(rgb, events))))`. Whoever sees
+    the moments one after the other encodes each of them once.
+    """
+
+    @property
+    def least_moments(self) -> int:
+        """So few moments are a clip that it can answer."""
+        return 1
+
+    def images_by_view(self, rgb: Tensor | None, events: Tensor | None) -> dict[str, Tensor]:
+        """What each view sees: the moments of a clip, or the steps from one to the next.
+
+        Takes and raises what `Network.forward` says.
+
+        Returns:
+            Shape (B, T, 3, H, W) each, or (B, T−1, 3, H, W) for steps.
+        """
+        return self.images_by_modality(rgb, events)
+
+    def encode(self, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What each view makes of each of its images by itself, shape (B, T, …) each."""
+        raise NotImplementedError
+
+    def over_time(self, moments: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The moments of each view, as `encode` gives them, joined: shape (B, …) each."""
+        raise NotImplementedError
+
+    def decide(self, joined: Mapping[str, Tensor]) -> Tensor:
+        """Scores of the K classes, shape (B, K), from what `over_time` gives."""
+        raise NotImplementedError
 
 
 def require_pool(pool: Pool, backbone: VisionTransformer) -> None:

@@ -14,7 +14,14 @@ from evlora.config import Config
 from evlora.errors import RecipeError
 from evlora.models.adapters import AdapterConfig, adapt, unwrapped
 from evlora.models.backbone import blocks_of, embed_images, pool_tokens, share_weights
-from evlora.models.network import Modality, Network, Output, Pool, require_pool
+from evlora.models.network import (
+    Modality,
+    MomentwiseNetwork,
+    Network,
+    Output,
+    Pool,
+    require_pool,
+)
 from evlora.models.temporal import AttentionPooling, TemporalMean, TemporalTransformer
 from evlora.models.velora import VELoRA, VELoRAConfig
 
@@ -37,7 +44,7 @@ class SingleStreamConfig(Config):
     """The classifier: a linear layer, or one behind a batch norm without weights."""
 
 
-class SingleStream(Network):
+class SingleStream(MomentwiseNetwork):
     """Images of one modality in, class scores out.
 
     Args:
@@ -69,6 +76,7 @@ class SingleStream(Network):
             )
         require_pool(config.pool, backbone)
         self.config = config
+        self.frames = frames
         self.backbone = adapt(share_weights(backbone), config.adapter, name="backbone")
         self.temporal = _temporal_part(config.temporal, backbone, frames)
         self.head = _head(config.head, backbone.embed_dim, num_classes)
@@ -78,15 +86,33 @@ class SingleStream(Network):
         """The timm model with its adapted layers."""
         return cast(VisionTransformer, unwrapped(self.backbone))
 
+    @property
+    def least_moments(self) -> int:
+        """All where the temporal part knows their places."""
+        return self.frames if self.config.temporal == "transformer" else 1
+
     def forward(self, rgb: Tensor | None = None, events: Tensor | None = None) -> Output:
         """Scores of the K classes; see `Network.forward`. There are no terms."""
-        (images,) = self.images_by_modality(rgb, events).values()
-        tokens = embed_images(self.vit, images.flatten(0, 1))  # (B·T, N, D)
+        clips = self.over_time(self.encode(self.images_by_view(rgb, events)))  # (B, D)
+        return Output(self.decide(clips), {})
+
+    def encode(self, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """One vector for each moment, shape (B, T, D)."""
+        ((name, pictures),) = images.items()
+        tokens = embed_images(self.vit, pictures.flatten(0, 1))  # (B·T, N, D)
         for block in blocks_of(self.vit):
             tokens = block(tokens)
         moments = pool_tokens(self.vit, tokens, self.config.pool)  # (B·T, D)
-        clips = self.temporal(moments.unflatten(0, images.shape[:2]))  # (B, D)
-        return Output(self.head(clips), {})
+        return {name: moments.unflatten(0, pictures.shape[:2])}
+
+    def over_time(self, moments: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """One vector for each clip, shape (B, D)."""
+        return {name: self.temporal(vectors) for name, vectors in moments.items()}
+
+    def decide(self, joined: Mapping[str, Tensor]) -> Tensor:
+        """The head alone; see `MomentwiseNetwork.decide`."""
+        (clips,) = joined.values()
+        return self.head(clips)
 
 
 def _network_of(config: Any) -> str:

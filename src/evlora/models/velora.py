@@ -3,6 +3,7 @@
 Departures from the paper and from its released code are rows in docs/decisions.md.
 """
 
+from collections.abc import Mapping
 from typing import Literal, cast
 
 import torch
@@ -14,7 +15,7 @@ from evlora.errors import RecipeError, ShapeError
 from evlora.models.adapters import AdapterConfig, adapt, unwrapped
 from evlora.models.backbone import blocks_of, embed_images, pool_tokens, share_weights
 from evlora.models.fusion import Reconstruction, SharedStage, frame_difference
-from evlora.models.network import Modality, Network, Output, Pool, require_pool
+from evlora.models.network import Modality, MomentwiseNetwork, Output, Pool, require_pool
 
 
 class VELoRAConfig(Config):
@@ -38,7 +39,7 @@ class VELoRAConfig(Config):
     """What stands for an image: its class token, or the mean of its patches."""
 
 
-class VELoRA(Network):
+class VELoRA(MomentwiseNetwork):
     """RGB frames and event images in, class scores out.
 
     Args:
@@ -108,23 +109,40 @@ class VELoRA(Network):
 
         Takes and raises what `Network.forward` says.
         """
-        images = self._images_by_view(rgb, events)
-        tokens = {name: self.view(name).low(images[name]) for name in self.views}  # (B, N, D)
+        tokens = self.over_time(self.encode(self.images_by_view(rgb, events)))  # (B, N, D)
         terms: dict[str, Tensor] = {}
         if self.reconstruction is not None:
             terms["reconstruction"] = self.reconstruction(tokens["rgb"], tokens["event"])
-        shared = {} if self.shared_stage is None else self.shared_stage(tokens)
+        return Output(self.decide(tokens), terms)
+
+    def encode(self, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The low-level blocks of each view on all of its images, shape (B, T, N, D) each."""
+        return {name: self.view(name).low(images[name]) for name in self.views}
+
+    def over_time(self, moments: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The mean tokens of each view, with its embedding, shape (B, N, D) each."""
+        return {name: x.mean(dim=1) + self.view(name).embedding for name, x in moments.items()}
+
+    def decide(self, joined: Mapping[str, Tensor]) -> Tensor:
+        """Fusion, high-level blocks and head; see `MomentwiseNetwork.decide`."""
+        shared = {} if self.shared_stage is None else self.shared_stage(joined)
         features = [
-            self.view(name).high(tokens[name], shared.get(name), pool=self.config.pool)
+            self.view(name).high(joined[name], shared.get(name), pool=self.config.pool)
             for name in self.heard
         ]
-        return Output(self.head(torch.cat(features, dim=-1)), terms)
+        return self.head(torch.cat(features, dim=-1))
 
     def view(self, name: str) -> "View":
         """The view of this name: rgb, event or difference."""
         return cast(View, self.views[name])
 
-    def _images_by_view(self, rgb: Tensor | None, events: Tensor | None) -> dict[str, Tensor]:
+    @property
+    def least_moments(self) -> int:
+        """Two where there is a difference to see."""
+        return 2 if "difference" in self.views else 1
+
+    def images_by_view(self, rgb: Tensor | None, events: Tensor | None) -> dict[str, Tensor]:
+        """The images of each view; the difference has one less. See `MomentwiseNetwork`."""
         images = self.images_by_modality(rgb, events)
         if "difference" in self.views:
             if images[self.modalities[0]].shape[1] < 2:
@@ -168,18 +186,18 @@ class View(nn.Module):
         return cast(VisionTransformer, unwrapped(self.adapted))
 
     def low(self, images: Tensor) -> Tensor:
-        """The low-level blocks on all B·T images in one call, their mean over time, an embedding.
+        """The low-level blocks on all B·T images in one call.
 
         Args:
             images: Normalised, shape (B, T, 3, H, W).
 
         Returns:
-            Shape (B, N, D).
+            Shape (B, T, N, D).
         """
         tokens = embed_images(self.vit, images.flatten(0, 1))  # (B·T, N, D)
         for block in blocks_of(self.vit)[: self.low_blocks]:
             tokens = block(tokens)
-        return tokens.unflatten(0, images.shape[:2]).mean(dim=1) + self.embedding  # (B, N, D)
+        return tokens.unflatten(0, images.shape[:2])
 
     def high(self, tokens: Tensor, shared: Tensor | None, *, pool: str) -> Tensor:
         """The high-level blocks, the shared branch added to each FFN, and one vector per clip.
