@@ -101,7 +101,13 @@ def collect(
             samples.append(Sample(f"{split}/{number:05d}", None, path.as_posix(), label, split))
             if progress is not None:
                 progress(len(samples), total)
-    return Manifest("generated_videos", folder, labels, tuple(samples))
+    return Manifest(
+        "generated_videos",
+        folder,
+        labels,
+        tuple(samples),
+        split_source=f"made as train, val and test, seed {options.seed}",
+    )
 
 
 def make_frames(
