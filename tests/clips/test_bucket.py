@@ -189,7 +189,7 @@ def test_a_server_that_never_recovers_ends_in_an_error(
 
 
 def test_a_server_that_is_away_is_told(gate, tmp_path, monkeypatch):
-    monkeypatch.setattr(bucket, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(bucket, "OPENING_PATIENCE_S", 0.5)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.raises(
         DatasetError, match=r"dataset\.json: could not be fetched in .*127\.0\.0\.1:9"

@@ -10,7 +10,14 @@ from torch.utils.data import DistributedSampler
 from evlora.clips import ClipConfig, ClipDataset, PackedDataset, read_manifest
 from evlora.errors import RunError
 from evlora.training import data
-from evlora.training.data import EpochSampler, ResumableLoader, loader_options, shuffled
+from evlora.training.config import DataConfig
+from evlora.training.data import (
+    ClipDataModule,
+    EpochSampler,
+    ResumableLoader,
+    loader_options,
+    shuffled,
+)
 
 CONFIG = ClipConfig(frames=2, size=32)
 
@@ -120,3 +127,13 @@ def test_between_epochs_the_number_of_ranks_may_change(packed):
     names(loader, 1, 2)
     with pytest.raises(RunError, match="1 processes divided into 5 batches each, now 2 processes"):
         loader_of(packed, world_size=2).load_state_dict(loader.state_dict())
+
+
+def test_augmentation_that_packed_clips_cannot_have_is_told(packed, tiny_dataset):
+    recipe = DataConfig(root=str(packed._shards.where).removesuffix("/train"))
+    module = ClipDataModule(recipe, CONFIG, batch_size=8, seed=0)
+    assert module.notes == (
+        "packed pictures of events stay as they were drawn, without clip.augmentation.event_drop",
+    )
+    made = ClipDataModule(DataConfig(root=str(tiny_dataset)), CONFIG, batch_size=8, seed=0)
+    assert made.notes == ()

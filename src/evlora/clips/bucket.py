@@ -32,6 +32,8 @@ CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 20
 PATIENCE_S = 60.0
 """For so long a transfer that fails is tried again; the last try may take the timeouts longer."""
+OPENING_PATIENCE_S = 10.0
+"""The same for the small files that are fetched first, when somebody waits for a first answer."""
 LEFT_BEHIND_S = 600.0
 """A half file that did not grow for so long was left behind by a process that was killed."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 8.0
@@ -80,7 +82,7 @@ class Bucket:
             DatasetError: It is not there, or the bucket cannot be reached.
         """
         path = self.folder / name
-        self._download(name, path, size_bytes=None)
+        self._download(name, path, size_bytes=None, patience_s=OPENING_PATIENCE_S)
         return path
 
     def chunk(self, name: str, *, version: str, size_bytes: int) -> Path:
@@ -105,7 +107,7 @@ class Bucket:
             with FileLock(f"{path}.lock", timeout=PATIENCE_S + 2 * READ_TIMEOUT_S):
                 if not _is_whole(path, size_bytes):
                     self._make_room(size_bytes)
-                    self._download(name, path, size_bytes=size_bytes)
+                    self._download(name, path, size_bytes=size_bytes, patience_s=PATIENCE_S)
         except Timeout as error:
             raise DatasetError(
                 f"{self.url}/{name}: another process has been fetching it for too long; "
@@ -115,7 +117,9 @@ class Bucket:
             raise self._unkept(name, error) from error
         return path
 
-    def _download(self, name: str, path: Path, *, size_bytes: int | None) -> None:
+    def _download(
+        self, name: str, path: Path, *, size_bytes: int | None, patience_s: float
+    ) -> None:
         from botocore import exceptions as boto
 
         passing = (boto.ConnectionError, boto.HTTPClientError, boto.IncompleteReadError)
@@ -141,11 +145,11 @@ class Bucket:
                 raise self._refused(name, str(error)) from error
             except OSError as error:
                 raise self._unkept(name, error) from error
-            if time.monotonic() + wait_s > begun + PATIENCE_S:
+            if time.monotonic() + wait_s > begun + patience_s:
                 raise DatasetError(
                     f"{self.url}/{name}: could not be fetched in {time.monotonic() - begun:.0f} s, "
-                    f"the last try ended with: {why}; look whether the bucket can be reached, "
-                    "then go on with --resume"
+                    f"the last try ended with: {why}; look whether the bucket can be reached; "
+                    "a run goes on from its last checkpoint with --resume"
                 )
             time.sleep(wait_s)
             wait_s = min(2 * wait_s, LONGEST_WAIT_S)

@@ -130,6 +130,19 @@ class ClipDataModule(LightningDataModule):
         self._training_loader: ResumableLoader | None = None
         self._resumed: dict[str, int] | None = None
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What whoever trains should know of the data."""
+        augmentation = self.training.config.augmentation
+        idle = [
+            f"clip.augmentation.{name}"
+            for name in ("event_drop", "event_time_jitter_us", "event_polarity_flip")
+            if getattr(augmentation, name)
+        ]
+        if self.manifest.packed is None or not idle:
+            return ()
+        return (f"packed pictures of events stay as they were drawn, without {', '.join(idle)}",)
+
     def train_dataloader(self) -> DataLoader[Clip]:
         """The clips to learn from, shuffled anew in each epoch."""
         world_size, rank = (

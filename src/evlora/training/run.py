@@ -104,6 +104,8 @@ def train_recipe(
     module = RecognizerModule(recognizer, training, seed=recipe.run.seed)
     _write_recipe(folder, recipe)
     tell(_summary(recognizer, data))
+    for note in data.notes:
+        tell(f"note: {note}")
 
     # Lightning's own save_last writes only when the best changes; this one after every epoch.
     last = ModelCheckpoint(
