@@ -27,6 +27,8 @@ ABLATIONS = [
     {"adapter": {"sites": "both", "rank": 2}},
     {"adapter": {"sites": "attention"}},
     {"adapter": {"method": "full"}},
+    {"adapter_per_view": False},
+    {"adapter_per_view": False, "adapter": {"method": "full"}},
 ]
 
 
@@ -90,6 +92,23 @@ def test_the_three_views_share_the_storage_of_all_frozen_weights(make_network: M
                 frozen.setdefault(key, set()).add(parameter.untyped_storage().data_ptr())
     assert len(frozen) > 30
     assert all(len(addresses) == 1 for addresses in frozen.values())
+
+
+def test_one_set_of_adapters_serves_all_views_and_is_saved_and_counted_once(
+    make_network: Make,
+) -> None:
+    apart, together = make_network(), make_network(adapter_per_view=False)
+    views = [together.view(name) for name in together.views]
+    assert len({id(view.vit) for view in views}) == 1
+    assert len({id(view.embedding) for view in views}) == 3
+
+    def trained(network: VELoRA, part: str) -> int:
+        own = [p for name, p in network.named_parameters() if part in name and p.requires_grad]
+        return sum(p.numel() for p in own)
+
+    # Of the difference view there are two blocks of three.
+    assert trained(apart, "adapted.") * 3 == trained(together, "all_views.") * 8
+    assert trained(together, "adapted.") == 0
 
 
 def test_the_fused_blocks_are_the_backbones_own(

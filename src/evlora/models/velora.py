@@ -24,7 +24,9 @@ class VELoRAConfig(Config):
     network: Literal["velora"] = "velora"
     """Which network this is."""
     adapter: AdapterConfig = AdapterConfig()
-    """The modality-specific adapter; every view has its own set."""
+    """The modality-specific adapter."""
+    adapter_per_view: bool = True
+    """Whether every view has a set of adapters of its own; if not, all views share one."""
     shared_adapter: AdapterConfig = AdapterConfig(rank=8, alpha=16)
     """The LoRA of the modality-shared stage."""
     difference: bool = True
@@ -72,18 +74,19 @@ class VELoRA(MomentwiseNetwork):
             names.insert(0, "difference")  # the order in which φ sees them, [Δ; R; E]
         # The difference speaks through the shared stage; where there is none, to the head itself.
         self.heard = tuple(modalities if has_both and config.shared_stage else names)
-        self.views = nn.ModuleDict(
-            {
-                name: View(
-                    backbone,
-                    config.adapter,
-                    name=name,
-                    low_blocks=low_blocks,
-                    is_heard=name in self.heard,
-                )
-                for name in names
-            }
+        self.all_views = (
+            None
+            if config.adapter_per_view
+            else adapt(share_weights(backbone), config.adapter, name="all views")
         )
+        self.views = nn.ModuleDict()
+        for name in names:
+            adapted = self.all_views
+            if adapted is None:
+                is_heard = name in self.heard
+                vit = _as_seen_by(name, backbone, low_blocks=low_blocks, is_heard=is_heard)
+                adapted = adapt(vit, config.adapter, name=f"{name} view")
+            self.views[name] = View(adapted, low_blocks=low_blocks)
         self.reconstruction = (
             Reconstruction(blocks_of(backbone)[low_blocks - 1], config.adapter)
             if has_both and config.reconstruction
@@ -117,11 +120,14 @@ class VELoRA(MomentwiseNetwork):
 
     def encode(self, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The low-level blocks of each view on all of its images, shape (B, T, N, D) each."""
-        return {name: self.view(name).low(images[name]) for name in self.views}
+        return {name: self.view(name).low(x) for name, x in images.items()}
 
     def over_time(self, moments: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The mean tokens of each view, with its embedding, shape (B, N, D) each."""
-        return {name: x.mean(dim=1) + self.view(name).embedding for name, x in moments.items()}
+        return {
+            name: moments[name].mean(dim=1) + self.view(name).embedding
+            for name in self.views  # the order in which φ sees them
+        }
 
     def decide(self, joined: Mapping[str, Tensor]) -> Tensor:
         """Fusion, high-level blocks and head; see `MomentwiseNetwork.decide`."""
@@ -155,30 +161,18 @@ class VELoRA(MomentwiseNetwork):
 
 
 class View(nn.Module):
-    """The backbone as one modality sees it: shared frozen weights, adapters of its own.
+    """The backbone as one modality sees it: shared frozen weights with adapters, an embedding.
 
-    A difference view has no high-level part; its last blocks are never called and carry nothing,
-    nor do its last norms where the head does not hear it.
+    Args:
+        adapted: The backbone with its adapters.
+        low_blocks: How many of its blocks come before the fusion.
     """
 
-    def __init__(
-        self,
-        backbone: VisionTransformer,
-        adapter: AdapterConfig,
-        *,
-        name: str,
-        low_blocks: int,
-        is_heard: bool = True,
-    ) -> None:
+    def __init__(self, adapted: nn.Module, *, low_blocks: int) -> None:
         super().__init__()
-        vit = share_weights(backbone)
-        if name == "difference":
-            vit.blocks = nn.Sequential(*blocks_of(vit)[:low_blocks])
-        if not is_heard:
-            vit.norm = vit.fc_norm = nn.Identity()
         self.low_blocks = low_blocks
-        self.adapted = adapt(vit, adapter, name=f"{name} view")
-        self.embedding = nn.Parameter(torch.zeros(backbone.embed_dim))
+        self.adapted = adapted
+        self.embedding = nn.Parameter(torch.zeros(self.vit.embed_dim))
 
     @property
     def vit(self) -> VisionTransformer:
@@ -213,6 +207,21 @@ class View(nn.Module):
         for block in blocks_of(self.vit)[self.low_blocks :]:
             tokens = block(tokens) if shared is None else block(tokens) + shared
         return pool_tokens(self.vit, tokens, pool)
+
+
+def _as_seen_by(
+    name: str, backbone: VisionTransformer, *, low_blocks: int, is_heard: bool
+) -> VisionTransformer:
+    """A tree over the backbone's weights without what this view never calls, to be adapted.
+
+    A difference view has no high-level part, and no last norms where the head does not hear it.
+    """
+    vit = share_weights(backbone)
+    if name == "difference":
+        vit.blocks = nn.Sequential(*blocks_of(vit)[:low_blocks])
+    if not is_heard:
+        vit.norm = vit.fc_norm = nn.Identity()
+    return vit
 
 
 def _require_consistent(config: VELoRAConfig, backbone: VisionTransformer) -> None:
