@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--steps", nargs="*", default=["vit_tiny_patch16_224"], help="backbones")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, ")
+    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()},")
     print(f"torch {torch.__version__}; one thread")
     with tempfile.TemporaryDirectory() as folder:
         manifests = make(Path(folder), options.clips, options.frames)

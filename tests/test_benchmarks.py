@@ -60,3 +60,13 @@ def test_a_merged_adapter_leaves_the_networks_own_modules(project_root: Path):
     assert modules["lv_adapter, merged"] == modules["lora, merged"] == "the same"
     assert "adaptformer, merged" not in rows
     assert float(rows["lv_adapter, merged"][4].removesuffix(" to unmerged")) <= 1e-5
+
+
+@pytest.mark.slow
+def test_packed_clips_load_faster_than_folders_of_pictures(project_root: Path):
+    script = project_root / "benchmarks" / "loading.py"
+    table = printed_by(script, "--clips", "2", "--repeats", "3", "--steps")
+    rows = {line.split(" | ")[0].strip("| "): line.split(" | ") for line in table.splitlines()}
+    # At least five times as fast, with a margin for what else the machine does.
+    assert float(rows["packed"][1]) > 4
+    assert float(rows["packed"][2]) > float(rows["PNG folders"][2])
