@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from evlora.bundle import Recognizer, load_bundle, save_bundle
     from evlora.clips import prepare
+    from evlora.importing import import_published
     from evlora.models.adapters.adaptformer import AdaptFormerConfig
     from evlora.models.adapters.lv_adapter import LvAdapterConfig
     from evlora.prediction import Prediction, predict
@@ -33,6 +34,7 @@ __all__ = [
     "Recording",
     "build",
     "evaluate",
+    "import_published",
     "iterate_windows",
     "load_bundle",
     "load_recipe",
@@ -48,6 +50,7 @@ __all__ = [
 _HOMES = {
     "evlora.bundle": ("Recognizer", "load_bundle", "save_bundle"),
     "evlora.clips": ("prepare",),
+    "evlora.importing": ("import_published",),
     "evlora.models.adapters.adaptformer": ("AdaptFormerConfig",),
     "evlora.models.adapters.lv_adapter": ("LvAdapterConfig",),
     "evlora.prediction": ("Prediction", "predict"),

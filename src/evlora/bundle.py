@@ -3,7 +3,7 @@
 config.json            labels, clip, backbone with the SHA-256 of its weights, network, versions
 adapters/<part>/       the adapters of each view and stage, in peft's own format
 head.safetensors       everything else that was trained, and the statistics of norms
-backbone.safetensors   only where nobody else has it: made at random, or trained as a whole
+backbone.safetensors   only where it was made at random, trained, or came with a checkpoint
 README.md              what it is, and what was measured
 """
 
@@ -324,8 +324,16 @@ def _read_tensors(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tenso
 
 
 def has_own_backbone(config: RecognizerConfig) -> bool:
-    """Whether a bundle must carry its backbone: it was made at random, or trained as a whole."""
-    return config.backbone.weights == RANDOM or config.model.adapter.method == "full"
+    """Whether a bundle must carry its backbone.
+
+    It must where the backbone was made at random, trained as a whole, or came with a published
+    checkpoint.
+    """
+    return (
+        config.backbone.weights == RANDOM
+        or config.model.adapter.method == "full"
+        or config.model.network == "published"
+    )
 
 
 def backbone_tensors(recognizer: Recognizer) -> dict[str, Tensor]:

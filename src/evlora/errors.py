@@ -7,6 +7,7 @@ EvloraError
 ├── RecipeError      a recipe, one of its keys or an override
 ├── BackboneError    a backbone that does not exist, or weights that do not fit
 ├── AdapterError     an adapter that is unknown or matches nothing
+├── CheckpointError  a published checkpoint that cannot be read or is another network's
 ├── BundleError      a bundle that is incomplete or belongs to another backbone
 └── RunError         a run folder that is in use, or a run that cannot go on
 
@@ -42,6 +43,10 @@ class BackboneError(EvloraError):
 
 class AdapterError(EvloraError):
     """An adapter method is unknown, or its targets match nothing in the model."""
+
+
+class CheckpointError(EvloraError):
+    """A published checkpoint cannot be read, or is not laid out as the released one is."""
 
 
 class BundleError(EvloraError):

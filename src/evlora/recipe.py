@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 import yaml
-from pydantic import BaseModel, Field, Tag, ValidationError
+from pydantic import BaseModel, Field, Tag, ValidationError, field_validator
 
 from evlora.bundle import Recognizer, RecognizerConfig, build_recognizer
 from evlora.errors import RecipeError
+from evlora.models import NetworkConfig
 from evlora.training.config import DataConfig, RunConfig, TrainingConfig
 from evlora.training.run import Run, train_recipe
 
@@ -26,6 +27,17 @@ class Recipe(RecognizerConfig):
     comparison: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """For `evlora compare`: row → keys of the recipe that it changes. A row is a method of the
     catalogue that needs, say, a learning rate of its own, or a variant with a name of its own."""
+
+    @field_validator("model")
+    @classmethod
+    def _can_be_trained(cls, model: NetworkConfig) -> NetworkConfig:
+        if model.network == "published":
+            raise ValueError(
+                "expected a network to train, got published, the released one with its oddities, "
+                "which is there to read its checkpoint (evlora import-published); set "
+                "model.network: velora"
+            )
+        return model
 
     def recognizer(self) -> RecognizerConfig:
         """The part of the recipe that the recognizer is built from."""

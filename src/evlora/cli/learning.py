@@ -71,7 +71,12 @@ def evaluate(
         str, typer.Argument(help="A folder that `evlora prepare` made, or s3://BUCKET/FOLDER.")
     ],
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
-    batch_size: Annotated[int, typer.Option(min=1, help="Clips in one call.")] = 16,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Clips in one call: 16, or 1 if an answer depends on the clips beside it."
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes that read clips.")] = 0,
     weights: Weights = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, …")] = "cpu",

@@ -3,6 +3,8 @@
 from evlora.models.adapters import AdapterConfig
 from evlora.models.backbone import BackboneConfig, build_backbone, weights_sha256
 from evlora.models.network import Network, Output
+from evlora.models.published import PublishedConfig, PublishedVELoRA
+from evlora.models.published_checkpoint import PublishedCheckpoint, read_published_checkpoint
 from evlora.models.recognizer import (
     NetworkConfig,
     SingleStream,
@@ -17,11 +19,15 @@ __all__ = [
     "Network",
     "NetworkConfig",
     "Output",
+    "PublishedCheckpoint",
+    "PublishedConfig",
+    "PublishedVELoRA",
     "SingleStream",
     "SingleStreamConfig",
     "VELoRA",
     "VELoRAConfig",
     "build_backbone",
     "build_network",
+    "read_published_checkpoint",
     "weights_sha256",
 ]

@@ -1,7 +1,7 @@
 """What the networks have in common: frozen backbone, images by modality, scores out."""
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
@@ -36,6 +36,9 @@ class Network(nn.Module):
     Raises:
         RecipeError: No modality is named, or one twice.
     """
+
+    depends_on_batch: ClassVar[bool] = False
+    """Whether a clip's answer depends on the clips beside it, as it should not."""
 
     def __init__(self, backbone: VisionTransformer, modalities: tuple[Modality, ...]) -> None:
         super().__init__()

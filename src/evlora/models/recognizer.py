@@ -22,6 +22,7 @@ from evlora.models.network import (
     Pool,
     require_pool,
 )
+from evlora.models.published import PublishedConfig, PublishedVELoRA
 from evlora.models.temporal import AttentionPooling, TemporalMean, TemporalTransformer
 from evlora.models.velora import VELoRA, VELoRAConfig
 
@@ -122,7 +123,9 @@ def _network_of(config: Any) -> str:
 
 
 NetworkConfig = Annotated[
-    Annotated[VELoRAConfig, Tag("velora")] | Annotated[SingleStreamConfig, Tag("single_stream")],
+    Annotated[VELoRAConfig, Tag("velora")]
+    | Annotated[SingleStreamConfig, Tag("single_stream")]
+    | Annotated[PublishedConfig, Tag("published")],
     Discriminator(
         _network_of,
         custom_error_type="unknown_network",
@@ -130,12 +133,12 @@ NetworkConfig = Annotated[
     ),
 ]
 """The configuration of a network; the key `network` picks the kind, `velora` where it is left out.
-"""
+A recipe may name velora or single_stream; published stands in the bundles of that checkpoint."""
 
 
 def build_network(
     backbone: VisionTransformer,
-    config: VELoRAConfig | SingleStreamConfig,
+    config: VELoRAConfig | SingleStreamConfig | PublishedConfig,
     *,
     modalities: tuple[Modality, ...],
     frames: int,
@@ -156,6 +159,8 @@ def build_network(
     """
     if isinstance(config, VELoRAConfig):
         return VELoRA(backbone, config, modalities=modalities, num_classes=num_classes)
+    if isinstance(config, PublishedConfig):
+        return PublishedVELoRA(backbone, config, modalities=modalities, num_classes=num_classes)
     return SingleStream(
         backbone, config, modalities=modalities, frames=frames, num_classes=num_classes
     )

@@ -18,6 +18,8 @@ from evlora.clips import AllViews, Batch, Manifest, clip_dataset
 from evlora.errors import DatasetError
 from evlora.training.data import InOrder, loader_options
 
+BATCH_SIZE = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
@@ -54,7 +56,7 @@ def evaluate(
     manifest: Manifest,
     *,
     split: str = "test",
-    batch_size: int = 16,
+    batch_size: int | None = None,
     workers: int = 0,
 ) -> Evaluation:
     """Score a recognizer on a split.
@@ -66,7 +68,8 @@ def evaluate(
         recognizer: What to score.
         manifest: The dataset, whose labels must be those of the recognizer.
         split: Which part of it.
-        batch_size: Clips in one call of the network.
+        batch_size: Clips in one call of the network; if not given 16, or 1 where a network's
+            answers depend on the clips beside them.
         workers: Processes that read clips.
 
     Raises:
@@ -77,6 +80,8 @@ def evaluate(
     device = next(recognizer.parameters()).device
     recognizer.eval()
     views = recognizer.clip_config.test_views.count
+    if batch_size is None:
+        batch_size = 1 if recognizer.network.depends_on_batch else BATCH_SIZE
     loader = DataLoader(
         AllViews(dataset),
         sampler=InOrder(dataset),
