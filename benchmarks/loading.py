@@ -63,8 +63,8 @@ def main() -> None:
 
 def load(manifests: Mapping[str, Manifest], repeats: int) -> dict[str, float]:
     """Print clips a second of each form; returns the seconds of a training clip of each."""
-    print("\n| 8 frames and 8 event pictures of 224 px | evaluation | training |")
-    print("| clips/s of a worker, from | × PNG folders | clips/s | × PNG folders | clips/s |")
+    print("\nClips a second of one worker; 8 frames and 8 event pictures of 224 px\n")
+    print("| from | evaluation, × PNG folders | clips/s | training, × PNG folders | clips/s |")
     print("|---|---|---|---|---|")
     results: dict[str, dict[str, float]] = {}
     for name, is_training in (("evaluation", False), ("training", True)):
