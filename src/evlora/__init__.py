@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from evlora.bundle import Recognizer, load_bundle, save_bundle
     from evlora.clips import prepare
     from evlora.importing import import_published
+    from evlora.live import StreamingRecognizer
     from evlora.models.adapters.adaptformer import AdaptFormerConfig
     from evlora.models.adapters.lv_adapter import LvAdapterConfig
     from evlora.prediction import Prediction, predict
@@ -32,6 +33,7 @@ __all__ = [
     "Prediction",
     "Recognizer",
     "Recording",
+    "StreamingRecognizer",
     "build",
     "evaluate",
     "import_published",
@@ -50,6 +52,7 @@ __all__ = [
 _HOMES = {
     "evlora.bundle": ("Recognizer", "load_bundle", "save_bundle"),
     "evlora.clips": ("prepare",),
+    "evlora.live": ("StreamingRecognizer",),
     "evlora.importing": ("import_published",),
     "evlora.models.adapters.adaptformer": ("AdaptFormerConfig",),
     "evlora.models.adapters.lv_adapter": ("LvAdapterConfig",),

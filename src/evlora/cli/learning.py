@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evlora.cli.live import show_live
 from evlora.cli.printing import table
 
 if TYPE_CHECKING:
@@ -125,6 +126,16 @@ def predict(
     top: Annotated[int, typer.Option(min=1, help="How many labels to print.")] = 5,
     weights: Weights = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, …")] = "cpu",
+    live: Annotated[
+        bool, typer.Option("--live", help="Answer after each frame, in the recording's own time.")
+    ] = False,
+    speed: Annotated[
+        float, typer.Option(min=0, help="With --live: so many times as fast; 0 waits for nothing.")
+    ] = 1.0,
+    window_ms: Annotated[
+        float | None,
+        typer.Option(min=0.001, help="With --live: answer after every window of so many ms."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Rank the labels for recordings, videos, pictures, or folders of them."""
@@ -137,7 +148,17 @@ def predict(
         raise RecordingError(
             f"--frames: expected one for each of {len(inputs)} recordings, got {len(frames)}"
         )
+    if live and len(inputs) > 1:
+        raise RecordingError(
+            f"--live: expected one recording, got {len(inputs)}; show them one after the other"
+        )
+    if not live and (speed != 1 or window_ms is not None):
+        raise RecordingError("--speed and --window-ms: expected --live with them; add it")
     recognizer = load_bundle(bundle, weights=weights, device=device)
+    if live:
+        recording = open_recording(inputs[0], frames=frames[0] if frames else None)
+        show_live(recognizer, recording, speed=speed, window_ms=window_ms, as_json=as_json)
+        return
     failed = 0
     for path, given in zip(inputs, frames or [None] * len(inputs), strict=True):
         if given is not None or not path.is_dir():

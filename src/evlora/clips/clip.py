@@ -316,7 +316,7 @@ def _event_pictures(
 ) -> _Pictures:
     """The events of each moment as pictures: those drawn before, or drawn here."""
     render = partial(as_rgb_images, representation=config.representation)
-    nothing = list(_without_events(config.representation))
+    nothing = list(without_events(config.representation))
     if isinstance(events, FrameSequence):
         return _Pictures.of(events, moments, nothing)
     windows_us = moments.windows_us
@@ -332,7 +332,7 @@ def _event_pictures(
 
 
 @cache
-def _without_events(representation: str) -> tuple[float, ...]:
+def without_events(representation: str) -> tuple[float, ...]:
     """The colour of a pixel that saw none."""
     empty = EventStream.empty(width=1, height=1)
     picture = as_rgb_images(empty, np.zeros((1, 2), np.int64), representation=representation)

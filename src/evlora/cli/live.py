@@ -1,0 +1,73 @@
+"""What `predict --live` shows: a line for every answer, as it comes."""
+
+import json
+import statistics
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from evlora.bundle import Recognizer
+    from evlora.live import LiveAnswer
+    from evlora.recordings import Recording
+
+
+def show_live(
+    recognizer: "Recognizer",
+    recording: "Recording",
+    *,
+    speed: float,
+    window_ms: float | None,
+    as_json: bool,
+) -> None:
+    """Print the answers to a recording in its own time, and at the end what became of it.
+
+    Raises:
+        Exit: It was interrupted; what was answered until then has been told.
+    """
+    from evlora.live import predict_live
+
+    window_us = None if window_ms is None else max(1, round(1000 * window_ms))
+    width = max(map(len, (*recognizer.labels, "label")))
+    latencies_ms: list[float] = []
+    dropped = 0
+    is_interrupted = False
+    if not as_json:
+        typer.echo(f"{'time':>10}  {'label':<{width}}  confidence  {'latency':>10}  moments")
+    try:
+        for answer in predict_live(recognizer, recording, speed=speed, window_us=window_us):
+            latencies_ms.append(answer.latency_ms)
+            dropped += answer.dropped
+            typer.echo(json.dumps(asdict(answer)) if as_json else _line(answer, width))
+    except KeyboardInterrupt:
+        is_interrupted = True
+    if latencies_ms:
+        typer.echo(
+            f"{len(latencies_ms)} answers, {dropped} moments left out, "
+            f"median latency {statistics.median(latencies_ms):.0f} ms",
+            err=True,
+        )
+    elif not is_interrupted:
+        typer.echo(
+            "no answer: the recording has fewer moments than the network answers to; "
+            "give shorter windows with --window-ms, or predict it as a whole without --live",
+            err=True,
+        )
+    if dropped:
+        typer.echo(
+            "the recognizer is slower than the recording; slow it down with --speed, or show "
+            "everything with --speed 0",
+            err=True,
+        )
+    if is_interrupted:
+        typer.echo("interrupted", err=True)
+        raise typer.Exit(130)
+
+
+def _line(answer: "LiveAnswer", width: int) -> str:
+    left_out = f"  {answer.dropped} left out" if answer.dropped else ""
+    return (
+        f"{answer.elapsed_us / 1e6:8.3f} s  {answer.label:<{width}}  {answer.confidence:>10.1%}  "
+        f"{answer.latency_ms:>7.0f} ms  {answer.moments:>7}{left_out}"
+    )

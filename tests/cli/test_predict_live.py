@@ -1,0 +1,126 @@
+"""`evlora predict --live`: what a person sees, and what a script reads."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from evlora import live
+from evlora.bundle import save_bundle
+from evlora.cli.main import run
+from evlora.recipe import build
+
+
+class Result(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def predict(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tiny_settings: dict[str, Any],
+    tmp_path: Path,
+) -> Callable[..., Result]:
+    """Runs `evlora predict` with a small bundle and these words behind it."""
+    recognizer = build("demo", num_classes=3, overrides=tiny_settings)
+    bundle = save_bundle(recognizer, tmp_path / "bundle")
+
+    def call(*words: str | Path) -> Result:
+        words = ("evlora", "predict", bundle, *words)
+        monkeypatch.setattr(sys, "argv", [str(word) for word in words])
+        try:
+            run()
+            code = 0
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        return Result(code, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def recording(tiny_dataset: Path) -> Path:
+    """Events and three frames within 60 ms."""
+    return next((tiny_dataset / "recordings" / "test").glob("*.npz"))
+
+
+def test_each_answer_is_a_line_with_time_label_confidence_and_latency(
+    predict: Callable[..., Result], recording: Path
+) -> None:
+    shown = predict(recording, "--live")
+    assert shown.returncode == 0, shown.stderr
+    header, *lines = shown.stdout.splitlines()
+    assert header.split() == ["time", "label", "confidence", "latency", "moments"]
+    assert lines
+    seconds, _, label, confidence, latency, _, moments = lines[-1].split()[:7]
+    assert 0 < float(seconds) < 0.1
+    assert label in {"0", "1", "2"}
+    assert 0 <= float(confidence.removesuffix("%")) <= 100
+    assert float(latency) >= 0
+    assert moments == "2"
+    assert f"{len(lines)} answers" in shown.stderr
+
+
+def test_for_scripts_each_line_is_an_object(
+    predict: Callable[..., Result], recording: Path
+) -> None:
+    shown = predict(recording, "--live", "--speed", "0", "--window-ms", "5", "--json")
+    assert shown.returncode == 0, shown.stderr
+    answers = [json.loads(line) for line in shown.stdout.splitlines()]
+    assert len(answers) >= 10
+    assert all(
+        list(answer)
+        == ["time_us", "elapsed_us", "label", "confidence", "latency_ms", "moments", "dropped"]
+        for answer in answers
+    )
+    times = [answer["time_us"] for answer in answers]
+    assert times == sorted(times)
+
+
+def test_what_was_left_out_is_told(
+    predict: Callable[..., Result], recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = live.LiveAnswer(5000, 5000, "1", 0.5, 70.0, 2, dropped=4)
+    monkeypatch.setattr(live, "predict_live", lambda *_, **__: iter([answer]))
+    shown = predict(recording, "--live")
+    assert shown.stdout.splitlines()[-1].endswith("4 left out")
+    assert "1 answers, 4 moments left out, median latency 70 ms" in shown.stderr
+    assert "--speed" in shown.stderr
+
+
+def test_an_interruption_ends_it_with_what_there_was(
+    predict: Callable[..., Result], recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object):
+        yield live.LiveAnswer(5000, 5000, "1", 0.5, 7.0, 2, dropped=0)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(live, "predict_live", interrupted)
+    shown = predict(recording, "--live")
+    assert shown.returncode == 130
+    assert "1 answers" in shown.stderr
+    assert "interrupted" in shown.stderr
+    assert "Traceback" not in shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["RECORDING", "--live"], "--live: expected one recording, got 2"),
+        (["--speed", "2"], "expected --live with them"),
+        (["--window-ms", "20"], "expected --live with them"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(
+    predict: Callable[..., Result], recording: Path, words: list[str], message: str
+) -> None:
+    given = [str(recording) if word == "RECORDING" else word for word in words]
+    shown = predict(recording, *given)
+    assert shown.returncode == 2
+    assert message in shown.stderr

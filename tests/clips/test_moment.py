@@ -1,0 +1,92 @@
+"""One moment by itself looks as it does in its clip."""
+
+import numpy as np
+import pytest
+import torch
+
+from evlora.clips import ClipConfig, make_clip
+from evlora.clips.moment import picture_moment
+from evlora.clips.sampling import choose_moments
+from evlora.errors import DatasetError, RecordingError
+from evlora.recordings import EventStream, FrameSequence, Recording
+from evlora.recordings.representations import REPRESENTATIONS
+
+WIDTH, HEIGHT, FRAMES = 48, 36, 4
+
+
+def recorded(*, frame_size: tuple[int, int] = (HEIGHT, WIDTH)) -> Recording:
+    random = np.random.default_rng(0)
+    events = EventStream.from_arrays(
+        np.sort(random.integers(0, 100_000, 5000)),
+        random.integers(0, WIDTH, 5000),
+        random.integers(0, HEIGHT, 5000),
+        random.integers(0, 2, 5000),
+        width=WIDTH,
+        height=HEIGHT,
+    )
+    ends = np.arange(1, FRAMES + 1) * 25_000
+    images = random.integers(0, 256, (FRAMES, *frame_size, 3), dtype=np.uint8)
+    frames = FrameSequence.from_images(images, start_us=ends - 10_000, end_us=ends)
+    return Recording(events, frames, "memory")
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+@pytest.mark.parametrize("representation", REPRESENTATIONS)
+def test_a_moment_is_what_its_clip_shows(fit: str, representation: str) -> None:
+    config = ClipConfig.model_validate(
+        {"frames": FRAMES, "size": 32, "fit": fit, "representation": representation}
+    )
+    recording = recorded(frame_size=(30, 40))
+    clip = make_clip(recording, config)
+    assert clip.rgb is not None
+    assert clip.events is not None
+    assert recording.frames is not None
+    assert recording.events is not None
+    for number, (start_us, end_us) in enumerate(choose_moments(recording, FRAMES).windows_us):
+        rgb, events = picture_moment(
+            config,
+            frame=recording.frames[number],
+            events=recording.events.between(start_us, end_us),
+            window_us=(start_us, end_us),
+        )
+        assert rgb is not None
+        assert events is not None
+        assert torch.equal(rgb, clip.rgb[number])
+        assert torch.equal(events, clip.events[number])
+
+
+def test_only_what_is_asked_for_is_looked_at() -> None:
+    recording = recorded()
+    assert recording.events is not None
+    only_events = ClipConfig(frames=1, size=32, modalities=("event",))
+    rgb, events = picture_moment(only_events, events=recording.events)
+    assert rgb is None
+    assert events is not None
+    clip = make_clip(Recording(recording.events, None, "memory"), only_events)
+    assert clip.events is not None
+    assert torch.equal(events, clip.events[0])
+
+
+def test_pictures_of_events_and_grey_frames_are_taken_too() -> None:
+    config = ClipConfig(size=32)
+    grey = np.arange(HEIGHT * WIDTH, dtype=np.uint16).reshape(HEIGHT, WIDTH).astype(np.uint8)
+    rgb, events = picture_moment(config, frame=grey, events=np.stack([grey] * 3, axis=-1))
+    assert rgb is not None
+    assert events is not None
+    assert torch.equal(rgb, events)
+
+
+def test_no_events_are_an_empty_picture() -> None:
+    config = ClipConfig(size=32, modalities=("event",))
+    _, events = picture_moment(config, events=EventStream.empty(width=WIDTH, height=HEIGHT))
+    assert events is not None
+    assert bool((events == 255).all())
+
+
+def test_what_is_missing_or_no_picture_is_refused() -> None:
+    config = ClipConfig(size=32)
+    grey = np.zeros((HEIGHT, WIDTH), np.uint8)
+    with pytest.raises(DatasetError, match="expected rgb and event, got no event"):
+        picture_moment(config, frame=grey)
+    with pytest.raises(RecordingError, match="expected frames as uint8, got float64"):
+        picture_moment(config, frame=np.zeros((HEIGHT, WIDTH)), events=grey)
