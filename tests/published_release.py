@@ -146,13 +146,14 @@ def lora(size: Size, random: torch.Generator) -> Iterator[tuple[str, Tensor]]:
 
 
 def used(size: Size, random: torch.Generator) -> dict[str, Tensor]:
-    """What the classifier computes with."""
+    """What the classifier computes with; its scores are a few units apart, as a trained one's."""
     width = size.width
     tensors = {
         **layer(random, "visual_embed", width, size.projected),
         **{f"{name}_embed": normal(random, 1, 1, width) for name in ("rgb", "event", "frame")},
         **norm(random, "norm", width),
-        **layer(random, "fc1", size.classes, 10 * width),
+        "fc1.weight": normal(random, size.classes, 10 * width, std=0.2 * (10 * width) ** -0.5),
+        "fc1.bias": normal(random, size.classes),
     }
     for name in ("blocks.0.", "fuse_blocks.0."):
         tensors |= norm(random, name + "norm1", width)

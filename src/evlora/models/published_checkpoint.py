@@ -197,12 +197,12 @@ def _load(path: Path) -> dict[str, Any]:
         )
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{path}: is no file of plain tensors and was not opened, since unpickling runs code: "
-            f"{str(error).splitlines()[0]}; {ADVICE}"
+            f"{path}: is no checkpoint of plain tensors alone, and nothing else is unpickled, "
+            f"since that runs code; {ADVICE}"
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError) as error:
         raise CheckpointError(
-            f"{path}: is damaged or no checkpoint: {str(error).splitlines()[0]}; fetch it again"
+            f"{path}: is damaged or no checkpoint: {error or 'it ends too soon'}; fetch it again"
         ) from error
     if not isinstance(content, dict):
         raise CheckpointError(
