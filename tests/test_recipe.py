@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from timm import is_model
 
 from evlora.clips.layouts import layout_named
 from evlora.errors import RecipeError
 from evlora.models import SingleStreamConfig
-from evlora.recipe import Recipe, build, load_recipe, recipes_folder
+from evlora.recipe import Recipe, build, load_recipe, recipes_folder, shipped_recipes
 
-SHIPPED = sorted(path.stem for path in recipes_folder().glob("*.yaml"))
+SHIPPED = [name for name in shipped_recipes() if not name.startswith("ablations/")]
+ABLATIONS = [name for name in shipped_recipes() if name.startswith("ablations/")]
 
 
 def written(folder: Path, text: str) -> Path:
@@ -50,6 +52,31 @@ def test_a_recipe_says_its_commands_and_a_backbone_that_exists(name: str) -> Non
     assert is_model(recipe.backbone.name.split(".")[0])
     for layout in re.findall(r"evlora prepare (\w+)", text):
         assert layout == "LAYOUT" or layout_named(layout).name == layout
+
+
+def keys_of(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The values of a recipe by the keys that one types for them."""
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        inside = value if isinstance(value, dict) and value else None
+        flat |= {prefix + name: value} if inside is None else keys_of(inside, f"{prefix}{name}.")
+    return flat
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_an_ablation_changes_the_keys_that_it_names_and_no_other(name: str) -> None:
+    before = keys_of(load_recipe("velora_vitb16_clip").model_dump(mode="json"))
+    now = keys_of(load_recipe(name).model_dump(mode="json"))
+    changed = {key for key in before.keys() | now.keys() if before.get(key) != now.get(key)}
+
+    named = list(yaml.safe_load(lines_of(name)))
+    assert named.pop(0) == "extends"
+    assert named
+    for key in named:
+        assert any(f"{other}.".startswith(f"{key}.") for other in changed), f"{key} is idle"
+    for key in changed:
+        assert any(f"{key}.".startswith(f"{other}.") for other in named), f"{key} is not named"
+    assert re.match(r"# [A-Z0-9].*\w", lines_of(name))
 
 
 ADAPTFORMER = ["cifar100", "svhn", "food101", "hmdb51", "something_something_v2"]
@@ -132,5 +159,45 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
 
 
 def test_a_missing_recipe_names_those_that_come_along() -> None:
-    with pytest.raises(RecipeError, match=r"no such recipe; .*nmnist_paired"):
+    with pytest.raises(RecipeError, match=r"no such recipe; .*nmnist_paired.*ablations/rgb_only"):
         load_recipe("nothing_like_it")
+
+
+def test_a_recipe_that_extends_another_sets_single_keys_over_it(tmp_path: Path) -> None:
+    written(tmp_path, "training: {epochs: 5, batch_size: 3}")
+    child = tmp_path / "child.yaml"
+    child.write_text("extends: mine.yaml\ntraining.epochs: 7", encoding="utf-8")
+    grandchild = tmp_path / "grandchild.yaml"
+    grandchild.write_text("extends: child.yaml\nclip.frames: 4", encoding="utf-8")
+    recipe = load_recipe(grandchild, ["clip.size=32"])
+    assert (recipe.training.epochs, recipe.training.batch_size) == (7, 3)
+    assert (recipe.clip.frames, recipe.clip.size) == (4, 32)
+
+
+def test_a_recipe_can_extend_one_that_comes_along(tmp_path: Path) -> None:
+    path = written(tmp_path, "extends: ablations/rgb_only\ntraining.epochs: 2")
+    assert load_recipe(path) == load_recipe("ablations/rgb_only", ["training.epochs=2"])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("extends: nothing_like_it", r"mine\.yaml: extends: nothing_like_it: no such recipe"),
+        ("extends: ../velora_vitb16_clip", r"extends: \.\./velora_vitb16_clip: no such recipe"),
+        ("extends: mine.yaml", "a recipe may not extend one that extends it"),
+        (
+            "extends: demo\ntraining: {epochs: 3}",
+            "training: expected single keys .* would drop all that demo says of it",
+        ),
+        ("extends: demo\ntraining.epoch: 3", r"training\.epoch: unknown key; did you mean epochs"),
+    ],
+)
+def test_a_wrong_extension_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(RecipeError, match=words):
+        load_recipe(written(tmp_path, text))
+
+
+def test_recipes_that_extend_each_other_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "other.yaml").write_text("extends: mine.yaml", encoding="utf-8")
+    with pytest.raises(RecipeError, match="leads back to"):
+        load_recipe(written(tmp_path, "extends: other.yaml"))

@@ -14,6 +14,9 @@ from evlora.models import NetworkConfig
 from evlora.training.config import DataConfig, RunConfig, TrainingConfig
 from evlora.training.run import Run, train_recipe
 
+EXTENDS = "extends"
+"""The key by which a recipe file names another one, whose keys it changes."""
+
 
 class Recipe(RecognizerConfig):
     """A whole run: data, recognizer, training, and the folder that it fills."""
@@ -55,13 +58,7 @@ def load_recipe(path: str | Path, overrides: Iterable[str] | Mapping[str, Any] =
         RecipeError: The file is missing or no YAML, or a key or a value is wrong.
     """
     source = _find(Path(path))
-    try:
-        content = yaml.safe_load(source.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RecipeError(f"{source}: expected a recipe in YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise RecipeError(f"{source}: expected keys and values, got a {type(content).__name__}")
-    tree = cast(dict[str, Any], content)
+    tree = _read(source)
     pairs = overrides.items() if isinstance(overrides, Mapping) else map(split_override, overrides)
     for key, value in pairs:
         _set(tree, key, value)
@@ -114,14 +111,55 @@ def recipes_folder() -> Path:
     return installed if installed.is_dir() else package.parents[1] / "recipes"
 
 
+def _read(source: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The keys of a recipe file; where it extends another one, set over the keys of that."""
+    try:
+        content = yaml.safe_load(source.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RecipeError(f"{source}: expected a recipe in YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise RecipeError(f"{source}: expected keys and values, got a {type(content).__name__}")
+    tree = cast(dict[str, Any], content)
+    if EXTENDS not in tree:
+        return tree
+    base = str(tree.pop(EXTENDS))
+    beside = source.parent / base
+    try:
+        extended = _find(beside if beside.is_file() else Path(base))
+    except RecipeError as error:
+        raise RecipeError(f"{source}: {EXTENDS}: {error}") from error
+    chain = (*extended_by, source.resolve())
+    if extended.resolve() in chain:
+        raise RecipeError(
+            f"{source}: {EXTENDS}: {base} leads back to {extended}; "
+            "a recipe may not extend one that extends it"
+        )
+    whole = _read(extended, chain)
+    for key, value in tree.items():
+        if "." not in str(key):
+            raise RecipeError(
+                f"{source}: {key}: expected single keys as on the command line, such as "
+                f"training.epochs: 3, since {key} as a whole would drop all that {base} says of it"
+            )
+        _set(whole, str(key), value)
+    return whole
+
+
 def _find(path: Path) -> Path:
-    shipped = recipes_folder() / path.with_suffix(".yaml").name
+    shipped = recipes_folder() / path.with_suffix(".yaml")
     if path.is_file():
         return path
-    if len(path.parts) == 1 and shipped.is_file():
+    if not path.is_absolute() and ".." not in path.parts and shipped.is_file():
         return shipped
-    names = ", ".join(sorted(file.stem for file in recipes_folder().glob("*.yaml")))
+    names = ", ".join(shipped_recipes())
     raise RecipeError(f"{path}: no such recipe; give a file, or one that comes along: {names}")
+
+
+def shipped_recipes() -> list[str]:
+    """The names of the recipes that come with evlora; those of ablations come last."""
+    folder = recipes_folder()
+    paths = [path.relative_to(folder).with_suffix("") for path in folder.rglob("*.yaml")]
+    return [path.as_posix() for path in sorted(paths, key=lambda p: (len(p.parts), p.parts))]
 
 
 def split_override(override: str) -> tuple[str, Any]:

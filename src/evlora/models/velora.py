@@ -86,7 +86,8 @@ class VELoRA(MomentwiseNetwork):
                 is_heard = name in self.heard
                 vit = _as_seen_by(name, backbone, low_blocks=low_blocks, is_heard=is_heard)
                 adapted = adapt(vit, config.adapter, name=f"{name} view")
-            self.views[name] = View(adapted, low_blocks=low_blocks)
+            depth = low_blocks if name == "difference" else len(backbone.blocks)
+            self.views[name] = View(adapted, low_blocks=low_blocks, depth=depth)
         self.reconstruction = (
             Reconstruction(blocks_of(backbone)[low_blocks - 1], config.adapter)
             if has_both and config.reconstruction
@@ -166,11 +167,14 @@ class View(nn.Module):
     Args:
         adapted: The backbone with its adapters.
         low_blocks: How many of its blocks come before the fusion.
+        depth: How many of its blocks this view goes through in all; a difference view has no
+            high-level part.
     """
 
-    def __init__(self, adapted: nn.Module, *, low_blocks: int) -> None:
+    def __init__(self, adapted: nn.Module, *, low_blocks: int, depth: int) -> None:
         super().__init__()
         self.low_blocks = low_blocks
+        self.depth = depth
         self.adapted = adapted
         self.embedding = nn.Parameter(torch.zeros(self.vit.embed_dim))
 
@@ -204,7 +208,7 @@ class View(nn.Module):
         Returns:
             Shape (B, D).
         """
-        for block in blocks_of(self.vit)[self.low_blocks :]:
+        for block in blocks_of(self.vit)[self.low_blocks : self.depth]:
             tokens = block(tokens) if shared is None else block(tokens) + shared
         return pool_tokens(self.vit, tokens, pool)
 

@@ -1,0 +1,193 @@
+"""VELoRA written a second time, as plainly as it goes, for the first to be held against.
+
+One clip, one image, one patch and one head of attention after the other, on tensors taken by name
+out of a network's state; nothing of it is run: no view, no adapter of peft, no block of timm.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from evlora.models import AdapterConfig, VELoRAConfig
+
+NORM_EPS = 1e-5  # CLIP's
+
+
+@dataclass
+class PlainVELoRA:
+    """The network as arithmetic.
+
+    Args:
+        tensors: By their names in the network's state.
+        config: Adapters and stages.
+        modalities: What is seen.
+        depth: Blocks of the backbone.
+        heads: Of each attention.
+    """
+
+    tensors: Mapping[str, Tensor]
+    config: VELoRAConfig
+    modalities: tuple[str, ...]
+    depth: int
+    heads: int
+
+    def __call__(self, images: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Scores and loss terms of clips, shape (B, T, 3, H, W) by modality."""
+        both = len(self.modalities) == 2
+        clips = [
+            {name: images[name][number] for name in self.modalities}
+            for number in range(len(images[self.modalities[0]]))
+        ]
+        scores, squares = [], []
+        for clip in clips:
+            pictures = {name: list(clip[name]) for name in self.modalities}
+            if both and self.config.difference:
+                # The order is that of φ, [Δ; R; E].
+                pictures = {"difference": differences(clip["rgb"], clip["event"]), **pictures}
+            tokens = {name: self.seen_by(name, shown) for name, shown in pictures.items()}
+            if both and self.config.reconstruction:
+                for known, hidden in (("event", "rgb"), ("rgb", "event")):
+                    foretold = self.block(self.rho, tokens[known], self.config.adapter)
+                    squares.append((foretold - tokens[hidden]) ** 2)
+            lent: dict[str, Tensor] = {}
+            heard = list(tokens)
+            if both and self.config.shared_stage:
+                lent, heard = self.shared_stage(tokens), list(self.modalities)
+            features = [self.high(name, tokens[name], lent.get(name)) for name in heard]
+            joined = torch.cat(features)
+            scores.append(self.tensors["head.weight"] @ joined + self.tensors["head.bias"])
+        if not squares:
+            return torch.stack(scores), {}
+        # Two means over the batch, one for each direction.
+        term = 2 * sum(square.sum() for square in squares) / sum(s.numel() for s in squares)
+        return torch.stack(scores), {"reconstruction": term}
+
+    def inside(self, name: str) -> str:
+        """Where the tensors of a backbone or a block lie, with or without a peft model around."""
+        within = f"{name}.base_model.model."
+        return within if any(key.startswith(within) for key in self.tensors) else f"{name}."
+
+    @property
+    def rho(self) -> str:
+        return self.inside("reconstruction.rho")
+
+    def seen_by(self, view: str, pictures: list[Tensor]) -> Tensor:
+        """The mean tokens of a view over its pictures, with its embedding, shape (N, D)."""
+        vit = self.inside(f"views.{view}.adapted")
+        total: Tensor | None = None
+        for picture in pictures:
+            x = self.patches(vit, picture)
+            for number in range(self.depth - self.config.high_blocks):
+                x = self.block(f"{vit}blocks.{number}.", x, self.config.adapter)
+            total = x if total is None else total + x
+        assert total is not None
+        return total / len(pictures) + self.tensors[f"views.{view}.embedding"]
+
+    def patches(self, vit: str, picture: Tensor) -> Tensor:
+        """Class token and patches with their positions, shape (N, D)."""
+        kernel = self.tensors[f"{vit}patch_embed.proj.weight"]  # (D, 3, p, p)
+        size = kernel.shape[-1]
+        rows = [self.tensors[f"{vit}cls_token"][0, 0]]
+        for top in range(0, picture.shape[1], size):
+            for left in range(0, picture.shape[2], size):
+                patch = picture[:, top : top + size, left : left + size]
+                rows.append(kernel.flatten(1) @ patch.flatten())
+        return self.norm(f"{vit}norm_pre", torch.stack(rows) + self.tensors[f"{vit}pos_embed"][0])
+
+    def block(self, name: str, x: Tensor, adapter: AdapterConfig) -> Tensor:
+        """A transformer block, shape (N, D) in and out."""
+        x = x + self.attention(f"{name}attn.", self.norm(f"{name}norm1", x), adapter)
+        hidden = self.linear(f"{name}mlp.fc1", self.norm(f"{name}norm2", x), adapter)
+        return x + self.linear(f"{name}mlp.fc2", quick_gelu(hidden), adapter)
+
+    def attention(self, name: str, x: Tensor, adapter: AdapterConfig) -> Tensor:
+        queries, keys, values = self.linear(f"{name}qkv", x, adapter).chunk(3, dim=1)
+        width = x.shape[1] // self.heads
+        heads = []
+        for number in range(self.heads):
+            part = slice(number * width, (number + 1) * width)
+            likeness = queries[:, part] @ keys[:, part].T / math.sqrt(width)
+            weight = likeness.exp()
+            heads.append(weight / weight.sum(dim=1, keepdim=True) @ values[:, part])
+        return self.linear(f"{name}proj", torch.cat(heads, dim=1), adapter)
+
+    def norm(self, name: str, x: Tensor) -> Tensor:
+        centred = x - x.mean(dim=1, keepdim=True)
+        spread = (centred**2).mean(dim=1, keepdim=True) + NORM_EPS
+        return (
+            centred / spread.sqrt() * self.tensors[f"{name}.weight"] + self.tensors[f"{name}.bias"]
+        )
+
+    def linear(self, name: str, x: Tensor, adapter: AdapterConfig) -> Tensor:
+        """A linear layer with whatever adapter it carries."""
+        if f"{name}.weight" in self.tensors:
+            return x @ self.tensors[f"{name}.weight"].T + self.tensors[f"{name}.bias"]
+        weight = self.tensors[f"{name}.base_layer.weight"]
+        bias = self.tensors[f"{name}.base_layer.bias"]
+        vector = self.tensors.get(f"{name}.lv_adapter_vector.default")
+        if vector is not None:  # v ⊙ (W·x + b) + B·A·x
+            return vector * (x @ weight.T + bias) + self.pair(name, x, adapter)
+        magnitude = self.tensors.get(f"{name}.lora_magnitude_vector.default.weight")
+        if magnitude is not None:  # m ⊙ (W + ΔW)·x / ‖W + ΔW‖, the norm taken as a constant
+            changed = weight + self.pair(name, torch.eye(weight.shape[1]), adapter).T
+            lengths = (changed.detach() ** 2).sum(dim=1).sqrt()
+            return (magnitude / lengths) * (x @ changed.T) + bias
+        return x @ weight.T + bias + self.pair(name, x, adapter)
+
+    def pair(self, name: str, x: Tensor, adapter: AdapterConfig) -> Tensor:
+        """What the low-rank pair of a layer adds."""
+        if adapter.method == "lv_adapter":
+            down = self.tensors[f"{name}.lv_adapter_down.default.weight"]
+            return x @ down.T @ self.tensors[f"{name}.lv_adapter_up.default.weight"].T
+        settings = adapter.settings()
+        if adapter.method == "adalora":
+            a = self.tensors[f"{name}.lora_A.default"] * self.tensors[f"{name}.lora_E.default"]
+            b = self.tensors[f"{name}.lora_B.default"]
+            ranks = self.tensors[f"{name}.ranknum.default"]
+            return x @ a.T @ b.T * settings.alpha / (ranks + 1e-5)  # peft's guard against 0
+        a, b = (self.tensors[f"{name}.lora_{letter}.default.weight"] for letter in "AB")
+        return x @ a.T @ b.T * settings.alpha / settings.rank
+
+    def shared_stage(self, tokens: dict[str, Tensor]) -> dict[str, Tensor]:
+        """γ ⊙ Z_m + S(Z_m) of each modality, where Z = φ([Δ; R; E])."""
+        phi, adapter = self.inside("shared_stage.phi"), self.config.shared_adapter
+        z = self.block(phi, torch.cat(list(tokens.values())), adapter)
+        lent, start = {}, 0
+        for name, x in tokens.items():
+            part = z[start : start + len(x)]
+            start += len(x)
+            if name in self.modalities:
+                hidden = quick_gelu(self.pair(f"{phi}mlp.fc1", part, adapter))
+                branch = self.pair(f"{phi}mlp.fc2", hidden, adapter)
+                lent[name] = self.tensors[f"shared_stage.gates.{name}"] * part + branch
+        return lent
+
+    def high(self, view: str, x: Tensor, lent: Tensor | None) -> Tensor:
+        """The high-level blocks, what is lent added to each FFN, and one vector, shape (D,)."""
+        vit = self.inside(f"views.{view}.adapted")
+        # The difference has no high-level part.
+        last = self.depth if view != "difference" else self.depth - self.config.high_blocks
+        for number in range(self.depth - self.config.high_blocks, last):
+            x = self.block(f"{vit}blocks.{number}.", x, self.config.adapter)
+            x = x if lent is None else x + lent
+        x = self.norm(f"{vit}norm", x)
+        return x[0] if self.config.pool == "token" else x[1:].mean(dim=0)
+
+
+def differences(rgb: Tensor, event: Tensor) -> list[Tensor]:
+    """|r_t − r_{t−1}| + |e_t − e_{t−1}| of one clip, shape (T, 3, H, W) each."""
+    return [
+        (rgb[t] - rgb[t - 1]).abs() + (event[t] - event[t - 1]).abs() for t in range(1, len(rgb))
+    ]
+
+
+def quick_gelu(x: Tensor) -> Tensor:
+    return x / (1 + (-1.702 * x).exp())
+
+
+def cross_entropy(scores: Tensor, labels: list[int]) -> Tensor:
+    losses = [row.exp().sum().log() - row[label] for row, label in zip(scores, labels, strict=True)]
+    return torch.stack(losses).mean()

@@ -1,0 +1,106 @@
+"""The network gives what the plain reference gives, and the gradients too, in every ablation."""
+
+from typing import Any
+
+import pytest
+import torch
+from plain_velora import PlainVELoRA, cross_entropy
+from torch import Tensor
+
+from evlora.models import VELoRA, VELoRAConfig
+from evlora.recipe import build, load_recipe, shipped_recipes
+
+DEPTH, HEADS = 3, 2
+ABLATIONS = [name for name in shipped_recipes() if name.startswith("ablations/")]
+WEIGHT = 0.3  # of the reconstruction term
+
+
+def settings_of(depth: int = DEPTH) -> dict[str, Any]:
+    """What makes a recipe of the paper's size tiny; the family of the backbone stays CLIP."""
+    return {
+        "clip.size": 32,
+        "backbone.weights": "random",
+        "backbone.options": {"patch_size": 16, "embed_dim": 16, "depth": depth, "num_heads": HEADS},
+    }
+
+
+def shaken(network: VELoRA) -> VELoRA:
+    """Off every start: pairs at zero, norms and vectors at one, gates and embeddings at zero."""
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if "ranknum" not in name:
+                parameter.add_(0.1 * torch.randn_like(parameter))
+    return network.eval()
+
+
+def leaves(network: VELoRA) -> dict[str, Tensor]:
+    """Copies of all tensors by name; tensors that are one in the network are one here."""
+    copies: dict[int, Tensor] = {}
+    by_name = {}
+    for name, tensor in network.state_dict(keep_vars=True).items():
+        if id(tensor) not in copies:
+            copies[id(tensor)] = tensor.detach().clone().requires_grad_(tensor.requires_grad)
+        by_name[name] = copies[id(tensor)]
+    return by_name
+
+
+def require_the_same(network: VELoRA, *, frames: int, depth: int) -> None:
+    config = network.config
+    assert isinstance(config, VELoRAConfig)
+    images = {name: torch.randn(2, frames, 3, 32, 32) for name in network.modalities}
+    labels = [2, 0]
+
+    logits, terms = network(images.get("rgb"), images.get("event"))
+    loss = torch.nn.functional.cross_entropy(logits, torch.tensor(labels))
+    (loss + WEIGHT * sum(terms.values())).backward()
+
+    tensors = leaves(network)
+    plain = PlainVELoRA(tensors, config, network.modalities, depth=depth, heads=HEADS)
+    expected, expected_terms = plain(images)
+    expected_loss = cross_entropy(expected, labels)
+    (expected_loss + WEIGHT * sum(expected_terms.values())).backward()
+
+    close = {"atol": 1e-5, "rtol": 1e-4}
+    torch.testing.assert_close(logits, expected, **close)
+    torch.testing.assert_close(loss, expected_loss, **close)
+    assert terms.keys() == expected_terms.keys()
+    for name, term in terms.items():
+        torch.testing.assert_close(term, expected_terms[name], **close)
+    trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    for name, parameter in trained.items():
+        gradient, reference = parameter.grad, tensors[name].grad
+        assert gradient is not None, name
+        assert reference is not None, name
+        assert gradient.any(), name
+        torch.testing.assert_close(gradient, reference, **close, msg=lambda m, n=name: f"{n}: {m}")
+
+
+@pytest.mark.parametrize("name", ["velora_vitb16_clip", *ABLATIONS])
+def test_the_network_is_the_plain_reference(name: str) -> None:
+    """Logits, loss, terms and the gradient of every trained tensor, of each recipe on disk."""
+    recipe = load_recipe(name)
+    assert isinstance(recipe.model, VELoRAConfig)
+    depth = max(DEPTH, recipe.model.high_blocks + 1)
+    network = build(name, num_classes=3, overrides=settings_of(depth)).network
+    assert isinstance(network, VELoRA)
+    require_the_same(shaken(network), frames=min(recipe.clip.frames, 4), depth=depth)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"model.difference": False, "clip.frames": 1},
+        {"model.shared_stage": False, "model.pool": "mean", "model.high_blocks": 2},
+        {"model.shared_stage": False, "model.adapter_per_view": False},
+        {"model.adapter_per_view": False, "model.adapter": {"method": "full"}},
+        {"model.shared_adapter": {"method": "lv_adapter", "rank": 3}},
+        {"model.shared_adapter.sites": "both", "model.adapter": {"method": "none"}},
+        {"clip.modalities": ["event", "rgb"]},
+    ],
+    ids=str,
+)
+def test_the_keys_agree_with_the_reference_together_as_well(keys: dict[str, Any]) -> None:
+    overrides = {**settings_of(), "clip.frames": 3, **keys}
+    network = build("velora_vitb16_clip", num_classes=3, overrides=overrides).network
+    assert isinstance(network, VELoRA)
+    require_the_same(shaken(network), frames=overrides["clip.frames"], depth=DEPTH)
