@@ -1,6 +1,8 @@
 """A recognizer while the camera runs, and over a recording in its own time."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 import torch
 
 from evlora import StreamingRecognizer
-from evlora.bundle import Recognizer
+from evlora.bundle import Recognizer, save_bundle
 from evlora.clips import ClipConfig, collate, make_clip
 from evlora.errors import DatasetError, RecordingError, ShapeError
 from evlora.live import LiveAnswer, predict_live, schedule
@@ -248,3 +250,24 @@ def _with_a_leap() -> Recording:
     times = [0, 10**12]
     stream = EventStream.from_arrays(times, [0, 1], [0, 1], [0, 1], width=2, height=2)
     return Recording(stream, None, "memory")
+
+
+def test_the_code_of_the_page_runs(
+    recognizer: Recognizer,
+    project_root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    page = (project_root / "docs" / "live.md").read_text(encoding="utf-8")
+    block = re.search(r"```python\n(.*?)```", page, re.DOTALL)
+    assert block is not None
+    save_bundle(recognizer, tmp_path / "run" / "bundle")
+    monkeypatch.chdir(tmp_path)
+    recording = recorded(frames=4)
+    assert recording.frames is not None
+    camera = [(frame, recording.events) for frame in recording.frames.take(range(4))]
+    exec(compile(block[1], "docs/live.md", "exec"), {"camera": camera})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert all(line.split()[0] in recognizer.labels for line in lines)

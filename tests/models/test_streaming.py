@@ -9,7 +9,15 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from evlora.errors import RecipeError, ShapeError
-from evlora.models import SingleStreamConfig, VELoRA, build_network
+from evlora.models import (
+    BackboneConfig,
+    PublishedConfig,
+    PublishedVELoRA,
+    SingleStreamConfig,
+    VELoRA,
+    build_backbone,
+    build_network,
+)
 from evlora.models.network import MomentwiseNetwork, Network
 from evlora.models.streaming import StreamingNetwork
 
@@ -106,6 +114,16 @@ def test_a_network_for_one_modality_streams_too(
     stream = StreamingNetwork(shaken(network), frames=FRAMES)
     # A transformer knows the places of all T moments and answers to no fewer.
     assert require_equal(network, stream, pushes=9) == (6 if temporal == "transformer" else 9)
+
+
+def test_the_released_network_streams_too() -> None:
+    options = {"patch_size": 8, "embed_dim": 24, "depth": 2, "num_heads": 2}
+    config = BackboneConfig(name="vit_tiny_patch16_224", weights="random", options=options)
+    vit = build_backbone(config, size=(32, 32))
+    network = PublishedVELoRA(vit, PublishedConfig(projected_width=16), num_classes=5)
+    with torch.no_grad():
+        network.projection.normal_()
+    assert require_equal(shaken(network), StreamingNetwork(network, frames=FRAMES), pushes=9) == 8
 
 
 def test_thousands_of_moments_later_the_answer_is_still_the_clips(

@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -21,6 +21,10 @@ Overrides = Annotated[
 Weights = Annotated[
     Path | None,
     typer.Option(help="The backbone's weight file, where it is not where it was in training."),
+]
+Without = Annotated[
+    Literal["rgb", "event"] | None,
+    typer.Option(help="Of both modalities, one that is hidden from the recognizer: rgb or event."),
 ]
 
 
@@ -79,6 +83,7 @@ def evaluate(
         ),
     ] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes that read clips.")] = 0,
+    without: Without = None,
     weights: Weights = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, …")] = "cpu",
     as_json: AsJson = False,
@@ -90,7 +95,12 @@ def evaluate(
 
     recognizer = load_bundle(bundle, weights=weights, device=device)
     result = evaluation.evaluate(
-        recognizer, read_manifest(dataset), split=split, batch_size=batch_size, workers=workers
+        recognizer,
+        read_manifest(dataset),
+        split=split,
+        batch_size=batch_size,
+        workers=workers,
+        without=without,
     )
     if as_json:
         typer.echo(json.dumps(result.as_dict()))
@@ -100,6 +110,8 @@ def evaluate(
         typer.echo(f"split by: {result.split_source}")
     if result.views > 1:
         typer.echo(f"each the mean of {result.views} views")
+    if result.without:
+        typer.echo(f"without {result.without}: hidden from the recognizer")
     table(
         ("measure", "value"),
         [
@@ -124,6 +136,7 @@ def predict(
         typer.Option(help="Frames that belong to a recording, in the order of the recordings."),
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many labels to print.")] = 5,
+    without: Without = None,
     weights: Weights = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, …")] = "cpu",
     live: Annotated[
@@ -134,7 +147,7 @@ def predict(
     ] = 1.0,
     window_ms: Annotated[
         float | None,
-        typer.Option(min=0.001, help="With --live: answer after every window of so many ms."),
+        typer.Option(min=0.001, help="With --live: an answer for each window of so many ms."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -154,6 +167,8 @@ def predict(
         )
     if not live and (speed != 1 or window_ms is not None):
         raise RecordingError("--speed and --window-ms: expected --live with them; add it")
+    if live and without:
+        raise RecordingError("--without: expected no --live with it; leave one of them out")
     recognizer = load_bundle(bundle, weights=weights, device=device)
     if live:
         recording = open_recording(inputs[0], frames=frames[0] if frames else None)
@@ -162,7 +177,8 @@ def predict(
     failed = 0
     for path, given in zip(inputs, frames or [None] * len(inputs), strict=True):
         if given is not None or not path.is_dir():
-            ranked = prediction.predict(recognizer, open_recording(path, frames=given))[:top]
+            opened = open_recording(path, frames=given)
+            ranked = prediction.predict(recognizer, opened, without=without)[:top]
             _print_ranked(path, ranked, as_json=as_json)
             continue
         found = prediction.recordings_in(path, recognizer.clip_config)
@@ -170,7 +186,7 @@ def predict(
         for recording, beside in found:
             try:
                 opened = open_recording(recording, frames=beside)
-                ranked = prediction.predict(recognizer, opened)[:top]
+                ranked = prediction.predict(recognizer, opened, without=without)[:top]
             except (DatasetError, RecordingError) as error:
                 typer.echo(f"error: {error}", err=True)
                 continue

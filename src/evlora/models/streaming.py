@@ -35,8 +35,8 @@ class StreamingNetwork:
     def __init__(self, network: Network, *, frames: int, stride: int = 1) -> None:
         if not isinstance(network, MomentwiseNetwork):
             raise RecipeError(
-                "live: expected a network that looks at each moment by itself (velora or "
-                f"single_stream), got {type(network).__name__}; predict whole recordings instead"
+                "live: expected a network that looks at each moment by itself, such as velora or "
+                f"single_stream, got {type(network).__name__}; predict whole recordings instead"
             )
         if stride < 1:
             raise ShapeError(f"stride: expected at least 1 push between moments, got {stride}")
