@@ -18,7 +18,6 @@ import torch
 from peft import PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from evlora.clips import ClipConfig
@@ -26,6 +25,7 @@ from evlora.config import Config
 from evlora.errors import BackboneError, BundleError
 from evlora.files import writing_folder
 from evlora.models import (
+    Backbone,
     BackboneConfig,
     NetworkConfig,
     Output,
@@ -56,7 +56,7 @@ class Recognizer(nn.Module):
     """A network with its labels and with how its clips are made."""
 
     def __init__(
-        self, backbone: VisionTransformer, config: RecognizerConfig, labels: tuple[str, ...]
+        self, backbone: Backbone, config: RecognizerConfig, labels: tuple[str, ...]
     ) -> None:
         super().__init__()
         self.network = build_network(

@@ -1,7 +1,7 @@
 """Networks: tensors in, tensors out; they know nothing of files, clips or recipes."""
 
 from evlora.models.adapters import AdapterConfig
-from evlora.models.backbone import BackboneConfig, build_backbone, weights_sha256
+from evlora.models.backbone import Backbone, BackboneConfig, build_backbone, weights_sha256
 from evlora.models.network import Network, Output
 from evlora.models.published import PublishedConfig, PublishedVELoRA
 from evlora.models.published_checkpoint import PublishedCheckpoint, read_published_checkpoint
@@ -15,6 +15,7 @@ from evlora.models.velora import VELoRA, VELoRAConfig
 
 __all__ = [
     "AdapterConfig",
+    "Backbone",
     "BackboneConfig",
     "Network",
     "NetworkConfig",

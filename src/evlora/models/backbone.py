@@ -16,15 +16,21 @@ import torch
 from huggingface_hub import constants, get_session
 from pydantic import Field
 from timm import create_model, is_model
-from timm.models import load_checkpoint
-from timm.models.vision_transformer import Block, VisionTransformer, checkpoint_filter_fn
+from timm.models import eva, is_model_in_modules, load_checkpoint, vision_transformer
+from timm.models.eva import Eva, EvaAttention, EvaBlock
+from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
 from evlora.config import Config
 from evlora.errors import BackboneError
+from evlora.models.positions import give_positions
 
 PRETRAINED, RANDOM = "pretrained", "random"
 HUB_TIMEOUT_S = 5
+
+Backbone = VisionTransformer | Eva
+"""The two classes with which timm has the ViTs: `Eva` those with rotary positions."""
+BackboneBlock = Block | EvaBlock
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
@@ -40,7 +46,7 @@ class BackboneConfig(Config):
     """More arguments of timm's constructor, such as depth and embed_dim, for a ViT of your own."""
 
 
-def build_backbone(config: BackboneConfig, *, size: tuple[int, int]) -> VisionTransformer:
+def build_backbone(config: BackboneConfig, *, size: tuple[int, int]) -> Backbone:
     """The backbone with its weights, without a classifier, frozen.
 
     Args:
@@ -57,6 +63,9 @@ def build_backbone(config: BackboneConfig, *, size: tuple[int, int]) -> VisionTr
             "`python -c \"import timm; print(timm.list_models('vit*'))\"` lists what there is"
         )
     is_from_hub = config.weights == PRETRAINED
+    options: dict[str, Any] = dict(config.options)
+    if is_model_in_modules(config.name.split(".")[0], ["eva"]):
+        options.setdefault("dynamic_img_size", False)  # one size, so one set of positions
     try:
         with _impatient_hub() if is_from_hub else nullcontext():
             backbone = create_model(
@@ -64,7 +73,7 @@ def build_backbone(config: BackboneConfig, *, size: tuple[int, int]) -> VisionTr
                 pretrained=is_from_hub,
                 num_classes=0,
                 img_size=size,
-                **cast(dict[str, Any], config.options),
+                **options,
             )
     except (OSError, RuntimeError) as error:
         raise BackboneError(
@@ -76,12 +85,15 @@ def build_backbone(config: BackboneConfig, *, size: tuple[int, int]) -> VisionTr
             f"backbone: timm cannot build {config.name} for images of {size[0]}×{size[1]} px "
             f"with options {config.options}: {error}"
         ) from error
-    if not isinstance(backbone, VisionTransformer):
+    if not isinstance(backbone, VisionTransformer | Eva):
         raise BackboneError(
-            f"backbone.name: expected a timm VisionTransformer, {config.name} is a "
-            f"{type(backbone).__name__}; choose one of the vit_… models"
+            f"backbone.name: expected a VisionTransformer or an Eva of timm, {config.name} is a "
+            f"{type(backbone).__name__}; choose one of the vit_… or eva02_… models"
         )
     _require_whole_patches(backbone, config.name, size)
+    if isinstance(backbone, Eva):
+        give_positions(backbone, config.name)
+        _let_adapters_be_heard(backbone)
     if config.weights not in (PRETRAINED, RANDOM):
         _load_weights(backbone, Path(config.weights), config.name)
     return backbone.requires_grad_(False)
@@ -115,12 +127,12 @@ def share_weights(module: ModuleT) -> ModuleT:
     return copy.deepcopy(module, shared)
 
 
-def blocks_of(vit: VisionTransformer) -> list[Block]:
-    """The transformer blocks of a backbone or a view, first to last."""
-    return cast(list[Block], list(vit.blocks))
+def blocks_of(vit: Backbone) -> list[BackboneBlock]:
+    """The transformer blocks of a backbone or a view, first to last; each takes tokens alone."""
+    return cast(list[BackboneBlock], list(vit.blocks))
 
 
-def embed_images(vit: VisionTransformer, images: Tensor) -> Tensor:
+def embed_images(vit: Backbone, images: Tensor) -> Tensor:
     """The tokens that enter the first block.
 
     Args:
@@ -128,29 +140,35 @@ def embed_images(vit: VisionTransformer, images: Tensor) -> Tensor:
         images: Normalised, shape (B, 3, H, W).
 
     Returns:
-        Class token, if it has one, and patches with their positions, shape (B, N, D).
+        Class token and registers, if it has them, and patches with their positions, shape
+        (B, N, D).
     """
-    tokens = vit._pos_embed(vit.patch_embed(images))  # pyright: ignore[reportPrivateUsage]
+    embedded = vit._pos_embed(vit.patch_embed(images))  # pyright: ignore[reportPrivateUsage]
+    # Eva gives its rotary positions as well, which its blocks have from `give_positions`.
+    tokens = embedded[0] if isinstance(embedded, tuple) else embedded
     return vit.norm_pre(tokens)
 
 
-def pool_tokens(vit: VisionTransformer, tokens: Tensor, pool: str) -> Tensor:
-    """One vector per image: the class token or the mean of the patches, after the final norm.
+def pool_tokens(vit: Backbone, tokens: Tensor, pool: str) -> Tensor:
+    """One vector per image, after the final norm.
 
     Args:
         vit: A backbone or a view.
         tokens: Output of the last block, shape (B, N, D).
-        pool: `token` or `mean`.
+        pool: `token`, the class token; `mean`, that of the patches; or `map`, what the
+            backbone's own attention pooling makes of them.
 
     Returns:
         Shape (B, D).
     """
     tokens = vit.norm(tokens)
+    if pool == "map":
+        return vit.fc_norm(vit.pool(tokens))
     pooled = tokens[:, 0] if pool == "token" else tokens[:, vit.num_prefix_tokens :].mean(dim=1)
     return vit.fc_norm(pooled)
 
 
-def image_statistics(vit: VisionTransformer) -> tuple[Tensor, Tensor]:
+def image_statistics(vit: Backbone) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation that the backbone was trained with, shape (3, 1, 1), for 0…1."""
     settings = cast(dict[str, Any], vit.pretrained_cfg)
     return (
@@ -168,7 +186,7 @@ def weights_sha256(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _require_whole_patches(vit: VisionTransformer, name: str, size: tuple[int, int]) -> None:
+def _require_whole_patches(vit: Backbone, name: str, size: tuple[int, int]) -> None:
     patch_h, patch_w = cast(tuple[int, int], vit.patch_embed.patch_size)
     if size[0] % patch_h or size[1] % patch_w:
         raise BackboneError(
@@ -182,14 +200,22 @@ def _nearest(size: int, patch: int) -> int:
     return max(1, round(size / patch)) * patch
 
 
-def _load_weights(vit: VisionTransformer, path: Path, name: str) -> None:
+def _let_adapters_be_heard(vit: Eva) -> None:
+    """Let each attention call its qkv layer; else timm's reads the weight past any adapter."""
+    for module in vit.modules():
+        if isinstance(module, EvaAttention):
+            module.qkv_bias_separate = True  # the bias is then added afterwards, which is the same
+
+
+def _load_weights(vit: Backbone, path: Path, name: str) -> None:
     if not path.is_file():
         raise BackboneError(
             f"backbone.weights: no file {path}; give a weight file of {name}, "
             f"`{PRETRAINED}` for the hub, or `{RANDOM}`"
         )
+    family = eva if isinstance(vit, Eva) else vision_transformer
     try:
-        keys = load_checkpoint(vit, str(path), strict=False, filter_fn=checkpoint_filter_fn)
+        keys = load_checkpoint(vit, str(path), strict=False, filter_fn=family.checkpoint_filter_fn)
     except Exception as error:
         if "weights_only" in str(error):  # timm's words for a file that needs unpickling
             raise BackboneError(

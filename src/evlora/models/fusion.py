@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from typing import cast
 
 import torch
-from timm.layers import Mlp
-from timm.models.vision_transformer import Block
+from timm.layers import GluMlp, Mlp, SwiGLU
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
@@ -20,7 +19,7 @@ from evlora.models.adapters import (
     require_low_rank_pair,
     unwrapped,
 )
-from evlora.models.backbone import share_weights
+from evlora.models.backbone import BackboneBlock, share_weights
 
 
 def frame_difference(*modalities: Tensor) -> Tensor:
@@ -42,7 +41,7 @@ class Reconstruction(nn.Module):
     ρ is a block of the backbone, frozen, with an adapter of its own.
     """
 
-    def __init__(self, block: Block, adapter: AdapterConfig) -> None:
+    def __init__(self, block: BackboneBlock, adapter: AdapterConfig) -> None:
         super().__init__()
         self.rho = adapt(share_weights(block), adapter, name="reconstruction block")
 
@@ -61,7 +60,9 @@ class SharedStage(nn.Module):
         AdapterError: The adapter has no low-rank pair to lend.
     """
 
-    def __init__(self, block: Block, adapter: AdapterConfig, modalities: tuple[str, ...]) -> None:
+    def __init__(
+        self, block: BackboneBlock, adapter: AdapterConfig, modalities: tuple[str, ...]
+    ) -> None:
         super().__init__()
         require_low_rank_pair(adapter, where="modality-shared stage")
         self.phi = adapt(share_weights(block), adapter, name="modality-shared stage")
@@ -87,5 +88,16 @@ class SharedStage(nn.Module):
 
     def low_rank_branch(self, z: Tensor) -> Tensor:
         """S(z): the shared LoRA of φ's FFN alone, without the frozen layers; shape (B, N, D)."""
-        ffn = cast(Mlp, cast(Block, unwrapped(self.phi)).mlp)
-        return added_by_lora(ffn.fc2, ffn.act(added_by_lora(ffn.fc1, z)))
+        ffn = cast(BackboneBlock, unwrapped(self.phi)).mlp
+        return added_by_lora(cast(nn.Module, ffn.fc2), _hidden(ffn, z))
+
+
+def _hidden(ffn: nn.Module, z: Tensor) -> Tensor:
+    """The hidden features of an FFN's low-rank pairs alone, gated where the FFN is."""
+    if isinstance(ffn, SwiGLU):
+        return ffn.act(added_by_lora(ffn.fc1_g, z)) * added_by_lora(ffn.fc1_x, z)
+    if isinstance(ffn, GluMlp):
+        first, second = added_by_lora(ffn.fc1, z).chunk(2, dim=-1)
+        return first * ffn.act(second) if ffn.gate_last else ffn.act(first) * second
+    plain = cast(Mlp, ffn)
+    return plain.act(added_by_lora(plain.fc1, z))

@@ -3,15 +3,14 @@
 from collections.abc import Mapping
 from typing import ClassVar, Literal, NamedTuple
 
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from evlora.errors import RecipeError, ShapeError
-from evlora.models.backbone import image_statistics
+from evlora.models.backbone import Backbone, image_statistics
 from evlora.tensors import require_shape
 
 Modality = Literal["rgb", "event"]
-Pool = Literal["token", "mean"]
+Pool = Literal["token", "mean", "map"]
 
 
 class Output(NamedTuple):
@@ -40,7 +39,7 @@ class Network(nn.Module):
     depends_on_batch: ClassVar[bool] = False
     """Whether a clip's answer depends on the clips beside it, as it should not."""
 
-    def __init__(self, backbone: VisionTransformer, modalities: tuple[Modality, ...]) -> None:
+    def __init__(self, backbone: Backbone, modalities: tuple[Modality, ...]) -> None:
         super().__init__()
         if not modalities or len(set(modalities)) < len(modalities):
             raise RecipeError(
@@ -54,7 +53,7 @@ class Network(nn.Module):
         self.register_buffer("std", std, persistent=False)
 
     @property
-    def vit(self) -> VisionTransformer:
+    def vit(self) -> Backbone:
         """A timm model that holds all weights of the backbone, with its adapted layers."""
         raise NotImplementedError
 
@@ -140,14 +139,25 @@ class MomentwiseNetwork(Network):
         raise NotImplementedError
 
 
-def require_pool(pool: Pool, backbone: VisionTransformer) -> None:
-    """Check that the backbone has what is to be pooled.
+def require_pool(pool: Pool, backbone: Backbone) -> None:
+    """Check that the backbone has what is to be pooled, and no attention pooling left unused.
 
     Raises:
-        RecipeError: It has no class token.
+        RecipeError: It has no class token, or has attention pooling and should not, or the reverse.
     """
-    if pool == "token" and not backbone.has_class_token:
+    has_map = backbone.attn_pool is not None
+    if pool == "token" and backbone.cls_token is None:
         raise RecipeError(
             "model.pool: token needs a backbone with a class token, which this one lacks; "
-            "set model.pool to mean"
+            f"set model.pool to {'map' if has_map else 'mean'}"
+        )
+    if pool == "map" and not has_map:
+        raise RecipeError(
+            "model.pool: map needs a backbone that pools by attention, as SigLIP's do, which this "
+            f"one does not; set model.pool to {'mean' if backbone.cls_token is None else 'token'}"
+        )
+    if pool != "map" and has_map:
+        raise RecipeError(
+            f"model.pool: {pool} would leave this backbone's attention pooling unused, and the "
+            "adapters in it; set model.pool to map, or backbone.name to its …_gap_… model"
         )

@@ -13,7 +13,13 @@ from torch import Tensor, nn
 from evlora.config import Config
 from evlora.errors import RecipeError
 from evlora.models.adapters import AdapterConfig, adapt, unwrapped
-from evlora.models.backbone import blocks_of, embed_images, pool_tokens, share_weights
+from evlora.models.backbone import (
+    Backbone,
+    blocks_of,
+    embed_images,
+    pool_tokens,
+    share_weights,
+)
 from evlora.models.network import (
     Modality,
     MomentwiseNetwork,
@@ -37,7 +43,8 @@ class SingleStreamConfig(Config):
     adapter: AdapterConfig = AdapterConfig()
     """The adapter of the backbone."""
     pool: Pool = "token"
-    """What stands for an image: its class token, or the mean of its patches."""
+    """What stands for an image: its class token, the mean of its patches, or `map`, what the
+    backbone's own attention pooling makes of them (SigLIP)."""
     temporal: Temporal = "mean"
     """How the moments are joined: their mean, attention with a learned query, or a transformer of
     one block, the only one of the three that knows their order."""
@@ -62,7 +69,7 @@ class SingleStream(MomentwiseNetwork):
 
     def __init__(
         self,
-        backbone: VisionTransformer,
+        backbone: Backbone,
         config: SingleStreamConfig,
         *,
         modalities: tuple[Modality, ...] = ("rgb",),
@@ -83,9 +90,9 @@ class SingleStream(MomentwiseNetwork):
         self.head = _head(config.head, backbone.embed_dim, num_classes)
 
     @property
-    def vit(self) -> VisionTransformer:
+    def vit(self) -> Backbone:
         """The timm model with its adapted layers."""
-        return cast(VisionTransformer, unwrapped(self.backbone))
+        return cast(Backbone, unwrapped(self.backbone))
 
     @property
     def least_moments(self) -> int:
@@ -137,7 +144,7 @@ A recipe may name velora or single_stream; published stands in the bundles of th
 
 
 def build_network(
-    backbone: VisionTransformer,
+    backbone: Backbone,
     config: VELoRAConfig | SingleStreamConfig | PublishedConfig,
     *,
     modalities: tuple[Modality, ...],
@@ -160,7 +167,8 @@ def build_network(
     if isinstance(config, VELoRAConfig):
         return VELoRA(backbone, config, modalities=modalities, num_classes=num_classes)
     if isinstance(config, PublishedConfig):
-        return PublishedVELoRA(backbone, config, modalities=modalities, num_classes=num_classes)
+        tower = cast(VisionTransformer, backbone)  # CLIP's, which that checkpoint's bundles name
+        return PublishedVELoRA(tower, config, modalities=modalities, num_classes=num_classes)
     return SingleStream(
         backbone, config, modalities=modalities, frames=frames, num_classes=num_classes
     )
@@ -181,7 +189,7 @@ class FeatureNorm(nn.BatchNorm1d):
         return (input - self.running_mean) / (self.running_var + self.eps).sqrt()
 
 
-def _temporal_part(temporal: Temporal, backbone: VisionTransformer, frames: int) -> nn.Module:
+def _temporal_part(temporal: Temporal, backbone: Backbone, frames: int) -> nn.Module:
     if temporal == "attention":
         return AttentionPooling(backbone.embed_dim)
     if temporal == "transformer":

@@ -7,13 +7,18 @@ from collections.abc import Mapping
 from typing import Literal, cast
 
 import torch
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from evlora.config import Config
 from evlora.errors import RecipeError, ShapeError
 from evlora.models.adapters import AdapterConfig, adapt, unwrapped
-from evlora.models.backbone import blocks_of, embed_images, pool_tokens, share_weights
+from evlora.models.backbone import (
+    Backbone,
+    blocks_of,
+    embed_images,
+    pool_tokens,
+    share_weights,
+)
 from evlora.models.fusion import Reconstruction, SharedStage, frame_difference
 from evlora.models.network import Modality, MomentwiseNetwork, Output, Pool, require_pool
 
@@ -38,7 +43,8 @@ class VELoRAConfig(Config):
     high_blocks: int = 1
     """How many of the backbone's last blocks come after the fusion."""
     pool: Pool = "token"
-    """What stands for an image: its class token, or the mean of its patches."""
+    """What stands for an image: its class token, the mean of its patches, or `map`, what the
+    backbone's own attention pooling makes of them (SigLIP)."""
 
 
 class VELoRA(MomentwiseNetwork):
@@ -58,7 +64,7 @@ class VELoRA(MomentwiseNetwork):
 
     def __init__(
         self,
-        backbone: VisionTransformer,
+        backbone: Backbone,
         config: VELoRAConfig,
         *,
         modalities: tuple[Modality, ...] = ("rgb", "event"),
@@ -104,7 +110,7 @@ class VELoRA(MomentwiseNetwork):
         self.head = nn.Linear(backbone.embed_dim * len(self.heard), num_classes)
 
     @property
-    def vit(self) -> VisionTransformer:
+    def vit(self) -> Backbone:
         """The first modality's view, which has all blocks."""
         return self.view(self.modalities[0]).vit
 
@@ -179,9 +185,9 @@ class View(nn.Module):
         self.embedding = nn.Parameter(torch.zeros(self.vit.embed_dim))
 
     @property
-    def vit(self) -> VisionTransformer:
+    def vit(self) -> Backbone:
         """The timm model with its adapted layers."""
-        return cast(VisionTransformer, unwrapped(self.adapted))
+        return cast(Backbone, unwrapped(self.adapted))
 
     def low(self, images: Tensor) -> Tensor:
         """The low-level blocks on all B·T images in one call.
@@ -203,7 +209,7 @@ class View(nn.Module):
         Args:
             tokens: Shape (B, N, D).
             shared: What the modality-shared stage lends, shape (B, N, D), or None.
-            pool: `token` or `mean`.
+            pool: `token`, `mean` or `map`.
 
         Returns:
             Shape (B, D).
@@ -213,22 +219,22 @@ class View(nn.Module):
         return pool_tokens(self.vit, tokens, pool)
 
 
-def _as_seen_by(
-    name: str, backbone: VisionTransformer, *, low_blocks: int, is_heard: bool
-) -> VisionTransformer:
+def _as_seen_by(name: str, backbone: Backbone, *, low_blocks: int, is_heard: bool) -> Backbone:
     """A tree over the backbone's weights without what this view never calls, to be adapted.
 
-    A difference view has no high-level part, and no last norms where the head does not hear it.
+    A difference view has no high-level part, and no last norms and no pooling where the head
+    does not hear it.
     """
     vit = share_weights(backbone)
     if name == "difference":
-        vit.blocks = nn.Sequential(*blocks_of(vit)[:low_blocks])
+        del vit.blocks[low_blocks:]
     if not is_heard:
         vit.norm = vit.fc_norm = nn.Identity()
+        vit.attn_pool = None
     return vit
 
 
-def _require_consistent(config: VELoRAConfig, backbone: VisionTransformer) -> None:
+def _require_consistent(config: VELoRAConfig, backbone: Backbone) -> None:
     depth = len(backbone.blocks)
     if not 1 <= config.high_blocks < depth:
         raise RecipeError(

@@ -1,0 +1,60 @@
+"""Rotary positions, which the blocks of timm's `Eva` (EVA-02, DINOv3) need beside their tokens.
+
+They turn queries and keys by angles that stand for the patch's place (RoFormer, arXiv 2104.09864).
+Here every block finds them itself, so that whoever calls blocks one by one hands them tokens alone:
+those of one image, or of several views joined, where a patch has the same angles in every view.
+"""
+
+from functools import partial
+from typing import Any, cast
+
+import torch
+from timm.models.eva import Eva
+from torch import Tensor, nn
+
+from evlora.errors import BackboneError, ShapeError
+
+
+def give_positions(vit: Eva, name: str) -> None:
+    """Let each block add the rotary positions of its tokens, if this backbone has any.
+
+    Args:
+        vit: Built for the size of its images.
+        name: What messages call it.
+
+    Raises:
+        BackboneError: Its positions are trained, with angles of their own in every block.
+    """
+    if vit.rope is None:
+        return
+    if vit.rope_mixed:
+        raise BackboneError(
+            f"backbone.name: expected rotary positions that are the same in all blocks, {name} has "
+            "trained ones in each; choose a model without rope_mixed in its name"
+        )
+    rope = cast(Any, vit.rope)  # one of several classes, which this method alone has in common
+    of_patches: Tensor = rope.get_embed(shape=vit.patch_embed.grid_size)  # sines, then cosines
+    unturned = of_patches.new_zeros(vit.num_prefix_tokens, of_patches.shape[1])
+    unturned[:, of_patches.shape[1] // 2 :] = 1
+    rotations = torch.cat([unturned, of_patches]).detach()
+    hook = partial(_with_rotations, prefix_tokens=vit.num_prefix_tokens)
+    for block in vit.blocks:
+        block.register_buffer("rotations", rotations, persistent=False)
+        block.register_forward_pre_hook(hook, with_kwargs=True)
+
+
+def _with_rotations(
+    block: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any], *, prefix_tokens: int
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    if named.get("rope") is not None:  # timm's own forward hands them on
+        return arguments, named
+    rotations, tokens = block.rotations, arguments[0]
+    assert isinstance(rotations, Tensor)  # from `give_positions`
+    views, rest = divmod(tokens.shape[1], len(rotations))
+    if rest:
+        raise ShapeError(
+            f"tokens: expected N = {len(rotations)} for each view, as many as an image of the size "
+            f"that the backbone was built for has, got N = {tokens.shape[1]}"
+        )
+    # The attention itself leaves the prefix alone, and wants angles for what follows it.
+    return arguments, {**named, "rope": rotations.repeat(views, 1)[prefix_tokens:]}
