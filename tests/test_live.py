@@ -69,7 +69,7 @@ def live(
         clock.seconds += clock.compute_s
         return decide(*arguments)
 
-    recognizer.network.decide = slowly  # type: ignore[method-assign]
+    recognizer.network.decide = slowly
     answers: Iterator[LiveAnswer] = predict_live(
         recognizer, recording, now=clock.now, sleep=clock.sleep, **options
     )

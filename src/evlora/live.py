@@ -97,28 +97,19 @@ class StreamingRecognizer:
         window_us: tuple[int, int] | None,
     ) -> tuple[Tensor | None, Tensor | None]:
         config = self.recognizer.clip_config
-        tensors = {
-            name: image
-            for name, image in (("frame", frame), ("events", events))
-            if isinstance(image, Tensor)
-        }
-        sizes = dict(zip("HW", config.size_px, strict=True))
-        for name, image in tensors.items():
-            require_shape(image, "3 H W", name=name, **sizes)
-        if not tensors:
-            return picture_moment(
-                config,
-                frame=cast(ImageArray | None, frame),
-                events=cast(EventStream | ImageArray | None, events),
-                window_us=window_us,
-            )
+        if not isinstance(frame, Tensor) and not isinstance(events, Tensor):
+            return picture_moment(config, frame=frame, events=events, window_us=window_us)
         for name, image in (("frame", frame), ("events", events)):
-            if image is not None and name not in tensors:
+            if image is None:
+                continue
+            if not isinstance(image, Tensor):
                 raise DatasetError(
                     f"{name}: expected a tensor as the other modality, got "
                     f"{type(image).__name__}; give both as the camera saw them, or both as tensors"
                 )
-        return tensors.get("frame"), tensors.get("events")
+            height, width = config.size_px
+            require_shape(image, "3 H W", name=name, H=height, W=width)
+        return cast(Tensor | None, frame), cast(Tensor | None, events)
 
 
 @dataclass(frozen=True, slots=True)

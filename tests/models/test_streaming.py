@@ -134,13 +134,13 @@ def test_thousands_of_moments_later_the_answer_is_still_the_clips(
     stream = StreamingNetwork(network, frames=FRAMES)
     encode = network.encode
     loud = {"difference": 1e6, "rgb": 1e6, "event": 1e6}
-    network.encode = lambda images: {  # type: ignore[method-assign]
+    network.encode = lambda images: {
         name: loud[name] * torch.ones(1, x.shape[1], 5, 24) for name, x in images.items()
     }
     rgb, events = moments(1)
     for _ in range(3000):
         stream.encode(rgb[0], events[0])
-    network.encode = encode  # type: ignore[method-assign]
+    network.encode = encode
     rgb, events = moments(FRAMES + 1)
     answers = [stream.push(*pair) for pair in zip(rgb, events, strict=True)]
     wanted = scores_of_the_clip(network, rgb, events, last=FRAMES)
@@ -173,7 +173,7 @@ def test_what_is_kept_does_not_grow(make_network: Callable[..., VELoRA]) -> None
         made.extend(map(weakref.ref, encoded.values()))
         return encoded
 
-    network.encode = watched  # type: ignore[method-assign]
+    network.encode = watched
     stream = StreamingNetwork(network, frames=FRAMES, stride=2)
     rgb, events = moments(1)
     for _ in range(20):
@@ -204,6 +204,17 @@ def test_answers_need_no_gradient_and_hear_no_dropout(make_network: Callable[...
     assert first is not None
     assert not first.requires_grad
     assert not network.training
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_images_follow_the_network_to_its_device(make_network: Callable[..., VELoRA]) -> None:
+    network = shaken(make_network()).cuda()
+    stream = StreamingNetwork(network, frames=FRAMES)
+    rgb, events = moments(FRAMES)
+    answers = [stream.push(*pair) for pair in zip(rgb, events, strict=True)]
+    wanted = scores_of_the_clip(network, rgb.cuda(), events.cuda(), last=FRAMES - 1)
+    torch.testing.assert_close(answers[-1], wanted, atol=1e-4, rtol=1e-4)
 
 
 def test_bytes_are_normalised_as_the_backbone_wants_them(
@@ -241,7 +252,7 @@ def test_what_cannot_stream_is_refused(
     make_network: Callable[..., VELoRA], backbone: VisionTransformer
 ) -> None:
     class OfWholeClips(Network):
-        vit = nn.Identity()  # type: ignore[assignment]
+        vit = nn.Identity()
 
     with pytest.raises(RecipeError, match=r"looks at each moment by itself.*got OfWholeClips"):
         StreamingNetwork(OfWholeClips(backbone, ("rgb",)), frames=FRAMES)
