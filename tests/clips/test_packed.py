@@ -6,7 +6,7 @@ import torch
 
 from evlora.clips import ClipConfig, make_clip
 from evlora.clips.clip import Clip
-from evlora.clips.packed import PackedAbout, Rendering, decode, encode
+from evlora.clips.packed import PackedAbout, Rendering, decode, encode, name_of
 from evlora.clips.transforms import Augmentation
 from evlora.errors import DatasetError, RecordingError
 from evlora.recordings import EventStream, FrameSequence, Recording
@@ -132,7 +132,7 @@ def test_clips_of_fewer_moments_come_from_all_the_frames() -> None:
 def test_an_item_holds_what_it_was_packed_as() -> None:
     item = encode(recording_of(), ClipConfig(), sample="left/3", label=1)
     assert list(item) == ["sample", "label", "frames", "event_images"]
-    assert (item["sample"], item["label"]) == ("left/3", 1)
+    assert (name_of(item), item["label"]) == ("left/3", 1)
 
 
 def test_a_picture_that_several_moments_show_is_stored_once() -> None:

@@ -16,9 +16,16 @@ import pytest
 import torch
 from litdata import StreamingDataset
 
-from evlora.clips import ClipConfig, ClipDataset, make_clip, prepare, read_manifest
+from evlora.clips import (
+    ClipConfig,
+    ClipDataset,
+    clip_dataset,
+    make_clip,
+    prepare,
+    read_manifest,
+)
 from evlora.clips.clip import Clip
-from evlora.clips.packed import Rendering, decode
+from evlora.clips.packed import Rendering, decode, name_of
 from evlora.clips.packing import Packing, Shard, join_shards, journal, pack, rendering
 from evlora.clips.packing.rendering import Job, Outcome, render, render_all
 from evlora.errors import DatasetError
@@ -101,7 +108,7 @@ def assert_holds_the_clips_of(out: Path, dataset: ClipDataset, split: str) -> No
     assert len(items) == len(dataset)
     for number, item in enumerate(items):
         clip = make_clip(
-            decode(item), dataset.config, sample=item["sample"], label=int(item["label"])
+            decode(item), dataset.config, sample=name_of(item), label=int(item["label"])
         )
         assert_same(clip, dataset[number])
 
@@ -151,6 +158,18 @@ def test_the_recordings_are_not_needed_any_more(source: Path, tmp_path: Path) ->
     assert manifest.packed is not None
     assert manifest.source == tmp_path / "moved"
     assert len(items_of(tmp_path / "moved")["train"]) == 12
+
+
+def test_a_sample_whose_name_is_the_path_of_a_file_is_packed_as_any_other(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = sorted(path.relative_to(source).as_posix() for path in source.rglob("*.npz"))
+    rows = [f"{path.split('/')[0]},{path},{path.split('/')[1]}" for path in paths]
+    (source / "index.csv").write_text("\n".join(["split,events,label", *rows]) + "\n")
+    monkeypatch.chdir(source)  # the names in the table are paths from here
+    pack("csv", Path(), tmp_path / "out", CLIP, workers=0)
+    dataset = clip_dataset(read_manifest(tmp_path / "out"), "test", ClipConfig(frames=2, size=16))
+    assert [dataset[i].sample for i in range(4)] == [p for p in paths if p.startswith("test/")]
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -260,7 +279,7 @@ def test_an_array_of_jobs_packs_what_one_job_packs(
     join_shards("class_tree", source, tmp_path / "out", CLIP)
     one, joined = items_of(tmp_path / "one"), items_of(tmp_path / "out")
     for split in ("train", "test"):
-        assert [item["sample"] for item in joined[split]] == [item["sample"] for item in one[split]]
+        assert [*map(name_of, joined[split])] == [*map(name_of, one[split])]
         for a, b in zip(one[split], joined[split], strict=True):
             assert np.array_equal(a["frames"], b["frames"])
             assert np.array_equal(a["event_images"], b["event_images"])
@@ -350,7 +369,7 @@ def test_bad_samples_are_reported_and_counted_and_the_others_packed(
     assert manifest.counts == {"train": 11, "test": 3}
     assert manifest.packed is not None
     assert manifest.packed.rejected == 2
-    names = [item["sample"] for split in items_of(tmp_path / "out").values() for item in split]
+    names = [name_of(item) for split in items_of(tmp_path / "out").values() for item in split]
     assert sorted(names) == sorted(one.sample for one in manifest.samples)
 
 

@@ -112,7 +112,8 @@ def encode(
         shorter_side_px: Pictures with a longer shorter side are scaled to it, once and for all.
 
     Returns:
-        `sample`, `label`, and as bytes `frames` and `event_images`, empty where there are none.
+        `label`, and as bytes `sample` (its name in UTF-8), `frames` and `event_images`, empty where
+        there are none.
 
     Raises:
         DatasetError: A modality is missing, or the window asks for what cannot be packed.
@@ -145,27 +146,34 @@ def encode(
 def packed_item(sample: str, label: int, frames: bytes, event_images: bytes) -> dict[str, Any]:
     """The item of a shard that holds these packed pictures."""
     return {
-        "sample": sample,
-        "label": label,
         # As arrays: litdata stores dictionaries of plain bytes in another way where it finds
-        # pyarrow, and what is packed here must be readable there.
+        # pyarrow, and a text that happens to be the path of a file in another way again; what is
+        # packed here must be readable there.
+        "sample": np.frombuffer(sample.encode(), np.uint8),
+        "label": label,
         "frames": np.frombuffer(frames, np.uint8),
         "event_images": np.frombuffer(event_images, np.uint8),
     }
 
 
-def decode(item: Mapping[str, Any]) -> Recording:
+def name_of(item: Mapping[str, Any]) -> str:
+    """The name of the sample that was packed as this item."""
+    return bytes(item["sample"]).decode(errors="replace")
+
+
+def decode(item: Mapping[str, Any], *, where: str | None = None) -> Recording:
     """The recording of a packed item: frames and pictures of events, without the events.
 
     Nothing is decompressed before a clip asks for it.
 
     Args:
         item: What `encode` gave, as the shards return it.
+        where: What to call it in a message; the sample's name where this is left out.
 
     Raises:
         RecordingError: The item is damaged.
     """
-    sample = str(item["sample"])
+    sample = where or name_of(item)
     return Recording(
         None,
         _opened(item["frames"], f"{sample}: packed frames"),

@@ -25,7 +25,7 @@ from evlora.clips.bucket import Bucket, FetchingAhead
 from evlora.clips.clip import ClipConfig
 from evlora.clips.dataset import ClipDataset
 from evlora.clips.manifest import Manifest
-from evlora.clips.packed import Rendering, decode
+from evlora.clips.packed import Rendering, decode, name_of
 from evlora.errors import DatasetError
 from evlora.recordings import Recording
 
@@ -34,7 +34,7 @@ OPEN_CHUNKS = 64
 """Chunks that a process keeps open, the ones used last."""
 
 ITEM = {
-    "sample": "str",
+    "sample": "no_header_numpy:4",
     "label": "int",
     "frames": "no_header_numpy:4",
     "event_images": "no_header_numpy:4",
@@ -241,14 +241,14 @@ class PackedDataset(ClipDataset):
         item = self._shards.item(number)
         sample = self.samples[index]
         expected = (sample.sample, self._number[sample.label])
-        if (item["sample"], item["label"]) != expected:
+        found = name_of(item), int(item["label"])
+        if found != expected:
             raise DatasetError(
                 f"{self._shards.where}: expected the clip of {expected[0]!r} with label "
-                f"{expected[1]} as number {number}, got {item['sample']!r} with "
-                f"label {item['label']}; manifest and shards are not of one packing: pack again"
+                f"{expected[1]} as number {number}, got {found[0]!r} with label "
+                f"{found[1]}; manifest and shards are not of one packing: pack again"
             )
-        place = self._shards.place_of(number)
-        return decode(item | {"sample": place})  # where it is damaged, says the recording then
+        return decode(item, where=self._shards.place_of(number))
 
 
 def clip_dataset(
@@ -290,17 +290,11 @@ def _read_index(path: Path, where: str) -> tuple[bytes, list[Chunk]]:
 def _item_loader() -> Any:
     """Litdata's loader, which takes items apart; it holds no way to read anything but `ITEM`."""
     from litdata.streaming.item_loader import PyTreeLoader
-    from litdata.streaming.serializers import (
-        BytesSerializer,
-        IntegerSerializer,
-        Serializer,
-        StringSerializer,
-    )
+    from litdata.streaming.serializers import BytesSerializer, IntegerSerializer, Serializer
     from litdata.utilities._pytree import tree_flatten
 
     loader = PyTreeLoader()
     serializers: dict[str, Serializer] = {
-        "str": StringSerializer(),
         "int": IntegerSerializer(),
         "no_header_numpy": BytesSerializer(),  # a view instead of an array: nothing is copied
     }
