@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from PIL import Image
 from evlora.bundle import save_bundle
 from evlora.cli.main import run
 from evlora.clips import ClipConfig, read_manifest
-from evlora.errors import RecordingError
+from evlora.errors import DatasetError, RecordingError
 from evlora.prediction import predict, recordings_in
 from evlora.recipe import build
 from evlora.recordings import open_recording
@@ -114,3 +115,48 @@ def test_the_command_answers_a_folder_and_tells_what_it_could_not_read(
     assert all(len(line["ranked"]) == 3 for line in lines)
     assert "broken.npz" in err
     assert f"{folder}: answered 2 of 3 recordings" in err
+
+
+def test_either_modality_can_be_hidden_or_missing(
+    tiny_settings: dict[str, Any], tiny_dataset: Path
+) -> None:
+    settings = {**tiny_settings, "clip.augmentation.modality_dropout": 0.3}
+    recognizer = build("demo", num_classes=3, overrides=settings)
+    manifest = read_manifest(tiny_dataset)
+    sample = manifest.split("test")[0]
+    assert sample.events is not None
+    recording = open_recording(manifest.source / sample.events)
+    answers = {predict(recognizer, recording)[0].probability}
+    for hidden, lacking in (
+        ("rgb", replace(recording, frames=None)),
+        ("event", replace(recording, events=None)),
+    ):
+        answer = predict(recognizer, recording, without=hidden)[0]
+        answers.add(answer.probability)
+        assert predict(recognizer, lacking, without=hidden)[0].label in recognizer.labels
+        assert predict(recognizer, lacking)[0].label in recognizer.labels
+    assert len(answers) == 3
+
+    plain = build("demo", num_classes=3, overrides=tiny_settings)
+    with pytest.raises(DatasetError, match="found no frames"):
+        predict(plain, replace(recording, frames=None))
+    assert len(predict(plain, recording, without="rgb")) == 3
+
+
+def test_the_command_hides_a_modality(
+    tiny_settings: dict[str, Any],
+    tiny_dataset: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    manifest = read_manifest(tiny_dataset)
+    recognizer = build("demo", num_classes=len(manifest.labels), overrides=tiny_settings)
+    recognizer.labels = manifest.labels
+    bundle = save_bundle(recognizer, tmp_path / "bundle")
+    command = ["evlora", "evaluate", str(bundle), str(tiny_dataset), "--without", "rgb"]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit) as end:
+        run()
+    assert end.value.code == 0
+    assert "without rgb: hidden from the recognizer" in capsys.readouterr().out

@@ -9,6 +9,7 @@ import torch
 
 from evlora.bundle import Recognizer
 from evlora.clips import ClipConfig, collate, make_views
+from evlora.clips.clip import Modality
 from evlora.clips.manifest import EVENT_SUFFIXES, FRAME_SUFFIXES
 from evlora.errors import RecordingError
 from evlora.recordings import Recording
@@ -23,20 +24,24 @@ class Prediction:
     probability: float
 
 
-def predict(recognizer: Recognizer, recording: Recording) -> list[Prediction]:
+def predict(
+    recognizer: Recognizer, recording: Recording, *, without: Modality | None = None
+) -> list[Prediction]:
     """All labels of the recognizer, the most probable first.
 
     Probabilities are the mean over the views that the recognizer's `clip.test_views` names.
 
     Args:
         recognizer: Loaded from a bundle.
-        recording: With the modalities that the recognizer was trained on.
+        recording: With the modalities that the recognizer was trained on; one of both if it was
+            trained with `clip.augmentation.modality_dropout`.
+        without: Of both modalities, one that is hidden, even where the recording has it.
 
     Raises:
-        DatasetError: The recording lacks a modality.
+        DatasetError: The recording lacks a modality, or the recognizer has only the hidden one.
         RecordingError: A frame cannot be read, or there is nothing in the recording.
     """
-    config = recognizer.clip_config
+    config = recognizer.clip_config.hiding(without)
     batch = collate(make_views(recording, config, sample=str(recording.path or "recording")))
     device = next(recognizer.parameters()).device
     recognizer.eval()

@@ -66,11 +66,19 @@ def tensors(folder: Path) -> dict[str, torch.Tensor]:
     return load_bundle(folder / "bundle").state_dict()
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"data.workers": 0},
+        {"data.workers": 2},
+        {"training.ema": 0.9, "clip.augmentation.modality_dropout": 0.5, "training.mixup": 0.8},
+    ],
+    ids=str,
+)
 def test_a_run_stopped_inside_an_epoch_takes_the_same_steps(
-    workers: int, settings: dict[str, Any], watch: Watch, tmp_path: Path
+    keys: dict[str, Any], settings: dict[str, Any], watch: Watch, tmp_path: Path
 ) -> None:
-    settings["data.workers"] = workers
+    settings |= keys
     undisturbed = evlora.train("demo", overrides={**settings, "run.dir": str(tmp_path / "calm")})
     steps = watch.steps.copy()
     assert len(steps) == 15

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, Self
 
 import numpy as np
 import torch
-from pydantic import PositiveInt, field_validator, model_validator
+from pydantic import PositiveInt, ValidationError, field_validator, model_validator
 from torch import Tensor
 
 from evlora.clips.sampling import Moments, Sampling, View, Window, choose_moments
@@ -26,6 +26,8 @@ from evlora.recordings import EventStream, FrameSequence, Recording
 from evlora.recordings.representations import REPRESENTATIONS, as_rgb_images
 
 Modality = Literal["rgb", "event"]
+NO_FRAME = [0.0, 0.0, 0.0]
+"""Colour of what no frame shows: black."""
 
 
 class Views(Config):
@@ -53,6 +55,9 @@ class ClipConfig(Config):
     """Pixels that the model takes: one number for a square, or height and width."""
     modalities: tuple[Modality, ...] = ("rgb", "event")
     """What a clip holds: rgb, event, or both."""
+    without: Modality | None = None
+    """One of both modalities that is never shown, as if every recording lacked it: its frames are
+    black, its pictures without events."""
     representation: str = "event_image"
     """How the events of a moment become a picture; the names are those of the representations."""
     sampling: Sampling = "segments"
@@ -91,6 +96,15 @@ class ClipConfig(Config):
         return self
 
     @model_validator(mode="after")
+    def _has_something_to_show(self) -> Self:
+        if self.without is not None and set(self.modalities) != {"rgb", "event"}:
+            raise ValueError(
+                f"expected both modalities for without: {self.without}, got "
+                f"{list(self.modalities)}; what is left out must be one of two"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _has_views_that_differ(self) -> Self:
         if self.test_views.crops > 1 and self.fit != "crop":
             raise ValueError(
@@ -108,6 +122,21 @@ class ClipConfig(Config):
     def size_px(self) -> tuple[int, int]:
         """Height and width of a clip."""
         return (self.size, self.size) if isinstance(self.size, int) else self.size
+
+    def hiding(self, modality: Modality | None) -> "ClipConfig":
+        """The same with one of both modalities hidden; None leaves it as it is.
+
+        Raises:
+            DatasetError: Clips have one modality, or none is called so.
+        """
+        if modality is None:
+            return self
+        try:
+            return ClipConfig.model_validate({**self.model_dump(), "without": modality})
+        except ValidationError as error:
+            raise DatasetError(
+                f"without {modality}: {error.errors()[0]['msg'].removeprefix('Value error, ')}"
+            ) from error
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -216,6 +245,9 @@ def _clips(
     frames, events = _wanted(recording, config)
     seen = frames if frames is not None else events
     assert seen is not None  # a config names at least one modality
+    hidden = config.without
+    if frames is not None and events is not None:
+        hidden = _hidden(config, generator)
     clips: list[Clip] = []
     for segment in range(views.segments):
         moments = choose_moments(
@@ -239,18 +271,44 @@ def _clips(
             )
             for crop in range(views.crops)
         ]
-        rgb = None if frames is None else _frame_pictures(frames, moments, config, generator)
-        drawn = None if events is None else _event_pictures(events, moments, config, generator)
+        # What is hidden is blank, but the moments are those of the whole recording.
+        rgb = drawn = None
+        if frames is not None and hidden != "rgb":
+            rgb = _frame_pictures(frames, moments, config, generator)
+        if events is not None and hidden != "event":
+            drawn = _event_pictures(events, moments, config, generator)
         clips += [
             Clip(
-                None if rgb is None else rgb.through(box),
-                None if drawn is None else drawn.through(box),
+                blank(config, "rgb") if rgb is None else rgb.through(box),
+                blank(config, "event") if drawn is None else drawn.through(box),
                 label,
                 sample,
             )
             for box in boxes
         ]
     return clips
+
+
+def _hidden(config: ClipConfig, generator: np.random.Generator | None) -> Modality | None:
+    """The modality that a clip does not show although it is there."""
+    share = config.augmentation.modality_dropout
+    if config.without is not None or generator is None or not share:
+        return config.without
+    if generator.random() >= share:
+        return None
+    return config.modalities[int(generator.integers(len(config.modalities)))]
+
+
+def blank(config: ClipConfig, modality: Modality) -> Tensor | None:
+    """What a clip holds where a modality is hidden or missing, uint8, shape (T, 3, H, W).
+
+    Black frames, or pictures without events; None for what the configuration does not name.
+    """
+    if modality not in config.modalities:
+        return None
+    colour = NO_FRAME if modality == "rgb" else list(without_events(config.representation))
+    pixel = torch.tensor(colour).to(torch.uint8).reshape(1, 3, 1, 1)
+    return pixel.repeat(config.frames, 1, *config.size_px)
 
 
 def _wanted(
@@ -260,13 +318,17 @@ def _wanted(
     events = recording.event_images or recording.events if "event" in config.modalities else None
     missing = ["frames"] if "rgb" in config.modalities and not frames else []
     missing += ["events"] if "event" in config.modalities and events is None else []
-    if missing:
+    there: dict[Modality, bool] = {"rgb": bool(frames), "event": events is not None}
+    is_anything_shown = any(there[name] for name in config.modalities if name != config.without)
+    may_lack = config.without is not None or config.augmentation.modality_dropout > 0
+    if missing and not (may_lack and is_anything_shown):
         raise DatasetError(
             f"{recording.path or 'recording'}: expected {' and '.join(config.modalities)}, "
             f"found no {' and no '.join(missing)}; set modalities to what is there, or give the "
-            "recording the missing file"
+            "recording the missing file; training with clip.augmentation.modality_dropout makes "
+            "recognizers that do with either"
         )
-    return frames, events
+    return frames or None, events
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -301,7 +363,7 @@ def _frame_pictures(
     config: ClipConfig,
     generator: np.random.Generator | None,
 ) -> _Pictures:
-    seen = _Pictures.of(frames, moments, [0.0, 0.0, 0.0])
+    seen = _Pictures.of(frames, moments, NO_FRAME)
     if generator is None or not config.augmentation.colour:
         return seen
     changed = change_colours(seen.distinct, config.augmentation.colour, generator)

@@ -41,6 +41,9 @@ class Augmentation(Config):
     """Largest share of the events whose polarity is turned round at random; 0 for none."""
     erase: float = Field(default=0.0, ge=0, lt=1)
     """Largest share of the picture that a random box empties in both modalities; 0 for none."""
+    modality_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the clips of both modalities that show only one of them, either as often: the other
+    is black, or without events. A recognizer trained so answers recordings that lack one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,9 @@ class TrainingConfig(Config):
     drawn from Beta(mixup, mixup) (Zhang et al., ICLR 2018); 0 for none."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Share of the target spread over all classes."""
+    ema: float = Field(default=0.0, ge=0, lt=1)
+    """What a moving average of all that is learned keeps in each step, such as 0.999; the average
+    is what is validated and kept. 0 for none."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     """Lightning's precision."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"

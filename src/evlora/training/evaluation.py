@@ -15,6 +15,7 @@ from torchmetrics.functional.classification import (
 
 from evlora.bundle import Recognizer
 from evlora.clips import AllViews, Batch, Manifest, clip_dataset
+from evlora.clips.clip import Modality
 from evlora.errors import DatasetError
 from evlora.training.data import InOrder, loader_options
 
@@ -41,6 +42,8 @@ class Evaluation:
     """Where the split came from, as the dataset says."""
     views: int
     """Clips of a sample that were averaged over."""
+    without: str | None
+    """The modality that was hidden."""
     confusion: list[list[int]]
     """Rows are true labels, columns predicted ones, in the order of the labels."""
     predicted: dict[str, str]
@@ -58,6 +61,7 @@ def evaluate(
     split: str = "test",
     batch_size: int | None = None,
     workers: int = 0,
+    without: Modality | None = None,
 ) -> Evaluation:
     """Score a recognizer on a split.
 
@@ -71,15 +75,17 @@ def evaluate(
         batch_size: Clips in one call of the network; if not given 16, or 1 where a network's
             answers depend on the clips beside them.
         workers: Processes that read clips.
+        without: Of both modalities, one that is hidden, even where the samples have it.
 
     Raises:
-        DatasetError: The labels differ, or the split is empty.
+        DatasetError: The labels differ, the split is empty, or only the hidden modality is left.
     """
     _require_same_labels(recognizer, manifest)
-    dataset = clip_dataset(manifest, split, recognizer.clip_config)
+    config = recognizer.clip_config.hiding(without)
+    dataset = clip_dataset(manifest, split, config)
     device = next(recognizer.parameters()).device
     recognizer.eval()
-    views = recognizer.clip_config.test_views.count
+    views = config.test_views.count
     if batch_size is None:
         batch_size = 1 if recognizer.network.depends_on_batch else BATCH_SIZE
     loader = DataLoader(
@@ -105,6 +111,7 @@ def evaluate(
         split=split,
         split_source=manifest.split_source,
         views=views,
+        without=config.without,
     )
 
 
@@ -117,6 +124,7 @@ def _score(
     split: str,
     split_source: str,
     views: int,
+    without: Modality | None,
 ) -> Evaluation:
     """The figures from the logarithms of the probabilities, shape (samples, K)."""
     count = len(classes)
@@ -142,6 +150,7 @@ def _score(
         per_class=per_class,
         split_source=split_source,
         views=views,
+        without=without,
         confusion=confusion.tolist(),
         predicted=dict(zip(names, predicted, strict=True)),
     )

@@ -14,17 +14,20 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from evlora.bundle import Recognizer
 from evlora.clips import Batch
-from evlora.errors import DatasetError, RunError
+from evlora.errors import DatasetError, RecipeError, RunError
 from evlora.models.adapters import (
     after_step,
     begin_training,
     load_training_state,
     training_state,
 )
+from evlora.training.averaging import MovingAverage
 from evlora.training.config import TrainingConfig
 from evlora.training.mixup import mix_clips
 
 SGD_MOMENTUM = 0.9
+AVERAGE = "average"
+"""Under this name checkpoints hold the moving average, where there is one."""
 
 
 class RecognizerModule(LightningModule):
@@ -39,9 +42,21 @@ class RecognizerModule(LightningModule):
         self.training_accuracy = MulticlassAccuracy(classes, average="micro")
         self.validation_accuracy = MulticlassAccuracy(classes, average="micro")
         self._resumed_adapters: dict[str, Tensor] = {}
+        if config.ema and recognizer.config.model.adapter.method == "adalora":
+            raise RecipeError(
+                "training.ema: AdaLoRA takes ranks away, which an average of earlier steps would "
+                "bring back; set training.ema=0 or choose another method"
+            )
+        self._average: MovingAverage | None = None
+        self._resumed_average: dict[str, Tensor] = {}
 
     def on_train_start(self) -> None:
-        """Tell adapters that follow a schedule, such as AdaLoRA, how long it is."""
+        """Begin the moving average, and tell adapters such as AdaLoRA how long the run is."""
+        if self.config.ema:
+            learned = self.recognizer.learned_tensors()
+            self._average = MovingAverage(learned, decay=self.config.ema)
+            if self._resumed_average:
+                self._average.load(self._resumed_average)
         steps = int(self.trainer.estimated_stepping_batches)
         begin_training(self.recognizer, total_steps=steps)
         if self._resumed_adapters:
@@ -62,9 +77,21 @@ class RecognizerModule(LightningModule):
         return loss
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """Make a step, and let adapters that follow a schedule see its gradients."""
+        """Make a step, and let the average and adapters that follow a schedule see it."""
         super().optimizer_step(*args, **kwargs)
         after_step(self.recognizer, step=self.trainer.global_step)
+        if self._average is not None:
+            self._average.follow(steps=self.trainer.global_step + 1)
+
+    def on_validation_start(self) -> None:
+        """Validate the average, where there is one."""
+        if self._average is not None:
+            self._average.exchange()
+
+    def on_validation_end(self) -> None:
+        """Go on learning with what was learned last."""
+        if self._average is not None:
+            self._average.exchange()
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Add a batch to the validation's figures."""
@@ -91,12 +118,15 @@ class RecognizerModule(LightningModule):
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what adapters remember from step to step."""
+        """Add what adapters remember from step to step, and the moving average."""
         checkpoint["adapters"] = training_state(self.recognizer)
+        if self._average is not None:
+            checkpoint[AVERAGE] = self._average.tensors
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what adapters remembered until training starts."""
+        """Keep what adapters remembered, and the moving average, until training starts."""
         self._resumed_adapters = checkpoint.get("adapters", {})
+        self._resumed_average = checkpoint.get(AVERAGE, {})
 
     def state_dict(self, *_: Any, **__: Any) -> dict[str, Any]:
         """What is learned, by name; the frozen backbone is not written into checkpoints."""

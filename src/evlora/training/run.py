@@ -28,7 +28,7 @@ from evlora.profiling import count_parameters
 from evlora.training.checkpoints import CheckpointInsideEpoch, WholeCheckpoints
 from evlora.training.config import DataConfig, RunConfig, TrainingConfig
 from evlora.training.data import ClipDataModule
-from evlora.training.module import RecognizerModule
+from evlora.training.module import AVERAGE, RecognizerModule
 
 
 class RunRecipe(Protocol):
@@ -155,7 +155,7 @@ def train_recipe(
     seconds = time.monotonic() - begun
 
     state = torch.load(kept.best_model_path, map_location="cpu", weights_only=True)
-    module.cpu().load_state_dict(state["state_dict"])
+    module.cpu().load_state_dict(state.get(AVERAGE, state["state_dict"]))
     counts = count_parameters(recognizer)
     score = kept.best_model_score if kept is best else trainer.callback_metrics.get("val/top1")
     metrics = {
