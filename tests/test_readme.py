@@ -80,5 +80,6 @@ def test_the_readme_names_every_recipe_folder_and_verb(project_root: Path) -> No
     text = (project_root / "README.md").read_text(encoding="utf-8")
     for command in app.registered_commands:
         assert command.callback is not None
-        assert f"`evlora {command.callback.__name__}" in text
+        verb = command.callback.__name__.replace("_", "-")
+        assert f"`evlora {verb}" in text
     assert recipes_folder() == project_root / "recipes"

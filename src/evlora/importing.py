@@ -101,7 +101,7 @@ def _labels(released: PublishedCheckpoint, labels: Sequence[str] | None) -> tupl
         raise CheckpointError(
             f"labels: expected the names of the {expected} classes of {released.path}, each once, "
             f"got {len(names)}, of which {len(set(names))} differ; give them in the order of the "
-            "official list, or the dataset that was prepared from it"
+            "official list, or as the dataset that was prepared from it"
         )
     return names
 

@@ -15,6 +15,7 @@ from evlora import import_published, load_bundle
 from evlora.bundle import Recognizer
 from evlora.errors import RecipeError, ShapeError
 from evlora.models import PublishedConfig, PublishedVELoRA, build_backbone
+from evlora.models.streaming import StreamingNetwork
 from published_release import RELEASED, SMALL, checkpoint, save
 
 
@@ -106,6 +107,17 @@ def test_an_answer_depends_on_the_clips_beside_it(tmp_path: Path) -> None:
         alone = network(rgb[:1], events[:1]).logits[0]
     assert network.depends_on_batch
     assert (together - alone).abs().max() > 1e-3
+
+
+def test_it_answers_while_the_camera_runs_as_to_the_whole_clip(tmp_path: Path) -> None:
+    network = imported(checkpoint(), tmp_path).network
+    rgb, events = clips(1, moments=4)
+    live = StreamingNetwork(network, frames=3)
+    for r, e in zip(rgb[0], events[0], strict=True):
+        scores = live.push(r, e)
+    with torch.inference_mode():
+        expected = network(rgb[:, 1:], events[:, 1:]).logits[0]
+    torch.testing.assert_close(scores, expected, atol=1e-4, rtol=0)
 
 
 def test_its_answers_are_log_probabilities(tmp_path: Path) -> None:
