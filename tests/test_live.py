@@ -151,6 +151,16 @@ def test_the_last_answer_to_a_recording_is_the_answer_to_the_whole(
     assert len(answers) == (3 if frames else 4)
 
 
+def test_a_recognizer_that_does_with_either_modality_does_so_live(settings: dict[str, Any]) -> None:
+    settings["clip.augmentation.modality_dropout"] = 0.5
+    recognizer = build("demo", num_classes=5, overrides=settings)
+    recording = recorded(frames=0)
+    answers = live(recognizer, recording, speed=0)
+    whole = predict(recognizer, recording)[0]
+    assert answers[-1].label == whole.label
+    assert answers[-1].confidence == pytest.approx(whole.probability, abs=1e-4)
+
+
 def test_every_frame_is_answered_in_its_own_time(recognizer: Recognizer) -> None:
     answers = live(recognizer, recorded(frames=12), Clock(compute_s=0.004))
     # Of twelve frames a clip of four takes every third; the first difference is at the fourth.

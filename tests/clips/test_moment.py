@@ -1,5 +1,7 @@
 """One moment by itself looks as it does in its clip."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -65,6 +67,36 @@ def test_only_what_is_asked_for_is_looked_at() -> None:
     clip = make_clip(Recording(recording.events, None, "memory"), only_events)
     assert clip.events is not None
     assert torch.equal(events, clip.events[0])
+
+
+@pytest.mark.parametrize("hidden", ["rgb", "event"])
+def test_what_is_hidden_or_may_be_missing_is_blank_as_in_a_clip(hidden: str) -> None:
+    recording = recorded()
+    frames, events = recording.frames, recording.events
+    assert frames is not None
+    assert events is not None
+    tolerant = {"frames": FRAMES, "size": 32, "augmentation": {"modality_dropout": 0.5}}
+    for settings in (tolerant, {"frames": FRAMES, "size": 32, "without": hidden}):
+        config = ClipConfig.model_validate(settings)
+        lacking = replace(recording, **{"rgb": {"frames": None}, "event": {"events": None}}[hidden])
+        clip = make_clip(lacking, config)
+        window_us = choose_moments(lacking, FRAMES).windows_us[1].tolist()
+        rgb, drawn = picture_moment(
+            config,
+            frame=None if hidden == "rgb" else frames[1],
+            events=None if hidden == "event" else events.between(*window_us),
+            window_us=window_us,
+        )
+        assert rgb is not None
+        assert drawn is not None
+        assert clip.rgb is not None
+        assert clip.events is not None
+        assert torch.equal(rgb, clip.rgb[1])
+        assert torch.equal(drawn, clip.events[1])
+    hiding = ClipConfig.model_validate({"size": 32, "without": hidden})
+    pictures = picture_moment(hiding, frame=frames[0], events=events)
+    is_blank = [bool((p == p[:, :1, :1]).all()) for p in pictures if p is not None]
+    assert is_blank == [hidden == "rgb", hidden == "event"]
 
 
 def test_pictures_of_events_and_grey_frames_are_taken_too() -> None:

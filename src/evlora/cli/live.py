@@ -33,10 +33,12 @@ def show_live(
     latencies_ms: list[float] = []
     dropped = 0
     is_interrupted = False
-    if not as_json:
-        typer.echo(f"{'time':>10}  {'label':<{width}}  confidence  {'latency':>10}  moments")
     try:
         for answer in predict_live(recognizer, recording, speed=speed, window_us=window_us):
+            if not latencies_ms and not as_json:
+                typer.echo(
+                    f"{'time':>10}  {'label':<{width}}  confidence  {'latency':>10}  moments"
+                )
             latencies_ms.append(answer.latency_ms)
             dropped += answer.dropped
             typer.echo(json.dumps(asdict(answer)) if as_json else _line(answer, width))

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from evlora.clips.clip import ClipConfig, without_events
-from evlora.clips.transforms import Geometry, place, to_tensor
+from evlora.clips.clip import NO_FRAME, ClipConfig, Modality, blank, without_events
+from evlora.clips.transforms import place, to_tensor
 from evlora.errors import DatasetError
 from evlora.recordings import EventStream, FrameSequence
 from evlora.recordings.frames import ImageArray
@@ -31,15 +31,17 @@ def picture_moment(
 
     Returns:
         The frame and the picture of events, uint8 of shape (3, *config.size_px) each; None for
-        what `config.modalities` does not name.
+        what `config.modalities` does not name, blank for what is hidden or may be missing.
 
     Raises:
-        DatasetError: What it names is missing.
+        DatasetError: What it names is missing, and the recognizer was not trained to do without.
         RecordingError: An array is no picture.
     """
-    given = {"rgb": frame, "event": events}
+    given: dict[Modality, ImageArray | EventStream | None] = {"rgb": frame, "event": events}
     missing = [name for name in config.modalities if given[name] is None]
-    if missing:
+    is_anything_shown = set(config.modalities) - {*missing, config.without}
+    may_lack = config.without is not None or config.augmentation.modality_dropout > 0
+    if missing and not (may_lack and is_anything_shown):
         raise DatasetError(
             f"moment: expected {' and '.join(config.modalities)}, got no "
             f"{' and no '.join(missing)}; give what the recognizer was trained on"
@@ -50,17 +52,26 @@ def picture_moment(
         if events is None or "event" not in config.modalities
         else _drawn(events, config.representation, window_us)
     )
-    shown = seen if seen is not None else drawn
-    assert shown is not None  # a config names at least one modality
+    of_camera = seen if seen is not None else drawn
+    assert of_camera is not None  # one of them is there
     box = place(
-        shown.shape[-2],
-        shown.shape[-1],
+        of_camera.shape[-2],
+        of_camera.shape[-1],
         size=config.size_px,
         fit=config.fit,
         augmentation=config.augmentation,
     )
-    nothing = list(without_events(config.representation))
-    return _through(box, seen, [0.0, 0.0, 0.0]), _through(box, drawn, nothing)
+
+    def shown(image: Tensor | None, modality: Modality, nothing: list[float]) -> Tensor | None:
+        if image is not None and modality != config.without:
+            return box.apply(image, fill=nothing)[0]
+        blank_images = blank(config, modality)
+        return None if blank_images is None else blank_images[0]
+
+    return (
+        shown(seen, "rgb", NO_FRAME),
+        shown(drawn, "event", list(without_events(config.representation))),
+    )
 
 
 def _picture(image: ImageArray) -> Tensor:
@@ -76,7 +87,3 @@ def _drawn(
         window_us = (events.first_us, events.last_us + 1) if len(events) else (0, 0)
     windows_us = np.array([window_us], np.int64)
     return torch.from_numpy(as_rgb_images(events, windows_us, representation=representation))
-
-
-def _through(box: Geometry, image: Tensor | None, nothing: list[float]) -> Tensor | None:
-    return None if image is None else box.apply(image, fill=nothing)[0]
