@@ -1,14 +1,13 @@
 """Backbones of every family: they build, run, train, share their weights and load their files."""
 
-import re
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import pytest
 import torch
+from backbone_families import FAMILIES, ROTARY, TINY, VARIANTS, Family, configuration, tiny
 from safetensors.torch import load_file, save_file
 from timm import create_model, get_pretrained_cfg
-from timm.models.eva import Eva
 from torch import Tensor, nn
 
 from evlora.bundle import Recognizer, RecognizerConfig, load_bundle, save_bundle
@@ -22,37 +21,7 @@ from evlora.models.backbone import (
     pool_tokens,
     share_weights,
 )
-
-
-class Family(NamedTuple):
-    name: str
-    size: tuple[int, int]
-    pool: str
-
-
-FAMILIES = {
-    "CLIP": Family("vit_base_patch16_clip_quickgelu_224.openai", (32, 48), "token"),
-    "AugReg": Family("vit_base_patch16_224.augreg_in21k", (32, 48), "token"),
-    "DINOv2": Family("vit_base_patch14_reg4_dinov2.lvd142m", (28, 42), "token"),
-    "DINOv3": Family("vit_base_patch16_dinov3.lvd1689m", (32, 48), "token"),
-    "EVA-02": Family("eva02_base_patch14_224.mim_in22k", (28, 42), "mean"),
-    "SigLIP 2": Family("vit_base_patch16_siglip_224.v2_webli", (32, 48), "map"),
-}
-VARIANTS = {
-    "DINOv2 without registers": Family("vit_base_patch14_dinov2.lvd142m", (28, 42), "mean"),
-    "DINOv3 with SwiGLU": Family("vit_small_plus_patch16_dinov3.lvd1689m", (32, 48), "mean"),
-    "EVA-02 with one qkv layer": Family("eva02_tiny_patch14_224.mim_in22k", (28, 42), "mean"),
-    "EVA-02 of EVA-CLIP": Family("eva02_base_patch16_clip_224.merged2b", (32, 48), "token"),
-    "SigLIP 2 without its head": Family(
-        "vit_base_patch16_siglip_gap_224.v2_webli", (32, 48), "mean"
-    ),
-}
-ROTARY = [
-    name
-    for name, family in (FAMILIES | VARIANTS).items()
-    if "eva02" in family.name or "dinov3" in family.name
-]
-TINY: dict[str, int | float | str | bool] = {"embed_dim": 32, "depth": 3, "num_heads": 2}
+from evlora.models.fusion import SharedStage
 
 the_six = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 every_family = pytest.mark.parametrize(
@@ -61,18 +30,6 @@ every_family = pytest.mark.parametrize(
 every_rotary = pytest.mark.parametrize(
     "family", [(FAMILIES | VARIANTS)[name] for name in ROTARY], ids=ROTARY
 )
-
-
-def configuration(family: Family, weights: str = "random") -> BackboneConfig:
-    return BackboneConfig(name=family.name, weights=weights, options=TINY)
-
-
-def tiny(family: Family) -> Backbone:
-    backbone = build_backbone(configuration(family), size=family.size)
-    with torch.no_grad():  # LayerScale starts at 1e-5, with which no block would matter
-        for parameter in backbone.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-    return backbone.eval()
 
 
 @every_family
@@ -319,41 +276,28 @@ def test_a_pool_that_the_backbone_lacks_is_refused(
         recognizer_of(family, network, {"rank": 2})
 
 
-def rows_of_the_table(project_root: Path) -> dict[str, list[str]]:
-    page = (project_root / "docs" / "backbones.md").read_text(encoding="utf-8")
-    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")]
-    return {cells[0]: cells for cells in rows if cells[0] in FAMILIES}
+@pytest.mark.parametrize("name", ["EVA-02", "EVA-02 with one qkv layer", "DINOv3"])
+def test_what_the_shared_stage_lends_is_the_ffn_of_the_low_rank_pairs(name: str) -> None:
+    block = blocks_of(tiny((FAMILIES | VARIANTS)[name]))[0]
+    stage = SharedStage(block, AdapterConfig(rank=2, alpha=6, dropout=0.0), ("rgb",))
+    for parameter in stage.parameters():
+        if parameter.requires_grad:
+            nn.init.normal_(parameter, std=0.3)
+    tensors = dict(stage.named_parameters())
 
+    def pair(layer: str, x: Tensor) -> Tensor:
+        down, up = (
+            next(t for key, t in tensors.items() if f"mlp.{layer}.lora_{factor}." in key)
+            for factor in "AB"
+        )
+        return 3 * x @ down.T @ up.T
 
-def test_the_table_of_the_docs_names_the_six(project_root: Path) -> None:
-    rows = rows_of_the_table(project_root)
-    assert {name: re.findall("`(.*)`", row[1]) for name, row in rows.items()} == {
-        name: [family.name] for name, family in FAMILIES.items()
-    }
-
-
-@pytest.mark.parametrize("name", FAMILIES)
-def test_the_table_of_the_docs_is_what_timm_has(name: str, project_root: Path) -> None:
-    _, _, patch, size, mean, std, before, positions, pool, licence = rows_of_the_table(
-        project_root
-    )[name]
-    family = FAMILIES[name]
-    published = get_pretrained_cfg(family.name)
-    assert published is not None
-    backbone = tiny(family)
-    assert int(patch) == backbone.patch_embed.patch_size[0]
-    assert int(size) == published.input_size[-1]
-    for column, exact in ((mean, published.mean), (std, published.std)):
-        assert column == (f"{exact[0]:g}" if len(set(exact)) == 1 else _rounded(exact))
-    kinds = {0: "none", 1: "class"}
-    assert before == kinds.get(backbone.num_prefix_tokens, "class + 4 registers")
-    assert (backbone.num_prefix_tokens > 0) == (backbone.cls_token is not None)
-    is_rotary = isinstance(backbone, Eva) and backbone.rope is not None
-    learned = ["learned"] * (backbone.pos_embed is not None)
-    assert positions == " + ".join([*learned, *(["rotary"] * is_rotary)])
-    assert pool == ("`map`" if backbone.attn_pool else "`token`, `mean`")
-    assert licence in (published.license, "its model card says")
-
-
-def _rounded(values: tuple[float, ...]) -> str:
-    return ", ".join(f"{value:.3f}" for value in values)
+    z = torch.randn(1, 7, 32)
+    if name == "EVA-02":
+        hidden = nn.functional.silu(pair("fc1_g", z)) * pair("fc1_x", z)
+    elif name == "DINOv3":
+        hidden = nn.functional.gelu(pair("fc1", z))
+    else:
+        gate, value = pair("fc1", z).chunk(2, dim=-1)
+        hidden = nn.functional.silu(gate) * value
+    torch.testing.assert_close(stage.low_rank_branch(z), pair("fc2", hidden), rtol=1e-4, atol=1e-4)
