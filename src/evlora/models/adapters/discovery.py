@@ -5,7 +5,7 @@ The tuners of this package find their targets by what modules are, not by what a
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, cast
 
 from peft import PeftConfig
 from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
@@ -40,6 +40,41 @@ class DiscoveringTuner(BaseTuner):
             AdapterError: There is none.
         """
         raise NotImplementedError
+
+    def make_layer(
+        self, target: nn.Module, adapter_name: str, config: Any, *, parent: nn.Module, path: str
+    ) -> BaseTunerLayer:
+        """The layer that takes the place of a target, with its first adapter.
+
+        Args:
+            target: The module to adapt.
+            adapter_name: What the adapter is called.
+            config: The configuration of this method.
+            parent: The module that holds the target.
+            path: Full name of the target in the network.
+
+        Raises:
+            AdapterError: This method has no place in such a module.
+        """
+        raise NotImplementedError
+
+    def _create_and_replace(  # noqa: PLR0917 - peft's own signature
+        self,
+        peft_config: Any,
+        adapter_name: str,
+        target: nn.Module,
+        target_name: str,
+        parent: nn.Module,
+        current_key: str,
+        parameter_name: str | None = None,
+    ) -> None:
+        if isinstance(target, self.tuner_layer_cls):
+            cast(Any, target).update_layer(adapter_name, peft_config)
+            return
+        layer = self.make_layer(target, adapter_name, peft_config, parent=parent, path=current_key)
+        if adapter_name not in self.active_adapters:
+            cast(nn.Module, layer).requires_grad_(False)  # a further adapter waits until it is set
+        self._replace_module(parent, target_name, layer, target)
 
 
 class UnfoldableTuner(DiscoveringTuner):

@@ -1,13 +1,12 @@
 """What `get_peft_model` builds from an `AdaptFormerConfig`."""
 
-from typing import Any, cast
+from typing import Any
 
 from peft import PeftConfig
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
 from evlora.errors import AdapterError
-from evlora.models.adapters.adaptformer.config import AdaptFormerConfig
 from evlora.models.adapters.adaptformer.layer import AdaptFormerLayer, HandingOn
 from evlora.models.adapters.discovery import UnfoldableTuner
 from evlora.models.adapters.vit_layers import FFN_NORM, adds_residual_itself, vit_blocks
@@ -41,26 +40,27 @@ class AdaptFormerModel(UnfoldableTuner):
         current_key: str,
         parameter_name: str | None = None,
     ) -> None:
-        config = cast(AdaptFormerConfig, peft_config)
         siblings = dict(parent.named_children())
-        is_handed_residual = adds_residual_itself(target_name, siblings)
-        if config.reads == "residual" and not is_handed_residual:
-            norm = _norm_before(current_key, siblings, config.norm)
+        if peft_config.reads == "residual" and not adds_residual_itself(target_name, siblings):
+            norm = _norm_before(current_key, siblings, peft_config.norm)
             if not isinstance(siblings[norm], HandingOn):
                 setattr(parent, norm, HandingOn(siblings[norm]))
-        if isinstance(target, AdaptFormerLayer):
-            target.update_layer(adapter_name, config)
-            return
-        layer = AdaptFormerLayer(
+        super()._create_and_replace(
+            peft_config, adapter_name, target, target_name, parent, current_key, parameter_name
+        )
+
+    def make_layer(
+        self, target: nn.Module, adapter_name: str, config: Any, *, parent: nn.Module, path: str
+    ) -> AdaptFormerLayer:
+        """The FFN with a bottleneck beside it."""
+        name, siblings = path.rpartition(".")[2], dict(parent.named_children())
+        return AdaptFormerLayer(
             target,
             adapter_name,
             config,
-            path=current_key,
-            is_handed_residual=is_handed_residual,
+            path=path,
+            is_handed_residual=adds_residual_itself(name, siblings),
         )
-        if adapter_name not in self.active_adapters:
-            layer.requires_grad_(False)  # a further adapter waits until it is set
-        self._replace_module(parent, target_name, layer, target)
 
     def _replace_module(
         self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module

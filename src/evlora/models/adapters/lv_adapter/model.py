@@ -31,25 +31,11 @@ class LvAdapterModel(DiscoveringTuner):
         sites = cast(LvAdapterConfig, config).site_names
         return [name for block in blocks for site in sites for name in _at(block, site)]
 
-    def _create_and_replace(  # noqa: PLR0917 - peft's own signature
-        self,
-        peft_config: Any,
-        adapter_name: str,
-        target: nn.Module,
-        target_name: str,
-        parent: nn.Module,
-        current_key: str,
-        parameter_name: str | None = None,
-    ) -> None:
-        if isinstance(target, LvAdapterLayer):
-            target.update_layer(adapter_name, peft_config)
-            return
-        layer = LvAdapterLayer(
-            _require_linear(target, parent, current_key), adapter_name, peft_config
-        )
-        if adapter_name not in self.active_adapters:
-            layer.requires_grad_(False)  # a further adapter waits until it is set
-        self._replace_module(parent, target_name, layer, target)
+    def make_layer(
+        self, target: nn.Module, adapter_name: str, config: Any, *, parent: nn.Module, path: str
+    ) -> LvAdapterLayer:
+        """The linear layer with vector and pair."""
+        return LvAdapterLayer(_require_linear(target, parent, path), adapter_name, config)
 
     def merge_adapter(
         self, adapter_names: list[str] | None = None, safe_merge: bool = False

@@ -32,20 +32,8 @@ class SsfModel(DiscoveringTuner):
             raise AdapterError(f"{type(model).__name__}: has no {kind}")
         return names
 
-    def _create_and_replace(  # noqa: PLR0917 - as peft calls it
-        self,
-        peft_config: Any,
-        adapter_name: str,
-        target: nn.Module,
-        target_name: str,
-        parent: nn.Module,
-        current_key: str,
-        parameter_name: str | None = None,
-    ) -> None:
-        if isinstance(target, SsfLayer):
-            target.update_layer(adapter_name, peft_config)
-            return
-        layer = SsfLayer(target, adapter_name, peft_config)
-        if adapter_name not in self.active_adapters:
-            layer.requires_grad_(False)
-        self._replace_module(parent, target_name, layer, target)
+    def make_layer(
+        self, target: nn.Module, adapter_name: str, config: Any, *, parent: nn.Module, path: str
+    ) -> SsfLayer:
+        """The layer with scale and shift."""
+        return SsfLayer(target, adapter_name, config)

@@ -50,24 +50,12 @@ class VptModel(UnfoldableTuner):
             )
         return names
 
-    def _create_and_replace(  # noqa: PLR0917 - as peft calls it
-        self,
-        peft_config: Any,
-        adapter_name: str,
-        target: nn.Module,
-        target_name: str,
-        parent: nn.Module,
-        current_key: str,
-        parameter_name: str | None = None,
-    ) -> None:
-        if isinstance(target, VptLayer):
-            target.update_layer(adapter_name, peft_config)
-            return
+    def make_layer(
+        self, target: nn.Module, adapter_name: str, config: Any, *, parent: nn.Module, path: str
+    ) -> VptLayer:
+        """The attention with prompt tokens."""
         norm = _require_plain(parent, target)
-        layer = VptLayer(target, adapter_name, peft_config, norm=norm, width=width_of(parent))
-        if adapter_name not in self.active_adapters:
-            layer.requires_grad_(False)
-        self._replace_module(parent, target_name, layer, target)
+        return VptLayer(target, adapter_name, config, norm=norm, width=width_of(parent))
 
 
 def _require_plain(block: nn.Module, attention: nn.Module) -> nn.Module:
