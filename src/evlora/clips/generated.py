@@ -105,7 +105,8 @@ def collect(
             samples.append(Sample(name, path.as_posix(), None, label, split))
             if progress is not None:
                 progress(len(samples), total)
-    return Manifest("generated", folder, labels, tuple(samples))
+    made = f"made as train, val and test, seed {options.seed}"
+    return Manifest("generated", folder, labels, tuple(samples), split_source=made)
 
 
 def make_recording(
