@@ -95,7 +95,9 @@ def draw_bubbles(bubbles: Sequence[Bubble], path: Path) -> None:
     figure = _figure((8.5, 5.5))
     axes = figure.add_subplot()
     largest = max(bubble.trained for bubble in bubbles)
-    for number, bubble in enumerate(sorted(bubbles, key=lambda bubble: -bubble.trained)):
+    by_height = sorted(bubbles, key=lambda bubble: (bubble.accuracy, bubble.time_ms))
+    for bubble in sorted(bubbles, key=lambda bubble: -bubble.trained):
+        number = by_height.index(bubble)  # neighbours are named above and below in turn
         area = SMALLEST_AREA + (LARGEST_AREA - SMALLEST_AREA) * bubble.trained / largest
         place = (bubble.time_ms, 100 * bubble.accuracy)
         axes.scatter(*place, s=area, alpha=0.45, color=f"C{number % 10}", edgecolors="black")
@@ -106,7 +108,7 @@ def draw_bubbles(bubbles: Sequence[Bubble], path: Path) -> None:
             textcoords="offset points",
             fontsize=8,
         )
-    axes.margins(0.12)
+    axes.margins(x=0.2, y=0.12)
     axes.set_xlabel("time of a training step, ms")
     axes.set_ylabel("accuracy, %")
     axes.set_title("area: trained parameters, in millions in the brackets", fontsize=10)
