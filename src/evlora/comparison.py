@@ -225,22 +225,20 @@ def _measure(recipe: Recipe, labels: tuple[str, ...], repeats: int) -> Cost:
     step = measure_step(recognizer, recipe.training, repeats=repeats)
     try:
         folded = merged(recognizer)
-    except (AdapterError, NotImplementedError):
+    except AdapterError:
         folded = None
     is_adapted = recipe.model.adapter.method not in ("none", "full")
+
+    def ratio(network: Recognizer) -> float:
+        return inference_ratio(network, plain, repeats=repeats) if is_adapted else 1.0
+
     return Cost(
         trained=counts.trained,
         trained_percent=counts.trained_percent,
         saved_mb=counts.saved_mb,
         **asdict(step),
-        inference=inference_ratio(recognizer, plain, repeats=repeats) if is_adapted else 1.0,
-        inference_merged=(
-            None
-            if folded is None
-            else inference_ratio(folded, plain, repeats=repeats)
-            if is_adapted
-            else 1.0
-        ),
+        inference=ratio(recognizer),
+        inference_merged=None if folded is None else ratio(folded),
     )
 
 
