@@ -77,6 +77,26 @@ def test_operations_are_those_of_a_real_forward(tiny_settings: dict[str, Any]) -
     assert profile(recognizer).flops == counter.get_total_flops() > 0
 
 
+@pytest.mark.parametrize(("count", "seen"), [(None, 16), (5, 5 + 1)])
+def test_operations_are_those_of_the_patches_that_are_seen(
+    count: int | None, seen: int, tiny_settings: dict[str, Any]
+) -> None:
+    """By hand, for events alone through two low-level blocks and a high-level one."""
+    changes = {
+        **tiny_settings,
+        "clip.modalities": ["event"],
+        "backbone.options": {"patch_size": 8, "embed_dim": 24, "depth": 3, "num_heads": 2},
+        "model": {"adapter": {"method": "none"}, "active_patches": count},
+    }
+
+    def block(tokens: int) -> int:  # qkv, projection and FFN are 12 D² a token, attention 2 N D
+        return 2 * tokens * (12 * 24**2 + 2 * tokens * 24)
+
+    moment = 2 * 16 * 3 * 8**2 * 24 + 2 * block(1 + seen)
+    whole = 2 * moment + block(1 + 16) + 2 * 24 * 4  # the clip has two moments
+    assert profile(build("demo", num_classes=4, overrides=changes)).flops == whole
+
+
 def test_nothing_is_measured_unless_asked(tiny_settings: dict[str, Any]) -> None:
     recognizer = build("demo", num_classes=4, overrides=tiny_settings)
     assert profile(recognizer).latency is None

@@ -14,6 +14,7 @@ from torch import Tensor
 from evlora.models import AdapterConfig, VELoRAConfig
 
 NORM_EPS = 1e-5  # CLIP's
+PATCHES = "patch_embed.proj.weight"
 
 
 @dataclass
@@ -80,22 +81,46 @@ class PlainVELoRA:
         total: Tensor | None = None
         for picture in pictures:
             x = self.patches(vit, picture)
+            places = self.active_places(view, picture, patches=len(x) - 1)
+            if places is not None:
+                blank = [1 + place for place in range(len(x) - 1) if place not in places]
+                rest = sum(x[row] for row in blank) / len(blank)
+                x = torch.stack([x[0], *(x[1 + place] for place in places), rest])
             for number in range(self.depth - self.config.high_blocks):
                 x = self.block(f"{vit}blocks.{number}.", x, self.config.adapter)
+            if places is not None:
+                rows = {place: 1 + number for number, place in enumerate(places)}
+                everywhere = len(places) + len(blank)
+                x = torch.stack([x[0], *(x[rows.get(place, -1)] for place in range(everywhere))])
             total = x if total is None else total + x
         assert total is not None
         return total / len(pictures) + self.tensors[f"views.{view}.embedding"]
 
+    def active_places(self, view: str, picture: Tensor, *, patches: int) -> list[int] | None:
+        """Which patches of an event picture or difference are seen by themselves; None is all."""
+        count = self.config.active_patches
+        if view == "rgb" or count is None or count >= patches:
+            return None
+        number = picture[0].numel()
+        # The lower one of the two in the middle, since their number is even.
+        middle = [float(channel.flatten().sort().values[number // 2 - 1]) for channel in picture]
+        blank = torch.tensor(middle if view == "event" else [0.0] * 3)[:, None, None]
+        activity = [
+            sum(round(256 * value) for value in patch.flatten().tolist())
+            for patch in cut((picture - blank).abs(), self.patch_size(view))
+        ]
+        ranked = sorted(range(patches), key=lambda place: (-activity[place], place))
+        return sorted(ranked[:count])
+
+    def patch_size(self, view: str) -> int:
+        return self.tensors[self.inside(f"views.{view}.adapted") + PATCHES].shape[-1]
+
     def patches(self, vit: str, picture: Tensor) -> Tensor:
         """Class token and patches with their positions, shape (N, D)."""
-        kernel = self.tensors[f"{vit}patch_embed.proj.weight"]  # (D, 3, p, p)
-        size = kernel.shape[-1]
-        rows = [self.tensors[f"{vit}cls_token"][0, 0]]
-        for top in range(0, picture.shape[1], size):
-            for left in range(0, picture.shape[2], size):
-                patch = picture[:, top : top + size, left : left + size]
-                rows.append(kernel.flatten(1) @ patch.flatten())
-        return self.norm(f"{vit}norm_pre", torch.stack(rows) + self.tensors[f"{vit}pos_embed"][0])
+        kernel = self.tensors[vit + PATCHES]  # (D, 3, p, p)
+        embedded = [kernel.flatten(1) @ p.flatten() for p in cut(picture, kernel.shape[-1])]
+        tokens = torch.stack([self.tensors[f"{vit}cls_token"][0, 0], *embedded])
+        return self.norm(f"{vit}norm_pre", tokens + self.tensors[f"{vit}pos_embed"][0])
 
     def block(self, name: str, x: Tensor, adapter: AdapterConfig) -> Tensor:
         """A transformer block, shape (N, D) in and out."""
@@ -181,6 +206,15 @@ def differences(rgb: Tensor, event: Tensor) -> list[Tensor]:
     """|r_t − r_{t−1}| + |e_t − e_{t−1}| of one clip, shape (T, 3, H, W) each."""
     return [
         (rgb[t] - rgb[t - 1]).abs() + (event[t] - event[t - 1]).abs() for t in range(1, len(rgb))
+    ]
+
+
+def cut(picture: Tensor, size: int) -> list[Tensor]:
+    """The patches of a picture, row by row, shape (3, p, p) each."""
+    return [
+        picture[:, top : top + size, left : left + size]
+        for top in range(0, picture.shape[1], size)
+        for left in range(0, picture.shape[2], size)
     ]
 
 

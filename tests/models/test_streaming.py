@@ -31,6 +31,8 @@ ABLATIONS = [
     {"shared_stage": False, "high_blocks": 2, "pool": "mean"},
     {"adapter": {"method": "dora"}},
     {"adapter_per_view": False},
+    {"active_patches": 2},
+    {"active_patches": 1, "shared_stage": False},
 ]
 
 

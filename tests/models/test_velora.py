@@ -29,6 +29,7 @@ ABLATIONS = [
     {"adapter": {"method": "full"}},
     {"adapter_per_view": False},
     {"adapter_per_view": False, "adapter": {"method": "full"}},
+    {"active_patches": 2},
 ]
 
 

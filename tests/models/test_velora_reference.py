@@ -12,6 +12,7 @@ from evlora.recipe import build, load_recipe, shipped_recipes
 
 DEPTH, HEADS = 3, 2
 ABLATIONS = [name for name in shipped_recipes() if name.startswith("ablations/")]
+FINE_PATCHES = {"backbone.options.patch_size": 8}  # 16 of them
 WEIGHT = 0.3  # of the reconstruction term
 
 
@@ -81,7 +82,10 @@ def test_the_network_is_the_plain_reference(name: str) -> None:
     recipe = load_recipe(name)
     assert isinstance(recipe.model, VELoRAConfig)
     depth = max(DEPTH, recipe.model.high_blocks + 1)
-    network = build(name, num_classes=3, overrides=settings_of(depth)).network
+    overrides = settings_of(depth)
+    if recipe.model.active_patches is not None:  # as large a share of the 4 patches here
+        overrides["model.active_patches"] = 4 * recipe.model.active_patches // 196
+    network = build(name, num_classes=3, overrides=overrides).network
     assert isinstance(network, VELoRA)
     require_the_same(shaken(network), frames=min(recipe.clip.frames, 4), depth=depth)
 
@@ -96,6 +100,11 @@ def test_the_network_is_the_plain_reference(name: str) -> None:
         {"model.shared_adapter": {"method": "lv_adapter", "rank": 3}},
         {"model.shared_adapter.sites": "both", "model.adapter": {"method": "none"}},
         {"clip.modalities": ["event", "rgb"]},
+        {**FINE_PATCHES, "model.active_patches": 5},
+        {**FINE_PATCHES, "model.active_patches": 15, "model.pool": "mean"},
+        {**FINE_PATCHES, "model.active_patches": 16},
+        {**FINE_PATCHES, "model.active_patches": 5, "clip.modalities": ["event"]},
+        {**FINE_PATCHES, "model.active_patches": 5, "model.adapter_per_view": False},
     ],
     ids=str,
 )

@@ -34,13 +34,40 @@ def give_positions(vit: Eva, name: str) -> None:
         )
     rope = cast(Any, vit.rope)  # one of several classes, which this method alone has in common
     of_patches: Tensor = rope.get_embed(shape=vit.patch_embed.grid_size)  # sines, then cosines
-    unturned = of_patches.new_zeros(vit.num_prefix_tokens, of_patches.shape[1])
-    unturned[:, of_patches.shape[1] // 2 :] = 1
+    unturned = _unturned(of_patches).expand(vit.num_prefix_tokens, -1)
     rotations = torch.cat([unturned, of_patches]).detach()
+    vit.register_buffer("rotations", rotations, persistent=False)
     hook = partial(_with_rotations, prefix_tokens=vit.num_prefix_tokens)
     for block in vit.blocks:
         block.register_buffer("rotations", rotations, persistent=False)
         block.register_forward_pre_hook(hook, with_kwargs=True)
+
+
+def positions_at(vit: nn.Module, places: Tensor) -> dict[str, Tensor]:
+    """What blocks need beside the tokens of some patches of an image and one without a place.
+
+    Args:
+        vit: A backbone or a view.
+        places: Numbers of the patches, shape (B, K).
+
+    Returns:
+        Keywords for each block: the rotary positions of K + 1 tokens, the last of which is not
+        turned; none where the tokens themselves know where they are.
+    """
+    rotations = dict(vit.named_buffers(recurse=False)).get("rotations")
+    if rotations is None:
+        return {}
+    of_patches = rotations[cast(Any, vit).num_prefix_tokens :][places]  # (B, K, …)
+    without_place = _unturned(rotations).expand(len(places), 1, -1)
+    # For every head of the attention the same.
+    return {"rope": torch.cat([of_patches, without_place], dim=1).unsqueeze(1)}
+
+
+def _unturned(rotations: Tensor) -> Tensor:
+    """The row of a token that is not turned, sines 0 and cosines 1, like the rows of these."""
+    row = torch.zeros_like(rotations[:1])
+    row[:, rotations.shape[1] // 2 :] = 1
+    return row
 
 
 def _with_rotations(

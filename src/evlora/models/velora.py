@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Literal, cast
 
 import torch
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from evlora.config import Config
@@ -21,6 +22,7 @@ from evlora.models.backbone import (
 )
 from evlora.models.fusion import Reconstruction, SharedStage, frame_difference
 from evlora.models.network import Modality, MomentwiseNetwork, Output, Pool, require_pool
+from evlora.models.sparsity import most_active, through_blocks
 
 
 class VELoRAConfig(Config):
@@ -45,6 +47,9 @@ class VELoRAConfig(Config):
     pool: Pool = "token"
     """What stands for an image: its class token, the mean of its patches, or `map`, what the
     backbone's own attention pooling makes of them (SigLIP)."""
+    active_patches: PositiveInt | None = None
+    """How many patches of an event picture and of a difference the low-level blocks see by
+    themselves: the most active ones, all others as one; null, or as many as there are, is all."""
 
 
 class VELoRA(MomentwiseNetwork):
@@ -71,7 +76,7 @@ class VELoRA(MomentwiseNetwork):
         num_classes: int,
     ) -> None:
         super().__init__(backbone, modalities)
-        _require_consistent(config, backbone)
+        _require_consistent(config, backbone, modalities)
         self.config = config
         has_both = len(modalities) == 2
         low_blocks = len(backbone.blocks) - config.high_blocks
@@ -93,7 +98,13 @@ class VELoRA(MomentwiseNetwork):
                 vit = _as_seen_by(name, backbone, low_blocks=low_blocks, is_heard=is_heard)
                 adapted = adapt(vit, config.adapter, name=f"{name} view")
             depth = low_blocks if name == "difference" else len(backbone.blocks)
-            self.views[name] = View(adapted, low_blocks=low_blocks, depth=depth)
+            self.views[name] = View(
+                adapted,
+                low_blocks=low_blocks,
+                depth=depth,
+                active_patches=None if name == "rgb" else config.active_patches,
+                blank=0.0 if name == "difference" else None,
+            )
         self.reconstruction = (
             Reconstruction(blocks_of(backbone)[low_blocks - 1], config.adapter)
             if has_both and config.reconstruction
@@ -175,12 +186,25 @@ class View(nn.Module):
         low_blocks: How many of its blocks come before the fusion.
         depth: How many of its blocks this view goes through in all; a difference view has no
             high-level part.
+        active_patches: How many patches of an image the low-level blocks see by themselves; None
+            is all of them.
+        blank: The value of a pixel where nothing is; None if it differs from image to image.
     """
 
-    def __init__(self, adapted: nn.Module, *, low_blocks: int, depth: int) -> None:
+    def __init__(
+        self,
+        adapted: nn.Module,
+        *,
+        low_blocks: int,
+        depth: int,
+        active_patches: int | None,
+        blank: float | None,
+    ) -> None:
         super().__init__()
         self.low_blocks = low_blocks
         self.depth = depth
+        self.active_patches = active_patches
+        self.blank = blank
         self.adapted = adapted
         self.embedding = nn.Parameter(torch.zeros(self.vit.embed_dim))
 
@@ -199,8 +223,19 @@ class View(nn.Module):
             Shape (B, T, N, D).
         """
         tokens = embed_images(self.vit, images.flatten(0, 1))  # (B·T, N, D)
-        for block in blocks_of(self.vit)[: self.low_blocks]:
-            tokens = block(tokens)
+        blocks = blocks_of(self.vit)[: self.low_blocks]
+        rows, columns = cast(tuple[int, int], self.vit.patch_embed.grid_size)
+        if self.active_patches is None or self.active_patches >= rows * columns:
+            for block in blocks:
+                tokens = block(tokens)
+        else:
+            places = most_active(
+                images.flatten(0, 1),
+                count=self.active_patches,
+                grid=(rows, columns),
+                blank=self.blank,
+            )
+            tokens = through_blocks(self.vit, blocks, tokens, places)
         return tokens.unflatten(0, images.shape[:2])
 
     def high(self, tokens: Tensor, shared: Tensor | None, *, pool: str) -> Tensor:
@@ -234,11 +269,18 @@ def _as_seen_by(name: str, backbone: Backbone, *, low_blocks: int, is_heard: boo
     return vit
 
 
-def _require_consistent(config: VELoRAConfig, backbone: Backbone) -> None:
+def _require_consistent(
+    config: VELoRAConfig, backbone: Backbone, modalities: tuple[Modality, ...]
+) -> None:
     depth = len(backbone.blocks)
     if not 1 <= config.high_blocks < depth:
         raise RecipeError(
             f"model.high_blocks: expected 1…{depth - 1} of the backbone's {depth} blocks, "
             f"got {config.high_blocks}"
+        )
+    if config.active_patches is not None and "event" not in modalities:
+        raise RecipeError(
+            "model.active_patches: expected events, whose pictures and differences are thinned, "
+            f"got clip.modalities: {list(modalities)}; leave the key out, or add event"
         )
     require_pool(config.pool, backbone)
