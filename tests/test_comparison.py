@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from evlora.bundle import build_recognizer
-from evlora.comparison import Comparison, compare
+from evlora.comparison import Comparison, Over, compare
 from evlora.errors import AdapterError, RecipeError
 from evlora.recipe import load_recipe
 from evlora.training.cost import measure_step, merged, noise_batch
@@ -86,6 +86,39 @@ def test_a_comparison_goes_on_where_it_was(recipe: Path, settings: dict[str, Any
 
     assert Path(first).stat().st_mtime_ns == written
     assert [len(row.top1) for row in result.rows] == [2, 2]
+
+
+def test_every_row_is_trained_with_each_value_of_a_key_that_is_varied(
+    recipe: Path, settings: dict[str, Any]
+) -> None:
+    over = Over.parse("training.learning_rate=1e-3,1e-2")
+    result = run(recipe, settings, "none", "lora", seeds=1, over=over)
+
+    # `lora` sets the rate itself, so it is trained once and stands in both columns.
+    assert [row.name for row in result.rows] == [
+        "none, training.learning_rate=1e-3",
+        "none, training.learning_rate=1e-2",
+        "lora",
+    ]
+    low, high = (
+        load_recipe(result.folder / "runs" / setting / "none" / "seed-0" / "recipe.yaml")
+        for setting in over.settings
+    )
+    assert (low.training.learning_rate, high.training.learning_rate) == (1e-3, 1e-2)
+    table = (result.folder / "comparison.md").read_text(encoding="utf-8")
+    first, second, lora = (row.accuracy for row in result.rows)
+    assert "| accuracy, %, at training.learning_rate = | 1e-3 | 1e-2 |" in table
+    assert f"| none | {first} | {second} |" in table
+    assert f"| lora | {lora} | {lora} |" in table
+    with (result.folder / "comparison.csv").open(newline="") as file:
+        assert [line["setting"] for line in csv.DictReader(file)] == [*over.settings, ""]
+    assert (result.folder / "comparison.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("text", ["clip.exposure", "=1,2", "clip.exposure=", "clip.exposure=1,,2"])
+def test_what_is_no_key_with_values_cannot_be_varied(text: str) -> None:
+    with pytest.raises(RecipeError, match="expected a key and its values"):
+        Over.parse(text)
 
 
 def test_a_failure_is_told_and_stops_nothing_else(recipe: Path, settings: dict[str, Any]) -> None:

@@ -4,6 +4,9 @@ runs/<row>/seed-<k>/   ordinary runs, with evaluation.json, or failure.txt where
 comparison.csv         a line per run: accuracy, parameters, memory, time
 comparison.md          a table: mean and spread over the seeds
 comparison.png         accuracy over time, the area of a circle is what was trained
+
+Where a key is varied as well, each row is trained with each of its values; the table begins with
+accuracies by row and value, and the picture shows them over the values.
 """
 
 import csv
@@ -18,7 +21,7 @@ import torch
 
 from evlora.bundle import Recognizer, build_recognizer, load_bundle
 from evlora.errors import AdapterError, RecipeError
-from evlora.figures import Bubble, draw_bubbles
+from evlora.figures import Bubble, draw_bubbles, draw_lines
 from evlora.files import writing_file
 from evlora.models.adapters import METHODS
 from evlora.profiling import count_parameters
@@ -55,13 +58,21 @@ class Cost:
 class Row:
     """A method, or a named variant of one, over all seeds."""
 
-    name: str
+    method: str
+    """The name that was asked for."""
+    setting: str
+    """`key=value` where a key is varied and the row does not set it itself; else empty."""
     top1: dict[int, float]
     """Accuracy on the split by seed, shares of 1."""
     failures: dict[int, str]
     """What went wrong, by seed."""
     cost: Cost | None
     """None where the network could not be built or run."""
+
+    @property
+    def name(self) -> str:
+        """Method and setting."""
+        return f"{self.method}, {self.setting}" if self.setting else self.method
 
     @property
     def accuracy(self) -> str:
@@ -80,6 +91,43 @@ class Comparison:
     heading: str
     """What was compared on what, in one line of Markdown."""
     rows: list[Row]
+    over: "Over | None" = None
+    """The key that was varied, if any."""
+
+    def at(self, method: str, setting: str) -> Row:
+        """The row of a method at a setting; one that sets the key itself stands for all of them."""
+        return next(
+            row for row in self.rows if row.method == method and row.setting in ("", setting)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """A key of the recipe, and the values to train every row with."""
+
+    key: str
+    values: tuple[str, ...]
+    """As they would be typed behind `key=`."""
+
+    @classmethod
+    def parse(cls, text: str) -> "Over":
+        """The key and values of a text such as `clip.exposure=1,0.5,0.1`.
+
+        Raises:
+            RecipeError: It is none.
+        """
+        key, equals, values = text.partition("=")
+        listed = tuple(dict.fromkeys(value.strip() for value in values.split(",")))
+        if not key or not equals or not all(listed):
+            raise RecipeError(
+                f"--over {text!r}: expected a key and its values, such as clip.exposure=1,0.5,0.1"
+            )
+        return cls(key, listed)
+
+    @property
+    def settings(self) -> list[str]:
+        """`key=value` for each value."""
+        return [f"{self.key}={value}" for value in self.values]
 
 
 def compare(
@@ -88,6 +136,7 @@ def compare(
     methods: Sequence[str],
     seeds: int = 3,
     overrides: Iterable[str] | Mapping[str, Any] = (),
+    over: Over | None = None,
     split: str = "test",
     repeats: int = 5,
     say: Callable[[str], None] | None = None,
@@ -101,6 +150,8 @@ def compare(
         methods: Names of the catalogue, or of rows that the recipe's `comparison` defines.
         seeds: Runs per method, with seeds 0, 1, ….
         overrides: Keys of the recipe to change for all of them; `run.dir` among them.
+        over: A key to vary as well: every row is trained with each of its values, but for rows
+            whose own keys set it.
         split: What accuracy is measured on.
         repeats: Steps and clips to time for each method; 0 measures no cost.
         say: Told a line per run.
@@ -116,24 +167,30 @@ def compare(
     if folder is None:
         raise RecipeError("run.dir: expected a folder for the comparison; set run.dir=FOLDER")
     keys = {name: _keys_of(name, base) for name in dict.fromkeys(methods)}
-    recipes = {name: load_recipe(recipe, {**changes, **keys[name]}) for name in keys}
+    recipes = {
+        (name, setting): load_recipe(
+            recipe, {**changes, **_as_mapping([setting] if setting else ()), **keys[name]}
+        )
+        for name in keys
+        for setting in ([""] if over is None or over.key in keys[name] else over.settings)
+    }
     manifest = open_dataset(base.data, seed=base.run.seed)
     rows: list[Row] = []
-    for name, its_recipe in recipes.items():
-        cost = _cost(its_recipe, manifest.labels, folder / "runs" / name, repeats, tell)
+    for (name, setting), its_recipe in recipes.items():
+        runs = folder / "runs" / setting.replace("/", "_") / name
+        cost = _cost(its_recipe, manifest.labels, runs, repeats, tell)
         top1: dict[int, float] = {}
         failures: dict[int, str] = {}
         for seed in range(seeds):
-            run_dir = folder / "runs" / name / f"seed-{seed}"
-            outcome = _run(its_recipe, run_dir, seed, split)
+            outcome = _run(its_recipe, runs / f"seed-{seed}", seed, split)
             if isinstance(outcome, str):
                 failures[seed] = outcome
             else:
                 top1[seed] = outcome
             said = f"failed: {outcome}" if isinstance(outcome, str) else f"{outcome:.1%}"
-            tell(f"{name:<16} seed {seed}  {said}")
-        rows.append(Row(name, top1, failures, cost))
-    result = Comparison(folder, _heading(recipe, base, seeds, split), rows)
+            tell(f"{name:<16} {setting}{' ' if setting else ''}seed {seed}  {said}")
+        rows.append(Row(name, setting, top1, failures, cost))
+    result = Comparison(folder, _heading(recipe, base, seeds, split), rows, over)
     _write(result)
     return result
 
@@ -256,12 +313,16 @@ def _heading(recipe: str | Path, base: Recipe, seeds: int, split: str) -> str:
 
 def _write(result: Comparison) -> None:
     contents = {
-        "comparison.csv": _csv(result.rows),
+        "comparison.csv": _csv(result),
         "comparison.md": markdown(result),
     }
     for name, text in contents.items():
         with writing_file(result.folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
+    picture = result.folder / "comparison.png"
+    if result.over:
+        draw_lines(_lines(result, result.over), picture, key=result.over.key)
+        return
     bubbles = [
         Bubble(
             row.name,
@@ -273,19 +334,32 @@ def _write(result: Comparison) -> None:
         if row.top1 and row.cost
     ]
     if bubbles:
-        draw_bubbles(bubbles, result.folder / "comparison.png")
+        draw_bubbles(bubbles, picture)
 
 
-def _csv(rows: Sequence[Row]) -> str:
+def _lines(result: Comparison, over: Over) -> dict[str, dict[str, tuple[float, float]]]:
+    """Mean and spread of the accuracy, by method and value, where there are any."""
+    return {
+        method: {
+            value: mean_and_spread(list(row.top1.values()))
+            for value, setting in zip(over.values, over.settings, strict=True)
+            if (row := result.at(method, setting)).top1
+        }
+        for method in dict.fromkeys(row.method for row in result.rows)
+    }
+
+
+def _csv(result: Comparison) -> str:
     lines = [
         {
-            "method": row.name,
+            "method": row.method,
+            **({"setting": row.setting} if result.over else {}),
             "seed": seed,
             "top1": row.top1.get(seed, ""),
             "failure": row.failures.get(seed, ""),
             **({} if row.cost is None else asdict(row.cost)),
         }
-        for row in rows
+        for row in result.rows
         for seed in sorted({*row.top1, *row.failures})
     ]
     text = io.StringIO()
@@ -337,6 +411,7 @@ def markdown(result: Comparison) -> str:
     lines = [
         result.heading,
         "",
+        *([] if result.over is None else [*_accuracies(result, result.over), ""]),
         "| " + " | ".join(COLUMNS) + " |",
         "|---|" + "---:|" * (len(COLUMNS) - 1),
         *("| " + " | ".join(cells(row)) + " |" for row in result.rows),
@@ -349,3 +424,17 @@ def markdown(result: Comparison) -> str:
     if failures:
         lines += ["", "Failed:", "", *failures]
     return "\n".join(lines) + "\n"
+
+
+def _accuracies(result: Comparison, over: Over) -> list[str]:
+    """The table of accuracies, a line for each method and a column for each value."""
+    return [
+        f"| accuracy, %, at {over.key} = | " + " | ".join(over.values) + " |",
+        "|---|" + "---:|" * len(over.values),
+        *(
+            f"| {method} | "
+            + " | ".join(result.at(method, setting).accuracy for setting in over.settings)
+            + " |"
+            for method in dict.fromkeys(row.method for row in result.rows)
+        ),
+    ]

@@ -1,6 +1,6 @@
 """Pictures of results: a confusion matrix, a strip of clips, methods beside each other."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,6 +112,28 @@ def draw_bubbles(bubbles: Sequence[Bubble], path: Path) -> None:
     axes.set_xlabel("time of a training step, ms")
     axes.set_ylabel("accuracy, %")
     axes.set_title("area: trained parameters, in millions in the brackets", fontsize=10)
+    axes.grid(alpha=0.3)
+    _save(figure, path)
+
+
+def draw_lines(
+    lines: Mapping[str, Mapping[str, tuple[float, float]]], path: Path, *, key: str
+) -> None:
+    """Accuracy over the values of a key, a line for each method, with its spread.
+
+    Args:
+        lines: By method and value, mean and spread of the accuracy, shares of 1.
+        path: The PNG to write.
+        key: What was varied.
+    """
+    figure = _figure((8.5, 5.5))
+    axes = figure.add_subplot()
+    for method, points in lines.items():
+        means, spreads = ([100 * point[i] for point in points.values()] for i in (0, 1))
+        axes.errorbar(list(points), means, yerr=spreads, marker="o", capsize=3, label=method)
+    axes.set_xlabel(key)
+    axes.set_ylabel("accuracy, %")
+    axes.legend()
     axes.grid(alpha=0.3)
     _save(figure, path)
 

@@ -304,6 +304,23 @@ def test_differences_of_neighbours_are_of_the_same_moments_in_both_modalities(
         assert (steps > 0 if length >= count else steps >= 0).all()
 
 
+@pytest.mark.parametrize("generator", [None, np.random.default_rng(0)])
+def test_less_light_darkens_the_frames_alone_and_what_is_too_faint_is_lost(moving_dot, generator):
+    plain = Augmentation(crop=1, colour=0, event_drop=0)
+    full, faint, night = (
+        make_clip(
+            moving_dot,
+            ClipConfig(size=(12, 16), exposure=exposure, augmentation=plain, jitter=False),
+            generator=generator,
+        )
+        for exposure in (1, 1 / 100, 1 / 1000)
+    )
+    assert full.rgb.max() == 255
+    assert torch.equal(faint.rgb, 3 * (full.rgb // 255))  # 2.55
+    assert night.rgb.max() == 0
+    assert torch.equal(night.events, full.events)
+
+
 def test_colours_change_in_the_frames_alone(moving_dot):
     def events(colour):
         augmentation = Augmentation(crop=1, colour=colour, event_drop=0)

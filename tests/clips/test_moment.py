@@ -36,7 +36,13 @@ def recorded(*, frame_size: tuple[int, int] = (HEIGHT, WIDTH)) -> Recording:
 @pytest.mark.parametrize("representation", REPRESENTATIONS)
 def test_a_moment_is_what_its_clip_shows(fit: str, representation: str) -> None:
     config = ClipConfig.model_validate(
-        {"frames": FRAMES, "size": 32, "fit": fit, "representation": representation}
+        {
+            "frames": FRAMES,
+            "size": 32,
+            "fit": fit,
+            "representation": representation,
+            "exposure": 0.3,
+        }
     )
     recording = recorded(frame_size=(30, 40))
     clip = make_clip(recording, config)

@@ -23,6 +23,12 @@ def compare(
         str, typer.Option(help="Adapter methods, and rows of the recipe's `comparison`.")
     ] = "none,lora,lv_adapter,full",
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each method.")] = 3,
+    over: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY=VALUE,VALUE,…", help="Train each of them with each of these values."
+        ),
+    ] = None,
     split: Annotated[str, typer.Option(help="What accuracy is measured on.")] = "test",
     repeats: Annotated[
         int, typer.Option(min=0, help="Steps to time for each method; 0 measures no cost.")
@@ -41,6 +47,7 @@ def compare(
         methods=names,
         seeds=seeds,
         overrides=overrides or (),
+        over=None if over is None else comparison.Over.parse(over),
         split=split,
         repeats=repeats,
         say=lambda line: typer.echo(line, err=True),

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, Self
 
 import numpy as np
 import torch
-from pydantic import PositiveInt, ValidationError, field_validator, model_validator
+from pydantic import Field, PositiveInt, ValidationError, field_validator, model_validator
 from torch import Tensor
 
 from evlora.clips.sampling import Moments, Sampling, View, Window, choose_moments
@@ -17,6 +17,7 @@ from evlora.clips.transforms import (
     Geometry,
     change_colours,
     change_events,
+    expose,
     place,
     to_tensor,
 )
@@ -71,6 +72,9 @@ class ClipConfig(Config):
     (exposure), or since the moment before it (segment)."""
     fit: Fit = "crop"
     """What happens to a field of view of another shape: crop, pad, or stretch."""
+    exposure: float = Field(default=1.0, gt=0, le=1)
+    """Light that the frames keep, for experiments in the dark: every value is multiplied by it and
+    rounded, so that what lies below a camera's eight bits is lost. Events stay as they are."""
     jitter: bool = True
     """Whether training draws each moment at random inside its segment."""
     augmentation: Augmentation = Augmentation()
@@ -364,6 +368,7 @@ def _frame_pictures(
     generator: np.random.Generator | None,
 ) -> _Pictures:
     seen = _Pictures.of(frames, moments, NO_FRAME)
+    seen = replace(seen, distinct=expose(seen.distinct, config.exposure))
     if generator is None or not config.augmentation.colour:
         return seen
     changed = change_colours(seen.distinct, config.augmentation.colour, generator)

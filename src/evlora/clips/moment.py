@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from evlora.clips.clip import NO_FRAME, ClipConfig, Modality, blank, without_events
-from evlora.clips.transforms import place, to_tensor
+from evlora.clips.transforms import expose, place, to_tensor
 from evlora.errors import DatasetError
 from evlora.recordings import EventStream, FrameSequence
 from evlora.recordings.frames import ImageArray
@@ -46,7 +46,9 @@ def picture_moment(
             f"moment: expected {' and '.join(config.modalities)}, got no "
             f"{' and no '.join(missing)}; give what the recognizer was trained on"
         )
-    seen = None if frame is None or "rgb" not in config.modalities else _picture(frame)
+    seen = None
+    if frame is not None and "rgb" in config.modalities:
+        seen = expose(_picture(frame), config.exposure)
     drawn = (
         None
         if events is None or "event" not in config.modalities

@@ -150,6 +150,16 @@ def _box_in(
     return top, left, height, width
 
 
+def expose(images: Tensor, exposure: float) -> Tensor:
+    """Frames as a camera of eight bits would see them in less light.
+
+    Args:
+        images: uint8, any shape.
+        exposure: Share of the light, in (0, 1]; 1 leaves the frames as they are.
+    """
+    return images if exposure == 1 else (images * exposure).round().to(torch.uint8)
+
+
 def change_colours(images: Tensor, strength: float, generator: np.random.Generator) -> Tensor:
     """The images with another brightness, contrast and saturation, the same for all of them.
 

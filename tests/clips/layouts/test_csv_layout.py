@@ -102,3 +102,30 @@ def test_a_table_in_another_encoding_is_refused(folder):
 def test_a_folder_without_a_table_is_shown_with_what_it_holds(folder):
     with pytest.raises(DatasetError, match=r"index\.csv: no such table; .*found 1\.bin, 1\.png"):
         prepare("csv", folder, folder.parent / "out")
+
+
+def two_classes_of_six(folder):
+    for number in range(12):
+        (folder / f"{number}.bin").touch()
+    rows = [f"train,{number}.bin,{'ab'[number % 2]}" for number in range(12)]
+    (folder / "index.csv").write_text("split,events,label\n" + "\n".join(rows), encoding="utf-8")
+    return folder
+
+
+def test_a_test_split_may_be_chosen_anew_evenly_over_the_classes(folder, tmp_path):
+    source = two_classes_of_six(folder)
+    manifest = prepare("csv", source, tmp_path / "a", options={"test": 4})
+    assert manifest.counts == {"train": 8, "test": 4}
+    assert sorted(sample.label for sample in manifest.split("test")) == ["a", "a", "b", "b"]
+    assert manifest.split_source == "4 rows for test, evenly chosen, seed 0"
+
+    again = prepare("csv", source, tmp_path / "b", options={"test": 4})
+    other = prepare("csv", source, tmp_path / "c", options={"test": 4, "seed": 1})
+    assert again.samples == manifest.samples
+    assert other.samples != manifest.samples
+
+
+def test_a_test_split_of_all_rows_is_refused(folder, tmp_path):
+    source = two_classes_of_six(folder)
+    with pytest.raises(DatasetError, match=r"test=12 of 12; choose fewer"):
+        prepare("csv", source, tmp_path / "a", options={"test": 12})

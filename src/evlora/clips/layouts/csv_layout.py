@@ -9,11 +9,14 @@ over.
 import csv
 import io
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+
+from pydantic import NonNegativeInt, PositiveInt
 
 from evlora.clips.layouts.naming import class_order, split_name
 from evlora.clips.layouts.table import Progress
-from evlora.clips.manifest import Manifest, Sample
+from evlora.clips.manifest import Manifest, Sample, choose_evenly
 from evlora.config import Config
 from evlora.errors import DatasetError
 
@@ -31,7 +34,13 @@ EXPECTED = "the columns split, label, and events, frame, event_images or several
 
 
 class Options(Config):
-    """A table has nothing to choose."""
+    """Whether the table's own split counts."""
+
+    test: PositiveInt | None = None
+    """Samples of a test split chosen evenly over the classes from all rows; all others are train,
+    and the column split is passed over."""
+    seed: NonNegativeInt = 0
+    """Picks them."""
 
 
 def collect(source: Path, folder: Path, options: Options, progress: Progress | None) -> Manifest:
@@ -40,7 +49,7 @@ def collect(source: Path, folder: Path, options: Options, progress: Progress | N
     Raises:
         DatasetError: There is no table, a column is missing, or a row is incomplete.
     """
-    del folder, options, progress  # nothing is made, and reading a table takes no time
+    del folder, progress  # nothing is made, and reading a table takes no time
     table = source / TABLE_NAME if source.is_dir() else source
     if not table.is_file():
         found = ", ".join(sorted(entry.name for entry in source.iterdir())[:5]) or "nothing"
@@ -61,13 +70,32 @@ def collect(source: Path, folder: Path, options: Options, progress: Progress | N
     unused = [name for place, name in enumerate(header) if place not in columns.values()]
     notes = (f"{table}: passed over the columns {', '.join(unused)}",) if unused else ()
     labels = class_order({sample.label for sample in samples})
-    return Manifest(
+    manifest = Manifest(
         "csv",
         table.parent.resolve(),
         labels,
         samples,
         notes,
         split_source=f"column {header[columns['split']]} of {table.name}",
+    )
+    return manifest if options.test is None else _split_anew(manifest, options.test, options.seed)
+
+
+def _split_anew(manifest: Manifest, test: int, seed: int) -> Manifest:
+    samples = manifest.samples
+    if not test < len(samples):
+        raise DatasetError(
+            f"{manifest.source}: expected fewer test samples than the table has rows, got "
+            f"test={test} of {len(samples)}; choose fewer"
+        )
+    chosen = choose_evenly(samples, test / len(samples), seed=seed)
+    return replace(
+        manifest,
+        samples=tuple(
+            replace(sample, split="test" if sample.sample in chosen else "train")
+            for sample in samples
+        ),
+        split_source=f"{test} rows for test, evenly chosen, seed {seed}",
     )
 
 
