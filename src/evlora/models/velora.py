@@ -222,20 +222,17 @@ class View(nn.Module):
         Returns:
             Shape (B, T, N, D).
         """
-        tokens = embed_images(self.vit, images.flatten(0, 1))  # (B·T, N, D)
+        flat = images.flatten(0, 1)  # (B·T, 3, H, W)
+        tokens = embed_images(self.vit, flat)  # (B·T, N, D)
         blocks = blocks_of(self.vit)[: self.low_blocks]
         rows, columns = cast(tuple[int, int], self.vit.patch_embed.grid_size)
-        if self.active_patches is None or self.active_patches >= rows * columns:
+        count = self.active_patches
+        if count is not None and count < rows * columns:
+            places = most_active(flat, count=count, grid=(rows, columns), blank=self.blank)
+            tokens = through_blocks(self.vit, blocks, tokens, places)
+        else:
             for block in blocks:
                 tokens = block(tokens)
-        else:
-            places = most_active(
-                images.flatten(0, 1),
-                count=self.active_patches,
-                grid=(rows, columns),
-                blank=self.blank,
-            )
-            tokens = through_blocks(self.vit, blocks, tokens, places)
         return tokens.unflatten(0, images.shape[:2])
 
     def high(self, tokens: Tensor, shared: Tensor | None, *, pool: str) -> Tensor:
