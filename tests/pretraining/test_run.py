@@ -1,0 +1,172 @@
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from evlora.errors import RunError
+from evlora.models.backbone import BackboneConfig, build_backbone, embed_images
+from evlora.pretraining import PretrainingConfig, pretrain
+from evlora.pretraining.__main__ import MODELS, main
+from evlora.pretraining.objective import WEIGHTS, match_loss
+from evlora.pretraining.run import CHECKPOINT, LOG, Pretraining, ViewBatches
+
+TINY = PretrainingConfig(
+    options={"embed_dim": 24, "depth": 2, "num_heads": 2, "img_size": 32},
+    steps=8,
+    figures=3,
+    sizes_px=(32, 48),
+    warmup_steps=2,
+    log_steps=2,
+    checkpoint_steps=4,
+)
+
+
+def run(config: PretrainingConfig, folder: Path, **options: bool | int) -> Path:
+    return pretrain(config, folder, say=lambda _: None, **{"workers": 0, **options})
+
+
+def stop_after(config: PretrainingConfig, folder: Path, step: int) -> None:
+    """A run that is killed some steps after a checkpoint."""
+
+    class KilledError(Exception):
+        pass
+
+    def say(line: str) -> None:
+        if line.startswith(f"step {step} "):
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        pretrain(config, folder, workers=0, say=say)
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_weights_and_log(tmp_path: Path) -> None:
+    whole = run(TINY, tmp_path / "whole")
+    stop_after(TINY, tmp_path / "stopped", step=6)
+    resumed = run(TINY, tmp_path / "stopped", resume=True)
+
+    expected, got = load_file(whole), load_file(resumed)
+    assert expected.keys() == got.keys()
+    assert all(torch.equal(expected[name], got[name]) for name in expected)
+    logs = []
+    for folder in ("whole", "stopped"):
+        with (tmp_path / folder / LOG).open(newline="") as file:
+            logs.append([{**row, "seconds": ""} for row in csv.DictReader(file)])
+    assert logs[0] == logs[1]
+    assert [row["step"] for row in logs[0]] == ["2", "4", "6", "8"]
+
+
+def test_any_number_of_workers_gives_the_same_weights(tmp_path: Path) -> None:
+    alone, helped = run(TINY, tmp_path / "a"), run(TINY, tmp_path / "b", workers=1)
+
+    expected, got = load_file(alone), load_file(helped)
+    assert all(torch.equal(expected[name], got[name]) for name in expected)
+
+
+def test_until_the_rate_falls_a_longer_run_can_be_made_a_shorter_one(tmp_path: Path) -> None:
+    short = run(TINY, tmp_path / "short")
+    longer = TINY.model_copy(update={"steps": 16})
+    stop_after(longer, tmp_path / "longer", step=6)
+    shortened = run(TINY, tmp_path / "longer", resume=True)
+
+    expected, got = load_file(short), load_file(shortened)
+    assert all(torch.equal(expected[name], got[name]) for name in expected)
+
+
+def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path) -> None:
+    run(TINY, tmp_path)
+
+    with pytest.raises(RunError, match="--resume"):
+        run(TINY, tmp_path)
+
+
+def test_a_run_does_not_go_on_with_other_settings(tmp_path: Path) -> None:
+    run(TINY, tmp_path)
+
+    with pytest.raises(RunError, match="figures 3 → 4"):
+        run(TINY.model_copy(update={"figures": 4}), tmp_path, resume=True)
+    with pytest.raises(RunError, match="steps 8 → 16"):
+        run(TINY.model_copy(update={"steps": 16}), tmp_path, resume=True)
+
+
+def test_the_checkpoint_opens_without_unpickling_code(tmp_path: Path) -> None:
+    run(TINY, tmp_path)
+
+    state = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+
+    assert state["step"] == TINY.steps
+
+
+def test_the_weights_load_as_a_backbone_at_another_size(tmp_path: Path) -> None:
+    weights = run(TINY, tmp_path)
+    with safe_open(weights, "pt") as file:
+        told = file.metadata()
+    options = {name: TINY.options[name] for name in ("embed_dim", "depth", "num_heads")}
+    config = BackboneConfig(name=told["backbone"], weights=str(weights), options=options)
+
+    backbone = build_backbone(config, size=(64, 64))
+
+    assert all(tensor.dtype == torch.float16 for tensor in load_file(weights).values())
+    assert embed_images(backbone, torch.zeros(1, 3, 64, 64)).shape == (1, 16, 24)
+
+
+def test_the_rate_rises_stays_and_falls() -> None:
+    config = PretrainingConfig(steps=100, warmup_steps=10, cooldown_share=0.2, learning_rate=1)
+
+    rates = [config.rate(step) for step in range(100)]
+
+    assert rates[:10] == sorted(rates[:10])
+    assert set(rates[10:81]) == {1.0}
+    assert rates[80:] == sorted(rates[80:], reverse=True)
+    assert rates[-1] == pytest.approx(1 / 20)
+
+
+def test_cells_of_a_mask_are_told_by_the_token_of_their_patch() -> None:
+    batch = ViewBatches(TINY)[0]
+    masks = torch.zeros_like(batch.masks)
+    masks[0, 0, 18:20, 4:6] = 255  # second row of patches, first column; row 1, column 2 in it
+    objective = Pretraining(TINY, torch.device("cpu")).objective
+
+    cells = objective._cells_of(masks)
+
+    assert torch.argwhere(cells).tolist() == [[0, 2, 1 * 8 + 2]]
+
+
+def test_views_that_are_alike_match_better_than_views_by_chance() -> None:
+    alike = torch.eye(4).repeat_interleave(2, dim=0)
+    mixed = torch.eye(4).repeat(2, 1)
+
+    assert match_loss(alike, views=2) < 0.1
+    assert match_loss(mixed, views=2) > 1
+
+
+def test_every_term_teaches_the_backbone() -> None:
+    pretraining = Pretraining(TINY, torch.device("cpu"))
+    batch = ViewBatches(TINY)[0]
+    images = batch.images.flatten(0, 1).permute(0, 3, 1, 2) / 255
+    weight = pretraining.backbone.patch_embed.proj[0].weight
+
+    for name in WEIGHTS:
+        tokens = pretraining.backbone.forward_features(images)
+        (gradient,) = torch.autograd.grad(pretraining.objective(tokens, batch)[name], weight)
+        assert gradient.abs().max() > 0, name
+
+
+def test_the_module_runs_from_the_command_line(tmp_path: Path, capsys, monkeypatch) -> None:
+    monkeypatch.setitem(MODELS, "nano", TINY.model_dump(exclude={"seed"}))
+
+    assert main(["--out", str(tmp_path), "--workers", "0", "--steps", "2"]) == 0
+    assert main(["--out", str(tmp_path), "--workers", "0", "--steps", "2"]) == 2
+
+    said = capsys.readouterr()
+    assert "weights.safetensors" in said.out
+    assert "--resume" in said.err
+
+
+@pytest.mark.slow
+def test_the_tiny_model_takes_a_step(tmp_path: Path) -> None:
+    config = PretrainingConfig(**{**MODELS["tiny"], "steps": 1, "figures": 2})
+
+    assert run(config, tmp_path).is_file()
