@@ -42,7 +42,7 @@ class PretrainingConfig(Config):
     """A ViT of timm."""
     options: dict[str, int | float | str | bool] = Field(default_factory=dict)
     """More arguments of timm's constructor."""
-    steps: PositiveInt = 12000
+    steps: PositiveInt = 6000
     """Batches to learn from."""
     figures: PositiveInt = Field(default=32, ge=2)
     """Figures in a batch."""
@@ -51,7 +51,7 @@ class PretrainingConfig(Config):
     sizes_px: tuple[PositiveInt, ...] = (64, 64, 64, 64, 96)
     """Rows and columns of the pictures, batch after batch in turn."""
     learning_rate: PositiveFloat = 1.5e-3
-    """The highest rate of AdamW."""
+    """The highest rate of both optimizers."""
     weight_decay: float = Field(default=0.05, ge=0)
     """Of matrices; biases and norms have none."""
     warmup_steps: NonNegativeInt = 200
@@ -64,7 +64,7 @@ class PretrainingConfig(Config):
     """Of the figures and of the first weights."""
     log_steps: PositiveInt = 100
     """Steps that a line of the log is the mean of."""
-    checkpoint_steps: PositiveInt = 500
+    checkpoint_steps: PositiveInt = 250
     """Steps between checkpoints, a multiple of log_steps."""
 
     @property
@@ -101,7 +101,7 @@ class ViewBatches(Dataset[ViewBatch]):
 
 
 class Pretraining:
-    """The network, its heads and its optimizer at some step."""
+    """The network, its heads and its optimizers at some step."""
 
     def __init__(self, config: PretrainingConfig, device: torch.device) -> None:
         torch.manual_seed(config.seed)
@@ -113,23 +113,14 @@ class Pretraining:
         patch_px = max(self.backbone.patch_embed.patch_size)
         self.objective = Objective(self.backbone.embed_dim, patch_px=patch_px).to(device)
         self._mean, self._std = (part.to(device) for part in image_statistics(self.backbone))
-        parameters = [*self.backbone.parameters(), *self.objective.parameters()]
-        matrices = [parameter for parameter in parameters if parameter.ndim > 1]
-        others = [parameter for parameter in parameters if parameter.ndim <= 1]
-        self._parameters = parameters
-        self._optimizer = torch.optim.AdamW(
-            [
-                {"params": matrices, "weight_decay": config.weight_decay},
-                {"params": others, "weight_decay": 0.0},
-            ],
-            lr=config.learning_rate,
-            betas=BETAS,
-        )
+        self._parameters = [*self.backbone.parameters(), *self.objective.parameters()]
+        self._optimizers = _optimizers(self.backbone, self.objective, config)
 
     def learn(self, batch: ViewBatch) -> dict[str, float]:
         """Take a step; returns the terms of the loss before it."""
-        for group in self._optimizer.param_groups:
-            group["lr"] = self.config.rate(self.step)
+        for optimizer in self._optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self.config.rate(self.step)
         batch = ViewBatch(*(part.to(self.device, non_blocking=True) for part in batch))
         images = batch.images.flatten(0, 1).permute(0, 3, 1, 2) / 255  # (B·V, 3, H, W)
         images = (images - self._mean) / self._std
@@ -137,10 +128,12 @@ class Pretraining:
             tokens = self.backbone.forward_features(images)
             terms = self.objective(tokens[:, self.backbone.num_prefix_tokens :], batch)
         loss = torch.stack([WEIGHTS[name] * term for name, term in terms.items()]).sum()
-        self._optimizer.zero_grad()
+        for optimizer in self._optimizers:
+            optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self._parameters, CLIP_NORM)
-        self._optimizer.step()
+        for optimizer in self._optimizers:
+            optimizer.step()
         self.step += 1
         return {name: term.item() for name, term in terms.items()}
 
@@ -151,14 +144,15 @@ class Pretraining:
             "step": self.step,
             "backbone": self.backbone.state_dict(),
             "objective": self.objective.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from there."""
         self.backbone.load_state_dict(state["backbone"])
         self.objective.load_state_dict(state["objective"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        for optimizer, kept in zip(self._optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(kept)
         self.step = state["step"]
 
 
@@ -232,6 +226,33 @@ def write_weights(run: Pretraining, path: Path) -> None:
     }
     with writing_file(path) as temporary:
         save_file(tensors, temporary, metadata=told)
+
+
+def _optimizers(
+    backbone: VisionTransformer, objective: Objective, config: PretrainingConfig
+) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of the blocks, AdamW for the rest, with the same rate."""
+    in_blocks = [weight for weight in backbone.blocks.parameters() if weight.ndim == 2]
+    taken = {id(weight) for weight in in_blocks}
+    others = [
+        parameter
+        for parameter in [*backbone.parameters(), *objective.parameters()]
+        if id(parameter) not in taken
+    ]
+    decayed = [parameter for parameter in others if parameter.ndim > 1]
+    undecayed = [parameter for parameter in others if parameter.ndim <= 1]
+    decay, rate = config.weight_decay, config.learning_rate
+    return [
+        torch.optim.Muon(in_blocks, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(
+            [
+                {"params": decayed, "weight_decay": decay},
+                {"params": undecayed, "weight_decay": 0.0},
+            ],
+            lr=rate,
+            betas=BETAS,
+        ),
+    ]
 
 
 def _batches(config: PretrainingConfig, first: int, workers: int) -> Iterator[ViewBatch]:
