@@ -5,6 +5,9 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from evlora.errors import RunError
 from evlora.models.backbone import BackboneConfig, build_backbone, embed_images
@@ -12,6 +15,7 @@ from evlora.pretraining import PretrainingConfig, pretrain
 from evlora.pretraining.__main__ import MODELS, main
 from evlora.pretraining.objective import WEIGHTS, match_loss
 from evlora.pretraining.run import CHECKPOINT, LOG, Pretraining, ViewBatches
+from evlora.pretraining.scenes import make_views
 
 TINY = PretrainingConfig(
     options={"embed_dim": 24, "depth": 2, "num_heads": 2, "img_size": 32},
@@ -170,3 +174,31 @@ def test_the_tiny_model_takes_a_step(tmp_path: Path) -> None:
     config = PretrainingConfig(**{**MODELS["tiny"], "steps": 1, "figures": 2})
 
     assert run(config, tmp_path).is_file()
+
+
+@pytest.mark.slow
+def test_a_short_run_improves_over_its_start(tmp_path: Path) -> None:
+    config = PretrainingConfig(steps=300, sizes_px=(64,), figures=24, warmup_steps=50)
+    start = Pretraining(config, torch.device("cpu"))
+
+    run(config, tmp_path, workers=1)
+
+    with (tmp_path / LOG).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for term in ("glyph", "mask", "facts"):
+        assert float(rows[-1][term]) < 0.95 * float(rows[0][term]), term
+    trained = Pretraining(config, torch.device("cpu"))
+    trained.load_state(torch.load(tmp_path / CHECKPOINT, weights_only=True))
+    assert placed_by(trained) > placed_by(start) + 0.2
+
+
+def placed_by(pretraining: Pretraining) -> float:
+    """How much of where new figures are a linear map of the frozen features tells (R²)."""
+    views = [make_views(1, number, size_px=64) for number in range(150)]
+    images = torch.cat([torch.from_numpy(view.images) for view in views])
+    places = torch.cat([torch.from_numpy(view.facts[:, :2]) for view in views]).numpy()
+    with torch.inference_mode():
+        pixels = images.permute(0, 3, 1, 2) / 127.5 - 1
+        features = pretraining.backbone.forward_features(pixels).mean(dim=1).numpy()
+    probe = make_pipeline(StandardScaler(), Ridge(100.0)).fit(features[:200], places[:200])
+    return probe.score(features[200:], places[200:])
