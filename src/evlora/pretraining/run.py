@@ -42,7 +42,7 @@ class PretrainingConfig(Config):
     """A ViT of timm."""
     options: dict[str, int | float | str | bool] = Field(default_factory=dict)
     """More arguments of timm's constructor."""
-    steps: PositiveInt = 8000
+    steps: PositiveInt = 9000
     """Batches to learn from."""
     figures: PositiveInt = Field(default=32, ge=2)
     """Figures in a batch."""
