@@ -5,7 +5,7 @@ INSTALLED := $(VENV)/.installed
 # Tests beside each other, one thread each; waiting threads sleep instead of spinning.
 TEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(VENV)/bin/python -m pytest -n 2
 
-.PHONY: demo test test-slow check fuzz format clean
+.PHONY: demo test test-slow check fuzz backbone format clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/evlora demo demo
@@ -19,6 +19,10 @@ test-slow: $(INSTALLED)
 fuzz: $(INSTALLED)
 	$(TEST) -m fuzz -n 0  # so that it can say how many files of each format it tried
 
+# The embedded backbone from nothing, about an hour on two cores; `make backbone` again goes on.
+backbone: $(INSTALLED)
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(VENV)/bin/python -m evlora.pretraining --out backbone --resume
+
 check: $(INSTALLED)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
@@ -30,7 +34,7 @@ format: $(INSTALLED)
 	$(VENV)/bin/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) demo dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo backbone dist .pytest_cache .ruff_cache .hypothesis
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "evlora needs Python 3.11 or newer, $(PYTHON) is " + sys.version.split()[0] + "; say make PYTHON=python3.11 ...")'

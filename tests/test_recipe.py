@@ -47,6 +47,7 @@ def test_a_recipe_says_its_commands_and_a_backbone_that_exists(name: str) -> Non
     assert (
         f"evlora train {name} " in text
         or f"evlora train recipes/{name}.yaml " in text
+        or f"evlora compare {name} " in text
         or "demo" in name
     )
     assert is_model(recipe.backbone.name.split(".")[0])

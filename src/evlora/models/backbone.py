@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from evlora.config import Config
 from evlora.errors import BackboneError
+from evlora.models.nano import NANO, embedded_weights
 from evlora.models.positions import give_positions
 
 PRETRAINED, RANDOM = "pretrained", "random"
@@ -39,9 +40,10 @@ class BackboneConfig(Config):
     """Which frozen network, and where its weights come from."""
 
     name: str = "vit_base_patch16_clip_quickgelu_224.openai"
-    """A ViT of timm, with or without the tag of its weights."""
+    """A ViT of timm, with or without the tag of its weights; or evlora_nano, evlora's own."""
     weights: str = PRETRAINED
-    """`pretrained` (from the hub), `random`, or a weight file: .safetensors, or .pt of tensors."""
+    """`pretrained` (from the hub; evlora_nano's come along with evlora), `random`, or a weight
+    file: .safetensors, or .pt of tensors."""
     options: dict[str, int | float | str | bool] = Field(default_factory=dict)
     """More arguments of timm's constructor, such as depth and embed_dim, for a ViT of your own."""
 
@@ -62,7 +64,10 @@ def build_backbone(config: BackboneConfig, *, size: tuple[int, int]) -> Backbone
             f"backbone.name: timm has no model {config.name!r}; "
             "`python -c \"import timm; print(timm.list_models('vit*'))\"` lists what there is"
         )
-    is_from_hub = config.weights == PRETRAINED
+    weights = config.weights
+    if config.name == NANO and weights == PRETRAINED:
+        weights = str(embedded_weights())
+    is_from_hub = weights == PRETRAINED
     options: dict[str, Any] = dict(config.options)
     if is_model_in_modules(config.name.split(".")[0], ["eva"]):
         options.setdefault("dynamic_img_size", False)  # one size, so one set of positions
@@ -94,8 +99,8 @@ def build_backbone(config: BackboneConfig, *, size: tuple[int, int]) -> Backbone
     if isinstance(backbone, Eva):
         give_positions(backbone, config.name)
         _let_adapters_be_heard(backbone)
-    if config.weights not in (PRETRAINED, RANDOM):
-        _load_weights(backbone, Path(config.weights), config.name)
+    if weights not in (PRETRAINED, RANDOM):
+        _load_weights(backbone, Path(weights), config.name)
     return backbone.requires_grad_(False)
 
 

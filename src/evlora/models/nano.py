@@ -21,7 +21,7 @@ from evlora.errors import BackboneError
 NANO = "evlora_nano"
 WEIGHTS = Path(__file__).with_name("evlora_nano.safetensors")
 """What comes along with the package; docs/nano.md says how it was made."""
-WEIGHTS_SHA256 = "0"
+WEIGHTS_SHA256 = "d59c8e0200f5b1b98d6ac224782f89b8ace81f7bdcc61fd3639fde6bfb63b863"
 STEM_CHANNELS = (24, 48, 96, 128)
 """Output channels of the strided convolutions, each of which halves the picture."""
 
@@ -118,7 +118,7 @@ def embedded_weights() -> Path:
     if found != WEIGHTS_SHA256:
         raise BackboneError(
             f"backbone.weights: expected SHA-256 {WEIGHTS_SHA256[:16]}… of {WEIGHTS}, got "
-            f"{found[:16]}…: the file was changed or damaged; install evlora again, or name it with "
-            "backbone.weights=FILE if it is one of your own"
+            f"{found[:16]}…: the file was changed or damaged; install evlora again, or name a file "
+            "of your own with backbone.weights=FILE"
         )
     return WEIGHTS
