@@ -116,6 +116,11 @@ def test_the_weights_load_as_a_backbone_at_another_size(tmp_path: Path) -> None:
     assert embed_images(backbone, torch.zeros(1, 3, 64, 64)).shape == (1, 16, 24)
 
 
+def test_checkpoints_inside_a_line_of_the_log_are_refused() -> None:
+    with pytest.raises(ValueError, match="multiple of log_steps"):
+        PretrainingConfig(log_steps=100, checkpoint_steps=250)
+
+
 def test_the_rate_rises_stays_and_falls() -> None:
     config = PretrainingConfig(steps=100, warmup_steps=10, cooldown_share=0.2, learning_rate=1)
 

@@ -32,13 +32,17 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--model", choices=MODELS, default="nano")
-    parser.add_argument("--steps", type=int, help="batches to learn from")
+    parser.add_argument("--steps", type=_positive, help="batches to learn from")
     parser.add_argument("--seed", type=int, default=0, help="of figures and first weights")
     parser.add_argument("--resume", action="store_true", help="go on with the run in the folder")
     parser.add_argument("--workers", type=int, default=1, help="processes that draw figures")
-    parser.add_argument("--threads", type=int, help="threads that compute")
+    parser.add_argument("--threads", type=_positive, help="threads that compute")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     options = parser.parse_args(arguments)
+    if options.device.startswith("cuda") and not torch.cuda.is_available():
+        parser.error(
+            f"--device {options.device}: torch finds no GPU here; leave it out for the CPU"
+        )
     settings = {**MODELS[options.model], "seed": options.seed}
     if options.steps is not None:
         settings["steps"] = options.steps
@@ -58,6 +62,13 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     _say(f"{weights}: {weights.stat().st_size / 1e6:.2f} MB")
     return 0
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {number}")
+    return number
 
 
 def _say(line: str) -> None:

@@ -9,11 +9,11 @@ import csv
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from safetensors.torch import save_file
 from timm import create_model
 from timm.models.vision_transformer import VisionTransformer
@@ -64,8 +64,18 @@ class PretrainingConfig(Config):
     """Of the figures and of the first weights."""
     log_steps: PositiveInt = 100
     """Steps that a line of the log is the mean of."""
-    checkpoint_steps: PositiveInt = 250
+    checkpoint_steps: PositiveInt = 200
     """Steps between checkpoints, a multiple of log_steps."""
+
+    @model_validator(mode="after")
+    def _logs_before_checkpoints(self) -> Self:
+        """A run that goes on must not begin inside a line of the log."""
+        if self.checkpoint_steps % self.log_steps:
+            raise ValueError(
+                f"expected checkpoint_steps to be a multiple of log_steps, {self.log_steps}, "
+                f"got {self.checkpoint_steps}"
+            )
+        return self
 
     @property
     def cooldown_starts(self) -> int:
