@@ -25,7 +25,7 @@ from evlora.comparison import Over, compare, markdown
 EXPOSURES = Over("clip.exposure", ("1", "0.031", "0.016", "0.008", "0.004"))
 MIDDLE = "0.016"
 """The exposure at which each stage is left out in turn."""
-STAGES = ("full_fine_tuning", "no_difference", "no_reconstruction", "no_shared_stage", "lora")
+STAGES = ("full_fine_tuning", "no_difference", "no_reconstruction", "no_shared_stage")
 PATCHES = Over("model.active_patches", ("8", "6"))
 """Of the 16 that an image of 64 px has."""
 DIGITS_IN_MOTION = {"train": 600, "val": 0, "test": 400, "digits": 5}
@@ -56,7 +56,7 @@ def main() -> None:
             "fusion",
             handwritten,
             ("full_fine_tuning",),
-            Over(EXPOSURES.key, ("1", MIDDLE)),
+            None,
             {},
         ),
         "stages": ("fusion", handwritten, STAGES[1:], None, {EXPOSURES.key: MIDDLE}),
@@ -64,7 +64,7 @@ def main() -> None:
         "digits in motion": (
             "demo",
             moving,
-            (*modalities, *STAGES),
+            (*modalities, *STAGES, "lora"),
             None,
             bf16,
         ),
