@@ -68,6 +68,15 @@ def test_the_choice_does_not_depend_on_the_pictures_beside_it(blank: float | Non
     assert together == [[0, 1, 2]] * 9
 
 
+def test_the_choice_needs_nothing_that_is_not_deterministic_on_a_gpu() -> None:
+    torch.use_deterministic_algorithms(True)  # as training does
+    try:
+        kept = most_active(event_picture({2: 20}).to("meta"), count=2, grid=GRID)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert kept.shape == (1, 2)
+
+
 def test_kept_tokens_go_back_to_their_places_and_blank_ones_have_the_mean() -> None:
     backbone = tiny(FAMILIES["DINOv2"])  # a class token and four registers
     tokens = torch.randn(2, 5 + 6, 32)

@@ -39,7 +39,7 @@ def most_active(
         Numbers of patches, in ascending order, shape (B, K).
     """
     if blank is None:
-        background = images.flatten(2).median(dim=2).values[:, :, None, None]  # (B, 3, 1, 1)
+        background = _median(images.flatten(2))[:, :, None, None]  # (B, 3, 1, 1)
     else:
         background = torch.full_like(images[:, :, :1, :1], blank)
     levels = (LEVELS * (images - background).abs().float()).round().int()
@@ -49,6 +49,12 @@ def most_active(
     activity = patches.sum(dim=(1, 3, 5)).flatten(1)  # (B, N)
     ranked = activity.sort(dim=1, descending=True, stable=True).indices
     return ranked[:, :count].sort(dim=1).values
+
+
+def _median(values: Tensor) -> Tensor:
+    """The lower median of the last dimension; torch's own is not deterministic on CUDA."""
+    ordered = values.sort(dim=-1, stable=True).values
+    return ordered[..., (values.shape[-1] - 1) // 2]
 
 
 def through_blocks(
