@@ -23,10 +23,18 @@ from evlora.clips.manifest import is_prepared
 from evlora.comparison import Over, compare, markdown
 
 EXPOSURES = Over("clip.exposure", ("1", "0.031", "0.016", "0.008", "0.004"))
-MIDDLE = "0.016"
-"""The exposure at which each stage is left out in turn."""
-STAGES = ("full_fine_tuning", "no_difference", "no_reconstruction", "no_shared_stage")
-PATCHES = Over("model.active_patches", ("8", "6"))
+MOVING = (
+    "velora_rgb",
+    "velora_events",
+    "velora",
+    "moving_targets",
+    "full_fine_tuning",
+    "no_difference",
+    "no_reconstruction",
+    "no_shared_stage",
+    "lora",
+)
+PATCHES = Over("model.active_patches", ("8",))
 """Of the 16 that an image of 64 px has."""
 DIGITS_IN_MOTION = {"train": 600, "val": 0, "test": 400, "digits": 5}
 
@@ -43,7 +51,6 @@ def main() -> None:
         prepare("csv", options.source, handwritten, options={"test": 400})
     if not is_prepared(moving):
         prepare("generated", None, moving, options=DIGITS_IN_MOTION)
-    modalities = ("velora_rgb", "velora_events", "velora")
     print(
         f"{date.today()}, {platform.machine()}, {os.cpu_count()} cores, "
         f"{torch.get_num_threads()} thread(s), Python {platform.python_version()}, "
@@ -51,24 +58,17 @@ def main() -> None:
     )
     bf16 = {"training.precision": "bf16-mixed"}  # as in the recipe of the others
     tables = {
-        "darker and darker": ("fusion", handwritten, modalities, EXPOSURES, {}),
-        "full fine-tuning": (
+        "darker and darker": (
             "fusion",
             handwritten,
-            ("full_fine_tuning",),
-            None,
+            ("velora_rgb", "velora_events", "velora", "moving_targets"),
+            EXPOSURES,
             {},
         ),
-        "stages": ("fusion", handwritten, STAGES[1:], None, {EXPOSURES.key: MIDDLE}),
-        "fewer patches": ("fusion", handwritten, ("velora",), PATCHES, {}),
-        "digits in motion": (
-            "demo",
-            moving,
-            (*modalities, *STAGES, "lora"),
-            None,
-            bf16,
-        ),
-        "fewer patches in motion": ("demo", moving, ("velora",), PATCHES, bf16),
+        "full fine-tuning": ("fusion", handwritten, ("full_fine_tuning",), None, {}),
+        "digits in motion": ("demo", moving, MOVING, None, bf16),
+        "fewer patches": ("fusion", handwritten, ("moving_targets",), PATCHES, {}),
+        "fewer patches in motion": ("demo", moving, ("moving_targets",), PATCHES, bf16),
     }
     for name, (recipe, data, methods, over, changes) in tables.items():
         folder = options.out / "runs" / name.replace(" ", "_")

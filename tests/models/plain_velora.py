@@ -52,7 +52,10 @@ class PlainVELoRA:
             if both and self.config.reconstruction:
                 for known, hidden in (("event", "rgb"), ("rgb", "event")):
                     foretold = self.block(self.rho, tokens[known], self.config.adapter)
-                    squares.append((foretold - tokens[hidden]) ** 2)
+                    target = tokens[hidden]
+                    if self.config.fixed_targets:
+                        target = target.detach()
+                    squares.append((foretold - target) ** 2)
             lent: dict[str, Tensor] = {}
             heard = list(tokens)
             if both and self.config.shared_stage:

@@ -39,16 +39,28 @@ class Reconstruction(nn.Module):
     """Each modality's tokens foretell the other's: L = mse(ρ(E), R) + mse(ρ(R), E).
 
     ρ is a block of the backbone, frozen, with an adapter of its own.
+
+    Args:
+        block: Of the backbone.
+        adapter: That of ρ.
+        has_fixed_targets: Whether the tokens that are foretold get no gradient, so that none is
+            drawn to what the other modality can tell.
     """
 
-    def __init__(self, block: BackboneBlock, adapter: AdapterConfig) -> None:
+    def __init__(
+        self, block: BackboneBlock, adapter: AdapterConfig, *, has_fixed_targets: bool = False
+    ) -> None:
         super().__init__()
+        self.has_fixed_targets = has_fixed_targets
         self.rho = adapt(share_weights(block), adapter, name="reconstruction block")
 
     def forward(self, rgb: Tensor, event: Tensor) -> Tensor:
         """The loss term, a scalar, from the tokens of both modalities, shape (B, N, D) each."""
         rho = unwrapped(self.rho)
-        return mse_loss(rho(event), rgb) + mse_loss(rho(rgb), event)
+        seen_rgb, seen_event = (
+            (rgb.detach(), event.detach()) if self.has_fixed_targets else (rgb, event)
+        )
+        return mse_loss(rho(event), seen_rgb) + mse_loss(rho(rgb), seen_event)
 
 
 class SharedStage(nn.Module):

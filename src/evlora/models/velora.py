@@ -47,6 +47,9 @@ class VELoRAConfig(Config):
     pool: Pool = "token"
     """What stands for an image: its class token, the mean of its patches, or `map`, what the
     backbone's own attention pooling makes of them (SigLIP)."""
+    fixed_targets: bool = False
+    """Whether the tokens that reconstruction foretells get no gradient from it: then a modality
+    that shows little cannot blunt the other one."""
     active_patches: PositiveInt | None = None
     """How many patches of an event picture and of a difference the low-level blocks see by
     themselves: the most active ones, all others as one; null, or as many as there are, is all."""
@@ -106,7 +109,11 @@ class VELoRA(MomentwiseNetwork):
                 blank=0.0 if name == "difference" else None,
             )
         self.reconstruction = (
-            Reconstruction(blocks_of(backbone)[low_blocks - 1], config.adapter)
+            Reconstruction(
+                blocks_of(backbone)[low_blocks - 1],
+                config.adapter,
+                has_fixed_targets=config.fixed_targets,
+            )
             if has_both and config.reconstruction
             else None
         )
