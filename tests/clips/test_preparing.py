@@ -107,8 +107,8 @@ def test_an_unknown_layout_is_refused_with_those_there_are(tmp_path):
 def test_an_unknown_option_is_refused_with_those_there_are(source, tmp_path):
     with pytest.raises(DatasetError, match=r"option fraction: .*; its options are: test_fraction"):
         prepare("class_tree", source, tmp_path / "out", options={"fraction": 1})
-    with pytest.raises(DatasetError, match=r"option seed: .*; its options are: none"):
-        prepare("csv", source, tmp_path / "out", options={"seed": 1})
+    with pytest.raises(DatasetError, match=r"option share: .*; its options are: test, seed"):
+        prepare("csv", source, tmp_path / "out", options={"share": 1})
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)

@@ -127,7 +127,8 @@ def test_a_checkpoint_is_written_beside_its_name(
         save(content, target, *rest, **options)
 
     monkeypatch.setattr(torch, "save", watched)
-    evlora.train("demo", overrides={**settings, "training.epochs": 1})
+    changes = {"training.epochs": 1, "training.keep": "best"}
+    evlora.train("demo", overrides={**settings, **changes})
     assert seen
     assert all(name.startswith((".last-", ".best-")) for name in seen)
     assert {path.name for path in folder.iterdir()} == {"best.ckpt", "last.ckpt"}
