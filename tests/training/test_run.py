@@ -45,7 +45,8 @@ def test_a_run_leaves_recipe_logs_checkpoints_bundle_and_figures(
     tiny_settings: dict[str, Any],
 ) -> None:
     lines: list[str] = []
-    run = evlora.train("demo", overrides=tiny_settings, say=lines.append)
+    best = {**tiny_settings, "training.keep": "best"}
+    run = evlora.train("demo", overrides=best, say=lines.append)
     assert sorted(p.name for p in run.dir.iterdir()) == [
         "bundle",
         "checkpoints",
@@ -258,4 +259,4 @@ def test_the_best_epoch_cannot_be_chosen_without_a_split_to_choose_it_on(
     nothing_held_out: dict[str, Any],
 ) -> None:
     with pytest.raises(RecipeError, match=r"training\.keep: best needs a val split"):
-        evlora.train("demo", overrides=nothing_held_out)
+        evlora.train("demo", overrides={**nothing_held_out, "training.keep": "best"})

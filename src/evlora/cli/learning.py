@@ -39,7 +39,7 @@ def demo(
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Epochs of every training, to try it quickly.")
     ] = None,
-    clips: Annotated[int, typer.Option(min=80, help="Clips to train with.")] = 800,
+    clips: Annotated[int, typer.Option(min=80, help="Clips to train with.")] = 600,
 ) -> None:
     """Generate, train, evaluate, predict and show: the embedded default, offline."""
     from evlora.demo import run_demo
