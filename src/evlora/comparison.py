@@ -94,6 +94,11 @@ class Comparison:
     over: "Over | None" = None
     """The key that was varied, if any."""
 
+    @property
+    def methods(self) -> list[str]:
+        """The names that were asked for, each once."""
+        return list(dict.fromkeys(row.method for row in self.rows))
+
     def at(self, method: str, setting: str) -> Row:
         """The row of a method at a setting; one that sets the key itself stands for all of them."""
         return next(
@@ -345,7 +350,7 @@ def _lines(result: Comparison, over: Over) -> dict[str, dict[str, tuple[float, f
             for value, setting in zip(over.values, over.settings, strict=True)
             if (row := result.at(method, setting)).top1
         }
-        for method in dict.fromkeys(row.method for row in result.rows)
+        for method in result.methods
     }
 
 
@@ -435,6 +440,6 @@ def _accuracies(result: Comparison, over: Over) -> list[str]:
             f"| {method} | "
             + " | ".join(result.at(method, setting).accuracy for setting in over.settings)
             + " |"
-            for method in dict.fromkeys(row.method for row in result.rows)
+            for method in result.methods
         ),
     ]
