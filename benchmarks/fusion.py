@@ -5,12 +5,14 @@
 Recordings of digits beside their pictures, split anew into 700 clips to train with and 400 to
 measure with, the frames darkened step by step; then digits in motion, which evlora makes itself.
 What was trained is kept in OUT: given the same command again, it goes on where it was stopped.
+With `--only NAME` it makes one of the tables, so that several processes can share the work.
 """
 
 import argparse
 import os
 import platform
 import sys
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
@@ -22,21 +24,52 @@ from evlora.clips import prepare
 from evlora.clips.manifest import is_prepared
 from evlora.comparison import Over, compare, markdown
 
-EXPOSURES = Over("clip.exposure", ("1", "0.031", "0.016", "0.008", "0.004"))
-MOVING = (
-    "velora_rgb",
-    "velora_events",
-    "velora",
-    "moving_targets",
-    "full_fine_tuning",
-    "no_difference",
-    "no_reconstruction",
-    "no_shared_stage",
-    "lora",
-)
-PATCHES = Over("model.active_patches", ("8",))
+EXPOSURES = Over("clip.exposure", ("1", "0.25", "0.0625", "0.0156", "0.0039"))
+"""Two stops darker each: 255, 64, 16, 4 and 1 levels above black."""
+TWILIGHT = "0.0156"
+"""Where pictures and events tell about as much."""
+STAGES = ("as_published", "no_view_weight", "no_difference", "no_shared_stage", "lora")
+PATCHES = Over("model.active_patches", ("8", "6"))
 """Of the 16 that an image of 64 px has."""
 DIGITS_IN_MOTION = {"train": 600, "val": 0, "test": 400, "digits": 5}
+
+
+@dataclass(frozen=True)
+class Table:
+    """What is trained for one of the tables, on which of both datasets."""
+
+    recipe: str
+    methods: tuple[str, ...]
+    over: Over | None = None
+    overrides: dict[str, str] = field(default_factory=dict[str, str])
+
+
+TABLES = {
+    "darker and darker": Table(
+        "fusion", ("velora_rgb", "velora_events", "velora", "as_published"), EXPOSURES
+    ),
+    "full fine-tuning": Table(
+        "fusion", ("full_fine_tuning",), Over("clip.exposure", ("1", TWILIGHT))
+    ),
+    "stages in twilight": Table(
+        "fusion",
+        ("with_reconstruction", "fixed_targets", *STAGES[1:]),
+        overrides={"clip.exposure": TWILIGHT},
+    ),
+    "digits in motion": Table(
+        "demo",
+        (
+            "velora_rgb",
+            "velora_events",
+            "velora",
+            "full_fine_tuning",
+            "with_reconstruction",
+            *STAGES,
+        ),
+    ),
+    "fewer patches": Table("fusion", ("velora",), PATCHES),
+    "fewer patches in motion": Table("demo", ("velora",), PATCHES),
+}
 
 
 def main() -> None:
@@ -45,41 +78,36 @@ def main() -> None:
     parser.add_argument("source", type=Path, help="N-MNIST with frames: a folder with index.csv")
     parser.add_argument("out", type=Path, help="folder for datasets and runs")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, help="instead of the recipe's; for a trial")
+    parser.add_argument("--only", choices=TABLES, action="append", help="this table alone")
     options = parser.parse_args()
-    handwritten, moving = options.out / "nmnist", options.out / "digits_in_motion"
-    if not is_prepared(handwritten):
-        prepare("csv", options.source, handwritten, options={"test": 400})
-    if not is_prepared(moving):
-        prepare("generated", None, moving, options=DIGITS_IN_MOTION)
+    roots = {"fusion": options.out / "nmnist", "demo": options.out / "digits_in_motion"}
+    if not is_prepared(roots["fusion"]):
+        prepare("csv", options.source, roots["fusion"], options={"test": 400})
+    if not is_prepared(roots["demo"]):
+        prepare("generated", None, roots["demo"], options=DIGITS_IN_MOTION)
     print(
         f"{date.today()}, {platform.machine()}, {os.cpu_count()} cores, "
         f"{torch.get_num_threads()} thread(s), Python {platform.python_version()}, "
         f"torch {torch.__version__}, timm {timm.__version__}, peft {peft.__version__}"
     )
-    bf16 = {"training.precision": "bf16-mixed"}  # as in the recipe of the others
-    tables = {
-        "darker and darker": (
-            "fusion",
-            handwritten,
-            ("velora_rgb", "velora_events", "velora", "moving_targets"),
-            EXPOSURES,
-            {},
-        ),
-        "full fine-tuning": ("fusion", handwritten, ("full_fine_tuning",), None, {}),
-        "digits in motion": ("demo", moving, MOVING, None, bf16),
-        "fewer patches": ("fusion", handwritten, ("moving_targets",), PATCHES, {}),
-        "fewer patches in motion": ("demo", moving, ("moving_targets",), PATCHES, bf16),
-    }
-    for name, (recipe, data, methods, over, changes) in tables.items():
-        folder = options.out / "runs" / name.replace(" ", "_")
+    shorter = {} if options.epochs is None else {"training.epochs": options.epochs}
+    for name in options.only or TABLES:
+        table = TABLES[name]
         result = compare(
-            recipe,
-            methods=methods,
+            table.recipe,
+            methods=table.methods,
             seeds=options.seeds,
-            over=over,
-            overrides={"data.root": str(data), "run.dir": str(folder), **changes},
+            over=table.over,
+            overrides={
+                "training.precision": "bf16-mixed",
+                "data.root": str(roots[table.recipe]),
+                "run.dir": str(options.out / "runs" / name.replace(" ", "_")),
+                **table.overrides,
+                **shorter,
+            },
             repeats=0,
-            say=lambda line: print(line, file=sys.stderr),
+            say=lambda line: print(line, file=sys.stderr, flush=True),
         )
         print(f"\n## {name}\n\n{markdown(result)}", flush=True)
 

@@ -70,7 +70,7 @@ def step_of(
     rgb, events = clips
 
     def step() -> None:
-        logits, terms = network(rgb, events)
+        logits, terms, _ = network(rgb, events)
         loss = nn.functional.cross_entropy(logits, labels)
         (loss + RECONSTRUCTION_WEIGHT * terms["reconstruction"]).backward()
         optimizer.step()

@@ -35,14 +35,17 @@ class PlainVELoRA:
     depth: int
     heads: int
 
-    def __call__(self, images: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Scores and loss terms of clips, shape (B, T, 3, H, W) by modality."""
+    def __call__(
+        self, images: dict[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+        """Scores, loss terms and each view's own scores; clips are (B, T, 3, H, W) by modality."""
         both = len(self.modalities) == 2
         clips = [
             {name: images[name][number] for name in self.modalities}
             for number in range(len(images[self.modalities[0]]))
         ]
         scores, squares = [], []
+        by_view: dict[str, list[Tensor]] = {}
         for clip in clips:
             pictures = {name: list(clip[name]) for name in self.modalities}
             if both and self.config.difference:
@@ -62,12 +65,19 @@ class PlainVELoRA:
                 lent, heard = self.shared_stage(tokens), list(self.modalities)
             features = [self.high(name, tokens[name], lent.get(name)) for name in heard]
             joined = torch.cat(features)
-            scores.append(self.tensors["head.weight"] @ joined + self.tensors["head.bias"])
+            weight, bias = self.tensors["head.weight"], self.tensors["head.bias"]
+            scores.append(weight @ joined + bias)
+            if len(heard) > 1:
+                for number, (name, feature) in enumerate(zip(heard, features, strict=True)):
+                    first = number * len(feature)
+                    own = weight[:, first : first + len(feature)] @ feature + bias
+                    by_view.setdefault(name, []).append(own)
+        own_scores = {name: torch.stack(own) for name, own in by_view.items()}
         if not squares:
-            return torch.stack(scores), {}
+            return torch.stack(scores), {}, own_scores
         # Two means over the batch, one for each direction.
         term = 2 * sum(square.sum() for square in squares) / sum(s.numel() for s in squares)
-        return torch.stack(scores), {"reconstruction": term}
+        return torch.stack(scores), {"reconstruction": term}, own_scores
 
     def inside(self, name: str) -> str:
         """Where the tensors of a backbone or a block lie, with or without a peft model around."""

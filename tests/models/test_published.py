@@ -36,7 +36,7 @@ def test_it_answers_as_the_description_says(batch: int, prefix: str, tmp_path: P
     recognizer = imported(content, tmp_path)
     rgb, events = clips(batch)
     with torch.inference_mode():
-        logits, terms = recognizer(rgb, events)
+        logits, terms, _ = recognizer(rgb, events)
         expected, loss = answer(content, rgb, events)
     torch.testing.assert_close(logits, expected, atol=1e-4, rtol=0)
     torch.testing.assert_close(terms["reconstruction"], loss, atol=1e-4, rtol=1e-4)

@@ -143,7 +143,7 @@ def built(pool: str = "token", **settings: Any) -> VELoRA:
 def learn(network: VELoRA) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
     """Scores, the reconstruction, and the gradients of a clip."""
     torch.manual_seed(2)
-    logits, terms = network(torch.randn(2, 3, 3, 32, 32), torch.randn(2, 3, 3, 32, 32))
+    logits, terms, _ = network(torch.randn(2, 3, 3, 32, 32), torch.randn(2, 3, 3, 32, 32))
     (nn.functional.cross_entropy(logits, torch.tensor([0, 3])) + terms["reconstruction"]).backward()
     trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
     assert all(p.grad is not None and p.grad.any() for p in trained.values())
@@ -206,7 +206,7 @@ def test_every_family_learns_with_it(family: Family) -> None:
             if parameter.requires_grad:
                 parameter.add_(0.05 * torch.randn_like(parameter))
     rgb, events = torch.randn(2, 1, 2, 3, *family.size)
-    logits, terms = network(rgb, events)
+    logits, terms, _ = network(rgb, events)
     (nn.functional.cross_entropy(logits, torch.tensor([0])) + terms["reconstruction"]).backward()
     idle = [n for n, p in network.named_parameters() if p.requires_grad and p.grad is None]
     assert idle == []

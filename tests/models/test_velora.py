@@ -53,7 +53,7 @@ def test_every_ablation_answers_and_every_trained_number_learns(
     network = make_network(**settings)
     shake(network)
     rgb, events = clips()
-    logits, terms = network(rgb, events)
+    logits, terms, _ = network(rgb, events)
     assert logits.shape == (2, 5)
     assert set(terms) == ({"reconstruction"} if settings.get("reconstruction", True) else set())
     loss = cross_entropy(logits, torch.tensor([0, 1])) + sum(terms.values())
@@ -69,6 +69,15 @@ def test_every_ablation_answers_and_every_trained_number_learns(
 def test_full_trains_every_weight_of_the_backbone(make_network: Make) -> None:
     network = make_network(adapter={"method": "full"})
     assert all(parameter.requires_grad for parameter in network.vit.parameters())
+
+
+def test_the_views_own_scores_add_up_to_those_of_all(make_network: Make) -> None:
+    network = make_network(shared_stage=False).eval()
+    shake(network)
+    logits, _, by_view = network(*clips())
+    assert list(by_view) == ["difference", "rgb", "event"]
+    biases = (len(by_view) - 1) * network.head.bias  # each of them has it
+    torch.testing.assert_close(torch.stack([*by_view.values()]).sum(dim=0) - biases, logits)
 
 
 @pytest.mark.parametrize("modality", ["rgb", "event"])
@@ -125,7 +134,7 @@ def test_the_fused_blocks_are_the_backbones_own(
 
 def test_no_frozen_tensor_receives_a_gradient(make_network: Make) -> None:
     network = make_network()
-    logits, terms = network(*clips())
+    logits, terms, _ = network(*clips())
     (logits.sum() + terms["reconstruction"]).backward()
     assert all(p.grad is None for p in network.parameters() if not p.requires_grad)
 
@@ -185,7 +194,7 @@ def test_the_forward_is_the_six_steps_written_plainly(make_network: Make) -> Non
     network = make_network().eval()
     shake(network)
     rgb, events = clips()
-    logits, terms = network(rgb, events)
+    logits, terms, _ = network(rgb, events)
 
     images = {
         "difference": (rgb.diff(dim=1).abs() + events.diff(dim=1).abs()),
@@ -241,7 +250,7 @@ def test_the_zero_start_of_both_low_rank_pairs_is_no_dead_end(make_network: Make
     network = make_network()
     optimizer = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=0.5)
     for _ in range(4):
-        logits, _ = network(*clips())
+        logits = network(*clips()).logits
         optimizer.zero_grad()
         cross_entropy(logits, torch.tensor([0, 1])).backward()
         optimizer.step()

@@ -13,7 +13,7 @@ from evlora.recipe import build, load_recipe, shipped_recipes
 DEPTH, HEADS = 3, 2
 ABLATIONS = [name for name in shipped_recipes() if name.startswith("ablations/")]
 FINE_PATCHES = {"backbone.options.patch_size": 8}  # 16 of them
-WEIGHT = 0.3  # of the reconstruction term
+WEIGHT = 0.3  # of each term beside the cross-entropy
 
 
 def settings_of(depth: int = DEPTH) -> dict[str, Any]:
@@ -51,22 +51,26 @@ def require_the_same(network: VELoRA, *, frames: int, depth: int) -> None:
     images = {name: torch.randn(2, frames, 3, 32, 32) for name in network.modalities}
     labels = [2, 0]
 
-    logits, terms = network(images.get("rgb"), images.get("event"))
-    loss = torch.nn.functional.cross_entropy(logits, torch.tensor(labels))
-    (loss + WEIGHT * sum(terms.values())).backward()
+    logits, terms, by_view = network(images.get("rgb"), images.get("event"))
+    target = torch.tensor(labels)
+    loss = torch.nn.functional.cross_entropy(logits, target)
+    own_losses = [torch.nn.functional.cross_entropy(own, target) for own in by_view.values()]
+    (loss + WEIGHT * sum(terms.values()) + WEIGHT * sum(own_losses)).backward()
 
     tensors = leaves(network)
     plain = PlainVELoRA(tensors, config, network.modalities, depth=depth, heads=HEADS)
-    expected, expected_terms = plain(images)
+    expected, expected_terms, expected_by_view = plain(images)
     expected_loss = cross_entropy(expected, labels)
-    (expected_loss + WEIGHT * sum(expected_terms.values())).backward()
+    expected_own = [cross_entropy(own, labels) for own in expected_by_view.values()]
+    (expected_loss + WEIGHT * sum(expected_terms.values()) + WEIGHT * sum(expected_own)).backward()
 
     close = {"atol": 1e-5, "rtol": 1e-4}
     torch.testing.assert_close(logits, expected, **close)
     torch.testing.assert_close(loss, expected_loss, **close)
     assert terms.keys() == expected_terms.keys()
-    for name, term in terms.items():
-        torch.testing.assert_close(term, expected_terms[name], **close)
+    assert by_view.keys() == expected_by_view.keys()
+    for name, value in {**terms, **by_view}.items():
+        torch.testing.assert_close(value, {**expected_terms, **expected_by_view}[name], **close)
     trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
     for name, parameter in trained.items():
         gradient, reference = parameter.grad, tensors[name].grad

@@ -16,7 +16,11 @@ from evlora.training.module import RecognizerModule, make_optimizer
 
 @pytest.fixture
 def recognizer(tiny_settings: dict[str, Any]) -> Recognizer:
-    changes = {"model.adapter.dropout": 0.0, "model.shared_adapter.dropout": 0.0}
+    changes = {
+        "model.adapter.dropout": 0.0,
+        "model.shared_adapter.dropout": 0.0,
+        "model.reconstruction": True,
+    }
     return build("demo", num_classes=4, overrides={**tiny_settings, **changes})
 
 
@@ -35,13 +39,25 @@ def loss_of(recognizer: Recognizer, batch: Batch, **settings: object) -> torch.T
 def test_the_loss_is_cross_entropy_and_the_weighed_reconstruction(
     recognizer: Recognizer, batch: Batch
 ) -> None:
-    logits, terms = recognizer.recognize(batch.rgb, batch.events)
+    logits, terms, _ = recognizer.recognize(batch.rgb, batch.events)
     expected = cross_entropy(logits, batch.labels) + 0.3 * terms["reconstruction"]
     torch.testing.assert_close(loss_of(recognizer, batch, reconstruction_weight=0.3), expected)
 
 
+def test_each_view_has_a_cross_entropy_of_its_own(recognizer: Recognizer, batch: Batch) -> None:
+    logits, _, by_view = recognizer.recognize(batch.rgb, batch.events)
+    assert set(by_view) == {"rgb", "event"}
+    own = [cross_entropy(scores, batch.labels) for scores in by_view.values()]
+    expected = cross_entropy(logits, batch.labels) + 0.5 * sum(own)
+    got = loss_of(recognizer, batch, view_weight=0.5, reconstruction_weight=0)
+    torch.testing.assert_close(got, expected)
+    # Beside mixed labels as well, and not where it is left out.
+    mixed = loss_of(recognizer, batch, view_weight=0.5, mixup=0.8)
+    assert mixed > loss_of(recognizer, batch, mixup=0.8)
+
+
 def test_smoothing_gives_every_class_its_share(recognizer: Recognizer, batch: Batch) -> None:
-    logits, _ = recognizer.recognize(batch.rgb, batch.events)
+    logits = recognizer.recognize(batch.rgb, batch.events).logits
     shares = torch.full((3, 4), 0.1 / 4)
     shares[range(3), batch.labels] += 0.9
     expected = -(shares * log_softmax(logits, dim=1)).sum(dim=1).mean()

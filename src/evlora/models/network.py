@@ -20,6 +20,8 @@ class Output(NamedTuple):
     """Shape (B, K)."""
     terms: dict[str, Tensor]
     """Loss terms by name, scalars, for the objective to weigh."""
+    by_view: dict[str, Tensor]
+    """What the head makes of each view by itself, shape (B, K) each; nothing where it hears one."""
 
 
 class Network(nn.Module):

@@ -113,7 +113,7 @@ class PublishedVELoRA(MomentwiseNetwork):
         r, e = tokens["rgb"], tokens["event"]
         of_event, of_rgb = self.norm(self.blocks(e)), self.norm(self.blocks(r))
         reconstruction = mse_loss(of_event, r) + mse_loss(of_rgb, e)
-        return Output(self.decide(tokens), {"reconstruction": reconstruction})
+        return Output(self.decide(tokens), {"reconstruction": reconstruction}, {})
 
     def images_by_view(self, rgb: Tensor | None, events: Tensor | None) -> dict[str, Tensor]:
         """Frames, event images and their differences. See `MomentwiseNetwork`."""

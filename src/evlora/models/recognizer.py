@@ -102,7 +102,7 @@ class SingleStream(MomentwiseNetwork):
     def forward(self, rgb: Tensor | None = None, events: Tensor | None = None) -> Output:
         """Scores of the K classes; see `Network.forward`. There are no terms."""
         clips = self.over_time(self.encode(self.images_by_view(rgb, events)))  # (B, D)
-        return Output(self.decide(clips), {})
+        return Output(self.decide(clips), {}, {})
 
     def encode(self, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """One vector for each moment, shape (B, T, D)."""

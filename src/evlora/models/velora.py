@@ -9,6 +9,7 @@ from typing import Literal, cast
 import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from evlora.config import Config
 from evlora.errors import RecipeError, ShapeError
@@ -141,7 +142,9 @@ class VELoRA(MomentwiseNetwork):
         terms: dict[str, Tensor] = {}
         if self.reconstruction is not None:
             terms["reconstruction"] = self.reconstruction(tokens["rgb"], tokens["event"])
-        return Output(self.decide(tokens), terms)
+        features = self.features(tokens)
+        logits = self.head(concatenated(features))
+        return Output(logits, terms, self.scores_by_view(features))
 
     def encode(self, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The low-level blocks of each view on all of its images, shape (B, T, N, D) each."""
@@ -156,12 +159,25 @@ class VELoRA(MomentwiseNetwork):
 
     def decide(self, joined: Mapping[str, Tensor]) -> Tensor:
         """Fusion, high-level blocks and head; see `MomentwiseNetwork.decide`."""
-        shared = {} if self.shared_stage is None else self.shared_stage(joined)
-        features = [
-            self.view(name).high(joined[name], shared.get(name), pool=self.config.pool)
+        return self.head(concatenated(self.features(joined)))
+
+    def features(self, tokens: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Fusion and high-level blocks: what the head hears of each view, shape (B, D) each."""
+        shared = {} if self.shared_stage is None else self.shared_stage(tokens)
+        return {
+            name: self.view(name).high(tokens[name], shared.get(name), pool=self.config.pool)
             for name in self.heard
-        ]
-        return self.head(torch.cat(features, dim=-1))
+        }
+
+    def scores_by_view(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What the head's columns for one view, and its bias, make of that view: (B, K) each."""
+        if len(features) < 2:
+            return {}
+        columns = self.head.weight.chunk(len(features), dim=1)  # (K, D) each
+        return {
+            name: linear(feature, weight, self.head.bias)
+            for (name, feature), weight in zip(features.items(), columns, strict=True)
+        }
 
     def view(self, name: str) -> "View":
         """The view of this name: rgb, event or difference."""
@@ -256,6 +272,11 @@ class View(nn.Module):
         for block in blocks_of(self.vit)[self.low_blocks : self.depth]:
             tokens = block(tokens) if shared is None else block(tokens) + shared
         return pool_tokens(self.vit, tokens, pool)
+
+
+def concatenated(features: Mapping[str, Tensor]) -> Tensor:
+    """The views' vectors, shape (B, D) each, behind each other, shape (B, V·D)."""
+    return torch.cat(list(features.values()), dim=-1)
 
 
 def _as_seen_by(name: str, backbone: Backbone, *, low_blocks: int, is_heard: bool) -> Backbone:

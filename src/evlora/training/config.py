@@ -69,6 +69,10 @@ class TrainingConfig(Config):
     """Largest norm of the gradient; 0 leaves it alone."""
     reconstruction_weight: NonNegativeFloat = 1.0
     """Weight of the reconstruction term beside the cross-entropy."""
+    view_weight: NonNegativeFloat = 0.0
+    """Weight of a cross-entropy of each view's own part of the scores, beside that of their sum:
+    every modality learns, although another one might suffice (Wang et al., CVPR 2020); 0 for
+    none."""
     mixup: NonNegativeFloat = 0.0
     """Each clip is blended with another one of its batch, both modalities alike, in a proportion
     drawn from Beta(mixup, mixup) (Zhang et al., ICLR 2018); 0 for none."""

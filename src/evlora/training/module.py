@@ -183,8 +183,12 @@ class RecognizerModule(LightningModule):
     def _answer(
         self, images: list[Tensor | None], targets: Tensor, *, label_smoothing: float = 0.0
     ) -> tuple[Tensor, Tensor]:
-        logits, terms = self.recognizer(*images)
+        logits, terms, by_view = self.recognizer(*images)
         loss = cross_entropy(logits, targets, label_smoothing=label_smoothing)
+        if self.config.view_weight:
+            for scores in by_view.values():
+                own = cross_entropy(scores, targets, label_smoothing=label_smoothing)
+                loss = loss + self.config.view_weight * own
         weights = {"reconstruction": self.config.reconstruction_weight}
         for name, term in terms.items():
             loss = loss + weights[name] * term

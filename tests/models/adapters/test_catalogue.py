@@ -153,7 +153,7 @@ def test_every_method_works_in_the_views_of_velora(method: str, vit: VisionTrans
     network = VELoRA(vit, config, num_classes=5)
     shake(network)
     rgb, events = torch.randn(2, 2, 3, 3, 32, 32)
-    logits, terms = network(rgb, events)
+    logits, terms, _ = network(rgb, events)
     (cross_entropy(logits, torch.tensor([0, 1])) + terms["reconstruction"]).backward()
     trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
     assert [name for name, p in trained.items() if p.grad is None or not p.grad.any()] == []
