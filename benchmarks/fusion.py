@@ -22,7 +22,8 @@ import torch
 
 from evlora.clips import prepare
 from evlora.clips.manifest import is_prepared
-from evlora.comparison import Over, compare, markdown
+from evlora.comparison import compare
+from evlora.comparison_table import Over, markdown
 
 EXPOSURES = Over("clip.exposure", ("1", "0.25", "0.0625", "0.0156", "0.0039"))
 """Two stops darker each: 255, 64, 16, 4 and 1 levels above black."""

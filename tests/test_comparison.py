@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from evlora.bundle import build_recognizer
-from evlora.comparison import Comparison, Over, compare
+from evlora.comparison import compare
+from evlora.comparison_table import Comparison, Over
 from evlora.errors import AdapterError, RecipeError
 from evlora.recipe import load_recipe
 from evlora.training.cost import measure_step, merged, noise_batch
@@ -113,6 +114,21 @@ def test_every_row_is_trained_with_each_value_of_a_key_that_is_varied(
     with (result.folder / "comparison.csv").open(newline="") as file:
         assert [line["setting"] for line in csv.DictReader(file)] == [*over.settings, ""]
     assert (result.folder / "comparison.png").stat().st_size > 10_000
+
+
+def test_without_costs_the_table_is_of_accuracies_alone(
+    recipe: Path, settings: dict[str, Any]
+) -> None:
+    result = compare(recipe, methods=["none", "lora"], seeds=1, overrides=settings, repeats=0)
+    lines = (result.folder / "comparison.md").read_text(encoding="utf-8").splitlines()
+    none, lora = (row.accuracy for row in result.rows)
+    assert lines[2:] == [
+        "| method | accuracy, % |",
+        "|---|---:|",
+        f"| none | {none} |",
+        f"| lora | {lora} |",
+    ]
+    assert "trained" not in (result.folder / "comparison.csv").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("text", ["clip.exposure", "=1,2", "clip.exposure=", "clip.exposure=1,,2"])

@@ -38,16 +38,17 @@ def compare(
     ] = False,
 ) -> None:
     """Train a recipe with several methods and seeds: accuracy, parameters, memory, time."""
-    from evlora import comparison
     from evlora.cli.printing import table
+    from evlora.comparison import compare as run
+    from evlora.comparison_table import Over, cells, columns
 
     names = [name.strip() for name in methods.split(",") if name.strip()]
-    result = comparison.compare(
+    result = run(
         recipe,
         methods=names,
         seeds=seeds,
         overrides=overrides or (),
-        over=None if over is None else comparison.Over.parse(over),
+        over=None if over is None else Over.parse(over),
         split=split,
         repeats=repeats,
         say=lambda line: typer.echo(line, err=True),
@@ -55,7 +56,8 @@ def compare(
     if as_json:
         typer.echo(json.dumps([asdict(row) for row in result.rows]))
         return
-    table(comparison.COLUMNS, [comparison.cells(row) for row in result.rows])
+    shown = columns(result)
+    table(shown, [cells(row)[: len(shown)] for row in result.rows])
     for row in result.rows:
         for seed, reason in row.failures.items():
             typer.echo(f"{row.name}, seed {seed}, failed: {reason}")
