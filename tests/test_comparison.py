@@ -116,6 +116,17 @@ def test_every_row_is_trained_with_each_value_of_a_key_that_is_varied(
     assert (result.folder / "comparison.png").stat().st_size > 10_000
 
 
+def test_what_another_recipe_left_is_not_taken_for_a_result(
+    recipe: Path, settings: dict[str, Any]
+) -> None:
+    before = run(recipe, settings, "lora", seeds=1)
+    after = run(recipe, {**settings, "training.epochs": 2}, "lora", seeds=1)
+    (row,) = after.rows
+    assert row.top1 == {}
+    assert "training.epochs was 1, is 2" in row.failures[0]
+    assert run(recipe, settings, "lora", seeds=1).rows[0].top1 == before.rows[0].top1
+
+
 def test_without_costs_the_table_is_of_accuracies_alone(
     recipe: Path, settings: dict[str, Any]
 ) -> None:

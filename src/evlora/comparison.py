@@ -117,14 +117,14 @@ def _keys_of(name: str, recipe: Recipe) -> dict[str, Any]:
 def _run(recipe: Recipe, run_dir: Path, seed: int, split: str) -> float | str:
     """The accuracy of one run on the split, or what went wrong."""
     done = run_dir / EVALUATION_FILE
-    if done.is_file():
-        known = json.loads(done.read_text(encoding="utf-8"))
-        if known["split"] == split:
-            return float(known["top1"])
     run = recipe.run.model_copy(update={"dir": run_dir, "seed": seed})
     its_recipe = recipe.model_copy(update={"run": run, "comparison": {}})
     try:
-        finished = train(its_recipe, resume=True)
+        finished = train(its_recipe, resume=True)  # what another recipe left there is refused
+        if done.is_file():
+            known = json.loads(done.read_text(encoding="utf-8"))
+            if known["split"] == split:
+                return float(known["top1"])
         recognizer = load_bundle(finished.bundle, device=_device())
         manifest = open_dataset(its_recipe.data, seed=seed)
         result = evaluate(
