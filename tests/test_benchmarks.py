@@ -90,3 +90,20 @@ def test_a_third_of_the_patches_makes_a_step_faster_by_half(project_root: Path):
     rows = {cells[1]: cells for cells in (line.split("|") for line in lines) if len(cells) == 5}
     # docs/sparse.md has more; on a machine with other work the one or the other takes longer.
     assert float(rows[" 64 "][3].strip(" ×")) > 1.4
+
+
+@pytest.mark.slow
+def test_fusion_is_measured_from_nothing_and_goes_on(
+    data_root: Path, project_root: Path, tmp_path: Path
+):
+    trial = ("--seeds", "1", "--epochs", "1", "--only", "fewer patches")
+    call = (project_root / "benchmarks" / "fusion.py", str(data_root / "nmnist_paired"))
+    first = printed_by(*call, str(tmp_path), *trial)
+    (row,) = (line for line in first.splitlines() if line.startswith("| velora |"))
+    eight, six = (float(cell.split("±")[0]) for cell in row.split("|")[2:4])
+    assert min(eight, six) > 50  # of ten classes
+    runs = sorted((tmp_path / "runs").rglob("metrics.json"))
+    assert len(runs) == 2
+    times = [run.stat().st_mtime_ns for run in runs]
+    assert printed_by(*call, str(tmp_path), *trial) == first
+    assert [run.stat().st_mtime_ns for run in runs] == times
