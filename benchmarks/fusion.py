@@ -23,7 +23,8 @@ import torch
 from evlora.clips import prepare
 from evlora.clips.manifest import is_prepared
 from evlora.comparison import compare
-from evlora.comparison_table import Over, markdown
+from evlora.comparison_table import Over, accuracies_over, markdown
+from evlora.figures import draw_lines
 
 EXPOSURES = Over("clip.exposure", ("1", "0.25", "0.0625", "0.0156", "0.0039"))
 """Two stops darker each: 255, 64, 16, 4 and 1 levels above black."""
@@ -111,6 +112,9 @@ def main() -> None:
             say=lambda line: print(line, file=sys.stderr, flush=True),
         )
         print(f"\n## {name}\n\n{markdown(result)}", flush=True)
+        if name == "darker and darker":
+            lines = accuracies_over(result, EXPOSURES)
+            draw_lines(lines, options.out / "fusion.png", key=EXPOSURES.key, lowest=0.9)
 
 
 if __name__ == "__main__":

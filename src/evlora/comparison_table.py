@@ -130,7 +130,7 @@ def write(result: Comparison) -> None:
             temporary.write_text(text, encoding="utf-8")
     picture = result.folder / "comparison.png"
     if result.over:
-        draw_lines(_lines(result, result.over), picture, key=result.over.key)
+        draw_lines(accuracies_over(result, result.over), picture, key=result.over.key)
         return
     bubbles = [
         Bubble(
@@ -146,7 +146,7 @@ def write(result: Comparison) -> None:
         draw_bubbles(bubbles, picture)
 
 
-def _lines(result: Comparison, over: Over) -> dict[str, dict[str, tuple[float, float]]]:
+def accuracies_over(result: Comparison, over: Over) -> dict[str, dict[str, tuple[float, float]]]:
     """Mean and spread of the accuracy, by method and value, where there are any."""
     return {
         method: {

@@ -117,7 +117,11 @@ def draw_bubbles(bubbles: Sequence[Bubble], path: Path) -> None:
 
 
 def draw_lines(
-    lines: Mapping[str, Mapping[str, tuple[float, float]]], path: Path, *, key: str
+    lines: Mapping[str, Mapping[str, tuple[float, float]]],
+    path: Path,
+    *,
+    key: str,
+    lowest: float | None = None,
 ) -> None:
     """Accuracy over the values of a key, a line for each method, with its spread.
 
@@ -125,6 +129,7 @@ def draw_lines(
         lines: By method and value, mean and spread of the accuracy, shares of 1.
         path: The PNG to write.
         key: What was varied.
+        lowest: Accuracy at which the picture ends below; None shows all that there is.
     """
     figure = _figure((8.5, 5.5))
     axes = figure.add_subplot()
@@ -133,6 +138,8 @@ def draw_lines(
         axes.errorbar(list(points), means, yerr=spreads, marker="o", capsize=3, label=method)
     axes.set_xlabel(key)
     axes.set_ylabel("accuracy, %")
+    if lowest is not None:
+        axes.set_ylim(100 * lowest, 100)
     axes.legend()
     axes.grid(alpha=0.3)
     _save(figure, path)
