@@ -23,6 +23,8 @@ from torch import Tensor, nn
 
 from evlora.models import Backbone, BackboneConfig, VELoRA, VELoRAConfig, build_backbone
 
+Counts = tuple[int | None, int | None]
+
 CLASSES = 114
 RECONSTRUCTION_WEIGHT = 0.1
 
@@ -30,7 +32,13 @@ RECONSTRUCTION_WEIGHT = 0.1
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--model", default="vit_base_patch16_clip_quickgelu_224", help="timm's")
-    parser.add_argument("--patches", nargs="+", type=int, default=[98, 64, 49, 32], help="K")
+    parser.add_argument(
+        "--patches",
+        nargs="+",
+        type=counts_of,
+        default=[(159, 12), (98, 98), (64, 64), (49, 49), (32, 32)],
+        help="K, or K of event pictures and of differences: 159,12",
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch", type=int, default=1, help="clips of a step")
     parser.add_argument("--frames", type=int, default=8, help="moments of a clip, T")
@@ -48,22 +56,28 @@ def main() -> None:
     backbone = build_backbone(BackboneConfig(name=options.model, weights="random"), size=size)
     shape = (options.batch, options.frames, 3, *size)
     clips = torch.randn(2, *shape).to(device)
-    steps = {count: step_of(backbone, count, clips, device) for count in (None, *options.patches)}
+    every = [(None, None), *options.patches]
+    steps = {counts: step_of(backbone, counts, clips, device) for counts in every}
     seconds = interleaved(steps, rounds=options.rounds, device=device)
-    print("| patches seen | a step | off over this |")
-    print("|---|---:|---:|")
-    for count, taken in seconds.items():
-        ratios = [off / its for off, its in zip(seconds[None], taken, strict=True)]
-        name = "all (off)" if count is None else str(count)
+    print("| patches seen of events | of differences | a step | off over this |")
+    print("|---|---|---:|---:|")
+    for counts, taken in seconds.items():
+        ratios = [off / its for off, its in zip(seconds[None, None], taken, strict=True)]
+        cells = " | ".join("all" if count is None else str(count) for count in counts)
         milliseconds = 1e3 * statistics.median(taken)
-        print(f"| {name} | {milliseconds:.0f} ms | {statistics.median(ratios):.2f} × |")
+        print(f"| {cells} | {milliseconds:.0f} ms | {statistics.median(ratios):.2f} × |")
 
 
-def step_of(
-    backbone: Backbone, count: int | None, clips: Tensor, device: str
-) -> Callable[[], None]:
+def counts_of(text: str) -> Counts:
+    """K of event pictures and of differences: one number for both, or two."""
+    numbers = [int(number) for number in text.split(",")]
+    return numbers[0], numbers[-1]
+
+
+def step_of(backbone: Backbone, counts: Counts, clips: Tensor, device: str) -> Callable[[], None]:
     """Forward, backward and update of a network that sees so many patches."""
-    config = VELoRAConfig(active_patches=count)
+    of_events, of_differences = counts
+    config = VELoRAConfig(active_patches=of_events, active_difference_patches=of_differences)
     network = VELoRA(backbone, config, num_classes=CLASSES).to(device)
     optimizer = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=1e-3)
     labels = torch.arange(clips.shape[1], device=device)
@@ -80,20 +94,20 @@ def step_of(
 
 
 def interleaved(
-    steps: Mapping[int | None, Callable[[], None]], *, rounds: int, device: str
-) -> dict[int | None, list[float]]:
+    steps: Mapping[Counts, Callable[[], None]], *, rounds: int, device: str
+) -> dict[Counts, list[float]]:
     """Seconds of each step; every round takes all of them, after one round to warm up."""
     wait = torch.cuda.synchronize if device == "cuda" else lambda: None
     clock = time.perf_counter if device == "cuda" else time.process_time
-    seconds: dict[int | None, list[float]] = {count: [] for count in steps}
+    seconds: dict[Counts, list[float]] = {counts: [] for counts in steps}
     for number in range(rounds + 1):
-        for count, step in steps.items():
+        for counts, step in steps.items():
             wait()
             began = clock()
             step()
             wait()
             if number:
-                seconds[count].append(clock() - began)
+                seconds[counts].append(clock() - began)
     return seconds
 
 

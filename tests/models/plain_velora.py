@@ -112,6 +112,8 @@ class PlainVELoRA:
     def active_places(self, view: str, picture: Tensor, *, patches: int) -> list[int] | None:
         """Which patches of an event picture or difference are seen by themselves; None is all."""
         count = self.config.active_patches
+        if view == "difference" and self.config.active_difference_patches is not None:
+            count = self.config.active_difference_patches
         if view == "rgb" or count is None or count >= patches:
             return None
         number = picture[0].numel()

@@ -181,6 +181,23 @@ def test_only_events_and_differences_are_thinned() -> None:
     assert lengths == {"rgb": 1 + 16, "event": 1 + 6 + 1, "difference": 1 + 6 + 1}
 
 
+def test_differences_can_be_thinned_more_or_alone() -> None:
+    for settings, expected in (
+        ({"active_patches": 6, "active_difference_patches": 2}, (1 + 6 + 1, 1 + 2 + 1)),
+        ({"active_difference_patches": 2}, (1 + 16, 1 + 2 + 1)),
+    ):
+        network = built(**settings)
+        lengths: dict[str, int] = {}
+        for name in ("event", "difference"):
+            network.view(name).vit.blocks[0].register_forward_hook(
+                lambda module, given, out, name=name, lengths=lengths: lengths.update(
+                    {name: given[0].shape[1]}
+                )
+            )
+        learn(network)
+        assert (lengths["event"], lengths["difference"]) == expected
+
+
 @pytest.mark.parametrize(
     "adapter",
     [
@@ -215,3 +232,8 @@ def test_every_family_learns_with_it(family: Family) -> None:
 def test_frames_alone_leave_nothing_to_thin(make_network: Callable[..., VELoRA]) -> None:
     with pytest.raises(RecipeError, match=r"model.active_patches: expected events.*got.*\['rgb'\]"):
         make_network(modalities=("rgb",), active_patches=2)
+
+
+def test_without_a_difference_there_is_none_to_thin(make_network: Callable[..., VELoRA]) -> None:
+    with pytest.raises(RecipeError, match=r"active_difference_patches: expected both modalities"):
+        make_network(difference=False, active_difference_patches=2)

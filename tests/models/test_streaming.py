@@ -32,6 +32,7 @@ ABLATIONS = [
     {"adapter": {"method": "dora"}},
     {"adapter_per_view": False},
     {"active_patches": 2},
+    {"active_patches": 3, "active_difference_patches": 1},
     {"active_patches": 1, "shared_stage": False},
 ]
 

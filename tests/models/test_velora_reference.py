@@ -87,8 +87,10 @@ def test_the_network_is_the_plain_reference(name: str) -> None:
     assert isinstance(recipe.model, VELoRAConfig)
     depth = max(DEPTH, recipe.model.high_blocks + 1)
     overrides = settings_of(depth)
-    if recipe.model.active_patches is not None:  # as large a share of the 4 patches here
-        overrides["model.active_patches"] = 4 * recipe.model.active_patches // 196
+    for key in ("active_patches", "active_difference_patches"):
+        count = getattr(recipe.model, key)
+        if count is not None:  # as large a share of the 4 patches here
+            overrides[f"model.{key}"] = max(1, 4 * count // 196)
     network = build(name, num_classes=3, overrides=overrides).network
     assert isinstance(network, VELoRA)
     require_the_same(shaken(network), frames=min(recipe.clip.frames, 4), depth=depth)
@@ -109,6 +111,8 @@ def test_the_network_is_the_plain_reference(name: str) -> None:
         {**FINE_PATCHES, "model.active_patches": 16},
         {**FINE_PATCHES, "model.active_patches": 5, "clip.modalities": ["event"]},
         {**FINE_PATCHES, "model.active_patches": 5, "model.adapter_per_view": False},
+        {**FINE_PATCHES, "model.active_patches": 12, "model.active_difference_patches": 2},
+        {**FINE_PATCHES, "model.active_difference_patches": 3},
     ],
     ids=str,
 )

@@ -54,6 +54,8 @@ class VELoRAConfig(Config):
     active_patches: PositiveInt | None = None
     """How many patches of an event picture and of a difference the low-level blocks see by
     themselves: the most active ones, all others as one; null, or as many as there are, is all."""
+    active_difference_patches: PositiveInt | None = None
+    """How many of a difference, which bears fewer; null is as many as of an event picture."""
 
 
 class VELoRA(MomentwiseNetwork):
@@ -94,6 +96,10 @@ class VELoRA(MomentwiseNetwork):
             if config.adapter_per_view
             else adapt(share_weights(backbone), config.adapter, name="all views")
         )
+        seen_alone = {
+            "event": config.active_patches,
+            "difference": config.active_difference_patches or config.active_patches,
+        }
         self.views = nn.ModuleDict()
         for name in names:
             adapted = self.all_views
@@ -106,7 +112,7 @@ class VELoRA(MomentwiseNetwork):
                 adapted,
                 low_blocks=low_blocks,
                 depth=depth,
-                active_patches=None if name == "rgb" else config.active_patches,
+                active_patches=seen_alone.get(name),
                 blank=0.0 if name == "difference" else None,
             )
         self.reconstruction = (
@@ -307,5 +313,12 @@ def _require_consistent(
         raise RecipeError(
             "model.active_patches: expected events, whose pictures and differences are thinned, "
             f"got clip.modalities: {list(modalities)}; leave the key out, or add event"
+        )
+    has_difference = config.difference and len(modalities) == 2
+    if config.active_difference_patches is not None and not has_difference:
+        raise RecipeError(
+            "model.active_difference_patches: expected both modalities and their difference, got "
+            f"clip.modalities: {list(modalities)}, model.difference: {config.difference}; "
+            "leave the key out"
         )
     require_pool(config.pool, backbone)
