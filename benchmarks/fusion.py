@@ -31,8 +31,7 @@ EXPOSURES = Over("clip.exposure", ("1", "0.25", "0.0625", "0.0156", "0.0039"))
 TWILIGHT = "0.0156"
 """Where pictures and events tell about as much."""
 STAGES = ("as_published", "no_view_weight", "no_difference", "no_shared_stage", "lora")
-PATCHES = Over("model.active_patches", ("8", "6"))
-"""Of the 16 that an image of 64 px has."""
+PATCHES = ("fewer_patches", "half_of_the_patches")
 DIGITS_IN_MOTION = {"train": 600, "val": 0, "test": 400, "digits": 5}
 
 
@@ -69,8 +68,8 @@ TABLES = {
             *STAGES,
         ),
     ),
-    "fewer patches": Table("fusion", ("velora",), PATCHES),
-    "fewer patches in motion": Table("demo", ("velora",), PATCHES),
+    "fewer patches": Table("fusion", PATCHES),
+    "fewer patches in motion": Table("demo", PATCHES),
 }
 
 
