@@ -32,7 +32,7 @@ EXPOSURES = Over("clip.exposure", ("1", "0.25", "0.0625", "0.0156", "0.0039"))
 TWILIGHT = "0.0156"
 """Where pictures and events tell about as much."""
 STAGES = ("as_published", "no_view_weight", "no_difference", "no_shared_stage", "lora")
-PATCHES = ("fewer_patches", "half_of_the_patches")
+PATCHES = ("thinned_training", "thinned_answers")
 DIGITS_IN_MOTION = {"train": 600, "val": 0, "test": 2400, "digits": 5}
 
 

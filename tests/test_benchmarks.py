@@ -84,11 +84,11 @@ def test_a_new_frame_is_measured_beside_its_clip(project_root: Path):
 @pytest.mark.slow
 def test_steps_with_fewer_patches_are_measured_beside_one_with_all(project_root: Path):
     script = project_root / "benchmarks" / "sparse.py"
-    small = ("--model", "vit_tiny_patch16_224", "--patches", "171,12", "64", "--rounds", "1")
+    small = ("--model", "vit_tiny_patch16_224", "--patches", "98,12", "64", "--rounds", "1")
     lines = printed_by(script, *small).splitlines()
     table = [line for line in lines if line.startswith("|") and line.endswith("× |")]
     rows = [[cell.strip(" ×") for cell in line.split("|")[1:-1]] for line in table]
-    assert [row[:2] for row in rows] == [["all", "all"], ["171", "12"], ["64", "64"]]
+    assert [row[:2] for row in rows] == [["all", "all"], ["98", "12"], ["64", "64"]]
     assert rows[0][3] == "1.00"
     assert all(float(row[2].removesuffix(" ms")) > 0 for row in rows)
 
@@ -101,7 +101,7 @@ def test_fusion_is_measured_from_nothing_and_goes_on(
     call = (project_root / "benchmarks" / "fusion.py", str(data_root / "nmnist_paired"))
     first = printed_by(*call, str(tmp_path), *trial)
     lines = [line.split(" | ") for line in first.splitlines() if "±" in line]
-    assert [name for name, _ in lines] == ["| fewer_patches", "| half_of_the_patches"]
+    assert [name for name, _ in lines] == ["| thinned_training", "| thinned_answers"]
     assert all(float(cell.split("±")[0]) > 50 for _, cell in lines)  # of ten classes
     runs = sorted((tmp_path / "runs").rglob("metrics.json"))
     assert len(runs) == 2

@@ -27,6 +27,7 @@ class PlainVELoRA:
         modalities: What is seen.
         depth: Blocks of the backbone.
         heads: Of each attention.
+        learns: Whether this is a step of training.
     """
 
     tensors: Mapping[str, Tensor]
@@ -34,6 +35,7 @@ class PlainVELoRA:
     modalities: tuple[str, ...]
     depth: int
     heads: int
+    learns: bool = False
 
     def __call__(
         self, images: dict[str, Tensor]
@@ -115,6 +117,8 @@ class PlainVELoRA:
         if view == "difference" and self.config.active_difference_patches is not None:
             count = self.config.active_difference_patches
         if view == "rgb" or count is None or count >= patches:
+            return None
+        if not self.learns and not self.config.thin_answers:
             return None
         number = picture[0].numel()
         # The lower one of the two in the middle, since their number is even.

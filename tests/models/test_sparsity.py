@@ -160,6 +160,20 @@ def test_as_many_patches_as_there_are_is_off_to_the_last_bit(count: int) -> None
     assert all(torch.equal(gradients[name], same_gradients[name]) for name in gradients)
 
 
+def test_training_can_be_thinned_and_answers_not() -> None:
+    thinned, both = ({"active_patches": 6, "thin_answers": answers} for answers in (False, True))
+    answered, _, _ = learn(built(**thinned))
+    assert torch.equal(answered, learn(built())[0])
+    assert not torch.allclose(answered, learn(built(**both))[0], atol=1e-4)
+
+    (trained, _, gradients), (expected, _, expected_gradients) = (
+        learn(built(**settings).train()) for settings in (thinned, both)
+    )
+    assert torch.equal(trained, expected)
+    assert all(torch.equal(gradients[name], expected_gradients[name]) for name in gradients)
+    assert not torch.allclose(trained, learn(built().train())[0], atol=1e-4)
+
+
 def test_one_blank_patch_is_its_own_mean() -> None:
     (off, _, gradients), (same, _, same_gradients) = (
         learn(built(active_patches=number)) for number in (None, 15)
@@ -237,3 +251,10 @@ def test_frames_alone_leave_nothing_to_thin(make_network: Callable[..., VELoRA])
 def test_without_a_difference_there_is_none_to_thin(make_network: Callable[..., VELoRA]) -> None:
     with pytest.raises(RecipeError, match=r"active_difference_patches: expected both modalities"):
         make_network(difference=False, active_difference_patches=2)
+
+
+def test_answers_with_all_patches_need_training_with_fewer(
+    make_network: Callable[..., VELoRA],
+) -> None:
+    with pytest.raises(RecipeError, match=r"thin_answers: expected a number of patches .* got nei"):
+        make_network(thin_answers=False)

@@ -34,6 +34,7 @@ ABLATIONS = [
     {"active_patches": 2},
     {"active_patches": 3, "active_difference_patches": 1},
     {"active_patches": 1, "shared_stage": False},
+    {"active_patches": 2, "thin_answers": False},
 ]
 
 

@@ -58,7 +58,9 @@ def require_the_same(network: VELoRA, *, frames: int, depth: int) -> None:
     (loss + WEIGHT * sum(terms.values()) + WEIGHT * sum(own_losses)).backward()
 
     tensors = leaves(network)
-    plain = PlainVELoRA(tensors, config, network.modalities, depth=depth, heads=HEADS)
+    plain = PlainVELoRA(
+        tensors, config, network.modalities, depth=depth, heads=HEADS, learns=network.training
+    )
     expected, expected_terms, expected_by_view = plain(images)
     expected_loss = cross_entropy(expected, labels)
     expected_own = [cross_entropy(own, labels) for own in expected_by_view.values()]
@@ -113,6 +115,7 @@ def test_the_network_is_the_plain_reference(name: str) -> None:
         {**FINE_PATCHES, "model.active_patches": 5, "model.adapter_per_view": False},
         {**FINE_PATCHES, "model.active_patches": 12, "model.active_difference_patches": 2},
         {**FINE_PATCHES, "model.active_difference_patches": 3},
+        {**FINE_PATCHES, "model.active_patches": 5, "model.thin_answers": False},
     ],
     ids=str,
 )
@@ -121,3 +124,19 @@ def test_the_keys_agree_with_the_reference_together_as_well(keys: dict[str, Any]
     network = build("velora_vitb16_clip", num_classes=3, overrides=overrides).network
     assert isinstance(network, VELoRA)
     require_the_same(shaken(network), frames=overrides["clip.frames"], depth=DEPTH)
+
+
+@pytest.mark.parametrize("thin_answers", [True, False])
+def test_training_sees_the_patches_that_the_reference_sees(thin_answers: bool) -> None:
+    overrides = {
+        **settings_of(),
+        **FINE_PATCHES,
+        "clip.frames": 3,
+        "model.adapter.dropout": 0,
+        "model.shared_adapter.dropout": 0,
+        "model.active_patches": 5,
+        "model.thin_answers": thin_answers,
+    }
+    network = build("velora_vitb16_clip", num_classes=3, overrides=overrides).network
+    assert isinstance(network, VELoRA)
+    require_the_same(shaken(network).train(), frames=3, depth=DEPTH)

@@ -56,6 +56,9 @@ class VELoRAConfig(Config):
     themselves: the most active ones, all others as one; null, or as many as there are, is all."""
     active_difference_patches: PositiveInt | None = None
     """How many of a difference, which bears fewer; null is as many as of an event picture."""
+    thin_answers: bool = True
+    """Whether answers too see those patches only; if not, training alone does, and costs less
+    accuracy."""
 
 
 class VELoRA(MomentwiseNetwork):
@@ -113,6 +116,7 @@ class VELoRA(MomentwiseNetwork):
                 low_blocks=low_blocks,
                 depth=depth,
                 active_patches=seen_alone.get(name),
+                thin_answers=config.thin_answers,
                 blank=0.0 if name == "difference" else None,
             )
         self.reconstruction = (
@@ -217,6 +221,7 @@ class View(nn.Module):
             high-level part.
         active_patches: How many patches of an image the low-level blocks see by themselves; None
             is all of them.
+        thin_answers: Whether that holds outside of training too.
         blank: The value of a pixel where nothing is; None if it differs from image to image.
     """
 
@@ -227,12 +232,14 @@ class View(nn.Module):
         low_blocks: int,
         depth: int,
         active_patches: int | None,
+        thin_answers: bool,
         blank: float | None,
     ) -> None:
         super().__init__()
         self.low_blocks = low_blocks
         self.depth = depth
         self.active_patches = active_patches
+        self.thin_answers = thin_answers
         self.blank = blank
         self.adapted = adapted
         self.embedding = nn.Parameter(torch.zeros(self.vit.embed_dim))
@@ -255,7 +262,7 @@ class View(nn.Module):
         tokens = embed_images(self.vit, flat)  # (B·T, N, D)
         blocks = blocks_of(self.vit)[: self.low_blocks]
         rows, columns = cast(tuple[int, int], self.vit.patch_embed.grid_size)
-        count = self.active_patches
+        count = self.active_patches if self.training or self.thin_answers else None
         if count is not None and count < rows * columns:
             places = most_active(flat, count=count, grid=(rows, columns), blank=self.blank)
             tokens = through_blocks(self.vit, blocks, tokens, places)
@@ -320,5 +327,11 @@ def _require_consistent(
             "model.active_difference_patches: expected both modalities and their difference, got "
             f"clip.modalities: {list(modalities)}, model.difference: {config.difference}; "
             "leave the key out"
+        )
+    is_thinned = (config.active_patches or config.active_difference_patches) is not None
+    if not config.thin_answers and not is_thinned:
+        raise RecipeError(
+            "model.thin_answers: expected a number of patches that training sees, got neither "
+            "model.active_patches nor model.active_difference_patches; give one, or leave it out"
         )
     require_pool(config.pool, backbone)
