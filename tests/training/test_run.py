@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
 import evlora
 from evlora.bundle import load_bundle
@@ -192,6 +193,23 @@ def test_resuming_with_another_recipe_is_refused(tiny_settings: dict[str, Any]) 
     evlora.train("demo", overrides=tiny_settings)
     with pytest.raises(RunError, match=r"training\.epochs was 3, is 4; .*resume without"):
         evlora.train("demo", overrides={**tiny_settings, "training.epochs": 4}, resume=True)
+
+
+def test_a_run_of_another_evlora_goes_on_if_its_keys_mean_the_same(
+    tiny_settings: dict[str, Any],
+) -> None:
+    """A key that was not there then has its default; one that is not there now is named."""
+    run = evlora.train("demo", overrides=tiny_settings)
+    written = run.dir / "recipe.yaml"
+    recipe = yaml.safe_load(written.read_text(encoding="utf-8"))
+    del recipe["training"]["mixup"], recipe["model"]["thin_answers"]
+    written.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    assert evlora.train("demo", overrides=tiny_settings, resume=True) == run
+
+    recipe["training"]["warp"] = 9
+    written.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    with pytest.raises(RunError, match=r"training\.warp was 9, is None"):
+        evlora.train("demo", overrides=tiny_settings, resume=True)
 
 
 @pytest.mark.parametrize("key", ["data.root", "run.dir"])

@@ -13,13 +13,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import torch
 import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from pydantic import ValidationError
 
 from evlora.bundle import Recognizer, RecognizerConfig, build_recognizer, save_bundle
 from evlora.errors import RecipeError, RunError
@@ -44,6 +45,11 @@ class RunRecipe(Protocol):
 
     def model_dump(self, *, mode: str) -> dict[str, Any]:
         """The recipe as plain values."""
+        ...
+
+    @classmethod
+    def model_validate(cls, obj: Any) -> Self:
+        """The recipe of plain values; what they leave out has its default."""
         ...
 
 
@@ -213,7 +219,7 @@ def _require_free(recipe: RunRecipe, resume: bool) -> Path:
             "or choose another run.dir"
         )
     if resume and written.is_file():
-        before = yaml.safe_load(written.read_text(encoding="utf-8"))
+        before = _with_defaults(yaml.safe_load(written.read_text(encoding="utf-8")), recipe)
         changed = _differences(before, recipe.model_dump(mode="json"))
         if changed:
             raise RunError(
@@ -221,6 +227,14 @@ def _require_free(recipe: RunRecipe, resume: bool) -> Path:
                 f"{'; '.join(changed[:5])}; resume without these changes, or choose another run.dir"
             )
     return folder
+
+
+def _with_defaults(written: Any, recipe: RunRecipe) -> Any:
+    """What was written, with the defaults of the keys that evlora did not have then."""
+    try:
+        return type(recipe).model_validate(written).model_dump(mode="json")
+    except ValidationError:
+        return written  # a key is there no more: the differences name it
 
 
 def _differences(before: Any, now: Any, key: str = "") -> list[str]:
