@@ -328,7 +328,7 @@ def _require_consistent(
             f"clip.modalities: {list(modalities)}, model.difference: {config.difference}; "
             "leave the key out"
         )
-    is_thinned = (config.active_patches or config.active_difference_patches) is not None
+    is_thinned = config.active_patches or config.active_difference_patches
     if not config.thin_answers and not is_thinned:
         raise RecipeError(
             "model.thin_answers: expected a number of patches that training sees, got neither "
