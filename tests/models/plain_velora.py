@@ -14,7 +14,7 @@ from torch import Tensor
 from evlora.models import AdapterConfig, VELoRAConfig
 
 NORM_EPS = 1e-5  # CLIP's
-PATCHES = "patch_embed.proj.weight"
+PATCHES = "patch_embed.proj"
 
 
 @dataclass
@@ -132,13 +132,14 @@ class PlainVELoRA:
         return sorted(ranked[:count])
 
     def patch_size(self, view: str) -> int:
-        return self.tensors[self.inside(f"views.{view}.adapted") + PATCHES].shape[-1]
+        return self.layer(self.inside(f"views.{view}.adapted") + PATCHES)[0].shape[-1]
 
     def patches(self, vit: str, picture: Tensor) -> Tensor:
         """Class token and patches with their positions, shape (N, D)."""
-        kernel = self.tensors[vit + PATCHES]  # (D, 3, p, p)
-        embedded = [kernel.flatten(1) @ p.flatten() for p in cut(picture, kernel.shape[-1])]
-        tokens = torch.stack([self.tensors[f"{vit}cls_token"][0, 0], *embedded])
+        size = self.layer(vit + PATCHES)[0].shape[-1]
+        flat = torch.stack([patch.flatten() for patch in cut(picture, size)])
+        embedded = self.linear(vit + PATCHES, flat, self.config.adapter)
+        tokens = torch.cat([self.tensors[f"{vit}cls_token"][0], embedded])
         return self.norm(f"{vit}norm_pre", tokens + self.tensors[f"{vit}pos_embed"][0])
 
     def block(self, name: str, x: Tensor, adapter: AdapterConfig) -> Tensor:
@@ -166,11 +167,11 @@ class PlainVELoRA:
         )
 
     def linear(self, name: str, x: Tensor, adapter: AdapterConfig) -> Tensor:
-        """A linear layer with whatever adapter it carries."""
+        """A linear layer with whatever adapter it carries; of patches, their convolution."""
+        weight, bias = self.layer(name)
+        weight = weight.flatten(1)
         if f"{name}.weight" in self.tensors:
-            return x @ self.tensors[f"{name}.weight"].T + self.tensors[f"{name}.bias"]
-        weight = self.tensors[f"{name}.base_layer.weight"]
-        bias = self.tensors[f"{name}.base_layer.bias"]
+            return x @ weight.T + bias
         vector = self.tensors.get(f"{name}.lv_adapter_vector.default")
         if vector is not None:  # v ⊙ (W·x + b) + B·A·x
             return vector * (x @ weight.T + bias) + self.pair(name, x, adapter)
@@ -180,6 +181,12 @@ class PlainVELoRA:
             lengths = (changed.detach() ** 2).sum(dim=1).sqrt()
             return (magnitude / lengths) * (x @ changed.T) + bias
         return x @ weight.T + bias + self.pair(name, x, adapter)
+
+    def layer(self, name: str) -> tuple[Tensor, Tensor]:
+        """The weight and the bias of a layer, adapted or not; zeros where it has none."""
+        name = name if f"{name}.weight" in self.tensors else f"{name}.base_layer"
+        weight = self.tensors[f"{name}.weight"]
+        return weight, self.tensors.get(f"{name}.bias", torch.zeros(len(weight)))
 
     def pair(self, name: str, x: Tensor, adapter: AdapterConfig) -> Tensor:
         """What the low-rank pair of a layer adds."""
@@ -192,7 +199,7 @@ class PlainVELoRA:
             b = self.tensors[f"{name}.lora_B.default"]
             ranks = self.tensors[f"{name}.ranknum.default"]
             return x @ a.T @ b.T * settings.alpha / (ranks + 1e-5)  # peft's guard against 0
-        a, b = (self.tensors[f"{name}.lora_{letter}.default.weight"] for letter in "AB")
+        a, b = (self.tensors[f"{name}.lora_{letter}.default.weight"].flatten(1) for letter in "AB")
         return x @ a.T @ b.T * settings.alpha / settings.rank
 
     def shared_stage(self, tokens: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -108,6 +108,8 @@ def test_the_network_is_the_plain_reference(name: str) -> None:
         {"model.shared_adapter": {"method": "lv_adapter", "rank": 3}},
         {"model.shared_adapter.sites": "both", "model.adapter": {"method": "none"}},
         {"clip.modalities": ["event", "rgb"]},
+        {"model.adapter": {"sites": "all"}, "model.shared_adapter.sites": "all"},
+        {"model.adapter": {"sites": "all"}, "model.adapter_per_view": False},
         {**FINE_PATCHES, "model.active_patches": 5},
         {**FINE_PATCHES, "model.active_patches": 15, "model.pool": "mean"},
         {**FINE_PATCHES, "model.active_patches": 16},

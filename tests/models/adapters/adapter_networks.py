@@ -69,10 +69,10 @@ BUILDERS: dict[str, Callable[[], nn.Module]] = {
 SETTINGS: dict[str, dict[str, Any]] = {
     "none": {},
     "full": {},
-    "lora": {},
-    "dora": {},
+    "lora": {"sites": "all"},  # linear layers and convolutions
+    "dora": {"sites": "all"},
     "adalora": {},
-    "lora_fa": {},
+    "lora_fa": {"sites": "all"},
     "vera": {"rank": 16},
     "ia3": {},
     "oft": {"options": {"block_size": 8}},

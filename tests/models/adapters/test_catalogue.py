@@ -6,6 +6,8 @@ from typing import Any, cast
 import pytest
 import torch
 from adapter_networks import SETTINGS, PlainMlp, base
+from peft.tuners.lora import LoraLayer
+from timm import create_model
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 from torch.nn.functional import cross_entropy
@@ -55,6 +57,11 @@ def test_the_default_is_the_lora_of_the_paper() -> None:
             r"recipe that sets it, write .model\.adapter=\{method: bitfit\}",
         ),
         ({"method": "ssf", "sites": "ffn"}, r"has no sites; leave it out \(it has options\.init"),
+        (
+            {"method": "vera", "sites": "all"},
+            r"adapter\.sites: vera has no place in the patch embedding.*both, or method to one of "
+            "lora, dora, lora_fa",
+        ),
         ({"method": "vera", "alpha": 4}, "vera has no alpha; leave it out .it has sites, rank, dr"),
         (
             {"options": {"rank": 4}},
@@ -99,6 +106,35 @@ def test_sites_are_the_layers_that_they_name() -> None:
     assert adapted_layers("ffn") == {"mlp.fc1", "mlp.fc2"}
     assert adapted_layers("attention") == attention
     assert adapted_layers("both") == adapted_layers("linear") == {"mlp.fc1", "mlp.fc2"} | attention
+
+
+@pytest.mark.parametrize(
+    ("network", "stem"),
+    [
+        ("vit", {"patch_embed.proj"}),
+        ("clip", {"embeddings.patch_embedding"}),
+        ("swin", {"embeddings.patch_embeddings.projection"}),
+        (
+            "nano",
+            {f"patch_embed.proj.{number}" for number in (0, 3, 7, 11, 15)}
+            | {f"patch_embed.proj.{n}.{of}" for n in (6, 10, 14) for of in ("first", "second")},
+        ),
+    ],
+)
+def test_all_is_both_and_the_patch_embedding(network: str, stem: set[str]) -> None:
+    def adapted_layers(site: str) -> set[str]:
+        bare = base(network) if network != "nano" else create_model("evlora_nano")
+        model = unwrapped(adapt(bare, AdapterConfig.model_validate({"sites": site}), name=network))
+        return {name for name, layer in model.named_modules() if isinstance(layer, LoraLayer)}
+
+    added = adapted_layers("all") - adapted_layers("both")
+    assert {name.removeprefix("vision_model.") for name in added} == stem
+
+
+def test_a_network_without_a_patch_embedding_has_not_all() -> None:
+    blocks = nn.Sequential(cast(VisionTransformer, base("vit")).blocks)
+    with pytest.raises(AdapterError, match=r"expected a patch embedding in Sequential.*sites=both"):
+        adapt(blocks, AdapterConfig(sites="all"), name="blocks")
 
 
 @pytest.mark.parametrize("method", ["oft", "boft"])

@@ -43,7 +43,8 @@ class AdapterConfig(Config):
     method: str = "lora"
     """A name of the catalogue; `none` trains the head alone, `full` the whole backbone."""
     sites: Site | None = None
-    """Which linear layers carry one: ffn, attention or both of a block; linear: all there are."""
+    """Which layers carry one: ffn, attention or both of a block; all: the patch embedding as well;
+    linear: every linear layer there is."""
     rank: int | None = Field(default=None, gt=0)
     """Rank r of the low-rank pair, or width of the bottleneck."""
     alpha: float | None = None
@@ -75,6 +76,12 @@ class AdapterConfig(Config):
                     f"{', '.join([*has, *_option_names(method)]) or 'nothing to set'}); over a "
                     f'recipe that sets it, write "model.adapter={{method: {self.method}}}"'
                 )
+        if self.sites == "all" and method.make and not method.adapts_convolutions:
+            able = [name for name, row in METHODS.items() if row.adapts_convolutions]
+            raise AdapterError(
+                f"adapter.sites: {self.method} has no place in the patch embedding, which `all` "
+                f"would adapt too; set sites to both, or method to one of {', '.join(able)}"
+            )
         given = {name: getattr(self, name) for name in SETTINGS}
         chosen = {
             name: getattr(method, name) if value is None else value for name, value in given.items()

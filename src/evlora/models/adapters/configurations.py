@@ -45,7 +45,7 @@ class Settings:
     options: Any
 
     def targets(self, module: nn.Module, patterns: Mapping[Site, str] = TARGETS) -> str:
-        """The linear layers at the sites, as a regular expression over their names."""
+        """The layers at the sites, as a regular expression over their names."""
         return targets(module, cast(Site, self.sites), patterns)
 
 

@@ -59,13 +59,19 @@ class Method:
     """What remains to be done on the adapted module."""
     adapts_blocks: bool = False
     """Whether it adapts whole blocks, and so a block by itself must lie in something."""
+    adapts_convolutions: bool = False
+    """Whether it has a place in a patch embedding too, which is a convolution or several."""
 
 
 METHODS: dict[str, Method] = {
     "none": Method(),
     "full": Method(),
-    "lora": Method(lora_config, sites="ffn", rank=4, alpha=8, dropout=0.01),
-    "dora": Method(dora_config, sites="ffn", rank=4, alpha=8, dropout=0.01),
+    "lora": Method(
+        lora_config, sites="ffn", rank=4, alpha=8, dropout=0.01, adapts_convolutions=True
+    ),
+    "dora": Method(
+        dora_config, sites="ffn", rank=4, alpha=8, dropout=0.01, adapts_convolutions=True
+    ),
     "adalora": Method(
         adalora_config,
         sites="ffn",
@@ -76,7 +82,13 @@ METHODS: dict[str, Method] = {
         afterwards=freeze_the_divisor,
     ),
     "lora_fa": Method(
-        lora_config, sites="ffn", rank=4, alpha=8, dropout=0.01, afterwards=freeze_the_first_factor
+        lora_config,
+        sites="ffn",
+        rank=4,
+        alpha=8,
+        dropout=0.01,
+        afterwards=freeze_the_first_factor,
+        adapts_convolutions=True,
     ),
     "vera": Method(vera_config, sites="both", rank=256, dropout=0.0, options=VeraOptions),
     "ia3": Method(ia3_config, sites="both"),

@@ -1,4 +1,4 @@
-"""Which linear layers of a network a method adapts, by site.
+"""Which layers of a network a method adapts, by site.
 
 The names are those of timm's and transformers' vision transformers (see `vit_layers`).
 """
@@ -10,10 +10,15 @@ from typing import Literal
 from torch import nn
 
 from evlora.errors import AdapterError
-from evlora.models.adapters.discovery import exactly, linear_layers, some
-from evlora.models.adapters.vit_layers import ATTENTION_INPUT, ATTENTION_OUTPUT, FFN
+from evlora.models.adapters.discovery import exactly, is_block, linear_layers, names_where, some
+from evlora.models.adapters.vit_layers import (
+    ATTENTION_INPUT,
+    ATTENTION_OUTPUT,
+    FFN,
+    PATCH_EMBEDDING,
+)
 
-Site = Literal["ffn", "attention", "both", "linear"]
+Site = Literal["ffn", "attention", "both", "all", "linear"]
 
 
 def named(*names: str) -> str:
@@ -31,7 +36,8 @@ TARGETS: dict[Site, str] = {
     "both": named(*FFN, *ATTENTION_INPUT, *ATTENTION_OUTPUT),
 }
 """The linear layers of a vision transformer by site, as regular expressions over module names.
-`linear`, all linear layers of whatever network, is no pattern of names."""
+`all` adds the patch embedding to both; `linear`, all linear layers of whatever network, is no
+pattern of names."""
 
 IA3_TARGETS: dict[Site, str] = {
     "ffn": named(*(name for name in FFN if name.endswith(("fc2", "down_proj", "output.dense")))),
@@ -45,7 +51,7 @@ IA3_TARGETS["both"] = f"{IA3_TARGETS['ffn']}|{IA3_TARGETS['attention']}"
 
 
 def targets(module: nn.Module, site: Site, patterns: Mapping[Site, str] = TARGETS) -> str:
-    """The linear layers at a site, as a regular expression that peft takes.
+    """The layers at a site, as a regular expression that peft takes.
 
     Args:
         module: What will be adapted.
@@ -56,10 +62,27 @@ def targets(module: nn.Module, site: Site, patterns: Mapping[Site, str] = TARGET
         AdapterError: There is no such layer.
     """
     layers = linear_layers(module)
-    pattern = exactly(layers) if site == "linear" else patterns[site]
+    in_blocks = "both" if site == "all" else site
+    pattern = exactly(layers) if site == "linear" else patterns[in_blocks]
     if not any(re.fullmatch(pattern, name) for name in layers):
         raise AdapterError(
             f"{site} was not found in {type(module).__name__}: no linear layer has such a name; "
             f"its linear layers are: {some(layers)}; sites=linear takes all of them"
         )
+    if site == "all" and not is_block(module):  # a block by itself has no patch embedding
+        pattern = f"{pattern}|{exactly(_patch_embedding(module))}"
     return pattern
+
+
+def _patch_embedding(module: nn.Module) -> list[str]:
+    """The layers that make tokens of patches: a convolution, a linear layer, or a whole stem."""
+    convolutions_too = (nn.Linear, nn.Conv2d, nn.Conv3d)
+    named_so = re.compile(PATCH_EMBEDDING)
+    layers = names_where(module, lambda layer: isinstance(layer, convolutions_too))
+    found = [name for name in layers if named_so.fullmatch(name)]
+    if not found:
+        raise AdapterError(
+            f"all: expected a patch embedding in {type(module).__name__}, "
+            "under a name such as patch_embed, found none; sites=both leaves it alone"
+        )
+    return found

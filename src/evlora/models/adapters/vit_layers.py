@@ -48,6 +48,8 @@ FFN = (
 )
 FFN_NORM = ("norm2", "layernorm_after", "layer_norm2")
 """The norm before the FFN; its input is the residual stream."""
+PATCH_EMBEDDING = r"(.*\.)?patch_embed\w*(\..+)?"
+"""What makes tokens of patches, and all that is in it: a regular expression over module names."""
 
 
 @dataclass(frozen=True)
