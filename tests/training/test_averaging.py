@@ -67,6 +67,6 @@ def test_the_bundle_holds_the_average_and_its_accuracy(
 
 
 def test_adalora_is_refused(tiny_settings: dict[str, Any]) -> None:
-    settings = {**tiny_settings, "training.ema": 0.9, "model.adapter.method": "adalora"}
+    settings = {**tiny_settings, "training.ema": 0.9, "model.adapter": {"method": "adalora"}}
     with pytest.raises(RecipeError, match=r"training\.ema: AdaLoRA takes ranks away"):
         evlora.train("demo", overrides=settings)
