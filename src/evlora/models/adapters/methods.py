@@ -1,7 +1,7 @@
 """The table of methods: name → how it is made, with defaults that suit a ViT."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from peft import PeftConfig, PeftModel
@@ -63,33 +63,21 @@ class Method:
     """Whether it has a place in a patch embedding too, which is a convolution or several."""
 
 
+LORA = Method(lora_config, sites="ffn", rank=4, alpha=8, dropout=0.01, adapts_convolutions=True)
+
 METHODS: dict[str, Method] = {
     "none": Method(),
     "full": Method(),
-    "lora": Method(
-        lora_config, sites="ffn", rank=4, alpha=8, dropout=0.01, adapts_convolutions=True
-    ),
-    "dora": Method(
-        dora_config, sites="ffn", rank=4, alpha=8, dropout=0.01, adapts_convolutions=True
-    ),
-    "adalora": Method(
-        adalora_config,
-        sites="ffn",
-        rank=4,
-        alpha=8,
-        dropout=0.01,
+    "lora": LORA,
+    "dora": replace(LORA, make=dora_config),
+    "adalora": replace(
+        LORA,
+        make=adalora_config,
         options=AdaLoraOptions,
         afterwards=freeze_the_divisor,
+        adapts_convolutions=False,
     ),
-    "lora_fa": Method(
-        lora_config,
-        sites="ffn",
-        rank=4,
-        alpha=8,
-        dropout=0.01,
-        afterwards=freeze_the_first_factor,
-        adapts_convolutions=True,
-    ),
+    "lora_fa": replace(LORA, afterwards=freeze_the_first_factor),
     "vera": Method(vera_config, sites="both", rank=256, dropout=0.0, options=VeraOptions),
     "ia3": Method(ia3_config, sites="both"),
     "oft": Method(oft_config, sites="attention", dropout=0.0, options=OftOptions),
