@@ -21,10 +21,10 @@ import peft
 import timm
 import torch
 
-from evlora.clips import prepare
-from evlora.clips.manifest import is_prepared
 from evlora.comparison import compare
 from evlora.comparison_table import Over, accuracies_over, markdown
+from evlora.datasets import prepare
+from evlora.datasets.storage import is_prepared
 from evlora.figures import draw_lines
 
 EXPOSURES = Over("clip.exposure", ("1", "0.25", "0.0625", "0.0156", "0.0039"))
@@ -111,7 +111,7 @@ def main() -> None:
                 **shorter,
             },
             repeats=0,
-            say=lambda line: print(line, file=sys.stderr, flush=True),
+            report=lambda line: print(line, file=sys.stderr, flush=True),
         )
         print(f"\n## {name}\n\n{markdown(result)}", flush=True)
         if name == "darker and darker":

@@ -25,10 +25,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from evlora.clips import ClipConfig, ClipDataset, Manifest, clip_dataset, prepare, read_manifest
-from evlora.clips.packing import pack
+from evlora.clips import ClipConfig
 from evlora.clips.sampling import choose_moments
 from evlora.clips.transforms import Augmentation
+from evlora.datasets import ClipDataset, Manifest, prepare, read_manifest
+from evlora.packing import clip_dataset, pack
 from evlora.recordings import EventStream, FrameSequence, Recording
 from evlora.recordings.frames import ImageArray
 from evlora.recordings.representations import event_image

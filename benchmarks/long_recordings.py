@@ -58,7 +58,7 @@ def make_clips(path: Path) -> dict[str, float]:
     """Clips, events and seconds it took, and the largest resident memory in MB."""
     import torch
 
-    from evlora.clips.clip import ClipConfig, make_clip
+    from evlora.clips import ClipConfig, make_clip
     from evlora.recordings import Recording
     from evlora.recordings.windows import iterate_windows
 

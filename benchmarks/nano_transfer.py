@@ -29,7 +29,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from evlora.clips import ClipConfig, ClipDataset, Manifest, prepare, read_manifest
+from evlora.clips import ClipConfig
+from evlora.datasets import ClipDataset, Manifest, prepare, read_manifest
 from evlora.models.backbone import (
     BackboneConfig,
     blocks_of,

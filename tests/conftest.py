@@ -31,7 +31,7 @@ def project_root() -> Path:
 @pytest.fixture(scope="session")
 def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A prepared dataset of a few generated clips of 32 px."""
-    from evlora.clips import prepare
+    from evlora.datasets import prepare
 
     folder = tmp_path_factory.mktemp("tiny") / "dataset"
     options = {"train": 40, "val": 40, "test": 40, "size_px": 32, "frames": 3, "duration_ms": 60}

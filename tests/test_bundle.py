@@ -12,10 +12,11 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from timm import create_model
 
-from evlora.bundle import Recognizer, load_bundle, save_bundle
+from evlora.bundle import load_bundle, save_bundle
 from evlora.errors import BundleError
 from evlora.models.adapters import METHODS as CATALOGUE
 from evlora.recipe import build
+from evlora.recognizer import Recognizer
 
 SIZE = {"img_size": 32, "patch_size": 16, "embed_dim": 24, "depth": 3, "num_heads": 2}
 

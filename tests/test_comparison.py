@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from evlora.bundle import build_recognizer
 from evlora.comparison import compare
 from evlora.comparison_table import Comparison, Over
 from evlora.errors import AdapterError, RecipeError
 from evlora.recipe import load_recipe
+from evlora.recognizer import build_recognizer
 from evlora.training.cost import measure_step, merged, noise_batch
 
 RECIPE = """\
@@ -150,7 +150,7 @@ def test_what_is_no_key_with_values_cannot_be_varied(text: str) -> None:
 
 def test_a_failure_is_told_and_stops_nothing_else(recipe: Path, settings: dict[str, Any]) -> None:
     lines: list[str] = []
-    result = run(recipe, settings, "broken", "none", seeds=1, say=lines.append)
+    result = run(recipe, settings, "broken", "none", seeds=1, report=lines.append)
 
     broken, none = result.rows
     assert "no/such/file.safetensors" in broken.failures[0]

@@ -10,7 +10,7 @@ from evlora.demo import ROWS, run_demo
 @pytest.mark.slow
 def test_the_demo_trains_every_row_and_goes_on_where_it_was(tmp_path: Path) -> None:
     said: list[str] = []
-    report = run_demo(tmp_path / "demo", say=said.append, epochs=1, clips=60)
+    report = run_demo(tmp_path / "demo", report=said.append, epochs=1, clips=60)
 
     page = report.read_text(encoding="utf-8")
     table = "\n".join(said)
@@ -23,6 +23,6 @@ def test_the_demo_trains_every_row_and_goes_on_where_it_was(tmp_path: Path) -> N
     assert "true label" in said[-1]
 
     said.clear()
-    assert run_demo(tmp_path / "demo", say=said.append, epochs=1, clips=60) == report
+    assert run_demo(tmp_path / "demo", report=said.append, epochs=1, clips=60) == report
     assert sum("holds a finished run" in line for line in said) == len(ROWS)
     assert report.read_text(encoding="utf-8") == page

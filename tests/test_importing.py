@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from published_release import REST, SMALL, Size, checkpoint, save
 
 from evlora import import_published, load_bundle
 from evlora.errors import CheckpointError
-from published_release import REST, SMALL, Size, checkpoint, save
 
 LABELS = ("ace", "two", "three", "four", "five", "six")
 

@@ -10,12 +10,13 @@ import pytest
 import torch
 
 from evlora import StreamingRecognizer
-from evlora.bundle import Recognizer, save_bundle
+from evlora.bundle import save_bundle
 from evlora.clips import ClipConfig, collate, make_clip
 from evlora.errors import DatasetError, RecordingError, ShapeError
 from evlora.live import LiveAnswer, predict_live, schedule
 from evlora.prediction import predict
 from evlora.recipe import build
+from evlora.recognizer import Recognizer
 from evlora.recordings import EventStream, FrameSequence, Recording
 
 WIDTH, HEIGHT = 40, 30

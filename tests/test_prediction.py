@@ -13,7 +13,8 @@ from PIL import Image
 
 from evlora.bundle import save_bundle
 from evlora.cli.main import run
-from evlora.clips import ClipConfig, read_manifest
+from evlora.clips import ClipConfig
+from evlora.datasets import read_manifest
 from evlora.errors import DatasetError, RecordingError
 from evlora.prediction import predict, recordings_in
 from evlora.recipe import build

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from timm import create_model
 
 from evlora.cli.main import run
-from evlora.clips import read_manifest
+from evlora.datasets import read_manifest
 from evlora.recipe import recipes_folder
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -3,16 +3,38 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from evlora import moved
+from evlora.errors import (
+    AdapterError,
+    BackboneError,
+    BundleError,
+    CheckpointError,
+    DatasetError,
+    EvloraError,
+    RecipeError,
+    RecordingError,
+    RecordingWarning,
+    RunError,
+    ShapeError,
+)
+
 if TYPE_CHECKING:
-    from evlora.bundle import Recognizer, load_bundle, save_bundle
-    from evlora.clips import prepare
+    from evlora.bundle import load_bundle, save_bundle
+    from evlora.datasets import prepare, read_manifest
+    from evlora.evaluation import evaluate
     from evlora.importing import import_published
     from evlora.live import StreamingRecognizer
-    from evlora.models.adapters.adaptformer import AdaptFormerConfig
-    from evlora.models.adapters.lv_adapter import LvAdapterConfig
+    from evlora.models.adapters import (
+        AdapterPlusConfig,
+        AdaptFormerConfig,
+        LvAdapterConfig,
+        SsfConfig,
+        VptConfig,
+    )
     from evlora.prediction import Prediction, predict
     from evlora.profiling import profile
-    from evlora.recipe import build, load_recipe, train
+    from evlora.recipe import build, load_recipe
+    from evlora.recognizer import Recognizer
     from evlora.recordings import (
         EventStream,
         FrameSequence,
@@ -21,19 +43,33 @@ if TYPE_CHECKING:
         open_recording,
         write_recording,
     )
-    from evlora.training.evaluation import evaluate
+    from evlora.training.run import train
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AdaptFormerConfig",
+    "AdapterError",
+    "AdapterPlusConfig",
+    "BackboneError",
+    "BundleError",
+    "CheckpointError",
+    "DatasetError",
     "EventStream",
+    "EvloraError",
     "FrameSequence",
     "LvAdapterConfig",
     "Prediction",
+    "RecipeError",
     "Recognizer",
     "Recording",
+    "RecordingError",
+    "RecordingWarning",
+    "RunError",
+    "ShapeError",
+    "SsfConfig",
     "StreamingRecognizer",
+    "VptConfig",
     "build",
     "evaluate",
     "import_published",
@@ -44,21 +80,29 @@ __all__ = [
     "predict",
     "prepare",
     "profile",
+    "read_manifest",
     "save_bundle",
     "train",
     "write_recording",
 ]
 
 _HOMES = {
-    "evlora.bundle": ("Recognizer", "load_bundle", "save_bundle"),
-    "evlora.clips": ("prepare",),
-    "evlora.live": ("StreamingRecognizer",),
+    "evlora.bundle": ("load_bundle", "save_bundle"),
+    "evlora.datasets": ("prepare", "read_manifest"),
+    "evlora.evaluation": ("evaluate",),
     "evlora.importing": ("import_published",),
-    "evlora.models.adapters.adaptformer": ("AdaptFormerConfig",),
-    "evlora.models.adapters.lv_adapter": ("LvAdapterConfig",),
+    "evlora.live": ("StreamingRecognizer",),
+    "evlora.models.adapters": (
+        "AdaptFormerConfig",
+        "AdapterPlusConfig",
+        "LvAdapterConfig",
+        "SsfConfig",
+        "VptConfig",
+    ),
     "evlora.prediction": ("Prediction", "predict"),
     "evlora.profiling": ("profile",),
-    "evlora.recipe": ("build", "load_recipe", "train"),
+    "evlora.recipe": ("build", "load_recipe"),
+    "evlora.recognizer": ("Recognizer",),
     "evlora.recordings": (
         "EventStream",
         "FrameSequence",
@@ -67,8 +111,10 @@ _HOMES = {
         "open_recording",
         "write_recording",
     ),
-    "evlora.training.evaluation": ("evaluate",),
+    "evlora.training.run": ("train",),
 }
+
+moved.install()
 
 
 def __getattr__(name: str) -> Any:
@@ -77,3 +123,7 @@ def __getattr__(name: str) -> Any:
         if name in names:
             return getattr(import_module(home), name)
     raise AttributeError(f"module 'evlora' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

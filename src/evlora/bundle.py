@@ -8,7 +8,6 @@ README.md              what it is, and what was measured
 """
 
 import json
-import math
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -18,130 +17,20 @@ import torch
 from peft import PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from evlora.clips import ClipConfig
-from evlora.config import Config
 from evlora.errors import BackboneError, BundleError
 from evlora.files import writing_folder
 from evlora.models import (
-    Backbone,
-    BackboneConfig,
-    NetworkConfig,
-    Output,
-    VELoRAConfig,
     build_backbone,
-    build_network,
     weights_sha256,
 )
 from evlora.models.adapters import before_loading, before_saving
 from evlora.models.backbone import RANDOM
+from evlora.recognizer import Recognizer, RecognizerConfig, adapted_parts, tensors_beside_adapters
 
 BUNDLE_FORMAT = 1
 OWN_BACKBONE = "backbone.safetensors"
-
-
-class RecognizerConfig(Config):
-    """Everything that a recognizer is built from."""
-
-    clip: ClipConfig = ClipConfig()
-    """How a recording becomes what the network eats."""
-    backbone: BackboneConfig = BackboneConfig()
-    """The frozen network and where its weights come from."""
-    model: NetworkConfig = VELoRAConfig()
-    """The network on it, its adapters and its parts."""
-
-
-class Recognizer(nn.Module):
-    """A network with its labels and with how its clips are made."""
-
-    def __init__(
-        self, backbone: Backbone, config: RecognizerConfig, labels: tuple[str, ...]
-    ) -> None:
-        super().__init__()
-        self.network = build_network(
-            backbone,
-            config.model,
-            modalities=config.clip.modalities,
-            frames=config.clip.frames,
-            num_classes=len(labels),
-        )
-        self.config = config
-        self.labels = labels
-        weights = backbone.state_dict()
-        self.backbone_names = tuple(weights)
-        """timm's names of the backbone's tensors."""
-        self.backbone_parameters = sum(p.numel() for p in backbone.parameters())
-        """How many numbers the backbone has, without adapters."""
-        self.backbone_sha256 = weights_sha256(weights)
-        """SHA-256 of the weights that the network was built on."""
-
-    @property
-    def clip_config(self) -> ClipConfig:
-        """How a recording becomes a clip for this network."""
-        return self.config.clip
-
-    def forward(self, rgb: Tensor | None = None, events: Tensor | None = None) -> Output:
-        """Class scores and loss terms; see `Network.forward`."""
-        return self.network(rgb, events)
-
-    def normalize(self, images: Tensor) -> Tensor:
-        """uint8 images as the backbone was trained to see them; see `Network.normalize`."""
-        return self.network.normalize(images)
-
-    def recognize(self, rgb: Tensor | None, events: Tensor | None) -> Output:
-        """Class scores from uint8 clips, shape (B, T, 3, H, W) each."""
-        return self(
-            None if rgb is None else self.normalize(rgb),
-            None if events is None else self.normalize(events),
-        )
-
-    def log_probabilities(
-        self, rgb: Tensor | None, events: Tensor | None, *, views: int = 1
-    ) -> Tensor:
-        """Logarithms of the classes' probabilities, whose mean over a sample's views is taken.
-
-        Args:
-            rgb: Frames, uint8, shape (B·V, T, 3, H, W), the views of a sample next to one another.
-            events: Event images likewise.
-            views: V, clips of one sample.
-
-        Returns:
-            Shape (B, K), float32.
-        """
-        of_clips = self.recognize(rgb, events).logits.float().log_softmax(dim=-1)
-        mean = of_clips.unflatten(0, (-1, views)).logsumexp(dim=1) - math.log(views)
-        return mean.clamp(max=0)  # rounding must not make a probability larger than 1
-
-    def trained_tensors(self) -> dict[str, nn.Parameter]:
-        """What is optimised, by name."""
-        return {name: p for name, p in self.named_parameters() if p.requires_grad}
-
-    def learned_tensors(self) -> dict[str, Tensor]:
-        """What is optimised, and the statistics that norms outside the backbone gather, by name."""
-        inside = {id(b) for m in self._adapted_modules() for b in m.buffers()}
-        kept = self.state_dict(keep_vars=True).items()
-        gathered = {
-            name: tensor
-            for name, tensor in kept
-            if not isinstance(tensor, nn.Parameter) and id(tensor) not in inside
-        }
-        return {**self.trained_tensors(), **gathered}
-
-    def _adapted_modules(self) -> list[nn.Module]:
-        return [self.network.vit, *adapted_parts(self).values()]
-
-
-def build_recognizer(config: RecognizerConfig, labels: tuple[str, ...]) -> Recognizer:
-    """An untrained recognizer; the one place where networks are made.
-
-    Raises:
-        BackboneError: The backbone does not exist, or its weights do not fit.
-        AdapterError: An adapter is unknown or matches nothing.
-        RecipeError: The configuration contradicts itself.
-    """
-    backbone = build_backbone(config.backbone, size=config.clip.size_px)
-    return Recognizer(backbone, config, labels)
 
 
 def save_bundle(
@@ -224,26 +113,6 @@ def load_bundle(
         _load_adapters(source / "adapters" / name, adapted)
     _load_beside_adapters(source / "head.safetensors", recognizer)
     return recognizer.eval().to(device)
-
-
-def adapted_parts(recognizer: Recognizer) -> dict[str, PeftModel]:
-    """The adapted modules by the name of their view or stage."""
-    return {
-        name.removeprefix("network.views.").removeprefix("network.").split(".")[0]: module
-        for name, module in recognizer.named_modules()
-        if isinstance(module, PeftModel)
-    }
-
-
-def tensors_beside_adapters(recognizer: Recognizer) -> dict[str, Tensor]:
-    """What is learned outside the adapters, by name: head, embeddings, gates, temporal part."""
-    modules = [recognizer.network.vit, *adapted_parts(recognizer).values()]
-    inside = {id(p) for module in modules for p in module.parameters()}
-    return {
-        name.removeprefix("network."): tensor.detach()
-        for name, tensor in recognizer.learned_tensors().items()
-        if id(tensor) not in inside
-    }
 
 
 def _read_description(source: Path) -> tuple[RecognizerConfig, tuple[str, ...], str]:

@@ -14,16 +14,18 @@ from typing import Any
 
 import torch
 
-from evlora.bundle import Recognizer, build_recognizer, load_bundle
+from evlora.bundle import load_bundle
 from evlora.comparison_table import Comparison, Cost, Over, Row, write
 from evlora.errors import AdapterError, RecipeError
+from evlora.evaluation import evaluate
 from evlora.files import writing_file
 from evlora.models.adapters import METHODS
 from evlora.profiling import count_parameters
-from evlora.recipe import Recipe, load_recipe, split_override, train
+from evlora.recipe import Recipe, load_recipe, split_override
+from evlora.recognizer import Recognizer, build_recognizer
 from evlora.training.cost import inference_ratio, measure_step, merged
 from evlora.training.data import open_dataset
-from evlora.training.evaluation import evaluate
+from evlora.training.run import train
 
 EVALUATION_FILE = "evaluation.json"
 FAILURE_FILE = "failure.txt"
@@ -39,7 +41,7 @@ def compare(
     over: Over | None = None,
     split: str = "test",
     repeats: int = 5,
-    say: Callable[[str], None] | None = None,
+    report: Callable[[str], None] | None = None,
 ) -> Comparison:
     """Train a recipe once per method and seed, and write what came of it to `run.dir`.
 
@@ -54,13 +56,13 @@ def compare(
             whose own keys set it.
         split: What accuracy is measured on.
         repeats: Steps and clips to time for each method; 0 measures no cost.
-        say: Told a line per run.
+        report: Takes a line per run.
 
     Raises:
         RecipeError: The recipe or one of the names is wrong; nothing was trained.
         DatasetError: The dataset is incomplete.
     """
-    tell = say or (lambda line: None)
+    report_line = report or (lambda line: None)
     changes = _as_mapping(overrides)
     base = load_recipe(recipe, changes)
     folder = base.run.dir
@@ -78,7 +80,7 @@ def compare(
     rows: list[Row] = []
     for (name, setting), its_recipe in recipes.items():
         runs = folder / "runs" / setting.replace("/", "_") / name
-        cost = _cost(its_recipe, manifest.labels, runs, repeats, tell)
+        cost = _cost(its_recipe, manifest.labels, runs, repeats, report_line)
         top1: dict[int, float] = {}
         failures: dict[int, str] = {}
         for seed in range(seeds):
@@ -88,7 +90,7 @@ def compare(
             else:
                 top1[seed] = outcome
             said = f"failed: {outcome}" if isinstance(outcome, str) else f"{outcome:.1%}"
-            tell(f"{name:<16} {setting}{' ' if setting else ''}seed {seed}  {said}")
+            report_line(f"{name:<16} {setting}{' ' if setting else ''}seed {seed}  {said}")
         rows.append(Row(name, setting, top1, failures, cost))
     result = Comparison(folder, _heading(recipe, base, seeds, split), rows, over)
     write(result)
@@ -150,7 +152,7 @@ def _cost(
     labels: tuple[str, ...],
     folder: Path,
     repeats: int,
-    tell: Callable[[str], None],
+    report_line: Callable[[str], None],
 ) -> Cost | None:
     if not repeats:
         return None
@@ -160,7 +162,7 @@ def _cost(
     try:
         cost = _measure(recipe, labels, repeats)
     except Exception as error:  # as above
-        tell(f"{folder.name}: cannot be measured: {error}")
+        report_line(f"{folder.name}: cannot be measured: {error}")
         return None
     with writing_file(path) as temporary:
         temporary.write_text(json.dumps(asdict(cost), indent=2) + "\n", encoding="utf-8")

@@ -8,15 +8,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from evlora.bundle import Recognizer, load_bundle
-from evlora.clips import ClipDataset, Manifest, prepare, read_manifest
-from evlora.clips.manifest import is_prepared
+from evlora.bundle import load_bundle
+from evlora.datasets import ClipDataset, Manifest, prepare, read_manifest
+from evlora.datasets.storage import is_prepared
+from evlora.evaluation import Evaluation, evaluate
 from evlora.figures import Answer, draw_clip_strip, draw_confusion
 from evlora.files import writing_file
 from evlora.prediction import predict
-from evlora.recipe import load_recipe, train
+from evlora.recipe import load_recipe
+from evlora.recognizer import Recognizer
 from evlora.recordings import open_recording
-from evlora.training.evaluation import Evaluation, evaluate
+from evlora.training.run import train
 
 RECIPE = "demo"
 ROWS = (
@@ -49,13 +51,13 @@ class Result:
 
 
 def run_demo(
-    folder: Path, *, say: Callable[[str], None], epochs: int | None = None, clips: int = 600
+    folder: Path, *, report: Callable[[str], None], epochs: int | None = None, clips: int = 600
 ) -> Path:
     """Make the data, train each row of `ROWS`, and write a report.
 
     Args:
         folder: Where everything is put.
-        say: Told a line per step.
+        report: Takes a line per step.
         epochs: Epochs of every training; None takes those of the recipe.
         clips: Clips to train with; a third as many test.
 
@@ -65,21 +67,21 @@ def run_demo(
     Raises:
         RunError: The folder holds a demo that was begun with other settings.
     """
-    manifest = _generate(folder, say, clips)
+    manifest = _generate(folder, report, clips)
     rows = load_recipe(RECIPE).comparison
     results: dict[str, Result] = {}
     for number, name in enumerate(ROWS, start=1):
-        say(f"\ntraining {name.replace('_', ' ')} ({number} of {len(ROWS)})")
+        report(f"\ntraining {name.replace('_', ' ')} ({number} of {len(ROWS)})")
         overrides = {
             **rows[name],
             **({} if epochs is None else {"training.epochs": epochs}),
             "data.root": str(folder / "dataset"),
             "run.dir": str(folder / name),
         }
-        run = train(RECIPE, overrides=overrides, resume=True, say=say)
+        run = train(RECIPE, overrides=overrides, resume=True, report=report)
         recognizer = load_bundle(run.bundle)
         evaluation = evaluate(recognizer, manifest)
-        say(f"test: {evaluation.top1:.1%}")
+        report(f"test: {evaluation.top1:.1%}")
         results[name] = Result(
             name.replace("_", " "),
             recognizer,
@@ -88,38 +90,38 @@ def run_demo(
             run.metrics["trained_percent"],
             run.metrics["seconds"],
         )
-    _say_results(results.values(), say)
-    _predict_one(folder, manifest, results[BEST], say)
+    _report_results(results.values(), report)
+    _predict_one(folder, manifest, results[BEST], report)
     return _write_report(folder, manifest, results)
 
 
-def _generate(folder: Path, say: Callable[[str], None], clips: int) -> Manifest:
+def _generate(folder: Path, report: Callable[[str], None], clips: int) -> Manifest:
     dataset = folder / "dataset"
     if not is_prepared(dataset):
         sizes = {"train": clips, "val": 0, "test": clips // 3}
-        say(f"generating {sum(sizes.values()):,} clips of digits in motion")
+        report(f"generating {sum(sizes.values()):,} clips of digits in motion")
         prepare("generated", None, dataset, options={**sizes, "digits": DIGITS})
     return read_manifest(dataset)
 
 
-def _say_results(results: Iterable[Result], say: Callable[[str], None]) -> None:
-    say(f"\n{'':<24}{'test top-1':>12}{'trained':>12}{'of all':>9}{'time':>8}")
+def _report_results(results: Iterable[Result], report: Callable[[str], None]) -> None:
+    report(f"\n{'':<24}{'test top-1':>12}{'trained':>12}{'of all':>9}{'time':>8}")
     for result in results:
-        say(
+        report(
             f"{result.name:<24}{result.evaluation.top1:>12.1%}{result.trained:>12,}"
             f"{result.trained_percent:>8.1f}%{result.seconds:>6.0f} s"
         )
 
 
 def _predict_one(
-    folder: Path, manifest: Manifest, best: Result, say: Callable[[str], None]
+    folder: Path, manifest: Manifest, best: Result, report: Callable[[str], None]
 ) -> None:
     sample = manifest.split("test")[0]
     assert sample.events is not None  # a generated sample is one file with frames and events
     path = manifest.source / sample.events
     ranked = predict(best.recognizer, open_recording(path))[:3]
     answers = ", ".join(f"{answer.label} {answer.probability:.0%}" for answer in ranked)
-    say(f"\n{path} (true label {sample.label})\n  → {answers}")
+    report(f"\n{path} (true label {sample.label})\n  → {answers}")
 
 
 def _write_report(folder: Path, manifest: Manifest, results: Mapping[str, Result]) -> Path:

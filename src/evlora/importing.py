@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from evlora.bundle import Recognizer, RecognizerConfig, build_recognizer, save_bundle
+from evlora.bundle import save_bundle
 from evlora.clips import ClipConfig
 from evlora.errors import CheckpointError
 from evlora.models import (
@@ -15,6 +15,7 @@ from evlora.models import (
     read_published_checkpoint,
 )
 from evlora.models.backbone import RANDOM
+from evlora.recognizer import Recognizer, RecognizerConfig, build_recognizer
 
 CLIP_TOWER = "vit_base_patch16_clip_quickgelu_224.openai"
 RANK, ALPHA = 4, 8.0

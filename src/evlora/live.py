@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from evlora.bundle import Recognizer
 from evlora.clips import ClipConfig
 from evlora.clips.moment import picture_moment
 from evlora.clips.sampling import Moments, choose_moments
 from evlora.errors import DatasetError, RecordingError
 from evlora.models.streaming import StreamingNetwork
+from evlora.recognizer import Recognizer
 from evlora.recordings import EventStream, FrameSequence, Recording
 from evlora.recordings.frames import ImageArray
 from evlora.tensors import require_shape

@@ -7,11 +7,10 @@ from typing import NamedTuple
 
 import torch
 
-from evlora.bundle import Recognizer
-from evlora.clips import ClipConfig, collate, make_views
-from evlora.clips.clip import Modality
-from evlora.clips.manifest import EVENT_SUFFIXES, FRAME_SUFFIXES
+from evlora.clips import ClipConfig, Modality, collate, make_views
+from evlora.datasets.storage import EVENT_SUFFIXES, FRAME_SUFFIXES
 from evlora.errors import RecordingError
+from evlora.recognizer import Recognizer
 from evlora.recordings import Recording
 from evlora.recordings.readers.images import IMAGE_SUFFIXES
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
-from evlora.bundle import Recognizer, adapted_parts
+from evlora.recognizer import Recognizer, adapted_parts
 
 
 @dataclass(frozen=True, slots=True)

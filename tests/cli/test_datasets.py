@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from evlora.cli.main import run
-from evlora.clips import read_manifest
+from evlora.datasets import read_manifest
 
 
 class Result(NamedTuple):

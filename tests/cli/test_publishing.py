@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from published_release import Size, checkpoint, save
 from typer.testing import CliRunner
 
 from evlora import evaluate, load_bundle
 from evlora.cli.main import app
-from evlora.clips import read_manifest
-from published_release import Size, checkpoint, save
+from evlora.datasets import read_manifest
 
 CLASSES_OF_THE_DATASET = 40
 

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from timm import create_model, get_pretrained_cfg
 from torch import Tensor, nn
 
-from evlora.bundle import Recognizer, RecognizerConfig, load_bundle, save_bundle
+from evlora.bundle import load_bundle, save_bundle
 from evlora.errors import BackboneError, RecipeError, ShapeError
 from evlora.models import Backbone, BackboneConfig, build_backbone
 from evlora.models.adapters import METHODS, AdapterConfig, adapt, unwrapped
@@ -22,6 +22,7 @@ from evlora.models.backbone import (
     share_weights,
 )
 from evlora.models.fusion import SharedStage
+from evlora.recognizer import Recognizer, RecognizerConfig
 
 the_six = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 every_family = pytest.mark.parametrize(

@@ -29,7 +29,7 @@ TINY = PretrainingConfig(
 
 
 def run(config: PretrainingConfig, folder: Path, **options: bool | int) -> Path:
-    return pretrain(config, folder, say=lambda _: None, **{"workers": 0, **options})
+    return pretrain(config, folder, report=lambda _: None, **{"workers": 0, **options})
 
 
 def stop_after(config: PretrainingConfig, folder: Path, step: int) -> None:
@@ -38,12 +38,12 @@ def stop_after(config: PretrainingConfig, folder: Path, step: int) -> None:
     class KilledError(Exception):
         pass
 
-    def say(line: str) -> None:
+    def report(line: str) -> None:
         if line.startswith(f"step {step} "):
             raise KilledError
 
     with pytest.raises(KilledError):
-        pretrain(config, folder, workers=0, say=say)
+        pretrain(config, folder, workers=0, report=report)
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_weights_and_log(tmp_path: Path) -> None:

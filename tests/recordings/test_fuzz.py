@@ -23,7 +23,7 @@ LONG_RUN_FILES = 20_000
 REAL_SAMPLE_BYTES = 300_000
 """Longer samples are cut to this, so that a damage is near what is read."""
 NEEDS_SIZE = ("npy",)
-WORKER = Path(__file__).with_name("fuzz_worker.py")
+WORKER = Path(__file__).parents[1] / "support" / "fuzz_worker.py"
 
 
 class Worker:

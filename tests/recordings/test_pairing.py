@@ -8,7 +8,7 @@ from PIL import Image
 
 from evlora.errors import DatasetError, RecordingError, RecordingWarning
 from evlora.recordings import FrameSequence, Recording, open_recording
-from evlora.recordings.recording import open_pictures
+from evlora.recordings.opening import open_pictures
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import torch
 
 import evlora
 from evlora.bundle import load_bundle
-from evlora.clips import read_manifest
+from evlora.datasets import read_manifest
 from evlora.errors import RecipeError
+from evlora.evaluation import evaluate
 from evlora.training.averaging import MovingAverage
-from evlora.training.evaluation import evaluate
 
 
 def test_the_average_follows_by_its_decay_and_faster_in_the_first_steps() -> None:

@@ -7,15 +7,17 @@ import torch
 from packed_form import pack
 from torch.utils.data import DistributedSampler
 
-from evlora.clips import ClipConfig, ClipDataset, PackedDataset, read_manifest
+from evlora.clips import ClipConfig
+from evlora.datasets import ClipDataset, read_manifest
+from evlora.datasets.loading import loader_options
 from evlora.errors import RunError
+from evlora.packing import PackedDataset
+from evlora.recipe.schema import DataConfig
 from evlora.training import data
-from evlora.training.config import DataConfig
 from evlora.training.data import (
     ClipDataModule,
     EpochSampler,
     ResumableLoader,
-    loader_options,
     shuffled,
 )
 

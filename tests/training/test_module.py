@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy, log_softmax
 
-from evlora.bundle import Recognizer
 from evlora.clips import Batch
 from evlora.recipe import build
-from evlora.training.config import TrainingConfig
+from evlora.recipe.schema import TrainingConfig
+from evlora.recognizer import Recognizer
 from evlora.training.mixup import mix_clips
 from evlora.training.module import RecognizerModule, make_optimizer
 

@@ -18,7 +18,8 @@ from packed_form import pack
 
 import evlora
 from evlora.bundle import load_bundle
-from evlora.clips import ClipConfig, read_manifest
+from evlora.clips import ClipConfig
+from evlora.datasets import read_manifest
 from evlora.errors import RunError
 from evlora.training import run as running
 
@@ -170,7 +171,7 @@ def test_a_streamed_run_of_two_ranks_that_is_killed_reads_each_clip_once(
         notes.mkdir(exist_ok=True)
         keys = tmp_path / f"{name}.json"
         keys.write_text(json.dumps({**settings, "run.dir": str(tmp_path / name)}))
-        command = [sys.executable, str(Path(__file__).parent / "ranked_run.py")]
+        command = [sys.executable, str(Path(__file__).parents[1] / "support" / "ranked_run.py")]
         return subprocess.Popen(
             [*command, str(keys), str(notes)],
             start_new_session=True,

@@ -16,8 +16,8 @@ import yaml
 
 import evlora
 from evlora.bundle import load_bundle
-from evlora.clips import read_manifest
-from evlora.clips.manifest import write_manifest
+from evlora.datasets import read_manifest
+from evlora.datasets.storage import write_manifest
 from evlora.errors import DatasetError, RecipeError, RunError
 
 VARYING = {"seconds"}
@@ -47,7 +47,7 @@ def test_a_run_leaves_recipe_logs_checkpoints_bundle_and_figures(
 ) -> None:
     lines: list[str] = []
     best = {**tiny_settings, "training.keep": "best"}
-    run = evlora.train("demo", overrides=best, say=lines.append)
+    run = evlora.train("demo", overrides=best, report=lines.append)
     assert sorted(p.name for p in run.dir.iterdir()) == [
         "bundle",
         "checkpoints",
@@ -166,7 +166,7 @@ def test_stopping_after_each_epoch_ends_as_an_undisturbed_run(
     )
     for epoch in (1, 2):
         with pytest.raises(Stop):
-            evlora.train("demo", overrides=tiny_settings, resume=True, say=stop_at(epoch))
+            evlora.train("demo", overrides=tiny_settings, resume=True, report=stop_at(epoch))
     run = evlora.train("demo", overrides=tiny_settings, resume=True)
     assert figures(run.dir) == figures(undisturbed.dir)
     calm, stopped = tensors(undisturbed.dir), tensors(run.dir)
@@ -176,7 +176,7 @@ def test_stopping_after_each_epoch_ends_as_an_undisturbed_run(
 def test_a_finished_run_is_not_run_again(tiny_settings: dict[str, Any]) -> None:
     lines: list[str] = []
     first = evlora.train("demo", overrides=tiny_settings)
-    again = evlora.train("demo", overrides=tiny_settings, resume=True, say=lines.append)
+    again = evlora.train("demo", overrides=tiny_settings, resume=True, report=lines.append)
     assert again == first
     assert lines == [f"{first.dir} holds a finished run; nothing is left to do"]
 
@@ -245,7 +245,7 @@ def test_a_validation_split_is_held_out_where_there_is_none(
     evlora.train(
         "demo",
         overrides={**tiny_settings, "data.root": str(folder), "data.validation_fraction": 0.25},
-        say=lines.append,
+        report=lines.append,
     )
     assert lines[0].startswith("30 training and 10 validation clips of 10 classes")
 
@@ -268,7 +268,7 @@ def test_the_last_epoch_is_kept_and_nothing_held_out_where_the_recipe_says_so(
 ) -> None:
     changes = {"training.keep": "last", "training.epochs": 2}
     lines: list[str] = []
-    run = evlora.train("demo", overrides={**nothing_held_out, **changes}, say=lines.append)
+    run = evlora.train("demo", overrides={**nothing_held_out, **changes}, report=lines.append)
 
     assert run.metrics["epoch"] == 2
     assert "val_top1" not in run.metrics

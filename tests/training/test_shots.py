@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from evlora.clips import Manifest, read_manifest
-from evlora.clips.manifest import write_manifest
+from evlora.datasets import Manifest, read_manifest
+from evlora.datasets.storage import write_manifest
 from evlora.errors import DatasetError
-from evlora.training.config import DataConfig
+from evlora.recipe.schema import DataConfig
 from evlora.training.data import ClipDataModule, open_dataset
 
 

@@ -51,7 +51,7 @@ def compare(
         over=None if over is None else Over.parse(over),
         split=split,
         repeats=repeats,
-        say=lambda line: typer.echo(line, err=True),
+        report=lambda line: typer.echo(line, err=True),
     )
     if as_json:
         typer.echo(json.dumps([asdict(row) for row in result.rows]))

@@ -9,8 +9,9 @@ import typer
 from evlora.errors import DatasetError
 
 if TYPE_CHECKING:
-    from evlora.clips import ClipConfig, Manifest
-    from evlora.clips.packing import Packing, Shard, Survey, Trial
+    from evlora.clips import ClipConfig
+    from evlora.datasets import Manifest
+    from evlora.packing import Packing, Shard, Survey, Trial
 
 LABELS_SHOWN = 5
 PACKED_KEYS = ("frames", "modalities", "representation", "window")
@@ -68,7 +69,7 @@ def prepare(
     ] = False,
 ) -> None:
     """Make a dataset ready: its index, or with --pack its clips, in a folder that others read."""
-    from evlora.clips.layouts import layout_named
+    from evlora.datasets.layouts import layout_named
 
     folders = [Path(word) for word in rest if "=" not in word]
     options, clip_keys = _keys([word for word in rest if "=" in word])
@@ -103,8 +104,8 @@ def prepare(
         _index(layout, source, out, options=options, overwrite=overwrite)
         return
     from evlora.cli.printing import counting_bar
-    from evlora.clips.packing import Shard, join_shards
-    from evlora.clips.packing import pack as pack_clips
+    from evlora.packing import Shard, join_shards
+    from evlora.packing import pack as pack_clips
 
     part = None if shard is None else Shard.parse(shard)
     with counting_bar("samples") as progress:
@@ -169,7 +170,7 @@ def _index(
     layout: str, source: Path | None, out: Path, *, options: dict[str, Any], overwrite: bool
 ) -> None:
     from evlora.cli.printing import counting_bar, table
-    from evlora.clips import prepare as prepare_dataset
+    from evlora.datasets import prepare as prepare_dataset
 
     with counting_bar("samples") as progress:
         manifest = prepare_dataset(
@@ -191,7 +192,7 @@ def _look(
     workers: int | None,
 ) -> None:
     from evlora.cli.printing import counting_bar, table
-    from evlora.clips.packing import survey
+    from evlora.packing import survey
 
     with counting_bar("samples") as progress:
         found = survey(
@@ -226,7 +227,7 @@ def _look(
 
 
 def _print_trial(found: "Survey", trial: "Trial", workers: int | None) -> None:
-    from evlora.clips.packing import cores
+    from evlora.packing import cores
 
     samples = len(found.manifest.samples)
     processes = max(1, cores() if workers is None else workers)
@@ -246,7 +247,7 @@ def _print_trial(found: "Survey", trial: "Trial", workers: int | None) -> None:
 
 def _print_packing(packing: "Packing", out: Path, part: "Shard | None") -> None:
     from evlora.cli.printing import table
-    from evlora.clips.manifest import SPLITS
+    from evlora.datasets.manifest import SPLITS
 
     manifest, counts = packing.manifest, packing.manifest.counts
     rejected = Counter(one.split for one in packing.rejected)

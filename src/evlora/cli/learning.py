@@ -44,8 +44,8 @@ def demo(
     """Generate, train, evaluate, predict and show: the embedded default, offline."""
     from evlora.demo import run_demo
 
-    report = run_demo(folder, say=typer.echo, epochs=epochs, clips=clips)
-    typer.echo(f"report: {report}")
+    page = run_demo(folder, report=typer.echo, epochs=epochs, clips=clips)
+    typer.echo(f"report: {page}")
 
 
 def train(
@@ -56,13 +56,13 @@ def train(
     ] = False,
 ) -> None:
     """Train what a recipe says."""
-    from evlora.recipe import train as run_training
+    from evlora.training.run import train as run_training
 
     run = run_training(
         recipe,
         overrides=overrides or (),
         resume=resume,
-        say=typer.echo,
+        report=typer.echo,
         has_progress_bar=sys.stderr.isatty(),
     )
     accuracy = f": {run.metrics['val_top1']:.1%} top-1" if "val_top1" in run.metrics else ""
@@ -89,9 +89,9 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Score a recognizer on a split of a dataset."""
+    from evlora import evaluation
     from evlora.bundle import load_bundle
-    from evlora.clips import read_manifest
-    from evlora.training import evaluation
+    from evlora.datasets import read_manifest
 
     recognizer = load_bundle(bundle, weights=weights, device=device)
     result = evaluation.evaluate(

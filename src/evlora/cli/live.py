@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from evlora.bundle import Recognizer
     from evlora.live import LiveAnswer
+    from evlora.recognizer import Recognizer
     from evlora.recordings import Recording
 
 

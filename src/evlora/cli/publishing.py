@@ -49,7 +49,7 @@ def import_published(
 
 
 def _read_labels(path: Path) -> tuple[str, ...]:
-    from evlora.clips import read_manifest
+    from evlora.datasets import read_manifest
     from evlora.errors import CheckpointError
 
     if path.is_dir():

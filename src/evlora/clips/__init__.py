@@ -1,23 +1,11 @@
-"""From recordings to what a model eats. Knows nothing of models."""
+"""From one recording to tensors. Knows nothing of datasets or models."""
 
-from evlora.clips.clip import Batch, Clip, ClipConfig, collate, make_clip, make_views
-from evlora.clips.dataset import AllViews, ClipDataset
-from evlora.clips.manifest import Manifest, read_manifest
-from evlora.clips.packed_dataset import PackedDataset, clip_dataset
-from evlora.clips.preparing import prepare
+from evlora import moved
+from evlora.clips.batch import Batch, Clip, collate
+from evlora.clips.config import ClipConfig, Modality
+from evlora.clips.drawing import make_clip, make_views
 
-__all__ = [
-    "AllViews",
-    "Batch",
-    "Clip",
-    "ClipConfig",
-    "ClipDataset",
-    "Manifest",
-    "PackedDataset",
-    "clip_dataset",
-    "collate",
-    "make_clip",
-    "make_views",
-    "prepare",
-    "read_manifest",
-]
+__all__ = ["Batch", "Clip", "ClipConfig", "Modality", "collate", "make_clip", "make_views"]
+
+
+__getattr__ = moved.names_of("evlora.clips")

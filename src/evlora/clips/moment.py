@@ -4,7 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from evlora.clips.clip import NO_FRAME, ClipConfig, Modality, blank, without_events
+from evlora.clips.config import NO_FRAME, ClipConfig, Modality
+from evlora.clips.drawing import blank, without_events
 from evlora.clips.transforms import expose, place, to_tensor
 from evlora.errors import DatasetError
 from evlora.recordings import EventStream, FrameSequence

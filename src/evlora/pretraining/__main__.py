@@ -55,12 +55,12 @@ def main(arguments: list[str] | None = None) -> int:
             resume=options.resume,
             workers=options.workers,
             device=options.device,
-            say=_say,
+            report=_report,
         )
     except EvloraError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    _say(f"{weights}: {weights.stat().st_size / 1e6:.2f} MB")
+    _report(f"{weights}: {weights.stat().st_size / 1e6:.2f} MB")
     return 0
 
 
@@ -71,7 +71,7 @@ def _positive(text: str) -> int:
     return number
 
 
-def _say(line: str) -> None:
+def _report(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 

@@ -170,7 +170,7 @@ def pretrain(
     config: PretrainingConfig,
     folder: Path,
     *,
-    say: Callable[[str], None],
+    report: Callable[[str], None],
     resume: bool = False,
     workers: int = 1,
     device: str = "cpu",
@@ -180,7 +180,7 @@ def pretrain(
     Args:
         config: The run.
         folder: Where its log, its checkpoint and its weights go.
-        say: Told each line of the log.
+        report: Takes each line of the log.
         resume: Go on from the checkpoint in the folder, if there is one.
         workers: Processes that draw figures; any number of them draws the same.
         device: Where to compute.
@@ -199,7 +199,7 @@ def pretrain(
         state = torch.load(checkpoint, map_location=run.device, weights_only=True)
         _require_beginning(PretrainingConfig.model_validate_json(state["config"]), config, state)
         run.load_state(state)
-        say(f"going on after step {run.step:,}")
+        report(f"going on after step {run.step:,}")
     rows = _rows_until(log, run.step)
     began = time.monotonic() - (float(rows[-1]["seconds"]) if rows else 0.0)
     recent: list[dict[str, float]] = []
@@ -213,7 +213,7 @@ def pretrain(
             rows.append({**row, "seconds": round(time.monotonic() - began)})
             recent = []
             _write_log(rows, log)
-            say("  ".join(f"{name} {value}" for name, value in rows[-1].items()))
+            report("  ".join(f"{name} {value}" for name, value in rows[-1].items()))
         if run.step % config.checkpoint_steps == 0 or run.step == config.steps:
             with writing_file(checkpoint) as temporary:
                 torch.save(run.state(), temporary)

@@ -2,7 +2,8 @@
 
 from evlora.recordings.events import EventStream
 from evlora.recordings.frames import FrameSequence
-from evlora.recordings.recording import Recording, open_recording
+from evlora.recordings.opening import open_recording
+from evlora.recordings.recording import Recording
 from evlora.recordings.windows import Window, iterate_windows
 from evlora.recordings.writers import write_recording
 

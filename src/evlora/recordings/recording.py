@@ -1,17 +1,13 @@
 """A recording: what one sensor wrote in one go, events and frames."""
 
-import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from evlora.errors import RecordingError, RecordingWarning
+from evlora import moved
+from evlora.errors import RecordingError
 from evlora.recordings.events import EventStream
 from evlora.recordings.frames import FrameSequence
 from evlora.recordings.pairing import paired
-
-Pictures = str | Path | Sequence[str | Path]
-"""A picture, a folder of pictures, a video, or several pictures."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,74 +86,4 @@ class Recording:
         )
 
 
-def open_recording(
-    path: str | Path,
-    *,
-    frames: Pictures | None = None,
-    event_images: Pictures | None = None,
-    format: str | None = None,
-    width: int | None = None,
-    height: int | None = None,
-) -> Recording:
-    """The recording in this file or folder.
-
-    The suffix picks the reader, the header confirms it.
-
-    Args:
-        path: A recording of any format in the table of `evlora.recordings.readers`.
-        frames: Pictures, a folder of them, or a video that belong to the events in `path`.
-        event_images: Pictures of the events, drawn before, one for each frame.
-        format: The name of a format, where the suffix does not tell.
-        width: Columns of the sensor, for formats whose files do not say.
-        height: Rows of the sensor, likewise.
-
-    Raises:
-        RecordingError: The file is missing, of no known format, or holds nothing readable.
-        DatasetError: Frames and pictures of events do not belong together.
-
-    Warns:
-        RecordingWarning: The file is damaged, and what came before the damage is returned;
-            frames and events have no moment in common; or frames and pictures of events have no
-            partner and were left out.
-    """
-    from evlora.recordings.readers import open_frames, reader_for
-
-    source = Path(path)
-    if not source.exists():
-        raise RecordingError(f"{source}: no such file or folder; check the path")
-    reader = reader_for(source, format)
-    recording = reader.read(source, width=width, height=height)
-    if frames is not None:
-        recording = recording.with_frames(open_frames(frames))
-    if event_images is not None:
-        recording = recording.with_event_images(open_frames(event_images))
-    _warn_of_faults(recording)
-    return recording
-
-
-def open_pictures(frames: Pictures | None, event_images: Pictures | None) -> Recording:
-    """The recording that consists of frames, of pictures of events, or of both in pairs.
-
-    Raises:
-        RecordingError: There is nothing, or no picture where one should be.
-        DatasetError: Frames and pictures of events do not belong together.
-
-    Warns:
-        RecordingWarning: Some pictures have no partner and were left out.
-    """
-    from evlora.recordings.readers import open_frames
-
-    given = event_images if frames is None else frames
-    if not given:
-        raise RecordingError("recording: expected frames or pictures of events, got neither")
-    path = Path(given if isinstance(given, str | Path) else given[0])
-    recording = Recording(None, None if frames is None else open_frames(frames), "images", path)
-    if event_images is not None:
-        recording = recording.with_event_images(open_frames(event_images))
-    _warn_of_faults(recording)
-    return recording
-
-
-def _warn_of_faults(recording: Recording) -> None:
-    for warning in recording.warnings:
-        warnings.warn(warning, RecordingWarning, stacklevel=3)
+__getattr__ = moved.names_of("evlora.recordings.recording")

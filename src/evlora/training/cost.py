@@ -17,9 +17,9 @@ from peft import PeftModel
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from evlora.bundle import Recognizer, adapted_parts
 from evlora.clips import Batch
-from evlora.training.config import TrainingConfig
+from evlora.recipe.schema import TrainingConfig
+from evlora.recognizer import Recognizer, adapted_parts
 from evlora.training.module import RecognizerModule, make_optimizer
 
 MB = 1e6

@@ -11,19 +11,14 @@ from typing import Any, cast
 import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, DistributedSampler, SequentialSampler
+from torch.utils.data import DataLoader, DistributedSampler
 
-from evlora.clips import (
-    Clip,
-    ClipConfig,
-    ClipDataset,
-    Manifest,
-    clip_dataset,
-    collate,
-    read_manifest,
-)
+from evlora.clips import Clip, ClipConfig
+from evlora.datasets import ClipDataset, Manifest, read_manifest
+from evlora.datasets.loading import loader_options, make_loader
 from evlora.errors import RecipeError, RunError
-from evlora.training.config import DataConfig
+from evlora.packing import clip_dataset
+from evlora.recipe.schema import DataConfig
 
 SHUFFLED_CHUNKS = 32
 """Chunks of a packed dataset whose clips are shuffled together: so many must be at hand at once."""
@@ -54,17 +49,6 @@ class EpochSampler(DistributedSampler[int]):
         padded = order.repeat(-(-self.total_size // len(order)))[: self.total_size]
         mine = padded[self.rank * self.num_samples : (self.rank + 1) * self.num_samples]
         yield from dataset.reading(mine[self.skipped :].tolist())
-
-
-class InOrder(SequentialSampler):
-    """The clips of a split in the order of the manifest."""
-
-    def __init__(self, dataset: ClipDataset) -> None:
-        super().__init__(dataset)
-        self.dataset = dataset
-
-    def __iter__(self) -> Iterator[int]:
-        yield from self.dataset.reading(range(len(self.dataset)))
 
 
 class ResumableLoader(DataLoader[Clip]):
@@ -213,20 +197,3 @@ def open_dataset(data: DataConfig, *, seed: int) -> Manifest:
     if "val" not in manifest.splits:
         manifest = manifest.with_validation(data.validation_fraction, seed=seed)
     return manifest if data.shots is None else manifest.with_shots(data.shots, seed=seed)
-
-
-def make_loader(dataset: ClipDataset, *, batch_size: int, workers: int) -> DataLoader[Clip]:
-    """Batches of a dataset in order, read by so many worker processes."""
-    options = loader_options(batch_size=batch_size, workers=workers)
-    return DataLoader(dataset, sampler=InOrder(dataset), **options)
-
-
-def loader_options(*, batch_size: int, workers: int) -> dict[str, Any]:
-    """What every loader of clips is made with."""
-    return {
-        "batch_size": batch_size,
-        "num_workers": workers,
-        "persistent_workers": workers > 0,
-        "collate_fn": collate,
-        "pin_memory": torch.cuda.is_available(),
-    }

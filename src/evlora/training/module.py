@@ -12,7 +12,6 @@ from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics.classification import MulticlassAccuracy
 
-from evlora.bundle import Recognizer
 from evlora.clips import Batch
 from evlora.errors import DatasetError, RecipeError, RunError
 from evlora.models.adapters import (
@@ -21,8 +20,9 @@ from evlora.models.adapters import (
     load_training_state,
     training_state,
 )
+from evlora.recipe.schema import TrainingConfig
+from evlora.recognizer import Recognizer
 from evlora.training.averaging import MovingAverage
-from evlora.training.config import TrainingConfig
 from evlora.training.mixup import mix_clips
 
 SGD_MOMENTUM = 0.9

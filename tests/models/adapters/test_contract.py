@@ -219,7 +219,13 @@ def test_what_was_saved_answers_the_same_in_a_new_process(tmp_path: Path) -> Non
         with torch.inference_mode():
             expected[f"{method}-{network}"] = answer(network, model, inputs(network))
     (tmp_path / "cells.json").write_text(json.dumps(ADAPTED))
-    script = [sys.executable, "-c", SCRIPT, str(tmp_path), str(Path(__file__).parent)]
+    script = [
+        sys.executable,
+        "-c",
+        SCRIPT,
+        str(tmp_path),
+        str(Path(__file__).parents[2] / "support"),
+    ]
     done = subprocess.run(script, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     answers = load_file(tmp_path / "answers.safetensors")

@@ -13,7 +13,7 @@ from torch import nn
 
 from evlora import LvAdapterConfig
 from evlora.models.adapters import adapt
-from evlora.models.recognizer import SingleStreamConfig
+from evlora.models.single_stream import SingleStreamConfig
 from evlora.recipe import load_recipe
 
 ROW = re.compile(r"^\| (.*`.*) \| ([\d,]+) \| ([\d.]+) % \| ([\d.]+) % \|$", re.MULTILINE)

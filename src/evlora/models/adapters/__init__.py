@@ -1,5 +1,7 @@
 """Adapters: a few weights added to frozen modules, through peft."""
 
+from evlora.models.adapters.adapter_plus import AdapterPlusConfig
+from evlora.models.adapters.adaptformer import AdaptFormerConfig
 from evlora.models.adapters.catalogue import (
     METHODS,
     AdapterConfig,
@@ -8,6 +10,7 @@ from evlora.models.adapters.catalogue import (
     require_low_rank_pair,
     unwrapped,
 )
+from evlora.models.adapters.lv_adapter import LvAdapterConfig
 from evlora.models.adapters.schedule import (
     after_step,
     before_loading,
@@ -16,10 +19,17 @@ from evlora.models.adapters.schedule import (
     load_training_state,
     training_state,
 )
+from evlora.models.adapters.ssf import SsfConfig
+from evlora.models.adapters.vpt import VptConfig
 
 __all__ = [
     "METHODS",
+    "AdaptFormerConfig",
     "AdapterConfig",
+    "AdapterPlusConfig",
+    "LvAdapterConfig",
+    "SsfConfig",
+    "VptConfig",
     "adapt",
     "added_by_lora",
     "after_step",

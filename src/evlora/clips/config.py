@@ -1,0 +1,132 @@
+"""How a recording becomes a clip: the keys of a recipe's `clip` section."""
+
+from typing import Literal, Self
+
+from pydantic import Field, PositiveInt, ValidationError, field_validator, model_validator
+
+from evlora.clips.sampling import Sampling, Window
+from evlora.clips.transforms import (
+    Augmentation,
+    Fit,
+)
+from evlora.config import Config
+from evlora.errors import DatasetError
+from evlora.recordings.representations import REPRESENTATIONS
+
+Modality = Literal["rgb", "event"]
+
+
+NO_FRAME = [0.0, 0.0, 0.0]
+"""Colour of what no frame shows: black."""
+
+
+class Views(Config):
+    """How many clips of a recording a test averages over: so many segments times so many crops."""
+
+    segments: PositiveInt = 1
+    """Choices of moments: the places at which segments are entered, or the starts of stretches;
+    recordings with fewer than T frames have only one."""
+    crops: Literal[1, 3] = 1
+    """Boxes along the longer side: 1 is the centre, 3 are left, centre and right, or top, centre
+    and bottom."""
+
+    @property
+    def count(self) -> int:
+        """Clips of one recording."""
+        return self.segments * self.crops
+
+
+class ClipConfig(Config):
+    """How a recording becomes a clip."""
+
+    frames: PositiveInt = 8
+    """Moments in a clip, T: so many frames and so many event pictures."""
+    size: PositiveInt | tuple[PositiveInt, PositiveInt] = 224
+    """Pixels that the model takes: one number for a square, or height and width."""
+    modalities: tuple[Modality, ...] = ("rgb", "event")
+    """What a clip holds: rgb, event, or both."""
+    without: Modality | None = None
+    """One of both modalities that is never shown, as if every recording lacked it: its frames are
+    black, its pictures without events."""
+    representation: str = "event_image"
+    """How the events of a moment become a picture; the names are those of the representations."""
+    sampling: Sampling = "segments"
+    """Which frames are the moments of a clip: one of each of T equal segments (segments), or a
+    stretch of frames that lie `stride` apart (dense); recordings with fewer than T frames are cut
+    into T equal windows either way."""
+    stride: PositiveInt = 4
+    """Frames from a moment to the next one where sampling is dense; less in short recordings."""
+    window: Window = "frame"
+    """Events of a moment that is a frame: since the frame before it (frame), while it was exposed
+    (exposure), or since the moment before it (segment)."""
+    fit: Fit = "crop"
+    """What happens to a field of view of another shape: crop, pad, or stretch."""
+    exposure: float = Field(default=1.0, gt=0, le=1)
+    """Light that the frames keep, for experiments in the dark: every value is multiplied by it and
+    rounded, so that what lies below a camera's eight bits is lost. Events stay as they are."""
+    jitter: bool = True
+    """Whether training draws each moment at random inside its segment."""
+    augmentation: Augmentation = Augmentation()
+    """What training changes at random."""
+    test_views: Views = Views()
+    """How many clips of a recording a test averages over."""
+
+    @field_validator("representation")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        if name not in REPRESENTATIONS:
+            raise ValueError(
+                f"no representation is called {name!r}; there are: {', '.join(REPRESENTATIONS)}"
+            )
+        return name
+
+    @model_validator(mode="after")
+    def _has_modalities(self) -> Self:
+        if not self.modalities or len(set(self.modalities)) < len(self.modalities):
+            raise ValueError(
+                f"expected modalities to name rgb, event, or both once, got {self.modalities}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _has_something_to_show(self) -> Self:
+        if self.without is not None and set(self.modalities) != {"rgb", "event"}:
+            raise ValueError(
+                f"expected both modalities for without: {self.without}, got "
+                f"{list(self.modalities)}; what is left out must be one of two"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _has_views_that_differ(self) -> Self:
+        if self.test_views.crops > 1 and self.fit != "crop":
+            raise ValueError(
+                f"expected fit: crop for test_views.crops: {self.test_views.crops}, got fit: "
+                f"{self.fit}, which leaves nothing to choose from; set crops: 1 or fit: crop"
+            )
+        if self.sampling == "dense" and self.window == "segment":
+            raise ValueError(
+                "expected window: frame or exposure for sampling: dense, got window: segment, "
+                "whose first moment would hold all events before the stretch"
+            )
+        return self
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Height and width of a clip."""
+        return (self.size, self.size) if isinstance(self.size, int) else self.size
+
+    def hiding(self, modality: Modality | None) -> "ClipConfig":
+        """The same with one of both modalities hidden; None leaves it as it is.
+
+        Raises:
+            DatasetError: Clips have one modality, or none is called so.
+        """
+        if modality is None:
+            return self
+        try:
+            return ClipConfig.model_validate({**self.model_dump(), "without": modality})
+        except ValidationError as error:
+            raise DatasetError(
+                f"without {modality}: {error.errors()[0]['msg'].removeprefix('Value error, ')}"
+            ) from error

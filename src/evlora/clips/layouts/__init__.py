@@ -1,5 +1,0 @@
-"""Datasets as they lie on disk, and the table of their layouts."""
-
-from evlora.clips.layouts.table import LAYOUTS, Layout, layout_named
-
-__all__ = ["LAYOUTS", "Layout", "layout_named"]

@@ -1,0 +1,164 @@
+"""The clips of one split of a dataset, as torch's DataLoader reads them."""
+
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from evlora.clips import Clip, ClipConfig, make_clip, make_views
+from evlora.datasets.manifest import Manifest, Sample
+from evlora.errors import DatasetError, RecordingError
+from evlora.recordings import Recording, open_recording
+from evlora.recordings.opening import open_pictures
+
+
+class ClipDataset(Dataset[Clip]):
+    """One clip for every sample of a split.
+
+    What is random in a clip depends on the seed, the epoch and the sample's number alone: any
+    number of workers gives the same clips.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        split: str,
+        config: ClipConfig,
+        *,
+        seed: int = 0,
+        is_training: bool = False,
+    ) -> None:
+        """Take the samples of a split.
+
+        Args:
+            manifest: The dataset.
+            split: train, val or test.
+            config: How clips are made.
+            seed: Of everything random.
+            is_training: Whether moments and augmentation are drawn anew in every epoch.
+
+        Raises:
+            DatasetError: The split holds no samples.
+        """
+        self.samples = manifest.split(split)
+        self.labels = manifest.labels
+        self.config = config
+        self._source = manifest.source
+        self._number = {label: number for number, label in enumerate(manifest.labels)}
+        self._seed = seed
+        self._is_training = is_training
+        # Shared memory: workers that live on through several epochs see the new number too.
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw as in this epoch from now on, in the workers too."""
+        self._epoch.fill_(epoch)
+
+    @property
+    def chunk_sizes(self) -> list[int]:
+        """Samples that are read together from one place; here nothing speaks for any order."""
+        return [len(self)]
+
+    def reading(self, indices: Sequence[int]) -> Iterator[int]:
+        """The same numbers; whoever has to fetch their data from afar does so meanwhile."""
+        return iter(indices)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Clip:
+        """The clip of the sample with this number.
+
+        Raises:
+            DatasetError: The sample lacks a modality that the configuration asks for.
+            RecordingError: A file of it cannot be read.
+        """
+        sample = self.samples[index]
+        generator = None
+        if self._is_training:
+            generator = np.random.default_rng([self._seed, int(self._epoch), index])
+        with _naming(sample):
+            return make_clip(
+                self._recording(index),
+                self.config,
+                sample=sample.sample,
+                label=self._number[sample.label],
+                generator=generator,
+            )
+
+    def views(self, index: int) -> list[Clip]:
+        """The clips of a sample that a test averages over; see `AllViews`.
+
+        Raises:
+            DatasetError: The sample lacks a modality that the configuration asks for.
+            RecordingError: A file of it cannot be read.
+        """
+        sample = self.samples[index]
+        with _naming(sample):
+            return make_views(
+                self._recording(index),
+                self.config,
+                sample=sample.sample,
+                label=self._number[sample.label],
+            )
+
+    def _recording(self, index: int) -> Recording:
+        return open_sample(self.samples[index], self._source)
+
+
+class AllViews(Dataset[list[Clip]]):
+    """All views of every sample of a dataset, for a test that averages over them.
+
+    An item is the list of a sample's V = `config.test_views.count` clips, and `collate` makes
+    B·V clips of B items, those of a sample one after the other, each with its name and label. So
+    the scores of a batch, of shape (B·V, K), become those of its samples by
+    `logits.unflatten(0, (-1, V)).softmax(dim=-1).mean(dim=1)`, and every V-th label and name
+    counts. With a single view an item holds the clip that the dataset itself gives in evaluation.
+    """
+
+    def __init__(self, dataset: ClipDataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> list[Clip]:
+        """The views of the sample with this number; see `ClipDataset.views` for what may fail."""
+        return self.dataset.views(index)
+
+
+def open_sample(sample: Sample, source: Path) -> Recording:
+    """The recording of a sample, whose paths are relative to the folder `source`.
+
+    Raises:
+        RecordingError: A file cannot be read.
+        DatasetError: Its frames and its pictures of events do not belong together.
+    """
+    events = None if sample.events is None else source / sample.events
+    frames, event_images = _located(sample.frames, source), _located(sample.event_images, source)
+    if events is None and isinstance(frames, Path):
+        events, frames = frames, None  # a video, or a recording that may hold events too
+    if events is None:
+        return open_pictures(frames, event_images)
+    width, height = sample.sensor_px or (None, None)
+    return open_recording(
+        events, frames=frames, event_images=event_images, width=width, height=height
+    )
+
+
+def _located(paths: str | tuple[str, ...] | None, source: Path) -> Path | list[Path] | None:
+    if paths is None:
+        return None
+    return source / paths if isinstance(paths, str) else [source / path for path in paths]
+
+
+@contextmanager
+def _naming(sample: Sample) -> Generator[None]:
+    """Puts the sample's name before what went wrong with one of its files."""
+    try:
+        yield
+    except (DatasetError, RecordingError) as error:
+        raise type(error)(f"sample {sample.sample}: {error}") from error

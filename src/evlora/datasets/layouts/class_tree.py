@@ -1,0 +1,176 @@
+"""Folders named after classes: `class/sample`, or `split/class/sample`.
+
+A sample is one of these:
+
+- a recording (`.aedat4`, `.npz`, `.bin`, …), with its own frames or with a picture, a video or a
+  folder of pictures of the same name beside it;
+- a picture, a video or a folder of pictures alone;
+- a folder with `event` (a recording, a folder with one in it, or event pictures: a folder of them,
+  a picture or a video), `rgb` (a picture, a video or a folder of pictures), or both.
+
+Without folders for splits, a part of each class becomes the test split.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+from evlora.datasets.layouts.naming import class_order, folders_of_splits, split_name
+from evlora.datasets.layouts.official_split import EvenSplit, split_evenly
+from evlora.datasets.layouts.table import Progress
+from evlora.datasets.layouts.trees import entries, folders, require_folder, wrong_tree
+from evlora.datasets.manifest import Manifest, Sample
+from evlora.datasets.storage import EVENT_SUFFIXES, FRAME_SUFFIXES
+from evlora.errors import DatasetError
+
+EVENT_NAMES = ("event", "events")
+FRAME_NAMES = ("rgb", "frame", "frames")
+EXPECTED_TREE = """\
+train/                 (or no splits)
+  some_class/
+    0001.aedat4
+    0002.npz
+    0003.bin
+    0003.png           (frame of 0003.bin)
+    0004/
+      event/           (or event pictures)
+        events.npz
+      rgb/
+        000.png
+        001.png
+test/
+  some_class/
+    …"""
+ADVICE = "lay the folder out like this, or list its samples in a table and use the layout csv"
+TEXT_SUFFIXES = (".txt", ".csv")
+LINES_LOOKED_AT = 20
+"""Of a text file, to tell events from anything else that is written down."""
+
+
+class Options(EvenSplit):
+    """What becomes of a tree without splits."""
+
+
+def collect(
+    source: Path | None, folder: Path, options: Options, progress: Progress | None
+) -> Manifest:
+    """The manifest of the tree in the folder `source`.
+
+    Raises:
+        DatasetError: The folder is not laid out like this; the message shows both trees.
+    """
+    del folder, progress  # nothing is made, and listing folders takes no time
+    source = require_folder(source)
+    tops = folders(source)
+    splits = [top for top in tops if split_name(top.name)]
+    if splits and len(splits) < len(tops):
+        others = ", ".join(top.name for top in tops if not split_name(top.name))
+        raise _wrong(source, f"{others} beside the splits")
+    samples: list[Sample] = []
+    unknown: list[Path] = []
+    for split in splits or [source]:
+        for class_folder in folders(split):
+            by_name: dict[str, list[Path]] = {}
+            for entry in entries(class_folder):
+                if entry.is_dir() or _is_recording(entry) or _is_frames(entry):
+                    name = entry.name if entry.is_dir() else entry.stem
+                    by_name.setdefault(name, []).append(entry)
+                else:
+                    unknown.append(entry)
+            samples += [
+                _sample(class_folder / name, same, source, split_name(split.name) or "train")
+                for name, same in by_name.items()
+            ]
+    if not samples:
+        raise _wrong(source, "no sample in a folder of a class")
+    notes: tuple[str, ...] = ()
+    if unknown:
+        notes = (
+            f"{source}: passed over {len(unknown)} files of no known format, "
+            f"such as {unknown[0].relative_to(source)}",
+        )
+    if not splits:
+        reason = "no folders for splits"
+        manifest = split_evenly("class_tree", source.resolve(), samples, options, reason=reason)
+        return replace(manifest, notes=(*notes, *manifest.notes))
+    return Manifest(
+        "class_tree",
+        source.resolve(),
+        class_order(sample.label for sample in samples),
+        tuple(samples),
+        notes,
+        split_source=folders_of_splits(split.name for split in splits),
+    )
+
+
+def _sample(path: Path, same: Sequence[Path], source: Path, split: str) -> Sample:
+    """The sample of this name, made of the entries that share it."""
+    events = [entry for entry in same if _is_recording(entry)]
+    frames = [entry for entry in same if _is_frames(entry)]
+    event_images: list[Path] = []
+    for entry in same:
+        for part in entries(entry) if entry.is_dir() else []:
+            name = part.stem.lower()
+            if name in EVENT_NAMES and _is_frames(part):
+                event_images.append(part)
+            elif name in EVENT_NAMES:
+                inside = entries(part) if part.is_dir() else [part]
+                events += [file for file in inside if _is_recording(file)]
+            elif name in FRAME_NAMES and _is_frames(part):
+                frames.append(part)
+    where = path.relative_to(source)
+    for kind, found in (
+        ("recordings", events),
+        ("pictures, videos or folders", frames),
+        ("sets of event pictures", event_images),
+    ):
+        if len(found) > 1:
+            raise _wrong(source, f"{len(found)} {kind} for {where}")
+    if not events and not frames and not event_images:
+        raise _wrong(source, f"no recording and no picture in {where}")
+    events_path, frames_path, event_images_path = (
+        found[0].relative_to(source).as_posix() if found else None
+        for found in (events, frames, event_images)
+    )
+    label = path.parent.name
+    return Sample(where.as_posix(), events_path, frames_path, label, split, event_images_path)
+
+
+def _is_recording(entry: Path) -> bool:
+    suffix = entry.suffix.lower()
+    if suffix not in EVENT_SUFFIXES or not entry.is_file():
+        return False
+    return suffix not in TEXT_SUFFIXES or _holds_events(entry)
+
+
+def _holds_events(path: Path) -> bool:
+    """Whether one of the first lines is four numbers: notes and lists lie in folders too."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in islice(file, LINES_LOOKED_AT):
+            cells = line.replace(",", " ").replace(";", " ").split()
+            if len(cells) >= 4 and all(_is_number(cell) for cell in cells[:4]):
+                return True
+    return False
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return cell.lower() in ("true", "false")
+    return True
+
+
+def _is_frames(entry: Path) -> bool:
+    """Whether it is a picture, a video or a folder of pictures, and nothing but that."""
+    if not entry.is_dir():
+        return entry.suffix.lower() in FRAME_SUFFIXES
+    parts = entries(entry)
+    if any(part.stem.lower() in (*EVENT_NAMES, *FRAME_NAMES) for part in parts):
+        return False
+    return any(part.suffix.lower() in FRAME_SUFFIXES for part in parts if part.is_file())
+
+
+def _wrong(source: Path, found: str) -> DatasetError:
+    return wrong_tree(source, EXPECTED_TREE, found, ADVICE)

@@ -1,0 +1,153 @@
+"""A table of samples: one row each, with the columns split, events, frame, event_images and label.
+
+Separated by commas, semicolons or tabs. Paths are relative to the table's folder. `frame` may be
+called `frames` too, and may name a picture, a folder of pictures or a video, as may `event_images`,
+the pictures of events that were drawn before. One of the three is enough. Other columns are passed
+over.
+"""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from pydantic import NonNegativeInt, PositiveInt
+
+from evlora.config import Config
+from evlora.datasets.layouts.naming import class_order, split_name
+from evlora.datasets.layouts.table import Progress
+from evlora.datasets.manifest import Manifest, Sample, choose_evenly
+from evlora.errors import DatasetError
+
+TABLE_NAME = "index.csv"
+COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
+    "split": ("split",),
+    "events": ("events", "event"),
+    "frames": ("frame", "frames"),
+    "event_images": ("event_images", "event_image"),
+    "label": ("label", "class"),
+}
+PARTS = ("events", "frames", "event_images")
+"""The columns that name files; a row has one of them at least."""
+EXPECTED = "the columns split, label, and events, frame, event_images or several of them"
+
+
+class Options(Config):
+    """Whether the table's own split counts."""
+
+    test: PositiveInt | None = None
+    """Samples of a test split chosen evenly over the classes from all rows; all others are train,
+    and the column split is passed over."""
+    seed: NonNegativeInt = 0
+    """Picks them."""
+
+
+def collect(source: Path, folder: Path, options: Options, progress: Progress | None) -> Manifest:
+    """The manifest of the table `source`, or of `index.csv` in the folder `source`.
+
+    Raises:
+        DatasetError: There is no table, a column is missing, or a row is incomplete.
+    """
+    del folder, progress  # nothing is made, and reading a table takes no time
+    table = source / TABLE_NAME if source.is_dir() else source
+    if not table.is_file():
+        found = ", ".join(sorted(entry.name for entry in source.iterdir())[:5]) or "nothing"
+        raise DatasetError(
+            f"{table}: no such table; expected {TABLE_NAME} with {EXPECTED}, found {found} there"
+        )
+    try:
+        text = table.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DatasetError(
+            f"{table}: expected text in UTF-8, got byte {error.start} of another encoding; "
+            "save the table as UTF-8"
+        ) from error
+    rows = csv.reader(io.StringIO(text), delimiter=_separator(text))
+    header = [name.strip() for name in next(rows, [])]
+    columns = _columns(header, table)
+    samples = tuple(_sample(row, number, header, columns, table) for number, row in _filled(rows))
+    unused = [name for place, name in enumerate(header) if place not in columns.values()]
+    notes = (f"{table}: passed over the columns {', '.join(unused)}",) if unused else ()
+    labels = class_order({sample.label for sample in samples})
+    manifest = Manifest(
+        "csv",
+        table.parent.resolve(),
+        labels,
+        samples,
+        notes,
+        split_source=f"column {header[columns['split']]} of {table.name}",
+    )
+    return manifest if options.test is None else _split_anew(manifest, options.test, options.seed)
+
+
+def _split_anew(manifest: Manifest, test: int, seed: int) -> Manifest:
+    samples = manifest.samples
+    if not test < len(samples):
+        raise DatasetError(
+            f"{manifest.source}: expected fewer test samples than the table has rows, got "
+            f"test={test} of {len(samples)}; choose fewer"
+        )
+    chosen = choose_evenly(samples, test / len(samples), seed=seed)
+    return replace(
+        manifest,
+        samples=tuple(
+            replace(sample, split="test" if sample.sample in chosen else "train")
+            for sample in samples
+        ),
+        split_source=f"{test} rows for test, evenly chosen, seed {seed}",
+    )
+
+
+def _separator(text: str) -> str:
+    first = text.partition("\n")[0]
+    return max(",;\t", key=first.count)
+
+
+def _columns(header: list[str], table: Path) -> dict[str, int]:
+    lower = [name.lower() for name in header]
+    columns: dict[str, int] = {}
+    for column, names in COLUMN_NAMES.items():
+        places = [place for place, name in enumerate(lower) if name in names]
+        if len(places) > 1:
+            raise DatasetError(
+                f"{table}: expected one column {column}, got {len(places)}; keep one of them"
+            )
+        if places:
+            columns[column] = places[0]
+    if not {"split", "label"} <= set(columns) or not set(PARTS) & set(columns):
+        raise DatasetError(
+            f"{table}: expected {EXPECTED}, got {', '.join(header) or 'no header'}; "
+            "give the first row these names"
+        )
+    return columns
+
+
+def _filled(rows: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
+    for number, row in enumerate(rows, start=2):
+        if any(cell.strip() for cell in row):
+            yield number, [cell.strip() for cell in row]
+
+
+def _sample(
+    row: list[str], number: int, header: list[str], columns: Mapping[str, int], table: Path
+) -> Sample:
+    if len(row) != len(header):
+        raise DatasetError(
+            f"{table} row {number}: expected {len(header)} cells as in the first row, "
+            f"got {len(row)}; put paths that hold the separator in quotation marks"
+        )
+    cells = {column: row[place] or None for column, place in columns.items()}
+    events, frames, event_images = (cells.get(part) for part in PARTS)
+    main = events or frames or event_images
+    if main is None or cells["label"] is None or cells["split"] is None:
+        raise DatasetError(
+            f"{table} row {number}: expected a split, a label, and events or a frame, got "
+            f"{', '.join(cell or 'nothing' for cell in row)}; fill the row or remove it"
+        )
+    split = split_name(cells["split"])
+    if split is None:
+        raise DatasetError(
+            f"{table} row {number}: expected the split train, val or test, got {cells['split']!r}"
+        )
+    return Sample(main, events, frames, cells["label"], split, event_images)

@@ -1,0 +1,137 @@
+"""Recordings in folders of classes, `class/sequence`: what lies on disk, before any split."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from evlora.datasets.layouts.picture_folders import picture_sequence
+from evlora.datasets.layouts.table import Progress
+from evlora.datasets.layouts.trees import entries, folders
+from evlora.datasets.manifest import Sample
+
+
+@dataclass(slots=True)
+class Findings:
+    """What was odd about a dataset, counted by kind, with the first example of each."""
+
+    counts: dict[str, int] = field(default_factory=dict[str, int])
+    examples: dict[str, str] = field(default_factory=dict[str, str])
+
+    def add(self, kind: str, example: str) -> None:
+        """Count one more of a kind."""
+        self.counts[kind] = self.counts.get(kind, 0) + 1
+        self.examples.setdefault(kind, example)
+
+    def notes(self) -> tuple[str, ...]:
+        """One line for each kind."""
+        return tuple(f"{n:,} {kind}: {self.examples[kind]}" for kind, n in self.counts.items())
+
+
+def note_other_forms(release: Path, root: Path, names: Collection[str], findings: Findings) -> None:
+    """Say which other forms of a release lie beside the one that is read."""
+    for name in names:
+        if root != release and name != root.name and (release / name).is_dir():
+            findings.add(
+                f"other form of the dataset lies beside {root.name} and was passed over; "
+                "name its folder as the source to read it",
+                name,
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class FoundSequence:
+    """A recording on disk; its sample is named `class/sequence` and belongs to no split yet."""
+
+    sample: Sample
+    pictures: int | None = None
+    """How many frames or event pictures it has, where it is a folder of them."""
+
+
+def sequences_in(
+    root: Path,
+    source: Path,
+    *,
+    suffixes: Collection[str] = (),
+    sensor_px: tuple[int, int] | None = None,
+    findings: Findings,
+    progress: Progress | None = None,
+) -> dict[str, FoundSequence]:
+    """The recordings in the folders of classes in `root`, by name.
+
+    A recording is a file with one of the suffixes, or a folder of pictures as `picture_folders`
+    describes it.
+
+    Args:
+        root: Holds the folders of classes.
+        source: What paths are relative to.
+        suffixes: Of the files that are recordings.
+        sensor_px: Width and height of the sensor, where the files do not say.
+        findings: Takes what is odd.
+        progress: Is told how many entries were looked at.
+    """
+    listed = [entry for folder in folders(root) for entry in entries(folder)]
+    found: dict[str, FoundSequence] = {}
+    for number, entry in enumerate(listed, start=1):
+        if entry.is_dir():
+            sequence = _of_pictures(entry, source, findings)
+        else:
+            sequence = _of_file(entry, source, suffixes, sensor_px, findings)
+        if sequence is not None and sequence.sample.sample in found:
+            findings.add("recordings have the name of another and were left out", str(entry))
+        elif sequence is not None:
+            found[sequence.sample.sample] = sequence
+        if progress is not None:
+            progress(number, len(listed))
+    _note_what_only_some_have(found, findings)
+    return found
+
+
+def _note_what_only_some_have(found: Mapping[str, FoundSequence], findings: Findings) -> None:
+    of_pictures = [each.sample for each in found.values() if each.pictures is not None]
+    for kind, lacking in (
+        ("frames", [sample.sample for sample in of_pictures if sample.frames is None]),
+        ("event pictures", [each.sample for each in of_pictures if each.event_images is None]),
+    ):
+        if len(lacking) < len(of_pictures):
+            for name in lacking:
+                findings.add(f"recordings have no {kind}, the others have", name)
+
+
+def _of_file(
+    file: Path,
+    source: Path,
+    suffixes: Collection[str],
+    sensor_px: tuple[int, int] | None,
+    findings: Findings,
+) -> FoundSequence | None:
+    path = file.relative_to(source).as_posix()
+    if file.suffix.lower() not in suffixes:
+        findings.add("files that are no recordings of this dataset were passed over", path)
+        return None
+    name, label = f"{file.parent.name}/{file.stem}", file.parent.name
+    return FoundSequence(Sample(name, path, None, label, "", sensor_px=sensor_px))
+
+
+def _of_pictures(folder: Path, source: Path, findings: Findings) -> FoundSequence | None:
+    name = f"{folder.parent.name}/{folder.name}"
+    pictures = picture_sequence(folder)
+    if pictures is None:
+        findings.add("folders without pictures were left out", name)
+        return None
+    for fault in pictures.faults:
+        findings.add("recordings lack pictures, the others are used", f"{name}: {fault}")
+    if pictures.step is not None and pictures.step > 1:
+        findings.add(f"recordings are numbered in steps of {pictures.step}", name)
+    sample = Sample(
+        name,
+        None,
+        _relative(pictures.frames, source),
+        folder.parent.name,
+        "",
+        event_images=_relative(pictures.events, source),
+    )
+    return FoundSequence(sample, pictures.count)
+
+
+def _relative(folder: Path | None, source: Path) -> str | None:
+    return None if folder is None else folder.relative_to(source).as_posix()

@@ -1,0 +1,180 @@
+"""One row per layout of a dataset on disk. A new dataset is its module and one row here."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from evlora.datasets.manifest import Manifest
+from evlora.errors import DatasetError
+
+RECORDINGS_FOLDER = "recordings"
+"""Where a layout that makes its recordings itself puts them, inside the prepared dataset."""
+
+Progress = Callable[[int, int], None]
+"""Is told how many samples are done, and of how many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A way in which a dataset lies on disk, and the module that understands it.
+
+    The module has `Options`, a Config, and `collect(source, folder, options, progress)`, which
+    returns the manifest; `folder` is where it may write recordings that it makes itself.
+    """
+
+    name: str
+    module: str
+    has_source: bool
+    says: str
+    """What the command line prints about it."""
+
+    def collect(
+        self,
+        source: Path | None,
+        folder: Path,
+        options: Mapping[str, Any],
+        progress: Progress | None,
+    ) -> Manifest:
+        """The manifest of the dataset at `source`; see the module for what may go wrong."""
+        module = import_module(self.module)
+        try:
+            checked = module.Options(**options)
+        except ValidationError as error:
+            fault = error.errors(include_url=False)[0]
+            is_unknown = fault["type"] == "extra_forbidden"
+            known = ", ".join(module.Options.model_fields) or "none"
+            raise DatasetError(
+                f"layout {self.name}: option {'.'.join(map(str, fault['loc']))}: "
+                f"{'there is no such option' if is_unknown else fault['msg']}; "
+                f"its options are: {known}"
+            ) from error
+        return module.collect(source, folder, checked, progress)
+
+
+LAYOUTS: tuple[Layout, ...] = (
+    Layout(
+        "csv",
+        "evlora.datasets.layouts.csv_layout",
+        has_source=True,
+        says="a table with the columns split, events, frame, event_images, label",
+    ),
+    Layout(
+        "class_tree",
+        "evlora.datasets.layouts.class_tree",
+        has_source=True,
+        says="folders: class/sample or split/class/sample",
+    ),
+    Layout(
+        "generated",
+        "evlora.datasets.layouts.generated",
+        has_source=False,
+        says="digits in motion, made on the spot",
+    ),
+    Layout(
+        "hardvs",
+        "evlora.datasets.layouts.hardvs",
+        has_source=True,
+        says="HARDVS: pictures of frames and events, or compact events",
+    ),
+    Layout(
+        "pokerevent",
+        "evlora.datasets.layouts.pokerevent",
+        has_source=True,
+        says="PokerEvent: raw recordings, or pictures of frames and events",
+    ),
+    Layout(
+        "nmnist",
+        "evlora.datasets.layouts.nmnist",
+        has_source=True,
+        says="N-MNIST: Train and Test with .bin files",
+    ),
+    Layout(
+        "ncaltech101",
+        "evlora.datasets.layouts.ncaltech101",
+        has_source=True,
+        says="N-Caltech101: .bin files",
+    ),
+    Layout(
+        "dvs_gesture",
+        "evlora.datasets.layouts.dvs_gesture",
+        has_source=True,
+        says="DVS-Gesture: recordings that are cut into gestures",
+    ),
+    Layout(
+        "dailydvs200",
+        "evlora.datasets.layouts.dailydvs200",
+        has_source=True,
+        says="DailyDVS-200: .aedat4 files and lists",
+    ),
+    Layout(
+        "celex_har",
+        "evlora.datasets.layouts.celex_har",
+        has_source=True,
+        says="CeleX-HAR: pictures of events",
+    ),
+    Layout(
+        "image_folder",
+        "evlora.datasets.layouts.image_folder",
+        has_source=True,
+        says="pictures: class/picture or split/class/picture",
+    ),
+    Layout(
+        "cifar100",
+        "evlora.datasets.layouts.cifar100",
+        has_source=True,
+        says="CIFAR-100, the binary or the python release",
+    ),
+    Layout(
+        "svhn",
+        "evlora.datasets.layouts.svhn",
+        has_source=True,
+        says="SVHN, cropped digits",
+    ),
+    Layout(
+        "food101",
+        "evlora.datasets.layouts.food101",
+        has_source=True,
+        says="Food-101",
+    ),
+    Layout(
+        "hmdb51",
+        "evlora.datasets.layouts.hmdb51",
+        has_source=True,
+        says="HMDB51, official split 1, 2 or 3",
+    ),
+    Layout(
+        "something_something_v2",
+        "evlora.datasets.layouts.something_something",
+        has_source=True,
+        says="Something-Something v2",
+    ),
+    Layout(
+        "video_lists",
+        "evlora.datasets.layouts.video_lists",
+        has_source=True,
+        says="videos with lists `path label`, as of Kinetics",
+    ),
+    Layout(
+        "generated_videos",
+        "evlora.datasets.layouts.generated_videos",
+        has_source=False,
+        says="motions on video, made on the spot",
+    ),
+)
+
+
+def layout_named(name: str) -> Layout:
+    """The row of this name.
+
+    Raises:
+        DatasetError: There is none.
+    """
+    for row in LAYOUTS:
+        if row.name == name:
+            return row
+    known = "; ".join(f"{row.name} ({row.says})" for row in LAYOUTS)
+    raise DatasetError(f"no layout is called {name!r}; there are: {known}")

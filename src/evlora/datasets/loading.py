@@ -1,0 +1,38 @@
+"""A dataset's clips in order, as batches."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, SequentialSampler
+
+from evlora.clips import Clip, collate
+from evlora.datasets.dataset import ClipDataset
+
+
+class InOrder(SequentialSampler):
+    """The clips of a split in the order of the manifest."""
+
+    def __init__(self, dataset: ClipDataset) -> None:
+        super().__init__(dataset)
+        self.dataset = dataset
+
+    def __iter__(self) -> Iterator[int]:
+        yield from self.dataset.reading(range(len(self.dataset)))
+
+
+def make_loader(dataset: ClipDataset, *, batch_size: int, workers: int) -> DataLoader[Clip]:
+    """Batches of a dataset in order, read by so many worker processes."""
+    options = loader_options(batch_size=batch_size, workers=workers)
+    return DataLoader(dataset, sampler=InOrder(dataset), **options)
+
+
+def loader_options(*, batch_size: int, workers: int) -> dict[str, Any]:
+    """What every loader of clips is made with."""
+    return {
+        "batch_size": batch_size,
+        "num_workers": workers,
+        "persistent_workers": workers > 0,
+        "collate_fn": collate,
+        "pin_memory": torch.cuda.is_available(),
+    }

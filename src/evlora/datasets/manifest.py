@@ -1,0 +1,135 @@
+"""The manifest: a prepared dataset's index, one line a sample, checked as a whole before use.
+
+A prepared dataset is a folder with `dataset.json` (what it is) and `manifest.jsonl` (its samples).
+The recordings stay where they are, in the source folder; paths are relative to it. A packed one
+holds its clips beside these two, and its samples' paths only tell what they were made of.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from evlora.datasets.bucket import Bucket
+from evlora.datasets.rendering import PackedAbout
+from evlora.datasets.samples import NO_SPLIT, SPLITS, Sample, choose_evenly
+from evlora.errors import DatasetError
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The samples of a dataset, with its classes and the folder that its files lie in."""
+
+    layout: str
+    """The layout that it was prepared from, as `evlora prepare` names it."""
+    source: Path
+    """The folder to which the samples' paths are relative."""
+    labels: tuple[str, ...]
+    """Names of the classes; a class's number is its place."""
+    samples: tuple[Sample, ...]
+    notes: tuple[str, ...] = ()
+    """What whoever prepared it should know; not stored."""
+    split_source: str = ""
+    """Where the split came from: `train_label.txt`, `folders train/ and test/`, `evenly chosen,
+    seed 0`, … Results name it."""
+    packed: PackedAbout | None = None
+    """How the clips in the shards at `source` were packed; None where the files are recordings."""
+    bucket: Bucket | None = None
+    """What fetches the shards to `source`; None where they lie there."""
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that hold samples."""
+        present = {sample.split for sample in self.samples}
+        return tuple(name for name in SPLITS if name in present)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Samples in each split."""
+        count = Counter(sample.split for sample in self.samples)
+        return {name: count[name] for name in self.splits}
+
+    def split(self, name: str) -> list[Sample]:
+        """The samples of a split.
+
+        Raises:
+            DatasetError: The dataset has none.
+        """
+        found = [sample for sample in self.samples if sample.split == name]
+        if not found:
+            raise DatasetError(
+                f"{self.source}: expected samples in the split {name!r}, found only "
+                f"{', '.join(f'{n} in {split}' for split, n in self.counts.items()) or 'none'}; "
+                "name a split that is there"
+            )
+        return found
+
+    def with_validation(self, fraction: float, *, seed: int) -> "Manifest":
+        """The manifest with a split val: its own, or else a part of train, held out evenly.
+
+        The choice is that of `choose_evenly`.
+
+        Args:
+            fraction: Share of train to hold out, in [0, 1); 0 holds out nothing.
+            seed: Picks the samples.
+
+        Raises:
+            DatasetError: The share leaves nothing in one of the two parts.
+        """
+        if "val" in self.splits or fraction == 0:
+            return self
+        train = self.split("train")
+        held_out = choose_evenly(train, fraction, seed=seed)
+        if not 0 < len(held_out) < len(train):
+            raise DatasetError(
+                f"{self.source}: expected a validation share that leaves samples on both sides, "
+                f"got {fraction} of {len(train)} training samples; choose another share, or 0"
+            )
+        said = f"val: {fraction:g} of train, evenly chosen, seed {seed}"
+        return replace(
+            self,
+            split_source=f"{self.split_source}; {said}" if self.split_source else said,
+            samples=tuple(
+                replace(sample, split="val") if sample.sample in held_out else sample
+                for sample in self.samples
+            ),
+        )
+
+    def with_shots(self, shots: int, *, seed: int) -> "Manifest":
+        """The manifest with so many samples of each class in train; the others are in no split.
+
+        The choice depends on the seed and on the samples' names; with one seed, more shots are
+        those of fewer and some besides.
+
+        Args:
+            shots: Training samples of each class.
+            seed: Picks them.
+
+        Raises:
+            DatasetError: A class has fewer.
+        """
+        names: dict[str, list[str]] = {label: [] for label in self.labels}
+        for sample in sorted(self.split("train"), key=lambda sample: sample.sample):
+            names[sample.label].append(sample.sample)
+        fewest = min(names, key=lambda label: len(names[label]))
+        if len(names[fewest]) < shots:
+            raise DatasetError(
+                f"{self.source}: expected {shots} training samples or more of each class, "
+                f"{fewest!r} has {len(names[fewest])}; set data.shots to no more than that"
+            )
+        generator = np.random.default_rng(seed)
+        kept = {
+            own[place]
+            for own in names.values()
+            for place in generator.permutation(len(own))[:shots]
+        }
+        return replace(
+            self,
+            samples=tuple(
+                replace(sample, split=NO_SPLIT)
+                if sample.split == "train" and sample.sample not in kept
+                else sample
+                for sample in self.samples
+            ),
+        )

@@ -1,0 +1,157 @@
+"""A dataset's index, written complete or not at all."""
+
+import os
+import shutil
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from evlora.datasets.layouts.table import RECORDINGS_FOLDER, Layout, Progress, layout_named
+from evlora.datasets.manifest import SPLITS, Manifest
+from evlora.datasets.storage import (
+    DATASET_FILE,
+    MANIFEST_FILE,
+    is_prepared,
+    require_sound,
+    write_manifest,
+)
+from evlora.errors import DatasetError
+
+REJECTED_FILE = "rejected.csv"
+"""Names the samples that could not be packed, and why."""
+SOURCES_FILE = "sources.csv"
+"""Tells what each packed sample was made of."""
+SETTINGS_FILE = "packing.json"
+"""Holds the settings that clips were packed with."""
+
+OWN_FILES = {
+    *(DATASET_FILE, MANIFEST_FILE, RECORDINGS_FOLDER),
+    *(REJECTED_FILE, SOURCES_FILE, SETTINGS_FILE, *SPLITS),
+}
+"""All that a prepared dataset may hold."""
+
+
+def prepare(
+    layout: str,
+    source: str | Path | None,
+    out: str | Path,
+    *,
+    overwrite: bool = False,
+    options: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Manifest:
+    """Write the index of a dataset to the folder `out`, complete or not at all.
+
+    Args:
+        layout: Name of a row of the table.
+        source: Where the dataset lies; None for a layout that makes its own.
+        out: The folder to make; its parents are made too.
+        overwrite: Whether an earlier preparation in `out` is replaced.
+        options: What the layout lets one choose; see its `Options`.
+        progress: Is told how many samples are done, and of how many.
+
+    Raises:
+        DatasetError: No such layout or option, the source is not laid out so, or `out` is taken.
+    """
+    row = layout_with_source(layout, source)
+    target = Path(out).absolute()
+    require_free(target, overwrite=overwrite)
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    with making_parents(target):
+        try:
+            partial.mkdir()
+            manifest = row.collect(
+                None if source is None else Path(source), partial, options or {}, progress
+            )
+            require_sound(manifest)
+            write_manifest(manifest, partial)
+            put_in_place(partial, target)
+        except OSError as error:
+            raise DatasetError(
+                f"{target}: could not be prepared, nothing was written: {error}"
+            ) from error
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return replace(manifest, source=target) if manifest.source == partial else manifest
+
+
+def layout_with_source(name: str, source: str | Path | None) -> Layout:
+    """The layout of this name, for this source.
+
+    Raises:
+        DatasetError: There is no such layout, or it needs a source that exists, or none.
+    """
+    row = layout_named(name)
+    if row.has_source and (source is None or not Path(source).exists()):
+        raise DatasetError(
+            f"layout {name}: expected a source that exists, got {source}; check the path"
+        )
+    if not row.has_source and source is not None:
+        raise DatasetError(f"layout {name}: makes its own recordings, leave out {source}")
+    return row
+
+
+def require_free(target: Path, *, overwrite: bool) -> None:
+    """Check that a dataset may be written to this folder.
+
+    Raises:
+        DatasetError: It holds other things, or a dataset that may not be replaced.
+    """
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise DatasetError(f"{target}: expected a folder to write to, found a file; name another")
+    entries = {entry.name for entry in target.iterdir()}
+    if not entries:
+        return
+    foreign = sorted(entries - OWN_FILES)
+    if foreign or not is_prepared(target):
+        raise DatasetError(
+            f"{target}: expected no folder, an empty one or an earlier preparation, found "
+            f"{', '.join(foreign[:3] or sorted(entries))} in it; name another folder"
+        )
+    if not overwrite:
+        raise DatasetError(
+            f"{target}: holds a prepared dataset already; replace it with overwrite=True "
+            "or --overwrite, or name another folder"
+        )
+
+
+@contextmanager
+def making_parents(target: Path) -> Generator[None]:
+    """The folders above `target` are made, and those that are still empty after an error removed.
+
+    Raises:
+        DatasetError: They cannot be made.
+    """
+    missing = [folder for folder in target.parents if not folder.exists()]
+    try:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DatasetError(
+                f"{target}: could not be prepared, nothing was written: {error}"
+            ) from error
+        yield
+    except BaseException:
+        for folder in missing:
+            with suppress(OSError):  # something lies there, or it was never made
+                folder.rmdir()
+        raise
+
+
+def put_in_place(partial: Path, target: Path) -> None:
+    """Give the finished folder its name; what was there before goes only afterwards."""
+    if not target.exists() or not any(target.iterdir()):
+        partial.replace(target)
+        return
+    former = partial.with_suffix(".former")
+    target.replace(former)
+    try:
+        partial.replace(target)
+    except OSError:
+        former.replace(target)
+        raise
+    shutil.rmtree(former, ignore_errors=True)

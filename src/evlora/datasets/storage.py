@@ -1,0 +1,255 @@
+"""A manifest on disk: `dataset.json` and `manifest.jsonl`, checked as a whole when read."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError, field_validator
+
+from evlora.config import Config
+from evlora.datasets.bucket import CACHE_GB, Bucket, is_bucket
+from evlora.datasets.manifest import Manifest
+from evlora.datasets.rendering import PackedAbout
+from evlora.datasets.samples import Sample, parse_line, to_line
+from evlora.errors import DatasetError, RecordingError
+from evlora.recordings.readers import FORMATS, reader_for
+
+DATASET_FILE = "dataset.json"
+
+
+MANIFEST_FILE = "manifest.jsonl"
+
+
+FORMAT_VERSION = 1
+
+
+FAULTS_SHOWN = 5
+
+
+FRAME_FORMATS = ("images", "video")
+"""Names of the formats that hold no events."""
+
+
+FRAME_SUFFIXES = frozenset(
+    suffix for row in FORMATS if row.name in FRAME_FORMATS for suffix in row.suffixes
+)
+
+
+EVENT_SUFFIXES = frozenset(suffix for row in FORMATS for suffix in row.suffixes) - FRAME_SUFFIXES
+
+
+class About(Config):
+    """What `dataset.json` says of a dataset."""
+
+    format: Literal["evlora dataset"]
+    version: Literal[1]
+    layout: str
+    source: str
+    """Folder of the recordings: in full, or relative to the dataset where it lies inside it."""
+    labels: tuple[str, ...]
+    counts: dict[str, int]
+    """Samples in each split."""
+    split_source: str = ""
+    """Where the split came from, such as an official list; empty where nobody said."""
+    packed: PackedAbout | None = None
+    """How the clips were packed; null where they are made from the recordings."""
+
+    @field_validator("labels")
+    @classmethod
+    def _are_distinct(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        twice = [label for label, times in Counter(labels).items() if times > 1]
+        if twice:
+            raise ValueError(f"expected labels that differ, {', '.join(twice)} stand there twice")
+        return labels
+
+
+def write_manifest(manifest: Manifest, folder: Path) -> None:
+    """Write the two files of a dataset into a folder that exists, `dataset.json` last.
+
+    The source is stored relative to the folder where it lies inside it, else in full.
+
+    Args:
+        manifest: Of recordings, or of the shards that lie in `folder`; the source of the latter is
+            where the recordings lay.
+        folder: The dataset's.
+    """
+    lines = [to_line(sample) for sample in manifest.samples]
+    source, inside = manifest.source.resolve(), folder.resolve()
+    if source.is_relative_to(inside):
+        source = source.relative_to(inside)
+    about = About(
+        format="evlora dataset",
+        version=FORMAT_VERSION,
+        layout=manifest.layout,
+        source=source.as_posix(),
+        labels=manifest.labels,
+        counts=manifest.counts,
+        split_source=manifest.split_source,
+        packed=manifest.packed,
+    )
+    text = {
+        MANIFEST_FILE: "".join(line + "\n" for line in lines),
+        DATASET_FILE: about.model_dump_json(indent=2) + "\n",
+    }
+    for name, content in text.items():
+        partial = folder / f".{name}.partial"
+        partial.write_text(content, encoding="utf-8")
+        partial.replace(folder / name)
+
+
+def read_manifest(
+    folder: str | Path,
+    *,
+    source: str | Path | None = None,
+    checks_files: bool = True,
+    cache: Path | None = None,
+    cache_gb: float = CACHE_GB,
+) -> Manifest:
+    """The manifest of a prepared dataset, checked as a whole.
+
+    The source of a packed dataset is the folder itself: where its shards lie.
+
+    Args:
+        folder: What `evlora prepare` wrote; or `s3://BUCKET/FOLDER`, where a packed one lies.
+        source: Where the recordings lie now, if they were moved.
+        checks_files: Whether the samples' files are looked for; those of a packed dataset never
+            are.
+        cache: Folder to keep what is fetched from a bucket; None takes a temporary one.
+        cache_gb: How large it may grow.
+
+    Raises:
+        DatasetError: The folder is no prepared dataset, or some of its lines are wrong; the message
+            shows the first faults, with their lines, and says how many there are.
+    """
+    if is_bucket(folder):
+        bucket = Bucket(str(folder), cache=cache, cache_gb=cache_gb)
+        for name in (DATASET_FILE, MANIFEST_FILE):
+            bucket.fetch(name)
+        manifest = read_manifest(bucket.folder, source=bucket.folder, checks_files=False)
+        if manifest.packed is None:
+            raise DatasetError(
+                f"{folder}: expected a packed dataset in a bucket, got the index of recordings; "
+                "pack it with evlora prepare, then copy it there"
+            )
+        return replace(manifest, bucket=bucket)
+    root = Path(folder)
+    about = _read_about(root)
+    where = Path(source) if source is not None else root / about.source
+    if about.packed is not None:
+        where, checks_files = root, False
+    elif not where.is_dir():
+        raise DatasetError(
+            f"{root / DATASET_FILE}: the recordings are said to lie in {where}, which is no "
+            "folder; if they were moved, give their place as the source"
+        )
+    path = root / MANIFEST_FILE
+    faults: list[str] = []
+    samples: list[Sample] = []
+    for number, line in _lines(path):
+        sample = parse_line(line, about.labels)
+        if isinstance(sample, str):
+            faults.append(f"line {number}: {sample}")
+        else:
+            samples.append(sample)
+            if checks_files:
+                faults += [f"line {number}: {fault}" for fault in _file_faults(sample, where)]
+    # Lines that could not be parsed are missing from the count and were reported already.
+    faults += _whole_faults(samples, None if faults else about.counts)
+    if faults:
+        raise DatasetError(
+            f"{path}: {_listed(faults)}\n"
+            f"recordings in {where}; mend the lines or the files, or prepare the dataset again"
+        )
+    return Manifest(
+        about.layout,
+        where,
+        about.labels,
+        tuple(samples),
+        split_source=about.split_source,
+        packed=about.packed,
+    )
+
+
+def require_sound(manifest: Manifest, *, checks_files: bool = True) -> None:
+    """Check that the samples' names differ and, where asked, that their files exist.
+
+    Raises:
+        DatasetError: With the first faults, and how many there are.
+    """
+    samples = manifest.samples if checks_files else ()
+    faults = [fault for sample in samples for fault in _file_faults(sample, manifest.source)]
+    faults += _whole_faults(manifest.samples, manifest.counts)
+    if faults:
+        raise DatasetError(
+            f"{manifest.source}: {_listed(faults)}\nmend these, then prepare the dataset again"
+        )
+
+
+def is_prepared(folder: Path) -> bool:
+    """Whether this folder holds what `evlora prepare` wrote."""
+    return (folder / DATASET_FILE).is_file() and (folder / MANIFEST_FILE).is_file()
+
+
+def _read_about(root: Path) -> About:
+    path = root / DATASET_FILE
+    if not root.is_dir() or not is_prepared(root):
+        raise DatasetError(
+            f"{root}: expected a prepared dataset ({DATASET_FILE} and {MANIFEST_FILE}), found "
+            f"{'a folder without them' if root.is_dir() else 'no such folder'}; "
+            "make one with: evlora prepare LAYOUT SOURCE OUT"
+        )
+    try:
+        return About.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc'])) or 'the whole'}: {fault['msg']}"
+            for fault in error.errors(include_url=False)[:FAULTS_SHOWN]
+        )
+        raise DatasetError(
+            f"{path}: expected what evlora prepare writes (version {FORMAT_VERSION}), got "
+            f"{faults}; prepare the dataset again"
+        ) from error
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                yield number, line
+
+
+def _file_faults(sample: Sample, source: Path) -> Iterator[str]:
+    missing = [path for path in sample.paths if not (source / path).exists()]
+    yield from (f"{sample.sample}: no such file: {path}" for path in missing)
+    if sample.events is None or sample.events in missing:
+        return
+    path = source / sample.events
+    if path.suffix.lower() in EVENT_SUFFIXES:
+        return  # the header is not looked at: opening every file of a large dataset takes long
+    try:
+        is_of_events = reader_for(path).name not in FRAME_FORMATS
+    except RecordingError as error:
+        yield f"{sample.sample}: {error}"
+        return
+    if not is_of_events:
+        yield f"{sample.sample}: expected a recording as events, got frames: {sample.events}"
+
+
+def _whole_faults(samples: Sequence[Sample], counts: Mapping[str, int] | None) -> Iterator[str]:
+    for name, times in Counter(sample.sample for sample in samples).items():
+        if times > 1:
+            yield f"the sample {name!r} stands there {times} times"
+    found = dict(Counter(sample.split for sample in samples))
+    if counts is not None and found != counts:
+        yield f"expected {dict(counts)} samples as {DATASET_FILE} says, got {found}"
+    if counts is not None and not samples:
+        yield "expected at least one sample, got none"
+
+
+def _listed(faults: Sequence[str]) -> str:
+    count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+    shown = "".join(f"\n  {fault}" for fault in faults[:FAULTS_SHOWN])
+    more = f"\n  … and {len(faults) - FAULTS_SHOWN} more" if len(faults) > FAULTS_SHOWN else ""
+    return f"{count}:{shown}{more}"

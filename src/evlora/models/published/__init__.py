@@ -1,0 +1,11 @@
+"""VELoRA's network exactly as released, and the reader of its checkpoint."""
+
+from evlora.models.published.checkpoint import PublishedCheckpoint, read_published_checkpoint
+from evlora.models.published.network import PublishedConfig, PublishedVELoRA
+
+__all__ = [
+    "PublishedCheckpoint",
+    "PublishedConfig",
+    "PublishedVELoRA",
+    "read_published_checkpoint",
+]

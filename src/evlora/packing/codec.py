@@ -1,0 +1,256 @@
+"""The packed form of a recording: every picture that a clip of it could choose, drawn once.
+
+A packed dataset is a folder with `dataset.json`, whose entry `packed` is a `PackedAbout`,
+`manifest.jsonl`, whose samples stand in the order of the shards, and for each split a folder of
+litdata shards. An item of a shard is what `encode` gives. Each picture is compressed for itself
+(zstandard, without loss, with a checksum), so that a reader decodes only those that a clip chooses.
+"""
+
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torchvision.transforms.v2 import functional as F  # noqa: N812 - torchvision's own name for it
+
+from evlora.clips import ClipConfig
+from evlora.clips.sampling import Moments, choose_moments
+from evlora.datasets.rendering import Rendering
+from evlora.errors import DatasetError, RecordingError
+from evlora.recordings import EventStream, FrameSequence, Recording
+from evlora.recordings.frames import ImageArray
+from evlora.recordings.representations import as_rgb_images
+
+ZSTD_LEVEL, ZSTD_STORED = 3, -1
+LEAST_SAVED = 0.1
+"""A picture of which compression saves less is stored as it is: reading it is eight times as
+fast."""
+
+HEADER = struct.Struct("<4I")
+"""Moments, pictures, height, width."""
+PICTURES_AT_ONCE = 16
+"""So many pictures are drawn in one go: a long recording must not fill the memory."""
+
+
+def encode(
+    recording: Recording,
+    config: ClipConfig,
+    *,
+    sample: str,
+    label: int,
+    shorter_side_px: int | None = None,
+) -> dict[str, Any]:
+    """The packed form of a recording, for a shard.
+
+    A recording with at least `config.frames` frames keeps all of them, each with the picture of its
+    events, so that training may draw its moments from all. One with fewer is cut into
+    `config.frames` equal windows, and these moments are fixed.
+
+    Args:
+        recording: Must hold the modalities that `config` asks for.
+        config: Which clips shall be made of it.
+        sample: Name of the sample.
+        label: Number of its class.
+        shorter_side_px: Pictures with a longer shorter side are scaled to it, once and for all.
+
+    Returns:
+        `label`, and as bytes `sample` (its name in UTF-8), `frames` and `event_images`, empty where
+        there are none.
+
+    Raises:
+        DatasetError: A modality is missing, or the window asks for what cannot be packed.
+        RecordingError: A picture cannot be read, or there is nothing in the recording.
+    """
+    Rendering.of(config)  # it refuses what cannot be packed
+    has_events = recording.events is not None or recording.event_images is not None
+    missing = ["frames"] if "rgb" in config.modalities and not recording.frames else []
+    missing += ["events"] if "event" in config.modalities and not has_events else []
+    if missing:
+        raise DatasetError(
+            f"{recording.path or 'recording'}: expected {' and '.join(config.modalities)}, found "
+            f"no {' and no '.join(missing)}; pack only the modalities that are there, or give the "
+            "recording the missing file"
+        )
+    pictures = recording.frames or recording.event_images or ()
+    count = max(len(pictures), config.frames)
+    moments = choose_moments(recording, count, window=config.window)
+    frames = event_images = b""
+    if "rgb" in config.modalities and recording.frames is not None:
+        frames = _packed_sequence(recording.frames, moments, shorter_side_px)
+    if "event" in config.modalities and recording.event_images is not None:
+        event_images = _packed_sequence(recording.event_images, moments, shorter_side_px)
+    elif "event" in config.modalities and recording.events is not None:
+        drawn = _drawn(recording.events, moments, config.representation)
+        event_images = _packed(drawn, np.arange(count), shorter_side_px)
+    return packed_item(sample, label, frames, event_images)
+
+
+def packed_item(sample: str, label: int, frames: bytes, event_images: bytes) -> dict[str, Any]:
+    """The item of a shard that holds these packed pictures."""
+    return {
+        # As arrays: litdata stores dictionaries of plain bytes in another way where it finds
+        # pyarrow, and a text that happens to be the path of a file in another way again; what is
+        # packed here must be readable there.
+        "sample": np.frombuffer(sample.encode(), np.uint8),
+        "label": label,
+        "frames": np.frombuffer(frames, np.uint8),
+        "event_images": np.frombuffer(event_images, np.uint8),
+    }
+
+
+def name_of(item: Mapping[str, Any]) -> str:
+    """The name of the sample that was packed as this item."""
+    return bytes(item["sample"]).decode(errors="replace")
+
+
+def decode(item: Mapping[str, Any], *, where: str | None = None) -> Recording:
+    """The recording of a packed item: frames and pictures of events, without the events.
+
+    Nothing is decompressed before a clip asks for it.
+
+    Args:
+        item: What `encode` gave, as the shards return it.
+        where: What to call it in a message; the sample's name where this is left out.
+
+    Raises:
+        RecordingError: The item is damaged.
+    """
+    sample = where or name_of(item)
+    return Recording(
+        None,
+        _opened(item["frames"], f"{sample}: packed frames"),
+        "packed",
+        event_images=_opened(item["event_images"], f"{sample}: packed pictures of events"),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PackedPictures:
+    """Pictures in the packed form, decompressed when they are asked for."""
+
+    numbers: NDArray[np.uint32]
+    """Which picture each moment shows, shape (T,)."""
+    offsets: NDArray[np.uint64]
+    """Where each picture starts in `data`, and the end of the last one."""
+    data: memoryview
+    height: int
+    width: int
+    where: str
+    """What it is, for messages."""
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def read(self, indices: Sequence[int]) -> ImageArray:
+        """The pictures of these moments, shape (len(indices), H, W, 3).
+
+        Raises:
+            RecordingError: The data is damaged.
+        """
+        images = np.empty((len(indices), self.height, self.width, 3), np.uint8)
+        rows: dict[int, int] = {}
+        for row, index in enumerate(indices):
+            number = int(self.numbers[index])
+            if number in rows:
+                images[row] = images[rows[number]]
+            else:
+                images[row] = self._picture(number)
+                rows[number] = row
+        return images
+
+    def _picture(self, number: int) -> ImageArray:
+        """Shape (H, W, 3), or (H, W, 1) where it is grey, which its length tells."""
+        from zstandard import ZstdDecompressor, ZstdError, frame_content_size
+
+        compressed = self.data[int(self.offsets[number]) : int(self.offsets[number + 1])]
+        pixels = self.height * self.width
+        try:
+            # The size is looked at first: damage must not ask for any amount of memory.
+            if (length := frame_content_size(compressed)) not in (pixels, 3 * pixels):
+                raise ZstdError(f"expected {self.width}×{self.height} pixels, got {length} bytes")
+            content = ZstdDecompressor().decompress(compressed)
+        except ZstdError as error:
+            raise _damaged(self.where, f"picture {number}: {error}") from error
+        return np.frombuffer(content, np.uint8).reshape(self.height, self.width, -1)
+
+
+def _packed_sequence(
+    sequence: FrameSequence, moments: Moments, shorter_side_px: int | None
+) -> bytes:
+    assert moments.frame_indices is not None  # there are pictures
+    distinct, numbers = np.unique(moments.frame_indices, return_inverse=True)
+    parts = np.split(distinct, np.arange(PICTURES_AT_ONCE, len(distinct), PICTURES_AT_ONCE))
+    return _packed((sequence.take(part.tolist()) for part in parts), numbers, shorter_side_px)
+
+
+def _drawn(events: EventStream, moments: Moments, representation: str) -> Iterator[ImageArray]:
+    for start in range(0, len(moments.windows_us), PICTURES_AT_ONCE):
+        windows_us = moments.windows_us[start : start + PICTURES_AT_ONCE]
+        images = as_rgb_images(events, windows_us, representation=representation)
+        yield images.transpose(0, 2, 3, 1)
+
+
+def _packed(
+    parts: Iterator[ImageArray], numbers: NDArray[np.int64], shorter_side_px: int | None
+) -> bytes:
+    """Pictures of shape (some, H, W, 3), behind a header, their numbers and their offsets."""
+    from zstandard import ZstdCompressor
+
+    compressor = ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True)
+    storing = ZstdCompressor(level=ZSTD_STORED, write_checksum=True)
+    pictures: list[bytes] = []
+    height = width = 0
+    for part in parts:
+        images = part if shorter_side_px is None else _scaled(part, shorter_side_px)
+        height, width = images.shape[1:3]
+        for image in images:
+            is_grey = bool((image == image[..., :1]).all())
+            pixels = image[..., 0] if is_grey else image
+            content = pixels.tobytes()
+            compressed = compressor.compress(content)
+            is_worth_it = len(compressed) <= (1 - LEAST_SAVED) * len(content)
+            pictures.append(compressed if is_worth_it else storing.compress(content))
+    offsets = np.cumsum([0, *map(len, pictures)], dtype="<u8")
+    header = HEADER.pack(len(numbers), len(pictures), height, width)
+    return b"".join([header, numbers.astype("<u4").tobytes(), offsets.tobytes(), *pictures])
+
+
+def _scaled(images: ImageArray, shorter_side_px: int) -> ImageArray:
+    if min(images.shape[1:3]) <= shorter_side_px:
+        return images
+    pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
+    scaled: torch.Tensor = F.resize(pixels, [shorter_side_px], antialias=True)
+    return scaled.permute(0, 2, 3, 1).numpy()
+
+
+def _opened(packed: Any, where: str) -> FrameSequence | None:
+    data = memoryview(packed).cast("B")
+    if not len(data):
+        return None
+    try:
+        moments, pictures, height, width = HEADER.unpack_from(data)
+        numbers = np.frombuffer(data, "<u4", moments, HEADER.size)
+        after_numbers = HEADER.size + numbers.nbytes
+        offsets = np.frombuffer(data, "<u8", pictures + 1, after_numbers)
+    except (struct.error, ValueError) as error:
+        raise _damaged(where, str(error)) from error
+    content = data[after_numbers + offsets.nbytes :]
+    if (
+        not (moments and height and width)
+        or int(numbers.max()) >= pictures
+        or (offsets[1:] < offsets[:-1]).any()
+        or offsets[-1] != len(content)
+    ):
+        raise _damaged(where, "its header contradicts itself")
+    source = PackedPictures(numbers, offsets, content, height, width, where)
+    return FrameSequence(source, width, height)
+
+
+def _damaged(where: str, what: str) -> RecordingError:
+    return RecordingError(
+        f"{where}: expected what evlora prepare --pack writes, got damaged data ({what}); "
+        "copy the dataset again, or pack it again"
+    )

@@ -1,0 +1,21 @@
+"""A recipe: one run as a YAML file, checked as a whole before anything starts."""
+
+from evlora import moved
+from evlora.recipe.overrides import split_override
+from evlora.recipe.reading import build, load_recipe, recipes_folder, shipped_recipes
+from evlora.recipe.schema import DataConfig, Recipe, RunConfig, TrainingConfig
+
+__all__ = [
+    "DataConfig",
+    "Recipe",
+    "RunConfig",
+    "TrainingConfig",
+    "build",
+    "load_recipe",
+    "recipes_folder",
+    "shipped_recipes",
+    "split_override",
+]
+
+
+__getattr__ = moved.names_of("evlora.recipe")

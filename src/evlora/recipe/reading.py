@@ -1,0 +1,112 @@
+"""From a YAML file and changed keys to a recipe, and from a recipe to an untrained recognizer."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from pydantic import ValidationError
+
+from evlora.errors import RecipeError
+from evlora.recipe.overrides import explain, set_key, split_override
+from evlora.recipe.schema import Recipe
+from evlora.recognizer import Recognizer, build_recognizer
+
+EXTENDS = "extends"
+"""The key by which a recipe file names another one, whose keys it changes."""
+
+
+def load_recipe(path: str | Path, overrides: Iterable[str] | Mapping[str, Any] = ()) -> Recipe:
+    """The recipe in this file with these keys changed.
+
+    Args:
+        path: A YAML file, or the name of a recipe that comes with evlora.
+        overrides: `key=value` texts, such as `training.epochs=3`, or a mapping of such keys.
+
+    Raises:
+        RecipeError: The file is missing or no YAML, or a key or a value is wrong.
+    """
+    source = _find(Path(path))
+    tree = _read(source)
+    pairs = overrides.items() if isinstance(overrides, Mapping) else map(split_override, overrides)
+    for key, value in pairs:
+        set_key(tree, key, value)
+    try:
+        return Recipe.model_validate(tree)
+    except ValidationError as error:
+        raise RecipeError(f"{source}: {explain(error)}") from error
+
+
+def build(
+    recipe: str | Path | Recipe,
+    *,
+    num_classes: int,
+    overrides: Iterable[str] | Mapping[str, Any] = (),
+) -> Recognizer:
+    """The untrained recognizer of a recipe, with classes named by their numbers.
+
+    Raises:
+        RecipeError: The recipe is wrong.
+        BackboneError: The backbone does not exist, or its weights do not fit.
+    """
+    whole = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
+    labels = tuple(str(number) for number in range(num_classes))
+    return build_recognizer(whole.recognizer(), labels)
+
+
+def recipes_folder() -> Path:
+    """Where the recipes that come with evlora lie, installed or in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "recipes"
+    return installed if installed.is_dir() else package.parents[1] / "recipes"
+
+
+def _read(source: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The keys of a recipe file; where it extends another one, set over the keys of that."""
+    try:
+        content = yaml.safe_load(source.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RecipeError(f"{source}: expected a recipe in YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise RecipeError(f"{source}: expected keys and values, got a {type(content).__name__}")
+    tree = cast(dict[str, Any], content)
+    if EXTENDS not in tree:
+        return tree
+    base = str(tree.pop(EXTENDS))
+    beside = source.parent / base
+    try:
+        extended = _find(beside if beside.is_file() else Path(base))
+    except RecipeError as error:
+        raise RecipeError(f"{source}: {EXTENDS}: {error}") from error
+    chain = (*extended_by, source.resolve())
+    if extended.resolve() in chain:
+        raise RecipeError(
+            f"{source}: {EXTENDS}: {base} leads back to {extended}; "
+            "a recipe may not extend one that extends it"
+        )
+    whole = _read(extended, chain)
+    for key, value in tree.items():
+        if "." not in str(key):
+            raise RecipeError(
+                f"{source}: {key}: expected single keys as on the command line, such as "
+                f"training.epochs: 3, since {key} as a whole would drop all that {base} says of it"
+            )
+        set_key(whole, str(key), value)
+    return whole
+
+
+def _find(path: Path) -> Path:
+    shipped = recipes_folder() / path.with_suffix(".yaml")
+    if path.is_file():
+        return path
+    if not path.is_absolute() and ".." not in path.parts and shipped.is_file():
+        return shipped
+    names = ", ".join(shipped_recipes())
+    raise RecipeError(f"{path}: no such recipe; give a file, or one that comes along: {names}")
+
+
+def shipped_recipes() -> list[str]:
+    """The names of the recipes that come with evlora; those of ablations come last."""
+    folder = recipes_folder()
+    paths = [path.relative_to(folder).with_suffix("") for path in folder.rglob("*.yaml")]
+    return [path.as_posix() for path in sorted(paths, key=lambda p: (len(p.parts), p.parts))]

@@ -1,0 +1,131 @@
+"""The keys of a recipe: what is learned from, how, and where it is written."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+)
+
+from evlora.config import Config
+from evlora.datasets.bucket import CACHE_GB
+from evlora.models import NetworkConfig
+from evlora.recognizer import RecognizerConfig
+
+
+class DataConfig(Config):
+    """A prepared dataset and how it is read."""
+
+    root: str | None = None
+    """The folder that `evlora prepare` made; a packed one may lie in a bucket:
+    s3://BUCKET/FOLDER."""
+    source: Path | None = None
+    """Where the recordings lie now, if they moved since they were prepared."""
+    shots: PositiveInt | None = None
+    """Training samples of each class, chosen by the seed; all of them where this is left out."""
+    validation_fraction: float = Field(default=0.1, ge=0, lt=1)
+    """Part of the training split held out to choose the best epoch, where there is no val split;
+    0 holds out nothing, for training.keep: last."""
+    cache: Path | None = None
+    """Folder to keep what is fetched from a bucket; a temporary one where none is named."""
+    cache_gb: PositiveFloat = CACHE_GB
+    """How large the cache may grow, in GB."""
+    workers: NonNegativeInt = 0
+    """Processes that read and render clips; 0 does it in the training process."""
+
+    @field_validator("root", mode="before")
+    @classmethod
+    def _is_text(cls, root: object) -> object:
+        return str(root) if isinstance(root, Path) else root
+
+
+class TrainingConfig(Config):
+    """How the trained part learns."""
+
+    epochs: PositiveInt = 50
+    """Passes over the training split."""
+    batch_size: PositiveInt = 8
+    """Clips per step and device."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """AdamW, or stochastic gradient descent with a momentum of 0.9."""
+    learning_rate: PositiveFloat = 1e-3
+    """Peak learning rate."""
+    learning_rate_per_256: bool = False
+    """Whether `learning_rate` is meant for 256 clips a step, and is scaled to as many as there are
+    on all devices together."""
+    weight_decay: NonNegativeFloat = 1e-4
+    """Weight decay, on matrices only."""
+    warmup_epochs: NonNegativeFloat = 1.0
+    """Epochs over which the learning rate rises to its peak; then it falls as a cosine to zero."""
+    keep: Literal["best", "last"] = "best"
+    """Which epoch becomes the bundle: the best one on the val split, or the last one."""
+    checkpoint_minutes: NonNegativeFloat = 10.0
+    """Minutes between checkpoints inside an epoch, from which a killed run goes on; 0 writes one
+    after every step."""
+    gradient_clip: NonNegativeFloat = 1.0
+    """Largest norm of the gradient; 0 leaves it alone."""
+    reconstruction_weight: NonNegativeFloat = 1.0
+    """Weight of the reconstruction term beside the cross-entropy."""
+    view_weight: NonNegativeFloat = 0.0
+    """Weight of a cross-entropy of each view's own part of the scores, beside that of their sum:
+    every modality learns, although another one might suffice (Wang et al., CVPR 2020); 0 for
+    none."""
+    mixup: NonNegativeFloat = 0.0
+    """Each clip is blended with another one of its batch, both modalities alike, in a proportion
+    drawn from Beta(mixup, mixup) (Zhang et al., ICLR 2018); 0 for none."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the target spread over all classes."""
+    ema: float = Field(default=0.0, ge=0, lt=1)
+    """What a moving average of all that is learned keeps in each step, such as 0.999; the average
+    is what is validated and kept. 0 for none."""
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """Lightning's precision."""
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where to train."""
+    devices: PositiveInt | Literal["auto"] = "auto"
+    """How many devices; `auto` takes all of them."""
+    nodes: PositiveInt = 1
+    """How many machines."""
+
+
+class RunConfig(Config):
+    """Where a run lives."""
+
+    dir: Path | None = None
+    """The folder that the run fills: recipe, logs, checkpoints, bundle, metrics."""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Fixes the run: same seed, same data, same machine, same numbers."""
+
+
+class Recipe(RecognizerConfig):
+    """A whole run: data, recognizer, training, and the folder that it fills."""
+
+    data: DataConfig = DataConfig()
+    """What is learned from."""
+    training: TrainingConfig = TrainingConfig()
+    """How it is learned."""
+    run: RunConfig = RunConfig()
+    """Where the run lives, and its seed."""
+    comparison: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """For `evlora compare`: row → keys of the recipe that it changes. A row is a method of the
+    catalogue that needs, say, a learning rate of its own, or a variant with a name of its own."""
+
+    @field_validator("model")
+    @classmethod
+    def _can_be_trained(cls, model: NetworkConfig) -> NetworkConfig:
+        if model.network == "published":
+            raise ValueError(
+                "expected a network to train, got published, the released one with its oddities, "
+                "which is there to read its checkpoint (evlora import-published); set "
+                "model.network: velora"
+            )
+        return model
+
+    def recognizer(self) -> RecognizerConfig:
+        """The part of the recipe that the recognizer is built from."""
+        return RecognizerConfig(clip=self.clip, backbone=self.backbone, model=self.model)

@@ -1,0 +1,205 @@
+"""Recipes: what is read, what is refused, and those that come along."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from timm import is_model
+
+from evlora.datasets.layouts import layout_named
+from evlora.errors import RecipeError
+from evlora.models import SingleStreamConfig
+from evlora.recipe import Recipe, build, load_recipe, recipes_folder, shipped_recipes
+
+SHIPPED = [name for name in shipped_recipes() if not name.startswith("ablations/")]
+ABLATIONS = [name for name in shipped_recipes() if name.startswith("ablations/")]
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "mine.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_recipe_that_comes_along_builds_and_answers(
+    name: str, tiny_settings: dict[str, Any]
+) -> None:
+    recipe = load_recipe(name, tiny_settings)
+    recognizer = build(recipe, num_classes=3)
+    assert sum(p.numel() for p in recognizer.trained_tensors().values()) > 0
+    clip = torch.zeros(2, recipe.clip.frames, 3, 32, 32, dtype=torch.uint8)
+    given = [clip if name in recipe.clip.modalities else None for name in ("rgb", "event")]
+    assert recognizer.recognize(*given).logits.shape == (2, 3)
+
+
+def lines_of(name: str) -> str:
+    return (recipes_folder() / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_recipe_says_its_commands_and_a_backbone_that_exists(name: str) -> None:
+    text = lines_of(name)
+    recipe = load_recipe(name)
+    assert (
+        f"evlora train {name} " in text
+        or f"evlora train recipes/{name}.yaml " in text
+        or f"evlora compare {name} " in text
+        or "demo" in name
+    )
+    assert is_model(recipe.backbone.name.split(".")[0])
+    for layout in re.findall(r"evlora prepare (\w+)", text):
+        assert layout == "LAYOUT" or layout_named(layout).name == layout
+
+
+def keys_of(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The values of a recipe by the keys that one types for them."""
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        inside = value if isinstance(value, dict) and value else None
+        flat |= {prefix + name: value} if inside is None else keys_of(inside, f"{prefix}{name}.")
+    return flat
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_an_ablation_changes_the_keys_that_it_names_and_no_other(name: str) -> None:
+    before = keys_of(load_recipe("velora_vitb16_clip").model_dump(mode="json"))
+    now = keys_of(load_recipe(name).model_dump(mode="json"))
+    changed = {key for key in before.keys() | now.keys() if before.get(key) != now.get(key)}
+
+    named = list(yaml.safe_load(lines_of(name)))
+    assert named.pop(0) == "extends"
+    assert named
+    for key in named:
+        assert any(f"{other}.".startswith(f"{key}.") for other in changed), f"{key} is idle"
+    for key in changed:
+        assert any(f"{key}.".startswith(f"{other}.") for other in named), f"{key} is not named"
+    assert re.match(r"# [A-Z0-9].*\w", lines_of(name))
+
+
+ADAPTFORMER = ["cifar100", "svhn", "food101", "hmdb51", "something_something_v2"]
+
+
+@pytest.mark.parametrize("name", ADAPTFORMER)
+def test_the_protocol_is_adaptformers(name: str) -> None:
+    """NeurIPS 2022: 0.1 per 256 clips, no decay, the class token behind a norm; 8 frames of 4."""
+    recipe = load_recipe(name)
+    training, model = recipe.training, recipe.model
+    assert (training.optimizer, training.learning_rate, training.weight_decay) == ("sgd", 0.1, 0)
+    assert training.learning_rate_per_256
+    assert training.keep == "last"  # nothing is chosen on the split that is reported
+    assert isinstance(model, SingleStreamConfig)
+    assert (model.pool, model.head, model.adapter.method) == ("token", "norm_linear", "lv_adapter")
+    assert "Pre-training: " in lines_of(name)
+    is_video = name in ADAPTFORMER[3:]
+    assert training.epochs == (90 if is_video else 100)
+    assert recipe.clip.frames == (8 if is_video else 1)
+    if is_video:
+        assert (recipe.clip.sampling, recipe.clip.stride) == ("dense", 4)
+        assert recipe.clip.test_views.count == 12
+    else:
+        assert training.warmup_epochs == 20
+
+
+def test_keys_from_the_command_line_win_over_the_file(tmp_path: Path) -> None:
+    path = written(tmp_path, "training: {epochs: 5, batch_size: 3}")
+    recipe = load_recipe(path, ["training.epochs=7", "clip.modalities=[event]", "run.seed=4"])
+    assert (recipe.training.epochs, recipe.training.batch_size) == (7, 3)
+    assert recipe.clip.modalities == ("event",)
+    assert recipe.run.seed == 4
+
+
+def test_an_empty_file_is_the_default_recipe(tmp_path: Path) -> None:
+    assert load_recipe(written(tmp_path, "")) == Recipe()
+
+
+def test_a_recipe_survives_writing_and_reading() -> None:
+    recipe = load_recipe("nmnist_paired")
+    assert Recipe.model_validate(recipe.model_dump(mode="json")) == recipe
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "words"),
+    [
+        ("training: {epoch: 3}", (), r"training\.epoch: unknown key; did you mean epochs\?"),
+        ("trainin: {}", (), r"trainin: unknown key; did you mean training\?"),
+        ("zzz: 1", (), r"zzz: unknown key; there are: clip, backbone, model, data"),
+        ("training: {epochs: many}", (), r"training\.epochs: Input should be a valid integer"),
+        ("training: {epochs: 0}", (), r"training\.epochs: Input should be greater than 0"),
+        ("model: {poool: mean}", (), r"model\.poool: unknown key; did you mean pool\?"),
+        ("model: {difrence: no}", (), r"model\.difrence: unknown key; did you mean difference\?"),
+        (
+            "model: {network: single_stream, high_blocks: 1}",
+            (),
+            r"model\.high_blocks: unknown key; there are: network, adapter, pool, temporal, head",
+        ),
+        ("", ["model.adapter.rnk=2"], r"model\.adapter\.rnk: unknown key; did you mean rank\?"),
+        ("model: {pool: maximum}", (), r"model\.pool: Input should be 'token', 'mean' or 'map'"),
+        ("model: {network: resnet}", (), "model: expected the key network to be velora or single"),
+        ("model: {network: published}", (), "model: expected a network to train, got published"),
+        ("clip: {representation: foo}", (), r"clip\.representation: no representation is called"),
+        ("- a list", (), "expected keys and values, got a list"),
+        ("a: [", (), "expected a recipe in YAML"),
+        ("", ["training.epochs"], "expected key=value"),
+        ("", ["training.epochs=[1"], "the value is not YAML"),
+    ],
+)
+def test_a_wrong_recipe_is_refused_with_the_key_and_the_cure(
+    tmp_path: Path, text: str, overrides: list[str], words: str
+) -> None:
+    with pytest.raises(RecipeError, match=words):
+        load_recipe(written(tmp_path, text), overrides)
+
+
+def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
+    path = written(tmp_path, "training: {epochs: 0, batch_size: 0}")
+    with pytest.raises(RecipeError, match=r"training\.epochs: .*; training\.batch_size: "):
+        load_recipe(path)
+
+
+def test_a_missing_recipe_names_those_that_come_along() -> None:
+    with pytest.raises(RecipeError, match=r"no such recipe; .*nmnist_paired.*ablations/rgb_only"):
+        load_recipe("nothing_like_it")
+
+
+def test_a_recipe_that_extends_another_sets_single_keys_over_it(tmp_path: Path) -> None:
+    written(tmp_path, "training: {epochs: 5, batch_size: 3}")
+    child = tmp_path / "child.yaml"
+    child.write_text("extends: mine.yaml\ntraining.epochs: 7", encoding="utf-8")
+    grandchild = tmp_path / "grandchild.yaml"
+    grandchild.write_text("extends: child.yaml\nclip.frames: 4", encoding="utf-8")
+    recipe = load_recipe(grandchild, ["clip.size=32"])
+    assert (recipe.training.epochs, recipe.training.batch_size) == (7, 3)
+    assert (recipe.clip.frames, recipe.clip.size) == (4, 32)
+
+
+def test_a_recipe_can_extend_one_that_comes_along(tmp_path: Path) -> None:
+    path = written(tmp_path, "extends: ablations/rgb_only\ntraining.epochs: 2")
+    assert load_recipe(path) == load_recipe("ablations/rgb_only", ["training.epochs=2"])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("extends: nothing_like_it", r"mine\.yaml: extends: nothing_like_it: no such recipe"),
+        ("extends: ../velora_vitb16_clip", r"extends: \.\./velora_vitb16_clip: no such recipe"),
+        ("extends: mine.yaml", "a recipe may not extend one that extends it"),
+        (
+            "extends: demo\ntraining: {epochs: 3}",
+            "training: expected single keys .* would drop all that demo says of it",
+        ),
+        ("extends: demo\ntraining.epoch: 3", r"training\.epoch: unknown key; did you mean epochs"),
+    ],
+)
+def test_a_wrong_extension_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(RecipeError, match=words):
+        load_recipe(written(tmp_path, text))
+
+
+def test_recipes_that_extend_each_other_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "other.yaml").write_text("extends: mine.yaml", encoding="utf-8")
+    with pytest.raises(RecipeError, match="leads back to"):
+        load_recipe(written(tmp_path, "extends: other.yaml"))
