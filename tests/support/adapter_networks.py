@@ -77,6 +77,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "ia3": {},
     "oft": {"options": {"block_size": 8}},
     "boft": {},
+    "hra": {},
     "ln_tuning": {},
     "bitfit": {},
     "lv_adapter": {},
