@@ -149,11 +149,12 @@ def read_image(path: Path) -> ImageArray:
     Raises:
         RecordingError: The file is missing or is no picture that can be read.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
+            # A phone stores how to turn its pictures beside them (EXIF), as every viewer does.
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     except FileNotFoundError:
         raise RecordingError(
             f"{path}: no such picture; put it back, or take it out of the list of frames"
