@@ -4,6 +4,7 @@ import itertools
 import pickle
 import struct
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -123,7 +124,9 @@ def decoded_in_order(path: Path) -> Images:
     """What a player shows, shape (T, H, W, 3)."""
     with av.open(str(path), metadata_errors="replace") as container:
         frames = container.decode(container.streams.video[0])
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in frames])
+        return np.stack(
+            [np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in frames]
+        )
 
 
 def require_the_frames_decoded_in_order(path: Path) -> None:
@@ -181,7 +184,7 @@ def test_frames_that_are_packed_two_into_one_packet_are_read(tmp_path: Path):
             pieces.append(nothing if is_b else piece + after if is_b_next else piece)
         for number, piece in enumerate(pieces):
             packet = av.Packet(piece.replace(start, marker + start, 1) if not number else piece)
-            packet.stream, packet.time_base = stream, source.streams.video[0].time_base
+            packet.stream, packet.time_base = stream, Fraction(1, RATE_HZ)
             packet.pts = packet.dts = number
             packet.is_keyframe = piece[piece.index(start) + 4] >> 6 == 0
             packed.mux(packet)
@@ -412,14 +415,14 @@ def test_a_picture_is_upright_as_its_exif_says(orientation: int, suffix: str, tm
     tags[0x0112] = orientation
     path = tmp_path / f"phone.{suffix}"
     image = Image.fromarray(np.ascontiguousarray(stored(shown)))
-    image.save(path, exif=tags, quality=98, **({"lossless": True} if suffix == "webp" else {}))
+    image.save(path, exif=tags, quality=98)
 
     frames = open_recording(path).frames
 
     assert frames is not None
     assert (frames.width, frames.height) == (48, 64)
     difference = np.abs(read_image(path).astype(int) - shown)
-    assert difference.mean() < 4  # JPEG smears the borders
+    assert difference.mean() < 4  # JPEG and WebP smear the borders
 
 
 DEEP_FORMATS = (

@@ -84,7 +84,7 @@ class VideoFrames:
 
     def _pixels(self, frame: Any) -> ImageArray:
         with as_recording_error(self.index.path, "a frame"):
-            image = upright(frame.to_ndarray(format="rgb24"), frame)
+            image = upright(frame.to_ndarray(format="rgb24", threads=1), frame)
         if image.shape != (self.index.height, self.index.width, 3):
             raise RecordingError(
                 f"{self.index.path}: expected frames of {self.index.width}×{self.index.height}, "
