@@ -157,7 +157,7 @@ def decoded_in_order(path: Path) -> Frames:
         stream.thread_type = "NONE"
         return np.stack(
             [
-                frame.to_ndarray(format="rgb24", threads=1)[::4, ::4]
+                np.asarray(frame.to_ndarray(format="rgb24", threads=1)[::4, ::4], np.uint8)
                 for frame in container.decode(stream)
             ]
         )
@@ -172,7 +172,7 @@ def by_evlora(path: Path, step: int) -> Frames:
 
 def by_torchcodec(path: Path, count: int, step: int) -> Frames:
     """The same by torchcodec."""
-    from torchcodec.decoders import VideoDecoder
+    from torchcodec.decoders import VideoDecoder  # pyright: ignore[reportMissingImports]
 
     decoder = VideoDecoder(str(path), dimension_order="NHWC", num_ffmpeg_threads=1)
     numbers = list(range(0, min(count, len(decoder)), step))

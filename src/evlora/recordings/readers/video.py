@@ -8,7 +8,7 @@ video shows the frame: start and end of its exposure are that.
 
 import zlib
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,22 +95,24 @@ class VideoFrames:
 
 def _frames(index: VideoIndex, wanted: Sequence[int]) -> NumberedFrames:
     """The frames of these rising numbers, each with its number."""
-    with ExitStack() as files:
-        video: tuple[Any, Any] | None = None
+    with opened_video(index.path) as (container, stream), ExitStack() as others:
         coming, position, may_jump = None, 0, True
         for number in wanted:
             key = index.key_before(number) if may_jump else None
             frame = None
             if key is not None and (coming is None or index.key_frames[key] > position):
-                video = video or files.enter_context(_begun_video(index.path))
-                coming = _frames_from_key(index, key, *video)
+                if coming is None:
+                    _begin(index.path, container, stream)
+                coming = _frames_from_key(index, key, container, stream)
                 frame = _advanced(coming, number)
-                # Where one jump was wrong others would be too, each at the price of a new start.
-                may_jump = frame is not None
-            elif coming is not None:
-                frame = _advanced(coming, number)
+            else:
+                coming = coming or _from_start(index, container, stream)
+                with as_recording_error(index.path, f"frame {number} of {len(index)}"):
+                    frame = _advanced(coming, number)
             if frame is None:
-                coming = files.enter_context(closing(frames_in_order(index)))
+                # Where one jump was wrong others would be too, each at the price of a new start.
+                may_jump = False
+                coming = others.enter_context(closing(frames_in_order(index)))
                 with as_recording_error(index.path, f"frame {number} of {len(index)}"):
                     frame = _advanced(coming, number)
             if frame is None:
@@ -139,12 +141,21 @@ def frames_in_order(index: VideoIndex) -> NumberedFrames:
         av.FFmpegError: A packet cannot be decoded; all frames before it were given.
     """
     with opened_video(index.path) as (container, stream):
-        expected = 0
-        for packet, frame in decoded(enumerate(container.demux(stream))):
-            found = np.flatnonzero(index.frame_packets[expected:] == packet)
-            if len(found):
-                expected += int(found[0]) + 1
-                yield expected - 1, frame
+        yield from _from_start(index, container, stream)
+
+
+def _from_start(index: VideoIndex, container: Any, stream: Any) -> NumberedFrames:
+    expected = 0
+    for packet, frame in decoded(enumerate(container.demux(stream))):
+        if expected < len(index) and index.frame_packets[expected] != packet:
+            ahead = np.flatnonzero(index.frame_packets[expected:] == packet)
+            if not len(ahead):
+                continue
+            expected += int(ahead[0])
+        if expected == len(index):
+            return
+        yield expected, frame
+        expected += 1
 
 
 def _frames_from_key(index: VideoIndex, key: int, container: Any, stream: Any) -> NumberedFrames:
@@ -179,16 +190,10 @@ def _is_expected(
     return not frame.is_corrupt
 
 
-@contextmanager
-def _begun_video(path: Path) -> Generator[tuple[Any, Any]]:
-    """The container and its stream, whose decoder has seen the first packet.
-
-    There an encoder says who it is, and decoders decode by that.
-    """
-    with opened_video(path) as (container, stream):
-        with as_recording_error(path, "a first frame"):
-            next(container.demux(stream)).decode()
-        yield container, stream
+def _begin(path: Path, container: Any, stream: Any) -> None:
+    """Show the decoder the first packet: there an encoder says who it is, which changes pixels."""
+    with as_recording_error(path, "a first frame"):
+        next(container.demux(stream)).decode()
 
 
 def _packets_from(

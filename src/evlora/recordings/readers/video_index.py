@@ -102,32 +102,33 @@ def read_video_index(path: Path) -> VideoIndex:
     Raises:
         RecordingError: No video, or none of its frames can be decoded.
     """
-    stated = _stated_index(path)
-    return _decoded_index(path) if stated is None else stated
-
-
-def _stated_index(path: Path) -> VideoIndex | None:
-    """The frames as the container orders them, or None where it cannot be relied upon."""
     with opened_video(path) as (container, stream):
         codec = stream.codec_context.codec
         is_ordered = container.format.name.startswith(ORDERED_CONTAINERS)
         if not codec.intra_only and not (is_ordered and codec.canonical_name in ORDERED_CODECS):
-            return None
-        packets: list[Packet] = []
-        damage = ""
-        try:
-            for _ in _recorded(path, container, stream, packets):
-                pass
-        except av_errors() as error:
-            damage = str(error)
-        if not _is_order_stated(packets, is_intra=codec.intra_only):
-            return None
-        order = sorted(
-            (number for number, packet in enumerate(packets) if not packet.is_hidden),
-            key=lambda number: packets[number].pts or 0,
-        )
-        damage = damage or _what_is_missing(container, stream, packets)
-        unit = stream.time_base
+            return _decoded_index(path, container, stream)
+        stated = _stated_index(path, container, stream)
+    if stated is not None:
+        return stated
+    with opened_video(path) as (container, stream):
+        return _decoded_index(path, container, stream)
+
+
+def _stated_index(path: Path, container: Any, stream: Any) -> VideoIndex | None:
+    """The frames as the container orders them, or None where it cannot be relied upon."""
+    packets: list[Packet] = []
+    damage = ""
+    try:
+        for _ in _recorded(path, container, stream, packets):
+            pass
+    except av_errors() as error:
+        damage = str(error)
+    if not _is_order_stated(packets, is_intra=stream.codec_context.codec.intra_only):
+        return None
+    order = sorted(
+        (number for number, packet in enumerate(packets) if not packet.is_hidden),
+        key=lambda number: packets[number].pts or 0,
+    )
     shape = _shape_if_kept(path, order)
     if shape is None:
         return None
@@ -138,8 +139,8 @@ def _stated_index(path: Path) -> VideoIndex | None:
         order,
         shape=shape,
         checksums=None,
-        t_us=_microseconds(path, ticks, unit),
-        damage=damage,
+        t_us=_microseconds(path, ticks, stream.time_base),
+        damage=damage or _what_is_missing(container, stream, packets),
     )
 
 
@@ -165,7 +166,7 @@ def _shape_if_kept(path: Path, order: Sequence[int]) -> tuple[int, int] | None:
         return _shape(path, first[0][1])
 
 
-def _decoded_index(path: Path) -> VideoIndex:
+def _decoded_index(path: Path, container: Any, stream: Any) -> VideoIndex:
     """The frames that decoding from the beginning gives."""
     packets: list[Packet] = []
     numbers: list[int] = []
@@ -173,32 +174,29 @@ def _decoded_index(path: Path) -> VideoIndex:
     clock: list[int | None] = []
     shape: tuple[int, int] | None = None
     damage = ""
-    with opened_video(path) as (container, stream):
-        try:
-            for number, frame in decoded(_recorded(path, container, stream, packets)):
-                shape = shape or _shape(path, frame)
-                numbers.append(number)
-                checksums.append(frame_checksum(frame))
-                clock.append(packets[-1].dts if frame.dts is not None else None)
-        except av_errors() as error:
-            damage = str(error)
-        if shape is None or stream.time_base is None:
-            why = damage or "none of its frames can be decoded"
-            raise RecordingError(
-                f"{path}: expected a video, could not decode it: {why}; the video is damaged or "
-                "coded in an unknown way: copy it again, or leave it out"
-            )
-        ticks = _ticks(stream, packets, numbers, clock, container=container.format.name)
-        t_us = _microseconds(path, ticks, stream.time_base)
-        damage = damage or _what_is_missing(container, stream, packets)
+    try:
+        for number, frame in decoded(_recorded(path, container, stream, packets)):
+            shape = shape or _shape(path, frame)
+            numbers.append(number)
+            checksums.append(frame_checksum(frame))
+            clock.append(packets[-1].dts if frame.dts is not None else None)
+    except av_errors() as error:
+        damage = str(error)
+    if shape is None or stream.time_base is None:
+        why = damage or "none of its frames can be decoded"
+        raise RecordingError(
+            f"{path}: expected a video, could not decode it: {why}; the video is damaged or "
+            "coded in an unknown way: copy it again, or leave it out"
+        )
+    ticks = _ticks(stream, packets, numbers, clock, container=container.format.name)
     return _index(
         path,
         packets,
         numbers,
         shape=shape,
         checksums=np.array(checksums, np.uint32),
-        t_us=t_us,
-        damage=damage,
+        t_us=_microseconds(path, ticks, stream.time_base),
+        damage=damage or _what_is_missing(container, stream, packets),
     )
 
 
