@@ -15,6 +15,7 @@ import torch
 import typer
 import yaml
 from peft import get_peft_model
+from recording_samples import HEIGHT, WIDTH, aedat4, stream, video
 from torch import nn
 
 import evlora
@@ -22,7 +23,6 @@ from code_blocks import code_blocks, commands, run_python
 from evlora import errors
 from evlora.cli.main import app
 from evlora.recordings import write_recording
-from recording_samples import HEIGHT, WIDTH, aedat4, stream, video
 
 GROUPS = ["Start", "Guides", "Reference", "Measurements and decisions"]
 TARGET = re.compile(r"\]\(([^)#]+)[^)]*\)")

@@ -17,7 +17,7 @@ FIRST_SCREEN = 30
 
 @pytest.fixture
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    make_own_recordings(tmp_path, per_class=5)
+    make_own_recordings(tmp_path, per_class=4)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
