@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from code_blocks import code_blocks, commands, run_evlora, run_python
-from evlora.recipe import recipes_folder
 from own_recordings import make_own_recordings
+
+from evlora.recipe import recipes_folder
 
 FIRST_SCREEN = 30
 """Lines within which a visitor sees a measured number."""

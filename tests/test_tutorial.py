@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-
 from code_blocks import code_blocks, commands, run_evlora, run_python
 from own_recordings import make_own_recordings
 
