@@ -25,7 +25,7 @@ fuzz: $(INSTALLED)
 backbone: $(INSTALLED)
 	$(ONE_THREAD) $(VENV)/bin/python -m evlora.pretraining --out backbone --resume
 
-# The documentation as a site to open from the disk: site/index.html.
+# The documentation as a site, site/index.html. Its search needs a server: python -m http.server -d site
 docs: $(INSTALLED)
 	$(VENV)/bin/zensical build --strict --clean
 
