@@ -14,7 +14,7 @@ import pytest
 import torch
 import typer
 import yaml
-from code_blocks import code_blocks, commands, run_python
+from code_blocks import code_blocks, commands, run_evlora, run_python
 from peft import get_peft_model
 from recording_samples import HEIGHT, WIDTH, aedat4, stream, video
 from torch import nn
@@ -90,10 +90,18 @@ def samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+RUN_HERE = ["api", "errors", "formats", "inspecting", "representations", "simulator"]
+RUN_ELSEWHERE = ["adapters", "live", "lv-adapter", "published", "tutorial"]
+"""Pages whose Python runs in a test of their own, with a network or a checkpoint."""
+
+
+def test_the_python_of_every_page_runs_somewhere(project_root: Path) -> None:
+    with_python = [page.stem for page in pages(project_root) if code_blocks(page, "python")]
+    assert with_python == sorted(RUN_HERE + RUN_ELSEWHERE)
+
+
 @pytest.mark.filterwarnings("ignore:.* holds no frames:evlora.errors.RecordingWarning")
-@pytest.mark.parametrize(
-    "name", ["api", "errors", "formats", "inspecting", "representations", "simulator"]
-)
+@pytest.mark.parametrize("name", RUN_HERE)
 def test_the_python_of_a_page_runs(name: str, project_root: Path, samples: Path) -> None:
     page = project_root / "docs" / f"{name}.md"
     blocks = code_blocks(page, "python")
@@ -104,6 +112,16 @@ def test_the_python_of_a_page_runs(name: str, project_root: Path, samples: Path)
     }
     for block in blocks:
         run_python(block, page, names)
+
+
+@pytest.mark.filterwarnings("ignore::evlora.errors.RecordingWarning")
+@pytest.mark.parametrize("name", ["inspecting", "simulator"])
+def test_the_commands_of_a_page_run(
+    name: str, project_root: Path, samples: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for block in code_blocks(project_root / "docs" / f"{name}.md", "sh"):
+        for words in commands(block):
+            run_evlora(words, monkeypatch)
 
 
 def test_every_command_of_a_page_exists_with_its_options_and_keys(project_root: Path) -> None:
