@@ -1,8 +1,10 @@
 """Every frame of a video is the one that decoding in order gives, at the time it is shown."""
 
+import contextlib
 import itertools
 import pickle
 import struct
+import warnings
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -351,6 +353,23 @@ def test_a_frame_that_is_not_there_any_more_is_named(tmp_path: Path):
 
     with pytest.raises(RecordingError, match=r"video\.mkv: frame 25 of 30 cannot be decoded"):
         frames.take([25])
+
+
+@pytest.mark.parametrize("suffix", ["avi", "flv", "ts"])
+def test_damage_in_the_middle_leaves_frames_or_a_recording_error(suffix: str, tmp_path: Path):
+    whole = write_video(tmp_path / f"whole.{suffix}", group_size=5, b_frames=2).read_bytes()
+    generator = np.random.default_rng(0)
+    path = tmp_path / f"damaged.{suffix}"
+    for _ in range(40):
+        damaged = bytearray(whole)
+        for at in generator.integers(0, len(whole), 4):
+            damaged[at] = generator.integers(256)
+        path.write_bytes(damaged)
+        with contextlib.suppress(RecordingError), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RecordingWarning)
+            frames = open_recording(path).frames
+            assert frames is not None
+            assert frames[len(frames) - 1].shape == (frames.height, frames.width, 3)
 
 
 def test_frames_reach_another_process(tmp_path: Path):
