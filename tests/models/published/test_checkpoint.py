@@ -147,7 +147,10 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"nowhere\.pth: no such file"):
         read_published_checkpoint(tmp_path / "nowhere.pth")
     whole = save(checkpoint(), tmp_path / "whole.pth").read_bytes()
-    for number, content in enumerate((b"", b"no checkpoint", whole[: len(whole) // 2])):
+    half = whole[: len(whole) // 2]
+    # What torch's unpickler raises depends on the first bytes: each of these is another error.
+    nothing = (b"", b"no checkpoint", b"a", b"h0", b"M", b"X", b"]]R.")
+    for number, content in enumerate((*nothing, half)):
         file = tmp_path / f"{number}.pth"
         file.write_bytes(content)
         with pytest.raises(CheckpointError, match=r"is (damaged or )?no checkpoint"):
