@@ -61,6 +61,22 @@ def open_recording(
     return recording
 
 
+def require_sensor_size(path: Path, *, width: int | None = None, height: int | None = None) -> None:
+    """Check that a recording of events states its sensor, or that the caller does.
+
+    As little of the file is read as its format allows.
+
+    Raises:
+        SensorSizeError: Nobody states the sensor, or the file another one than the caller.
+        RecordingError: The file cannot be read.
+    """
+    row = reader_for(path)
+    if row.streams:
+        row.open_events(path, width=width, height=height)
+    else:
+        row.read(path, width=width, height=height)
+
+
 def open_pictures(frames: Pictures | None, event_images: Pictures | None) -> Recording:
     """The recording that consists of frames, of pictures of events, or of both in pairs.
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from evlora.errors import RecordingError
+from evlora.errors import RecordingError, SensorSizeError
 from evlora.recordings.events import EventStream
 from evlora.recordings.recording import Recording
 
@@ -179,29 +179,30 @@ def sensor_size(
         hint: What else helps when nobody says it.
 
     Raises:
-        RecordingError: Nobody says it, they contradict each other, or it is no sensor's size.
+        SensorSizeError: Nobody says it, they contradict each other, or it is no sensor's size.
     """
     if (width is None) != (height is None):
-        raise RecordingError(f"{path}: expected both width and height, or neither")
+        raise SensorSizeError(f"{path}: expected both width and height, or neither")
     is_sound = declared is not None and all(0 < size <= LARGEST_SENSOR_PX for size in declared)
     if width is None or height is None:
         if declared is None:
-            raise RecordingError(
-                f"{path}: the file does not say how large its sensor is; give width and height"
-                + (f" ({hint})" if hint else "")
+            raise SensorSizeError(
+                f"{path}: the file does not say how large its sensor is; give width and height "
+                "(--width and --height to inspect, convert and predict, width= and height= to "
+                "prepare)" + (f"; {hint}" if hint else "")
             )
         if not is_sound:
-            raise RecordingError(
+            raise SensorSizeError(
                 f"{path}: the file declares a sensor of {declared[0]}×{declared[1]}, expected 1 to "
                 f"{LARGEST_SENSOR_PX} each way; it is damaged, or give width and height"
             )
         return declared
     if not (0 < width <= LARGEST_SENSOR_PX and 0 < height <= LARGEST_SENSOR_PX):
-        raise RecordingError(
+        raise SensorSizeError(
             f"{path}: expected width and height of 1 to {LARGEST_SENSOR_PX}, got {width}×{height}"
         )
     if declared is not None and is_sound and declared != (width, height):
-        raise RecordingError(
+        raise SensorSizeError(
             f"{path}: the file declares a sensor of {declared[0]}×{declared[1]}, width and height "
             f"say {width}×{height}; leave them out"
         )
