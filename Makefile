@@ -7,7 +7,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
 # Tests beside each other, one thread each.
 TEST := $(ONE_THREAD) $(VENV)/bin/python -m pytest -n 2
 
-.PHONY: demo test test-slow check fuzz backbone format clean
+.PHONY: demo test test-slow docs check fuzz backbone format clean
 
 demo: $(INSTALLED)
 	$(ONE_THREAD) $(VENV)/bin/evlora demo demo
@@ -25,6 +25,10 @@ fuzz: $(INSTALLED)
 backbone: $(INSTALLED)
 	$(ONE_THREAD) $(VENV)/bin/python -m evlora.pretraining --out backbone --resume
 
+# The documentation as a site, site/index.html. Its search needs a server: python -m http.server -d site
+docs: $(INSTALLED)
+	$(VENV)/bin/zensical build --strict --clean
+
 check: $(INSTALLED)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
@@ -36,11 +40,11 @@ format: $(INSTALLED)
 	$(VENV)/bin/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) demo backbone dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo backbone dist site .cache .pytest_cache .ruff_cache .hypothesis
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "evlora needs Python 3.11 or newer, $(PYTHON) is " + sys.version.split()[0] + "; say make PYTHON=python3.11 ...")'
 	@echo "installing into $(VENV): PyTorch and its libraries, a few minutes the first time"
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev,hdf5]"
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev,docs,hdf5]"
 	@touch $@

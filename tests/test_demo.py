@@ -1,28 +1,37 @@
-"""The demo: every row trained, a page with the results, and nothing done twice."""
+"""The demo: every row trained, a page with the results, and nothing trained twice."""
 
 from pathlib import Path
 
 import pytest
 
-from evlora.demo import ROWS, run_demo
+from evlora.demo import MORE_ROWS, ROWS, run_demo
+from evlora.recipe import load_recipe
+
+
+def test_each_row_stands_in_the_recipe() -> None:
+    assert {*ROWS, *MORE_ROWS} <= set(load_recipe("demo").comparison)
 
 
 @pytest.mark.slow
-def test_the_demo_trains_every_row_and_goes_on_where_it_was(tmp_path: Path) -> None:
-    said: list[str] = []
-    report = run_demo(tmp_path / "demo", report=said.append, epochs=1, clips=60)
+@pytest.mark.parametrize("all_rows", [False, True])
+def test_the_demo_trains_its_rows_and_resumes_where_it_was(all_rows: bool, tmp_path: Path) -> None:
+    lines: list[str] = []
+    options = {"epochs": 1, "clips": 60, "test_clips": 40, "all_rows": all_rows}
+    path = run_demo(tmp_path / "demo", report=lines.append, **options)
 
-    page = report.read_text(encoding="utf-8")
-    table = "\n".join(said)
-    for name in ROWS:
-        assert f"<td>{name.replace('_', ' ')}</td>" in page
-        assert f"\n{name.replace('_', ' ')} " in table
+    names = [*ROWS.values(), *(MORE_ROWS.values() if all_rows else ())]
+    page = path.read_text(encoding="utf-8")
+    table = "\n".join(lines)
+    assert page.count("<tr><td>") == len(names)
+    for name in names:
+        assert f"<td>{name}</td>" in page
+        assert f"\n{name} " in table
     for picture in ("clips.png", "confusion.png"):
         assert (tmp_path / "demo" / picture).stat().st_size > 10_000
         assert f'src="{picture}"' in page
-    assert "true label" in said[-1]
+    assert "true label" in lines[-1]
 
-    said.clear()
-    assert run_demo(tmp_path / "demo", report=said.append, epochs=1, clips=60) == report
-    assert sum("holds a finished run" in line for line in said) == len(ROWS)
-    assert report.read_text(encoding="utf-8") == page
+    lines.clear()
+    assert run_demo(tmp_path / "demo", report=lines.append, **options) == path
+    assert sum("holds a finished run" in line for line in lines) == len(names)
+    assert path.read_text(encoding="utf-8") == page

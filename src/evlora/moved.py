@@ -23,6 +23,12 @@ MODULES = {
     "evlora.clips.packing": "evlora.packing",
     "evlora.clips.preparing": "evlora.datasets.preparing",
     "evlora.clips.samples": "evlora.datasets.samples",
+    "evlora.models.adapters.catalogue": "evlora.models.adapters",
+    "evlora.models.adapters.configurations": "evlora.models.adapters.from_peft",
+    "evlora.models.adapters.discovery": "evlora.models.adapters.blocks, "
+    "evlora.models.adapters.tuners",
+    "evlora.models.adapters.schedule": "evlora.models.adapters",
+    "evlora.models.adapters.vit_layers": "evlora.models.adapters.blocks",
     "evlora.models.published_checkpoint": "evlora.models.published.checkpoint",
     "evlora.models.recognizer": "evlora.models.single_stream, evlora.models.build",
     "evlora.training.config": "evlora.recipe",

@@ -42,7 +42,7 @@ def test_the_table_of_the_docs_is_what_timm_has(name: str, project_root: Path) -
     learned = ["learned"] * (backbone.pos_embed is not None)
     assert positions == " + ".join([*learned, *(["rotary"] * is_rotary)])
     assert pool == ("`map`" if backbone.attn_pool else "`token`, `mean`")
-    assert licence in (published.license, "its model card says")
+    assert licence in (published.license, "see its model card")
 
 
 def test_the_sizes_of_the_docs_suit_a_davis346(project_root: Path) -> None:

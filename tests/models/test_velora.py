@@ -292,9 +292,9 @@ def test_an_unknown_adapter_is_refused_with_the_catalogue(make_network: Make) ->
 def test_an_adapter_that_matches_nothing_is_refused(
     monkeypatch: pytest.MonkeyPatch, make_network: Make
 ) -> None:
-    from evlora.models.adapters import catalogue
+    from evlora.models.adapters import sites
 
-    monkeypatch.setitem(catalogue.TARGETS, "ffn", r"no\.such\.layer")
+    monkeypatch.setitem(sites.TARGETS, "ffn", r"no\.such\.layer")
     with pytest.raises(AdapterError, match=r"difference view: cannot add lora.*not found"):
         make_network()
 

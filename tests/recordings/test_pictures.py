@@ -95,6 +95,27 @@ def test_a_tiff_whose_white_is_zero_is_not_inverted(tmp_path):
     np.testing.assert_array_equal(open_recording(path).frames[0][0, :, 0], LEVELS[::-1])
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["grey", "colours"])
+def test_deep_pictures_are_upright_as_exif_states(tmp_path, orientation, kind):
+    values = np.arange(12, dtype=np.uint16).reshape(3, 4) << 12
+    if kind == "colours":
+        values = np.stack([values, values // 2, values], axis=-1)
+    path = (grey if kind == "grey" else colours)(tmp_path / "sample.png", values)
+    shallow = Image.fromarray((values >> 8).astype(np.uint8))
+    exif = shallow.getexif()
+    exif[274] = orientation
+    shallow.save(tmp_path / "shallow.png", exif=exif)
+    data = (tmp_path / "shallow.png").read_bytes()
+    start = data.index(b"eXIf") - 4
+    chunk = data[start : start + 12 + int.from_bytes(data[start : start + 4], "big")]
+    deep = path.read_bytes()
+    at = deep.index(b"IDAT") - 4
+    path.write_bytes(deep[:at] + chunk + deep[at:])
+
+    np.testing.assert_array_equal(read_image(path), read_image(tmp_path / "shallow.png"))
+
+
 def test_a_sequence_has_one_depth_however_dark_a_frame_is(tmp_path):
     bright = RAMP >> 4
     for number, picture in enumerate([bright // 16, bright, bright // 2]):

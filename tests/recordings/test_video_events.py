@@ -63,7 +63,7 @@ def test_a_cut_video_gives_what_came_before_the_cut_and_a_warning(tmp_path: Path
     whole = list(simulate_video(path, sensor=NOISELESS))
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
     with pytest.warns(
-        RecordingWarning, match=r"damaged after frame \d+ \(its header announces 0\.4"
+        RecordingWarning, match=r"damaged after \d+ frames \(its header announces 0\.4"
     ):
         rest = list(simulate_video(path, sensor=NOISELESS))
     assert 0 < len(rest) < len(whole) == 11
@@ -99,7 +99,7 @@ def test_what_is_no_video_is_refused(tmp_path: Path):
         next(simulate_video(tmp_path / "absent.mp4"))
     text = tmp_path / "notes.mp4"
     text.write_text("not a video")
-    with pytest.raises(RecordingError, match="expected a video, could not read it"):
+    with pytest.raises(RecordingError, match="expected a video, could not decode it"):
         next(simulate_video(text))
 
 

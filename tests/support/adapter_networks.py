@@ -77,6 +77,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "ia3": {},
     "oft": {"options": {"block_size": 8}},
     "boft": {},
+    "hra": {},
     "ln_tuning": {},
     "bitfit": {},
     "lv_adapter": {},
@@ -126,3 +127,11 @@ def answer(name: str, network: nn.Module, x: Tensor) -> Tensor:
     """What the network makes of a batch, shape (B, D)."""
     output: Any = network(x)
     return output.pooler_output if name in ("clip", "swin") else output
+
+
+def shake(module: nn.Module, by: float = 0.3) -> None:
+    """Move every trained number off its start, as training would."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if parameter.requires_grad:
+                parameter.add_(by * torch.randn_like(parameter))

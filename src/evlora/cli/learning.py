@@ -41,11 +41,23 @@ def demo(
         int | None, typer.Option(min=1, help="Epochs of every training, to try it quickly.")
     ] = None,
     clips: Annotated[int, typer.Option(min=80, help="Clips to train with.")] = 600,
+    test_clips: Annotated[int, typer.Option(min=40, help="Clips to measure with.")] = 2000,
+    all_rows: Annotated[
+        bool,
+        typer.Option("--all", help="Train the probes, Lv-Adapter and full fine-tuning as well."),
+    ] = False,
 ) -> None:
     """Generate, train, evaluate, predict and show: the embedded default, offline."""
     from evlora.demo import run_demo
 
-    page = run_demo(folder, report=typer.echo, epochs=epochs, clips=clips)
+    page = run_demo(
+        folder,
+        report=typer.echo,
+        epochs=epochs,
+        clips=clips,
+        test_clips=test_clips,
+        all_rows=all_rows,
+    )
     typer.echo(f"report: {page}")
 
 

@@ -4,7 +4,7 @@ Pillow decodes them, but for colours of 16 bits, which it cuts to 8: those go th
 """
 
 import re
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,17 @@ STACKED_FORMATS = ("TIFF", "PNG", "WEBP", "GIF")
 """Formats whose pages are frames; the further pictures in a JPEG are previews of it."""
 BITS_TAG, WHITE_IS_ZERO_TAG, TEXT_TAG, HIGHEST_TAG, KIND_TAG = 258, 262, 270, 281, 254
 """Tags of TIFF: bits of a value, meaning of 0, description, highest value, kind of page."""
+ORIENTATION_TAG = 274
+UPRIGHT: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: pixels.swapaxes(0, 1)[:, ::-1],
+    7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
+    8: lambda pixels: pixels.swapaxes(0, 1)[::-1],
+}
+"""EXIF's orientation → what puts the pixels upright."""
 SMALLER_COPY, MASK = 1, 4
 """Bits of a TIFF page's kind."""
 
@@ -115,25 +126,30 @@ def _unreadable(path: Path, error: Exception) -> RecordingError:
 
 
 def _values(path: Path, image: "Image", page: int) -> Values:
+    from PIL import ImageOps
+
     depth = _depth(image)
     if depth <= 8:
-        return Values(np.asarray(image.convert("RGB")), None)
+        # A phone stores how to turn its pictures beside them (EXIF), as every viewer does.
+        return Values(np.asarray(ImageOps.exif_transpose(image).convert("RGB")), None)
     if depth > 16 or image.mode == "F":
         raise RecordingError(
             f"{path}: expected a picture of up to 16 bits a value, got {depth}; "
             "scale it to 8 or 16 bits"
         )
     if not image.mode.startswith("I"):
-        return Values(_deep_colours(path, page), _stated_bits(image))
-    pixels = np.asarray(image)
+        turned = UPRIGHT.get(int(image.getexif().get(ORIENTATION_TAG, 1)), np.asarray)
+        return Values(turned(_deep_colours(path, page)), _stated_bits(image))
+    bits = _stated_bits(image)
+    is_inverted = _tag(image, WHITE_IS_ZERO_TAG) == 0
+    pixels = np.asarray(ImageOps.exif_transpose(image))
     if int(pixels.min()) < 0 or int(pixels.max()) > 0xFFFF:
         raise RecordingError(
             f"{path}: expected values of 0 to 65535, got {pixels.min()} to {pixels.max()}; "
             "scale the picture to 8 or 16 bits"
         )
-    bits = _stated_bits(image)
     pixels = pixels.astype(np.uint16)
-    if _tag(image, WHITE_IS_ZERO_TAG) == 0:
+    if is_inverted:
         pixels = np.uint16((1 << (bits or 16)) - 1) - pixels
     return Values(pixels, bits)
 

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,10 @@ from numpy.typing import NDArray
 
 from evlora.errors import RecordingError, RecordingWarning
 from evlora.recordings.events import EventStream
+from evlora.recordings.readers.video import frames_in_order
+from evlora.recordings.readers.video_decoding import av_errors, upright
+from evlora.recordings.readers.video_index import read_video_index
 from evlora.recordings.simulator import EventSimulator, SensorModel
-
-ENDING_FRAMES = 3
-"""A video that ends so many of its longest frames before its announced end has been cut."""
 
 
 def simulate_video(
@@ -90,49 +91,31 @@ def _decoded_luma(
     path: Path, width: int | None, height: int | None
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """Time in µs and luma, shape (H, W), of each frame of a video."""
-    import av
-
     if not path.is_file():
         raise RecordingError(f"{path}: no such video; check the path")
-    times_us: list[int] = []
-    damage = ""
+    index = read_video_index(path)
+    for message in index.warnings:
+        warnings.warn(message, RecordingWarning, stacklevel=3)
+    count = 0
     try:
-        with av.open(str(path), metadata_errors="replace") as container:
-            if not container.streams.video:
-                raise RecordingError(f"{path}: expected a video, the file holds no video stream")
-            announced_us = container.duration if len(container.streams) == 1 else None
-            for frame in container.decode(video=0):
-                if frame.pts is None or frame.time_base is None:
-                    raise RecordingError(
-                        f"{path}: frame {len(times_us)} has no time; "
-                        "rewrite the video with timestamps"
-                    )
-                # A telephone held upright writes lying frames and how far to turn them.
-                turns = frame.rotation // 90 % 4
-                size = (height, width) if turns % 2 else (width, height)
+        with closing(frames_in_order(index)) as frames:
+            for number, frame in frames:
+                count += 1
+                # A phone held upright writes lying frames and how far to turn them.
+                is_turned = upright(np.empty((1, 2), np.uint8), frame).shape == (2, 1)
+                size = (height, width) if is_turned else (width, height)
                 luma = frame.reformat(*size, format="gray").to_ndarray()
-                times_us.append(round(frame.pts * frame.time_base * 1_000_000))
-                yield times_us[-1], np.rot90(luma, turns).astype(np.uint8, copy=False)
-            damage = _what_is_missing(times_us, announced_us)
-    except (av.FFmpegError, OSError, ValueError, MemoryError, OverflowError) as error:
-        if len(times_us) < 2:
+                yield int(index.t_us[number]), np.ascontiguousarray(upright(luma, frame))
+    except av_errors() as error:
+        if count < 2:
             raise RecordingError(f"{path}: expected a video, could not read it: {error}") from error
         damage = str(error)
+    else:
+        missing = len(index) - count
+        damage = f"{missing} frames are missing" if missing and not index.warnings else ""
     if damage:
         warnings.warn(
-            f"{path}: damaged after frame {len(times_us)} ({damage}); the frames before it were "
-            "used",
+            f"{path}: damaged after frame {count} ({damage}); the frames before it were used",
             RecordingWarning,
             stacklevel=3,
         )
-
-
-def _what_is_missing(times_us: list[int], announced_us: int | None) -> str:
-    """What the header announces beyond the last frame; the decoder is silent about a cut file."""
-    if announced_us is None or len(times_us) < 2:
-        return ""
-    lasted_us = times_us[-1] - times_us[0]
-    longest_us = int(np.diff(times_us).max())
-    if announced_us <= lasted_us + ENDING_FRAMES * longest_us:
-        return ""
-    return f"its header announces {announced_us / 1e6:.3f} s, it holds {lasted_us / 1e6:.3f} s"

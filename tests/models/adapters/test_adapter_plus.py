@@ -4,7 +4,7 @@ from typing import Any, cast
 
 import pytest
 import torch
-from adapter_networks import answer, base, inputs
+from adapter_networks import answer, base, inputs, shake
 from peft import get_peft_model
 from timm import create_model
 from torch import nn
@@ -14,13 +14,6 @@ from evlora.models.adapters import AdapterConfig, adapt, unwrapped
 from evlora.models.adapters.adapter_plus import AdapterPlusConfig, AdapterPlusLayer
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_check:FutureWarning")
-
-
-def shake(module: nn.Module) -> None:
-    with torch.no_grad():
-        for parameter in module.parameters():
-            if parameter.requires_grad:
-                parameter.add_(0.3 * torch.randn_like(parameter))
 
 
 def test_it_sits_behind_the_skip_connection_of_the_ffn() -> None:
@@ -68,9 +61,9 @@ def test_in_training_some_images_go_without() -> None:
     assert len({tuple(row.flatten()[:3].tolist()) for row in model.eval()(x).detach()}) == 1
 
 
-@pytest.mark.parametrize("settings", [{"rank": 0}, {"init": "lora"}])
+@pytest.mark.parametrize("settings", [{"rank": 0}, {"init": "lora"}, {"drop_path": 1.0}])
 def test_a_wrong_setting_is_refused(settings: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"Adapter\+: expected"):
+    with pytest.raises(AdapterError, match=r"adapter_plus: \w+: expected"):
         AdapterPlusConfig(**settings)
 
 

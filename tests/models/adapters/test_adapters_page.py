@@ -37,21 +37,23 @@ def test_the_counts_are_those_of_a_vit_b(method: str, page: str) -> None:
     saved = sum(tensor.numel() for tensor in tensors.values()) or trained
     row = next(row for row in rows(page, "## Methods") if row[0] == f"`{method}`")
     assert row[4:6] == [f"{trained:,}", f"{saved:,}"]
-    if METHODS[method].make is not None:
+    if METHODS[method].config is not None:
         assert row[6].startswith("yes") is METHODS[method].is_foldable
 
 
 def test_the_defaults_are_those_of_the_catalogue(page: str) -> None:
-    told: dict[str, list[str]] = {}
+    listed: dict[str, list[str]] = {}
     for names, *cells in rows(page, "## Settings"):
-        told |= dict.fromkeys(re.findall(r"`(\w+)`", names), cells)
-    assert told.keys() == {name for name, method in METHODS.items() if method.make is not None}
-    for name, (sites, rank, alpha, dropout, options) in told.items():
+        listed |= dict.fromkeys(re.findall(r"`(\w+)`", names), cells)
+    assert listed.keys() == {name for name, method in METHODS.items() if method.config is not None}
+    for name, (sites, rank, alpha, dropout, options) in listed.items():
         method = METHODS[name]
         assert sites == {None: "–", "own": "attention output and FFN"}.get(
             method.sites, method.sites
         )
-        for cell, value in ((rank, method.rank), (alpha, method.alpha), (dropout, method.dropout)):
+        defaults = method.default_settings()
+        for cell, setting in ((rank, "rank"), (alpha, "alpha"), (dropout, "dropout")):
+            value = defaults.get(setting)
             assert re.match(r"[\d.]+|–", cell).group() == ("–" if value is None else f"{value:g}")
         fields = method.options.model_fields
         assert set(re.findall(r"`(\w+)`", options)) == set(fields)

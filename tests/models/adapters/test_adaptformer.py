@@ -14,7 +14,7 @@ from vision_networks import NETWORKS, answer, timm_model
 from evlora import AdaptFormerConfig
 from evlora.errors import AdapterError
 
-# peft 0.21 and the tests speak to transformers by names that its version 6 will have no more
+# peft 0.21 and the tests use names of transformers that its version 6 will not have
 pytestmark = pytest.mark.filterwarnings(
     "ignore:`(is_gradient_checkpointing|gradient_checkpointing_enable)` is:FutureWarning"
 )
@@ -144,7 +144,7 @@ def test_it_starts_as_published() -> None:
     assert 0.5 * bound < down.weight.detach().abs().max() <= bound
 
 
-def test_it_cannot_be_merged_and_says_so() -> None:
+def test_merging_it_is_refused() -> None:
     model = adapted("timm ViT")
     perturb(model)
     images = NETWORKS["timm ViT"].images()
@@ -243,7 +243,7 @@ def test_a_norm_behind_the_ffn_is_noticed() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"reads": "norm"}, "reads: expected one of residual, ffn; got 'norm'"),
+        ({"reads": "norm"}, "reads: expected residual or ffn, got 'norm'"),
         ({"bottleneck": 0}, "bottleneck: expected 1 or more, got 0"),
         ({"dropout": -0.1}, "dropout: expected 0…1, got -0.1"),
     ],

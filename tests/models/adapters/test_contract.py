@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from evlora.errors import AdapterError
 from evlora.models.adapters import METHODS, adapt, after_step, begin_training
 
-# peft 0.21 asks transformers 5.23 in a way that it will no longer know in version 6
+# peft 0.21 uses a name of transformers that its version 6 will not have
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_check:FutureWarning")
 
 CELLS = [(m, n) for m in SETTINGS for n in BUILDERS if (m, n) not in WITHOUT_PLACE]
@@ -29,10 +29,10 @@ ADAPTED = [(m, n) for m, n in CELLS if m not in ("none", "full")]
 CHANGES_AT_THE_START = {
     "vpt": "prompt tokens take part in the attention from the first forward on",
 }
-HAS_TWO_ADAPTERS_NOT = {"adalora": "supports only 1 trainable adapter"}
-"""What peft allows one of only."""
+HAS_ONE_ADAPTER = {"adalora": "supports only 1 trainable adapter"}
+"""Methods of which peft allows one adapter only."""
 
-IS_SAVED_SMALLER = {"adalora": "ranks that are not in use are left out, and sums round otherwise"}
+IS_SAVED_SMALLER = {"adalora": "unused ranks are not saved, and sums round otherwise"}
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +75,7 @@ def test_the_contract_covers_the_whole_catalogue() -> None:
 
 
 @pytest.mark.parametrize(("method", "network"), WITHOUT_PLACE)
-def test_a_method_without_a_place_says_so(method: str, network: str) -> None:
+def test_a_method_that_finds_nothing_to_adapt_is_refused(method: str, network: str) -> None:
     words = WITHOUT_PLACE[method, network]
     with pytest.raises(AdapterError, match=f"{network}: cannot add {method}.*{words}"):
         adapted(method, network)
@@ -153,13 +153,13 @@ def test_half_precision_gives_finite_numbers(method: str, network: str) -> None:
 
 
 @pytest.mark.parametrize(("method", "network"), ADAPTED)
-def test_two_adapters_trained_in_turn_leave_each_other_alone(method: str, network: str) -> None:
+def test_two_adapters_trained_in_turn_do_not_change_each_other(method: str, network: str) -> None:
     model = cast(PeftModel, adapted(method, network))
     train(network, model)
     x = inputs(network)
     expected = answer(network, model, x)
-    if method in HAS_TWO_ADAPTERS_NOT:
-        with pytest.raises(ValueError, match=HAS_TWO_ADAPTERS_NOT[method]):
+    if method in HAS_ONE_ADAPTER:
+        with pytest.raises(ValueError, match=HAS_ONE_ADAPTER[method]):
             model.add_adapter("second", model.peft_config["default"])
         return
     model.add_adapter("second", model.peft_config["default"])
@@ -175,7 +175,7 @@ def test_two_adapters_trained_in_turn_leave_each_other_alone(method: str, networ
 
 
 @pytest.mark.parametrize("method", ["lv_adapter", "adaptformer", "ssf", "adapter_plus", "vpt"])
-def test_our_own_tuners_compile_in_one_piece_and_bear_checkpointing(method: str) -> None:
+def test_our_own_tuners_compile_in_one_piece_and_allow_checkpointing(method: str) -> None:
     model = adapted(method, "vit")
     train("vit", model)
     x = inputs("vit")

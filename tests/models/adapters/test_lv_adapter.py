@@ -16,7 +16,7 @@ from vision_networks import NETWORKS, WIDTHS, answer, timm_model, transformers_m
 from evlora import LvAdapterConfig
 from evlora.errors import AdapterError
 
-# peft 0.21 and the tests speak to transformers by names that its version 6 will have no more
+# peft 0.21 and the tests use names of transformers that its version 6 will not have
 pytestmark = pytest.mark.filterwarnings(
     "ignore:`(is_gradient_checkpointing|gradient_checkpointing_enable)` is:FutureWarning"
 )
@@ -97,7 +97,7 @@ def test_sites_are_found_by_their_words(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_an_adapter_at_any_site_is_heard(name: str) -> None:
+def test_an_adapter_at_any_site_has_an_effect(name: str) -> None:
     network = NETWORKS[name]
     config = LvAdapterConfig(sites="both", rank=2)
     model = get_peft_model(with_called_layers(network.make()), config).train()
@@ -108,7 +108,7 @@ def test_an_adapter_at_any_site_is_heard(name: str) -> None:
     assert all(gradient.any() for gradient in found.values())
 
 
-def test_an_attention_that_would_not_hear_it_is_refused() -> None:
+def test_an_attention_on_which_it_would_have_no_effect_is_refused() -> None:
     with pytest.raises(AdapterError, match=r"blocks.0.attn.qkv.*EvaAttention.*qkv_bias_separate"):
         get_peft_model(NETWORKS["timm EVA-02"].make(), LvAdapterConfig(sites="attention"))
 
@@ -164,7 +164,7 @@ def test_transformers_loads_it_without_peft_being_named(tmp_path: Path) -> None:
     assert torch.equal(answer(again, network.images()), expected)
 
 
-def test_clips_text_tower_is_left_alone() -> None:
+def test_clips_text_tower_is_unchanged() -> None:
     text = {k: v for k, v in WIDTHS.items() if not k.endswith("_size") or k == "hidden_size"}
     text |= {"vocab_size": 100, "intermediate_size": 48, "bos_token_id": 0, "eos_token_id": 1}
     clip = transformers_model("CLIP", vision_config=WIDTHS, text_config=text)
@@ -196,7 +196,7 @@ def test_the_layer_computes_the_formula() -> None:
         ({"pair": False}, {"vector"}),
     ],
 )
-def test_vector_and_pair_can_be_left_out(options: dict[str, Any], names: set[str]) -> None:
+def test_vector_and_pair_can_be_turned_off(options: dict[str, Any], names: set[str]) -> None:
     model = plain_with(**options)
     trained = {n.split("lv_adapter_")[1].split(".")[0] for n in learning(model)}
     assert trained == names
@@ -211,7 +211,7 @@ def learning(model: nn.Module) -> list[str]:
 
 
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
-def test_a_bottleneck_cannot_be_merged_and_says_so(activation: str) -> None:
+def test_merging_a_bottleneck_is_refused(activation: str) -> None:
     model = plain_with(activation=activation)
     x = torch.randn(3, 6)
     straight = plain_with()
@@ -223,7 +223,7 @@ def test_a_bottleneck_cannot_be_merged_and_says_so(activation: str) -> None:
         with pytest.raises(AdapterError, match=f"'default'.*activation='{activation}'"):
             merge()
     assert torch.equal(model(x), expected)
-    # the vector alone is linear, whatever would have stood between A and B
+    # the vector alone is linear, with or without an activation
     assert plain_with(activation=activation, pair=False).merge_and_unload() is not None
 
 
@@ -278,7 +278,7 @@ def test_unmerging_puts_back_the_very_parameters() -> None:
     assert torch.equal(model(x), expected)
 
 
-def test_merging_leaves_networks_alone_that_share_the_weights() -> None:
+def test_merging_does_not_change_networks_that_share_the_weights() -> None:
     base = Plain().eval()
     shared = {id(p): p for p in base.parameters()}
     other = copy.deepcopy(base, shared)
@@ -469,9 +469,9 @@ def test_two_processes_share_their_gradients() -> None:
         ({"vector": False, "pair": False}, "both off"),
         ({"rank": 0}, "rank: expected 1 or more, got 0"),
         ({"dropout": 1.0}, "dropout: expected 0…1, got 1.0"),
-        ({"activation": "tanh"}, "activation: expected one of none, relu, gelu; got 'tanh'"),
+        ({"activation": "tanh"}, "activation: expected one of none, relu, gelu, got 'tanh'"),
         ({"initialisation": "zeros"}, "initialisation: expected one of kaiming, normal"),
-        ({"sites": "mlp"}, "sites: expected one of attention_input, .*; got 'mlp'"),
+        ({"sites": "mlp"}, "sites: expected some of attention_input, .*, got 'mlp'"),
         ({"sites": []}, "no sites"),
     ],
 )

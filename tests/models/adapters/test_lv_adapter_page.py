@@ -29,7 +29,7 @@ def code_blocks(page: str) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
 
 
-# peft 0.21 speaks to transformers by a name that its version 6 will have no more
+# peft 0.21 uses a name of transformers that its version 6 will not have
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is:FutureWarning")
 def test_the_code_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

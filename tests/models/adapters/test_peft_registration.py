@@ -1,7 +1,7 @@
-"""What evlora relies on in peft, and teaching it a method.
+"""What evlora relies on in peft, and registering a method with it.
 
 What is pinned here is peft's own business and no promise of it. When a new peft works otherwise,
-these tests fail first, and say which of our files must be looked at.
+these tests fail first, and name the file of ours to look at.
 """
 
 import copy
@@ -18,7 +18,6 @@ from typing import Any
 import peft
 import pytest
 import torch
-from peft import PeftConfig
 from peft.mapping import (
     PEFT_TYPE_TO_CONFIG_MAPPING,
     PEFT_TYPE_TO_PREFIX_MAPPING,
@@ -32,6 +31,7 @@ from torch import nn
 import evlora
 from evlora.errors import AdapterError
 from evlora.models.adapters.peft_registration import register
+from evlora.models.adapters.tuners import TunerConfig
 
 TABLES = (PEFT_TYPE_TO_CONFIG_MAPPING, PEFT_TYPE_TO_PREFIX_MAPPING, PEFT_TYPE_TO_TUNER_MAPPING)
 
@@ -39,9 +39,9 @@ TABLES = (PEFT_TYPE_TO_CONFIG_MAPPING, PEFT_TYPE_TO_PREFIX_MAPPING, PEFT_TYPE_TO
 RELIED_ON: list[tuple[Any, str, str]] = [
     (register_peft_method, "name config_cls model_cls prefix", "peft_registration.py"),
     (check_adapters_to_merge, "module adapter_names", "lv_adapter/layer.py"),
-    (BaseTuner._prepare_adapter_config, "self peft_config model_config", "discovery.py"),
-    (BaseTuner._prepare_model, "self peft_config model", "discovery.py"),
-    (BaseTuner._check_merge_allowed, "self", "discovery.py"),
+    (BaseTuner._prepare_adapter_config, "self peft_config model_config", "tuners.py"),
+    (BaseTuner._prepare_model, "self peft_config model", "tuners.py"),
+    (BaseTuner._check_merge_allowed, "self", "tuners.py"),
     (
         BaseTuner._create_and_replace,
         "self peft_config adapter_name target target_name parent current_key parameter_name",
@@ -143,10 +143,13 @@ def test_an_adapter_of_ours_is_loaded_by_pefts_own_classes_alone(tmp_path: Path)
 
 
 @dataclass
-class NewConfig(PeftConfig):
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.peft_type = PeftType("EVLORA_TEST")
+class NewConfig(TunerConfig):
+    method_name = "evlora_test"
+
+
+@dataclass
+class TakenConfig(TunerConfig):
+    method_name = "lora"
 
 
 class NewTuner(BaseTuner):
@@ -155,7 +158,7 @@ class NewTuner(BaseTuner):
 
 @pytest.fixture
 def new_method() -> Iterator[None]:
-    register("evlora_test", NewConfig, NewTuner, prefix="evlora_test_")
+    register(NewConfig, NewTuner)
     yield
     # So that a registered method of the tests is in no other test's tables.
     member = PeftType("EVLORA_TEST")
@@ -179,7 +182,7 @@ def test_a_registered_method_is_a_member_of_pefts_enumeration() -> None:
 @pytest.mark.usefixtures("new_method")
 def test_registering_again_changes_nothing() -> None:
     members = list(PeftType)
-    register("evlora_test", NewConfig, NewTuner, prefix="evlora_test_")
+    register(NewConfig, NewTuner)
     assert list(PeftType) == members
     assert PEFT_TYPE_TO_CONFIG_MAPPING[PeftType("EVLORA_TEST")] is NewConfig
     assert PEFT_TYPE_TO_TUNER_MAPPING[PeftType("EVLORA_TEST")] is NewTuner
@@ -187,5 +190,5 @@ def test_registering_again_changes_nothing() -> None:
 
 def test_a_name_that_peft_has_is_refused() -> None:
     with pytest.raises(AdapterError, match=r"already has a method of that name.*LoraConfig"):
-        register("lora", NewConfig, NewTuner, prefix="evlora_test_")
+        register(TakenConfig, NewTuner)
     assert PEFT_TYPE_TO_CONFIG_MAPPING[PeftType.LORA] is peft.LoraConfig

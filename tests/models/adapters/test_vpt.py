@@ -61,7 +61,7 @@ def test_on_clip_as_well() -> None:
     ],
     ids=["ViT", "DINOv2"],
 )
-def test_other_transformers_hear_their_prompts(network: Any) -> None:
+def test_prompts_train_in_other_transformers(network: Any) -> None:
     model = get_peft_model(network(), VptConfig()).train()
     model(inputs("vit")).last_hidden_state[:, 0].square().sum().backward()
     assert len(prompts_of(model)) == 2
@@ -119,5 +119,5 @@ def test_blocks_of_another_kind_are_refused(name: str, options: dict[str, Any], 
 
 
 def test_no_prompts_at_all_are_refused() -> None:
-    with pytest.raises(ValueError, match="expected one prompt token or more, got 0"):
+    with pytest.raises(AdapterError, match="vpt: tokens: expected 1 or more, got 0"):
         VptConfig(tokens=0)

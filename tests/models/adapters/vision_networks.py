@@ -38,7 +38,7 @@ class Network:
 
 
 def answer(model: nn.Module, images: Tensor) -> Tensor:
-    """One tensor, whatever the library's way of answering."""
+    """The output as one tensor, from models of timm and of transformers."""
     output = model(images)
     return output if isinstance(output, Tensor) else output.last_hidden_state
 

@@ -58,15 +58,15 @@ def test_the_released_network_counts_as_tabled(page: str, tower: VisionTransform
         "norm and embeddings": of("norm.", "rgb_embed", "event_embed", "frame_embed"),
         "head 7,680 → 114": of("fc1."),
     }
-    left_out, headline = sum(others.values()), of("views.") + len(TOWERS) * of_text
+    uncounted, headline = sum(others.values()), of("views.") + len(TOWERS) * of_text
     assert headline == 1_843_200  # 7.03 MiB, the paper says 7.02 MB
     expected = {
         "LoRA of the three vision towers": of("views."),
         "LoRA of the three unused text towers": len(TOWERS) * of_text,
         "the headline's": headline,
         **others,
-        "what the headline leaves out": left_out,
-        "all": headline + left_out,
+        "what the headline does not count": uncounted,
+        "all": headline + uncounted,
         "all that an answer is computed with": sum(trained.values()),
         "in the file, never called": sum(
             tensor.numel() for name, tensor in unused(RELEASED).items() if name not in statistics

@@ -2,16 +2,9 @@
 
 from evlora.models.adapters.adapter_plus import AdapterPlusConfig
 from evlora.models.adapters.adaptformer import AdaptFormerConfig
-from evlora.models.adapters.catalogue import (
-    METHODS,
-    AdapterConfig,
-    adapt,
-    added_by_lora,
-    require_low_rank_pair,
-    unwrapped,
-)
-from evlora.models.adapters.lv_adapter import LvAdapterConfig
-from evlora.models.adapters.schedule import (
+from evlora.models.adapters.adapting import adapt, unwrapped
+from evlora.models.adapters.config import AdapterConfig
+from evlora.models.adapters.from_peft.adalora.schedule import (
     after_step,
     before_loading,
     before_saving,
@@ -19,6 +12,9 @@ from evlora.models.adapters.schedule import (
     load_training_state,
     training_state,
 )
+from evlora.models.adapters.low_rank_pair import added_by_lora, require_low_rank_pair
+from evlora.models.adapters.lv_adapter import LvAdapterConfig
+from evlora.models.adapters.methods import METHODS
 from evlora.models.adapters.ssf import SsfConfig
 from evlora.models.adapters.vpt import VptConfig
 

@@ -1,4 +1,4 @@
-"""The one place where peft is taught methods that it does not have.
+"""The one place where methods that peft does not have are registered with it.
 
 peft checks a method's name against its `PeftType` enumeration, and offers no way to add to it; the
 rest goes through peft's own `register_peft_method`. What is relied on here is pinned by
@@ -9,41 +9,42 @@ before a user notices it.
 from enum import EnumType
 from typing import Any, cast
 
-from peft import PeftConfig
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from peft.tuners.tuners_utils import BaseTuner
 from peft.utils import register_peft_method
 from peft.utils.peft_types import PeftType
 
 from evlora.errors import AdapterError
+from evlora.models.adapters.tuners import TunerConfig
 
 
-def register(
-    name: str, config_class: type[PeftConfig], tuner_class: type[BaseTuner], *, prefix: str
-) -> None:
+def register(config_class: type[TunerConfig], tuner_class: type[BaseTuner]) -> None:
     """Makes a method known to peft; a second call with the same classes changes nothing.
 
     Args:
-        name: In lower case, such as `lv_adapter`; `PeftType(name.upper())` exists afterwards.
-        config_class: Its configuration, a dataclass.
-        tuner_class: What `get_peft_model` builds from it.
-        prefix: What the names of its parameters, and of no others, contain, such as `lv_`.
+        config_class: Its configuration. `PeftType(config_class.method_name.upper())` exists
+            afterwards.
+        tuner_class: What `get_peft_model` builds from it. Its `prefix` is in the names of its
+            parameters, and of no others.
 
     Raises:
         AdapterError: peft has another method of this name, or no longer takes new ones.
     """
+    name = config_class.method_name
     value = name.upper()
     there = PEFT_TYPE_TO_CONFIG_MAPPING.get(cast(PeftType, value))  # its members are strings
     if there is config_class:
         return
     if there is not None:
         raise AdapterError(
-            f"cannot teach peft {name}: it already has a method of that name, "
+            f"cannot register {name} with peft: it already has a method of that name, "
             f"{there.__module__}.{there.__name__}; use that one, or a peft without it"
         )
     if value not in PeftType.__members__:
         _add_member(PeftType, value)
-    register_peft_method(name=name, config_cls=config_class, model_cls=tuner_class, prefix=prefix)
+    register_peft_method(
+        name=name, config_cls=config_class, model_cls=tuner_class, prefix=tuner_class.prefix
+    )
 
 
 def _add_member(enumeration: Any, value: str) -> None:
@@ -63,6 +64,6 @@ def _add_member(enumeration: Any, value: str) -> None:
         import peft
 
         raise AdapterError(
-            f"cannot teach peft {peft.__version__} a method called {value}: its table of methods "
-            "works otherwise than that of peft 0.21, which evlora was written for; install that one"
+            f"cannot register {value} with peft {peft.__version__}: its table of methods works "
+            "otherwise than that of peft 0.21, which evlora was written for; install that one"
         )

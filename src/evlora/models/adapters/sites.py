@@ -1,6 +1,6 @@
 """Which layers of a network a method adapts, by site.
 
-The names are those of timm's and transformers' vision transformers (see `vit_layers`).
+The names are those of timm's and transformers' vision transformers (see `blocks`).
 """
 
 import re
@@ -10,12 +10,16 @@ from typing import Literal
 from torch import nn
 
 from evlora.errors import AdapterError
-from evlora.models.adapters.discovery import exactly, is_block, linear_layers, names_where, some
-from evlora.models.adapters.vit_layers import (
+from evlora.models.adapters.blocks import (
     ATTENTION_INPUT,
     ATTENTION_OUTPUT,
     FFN,
     PATCH_EMBEDDING,
+    exactly,
+    is_block,
+    linear_layers,
+    names_where,
+    some,
 )
 
 Site = Literal["ffn", "attention", "both", "all", "linear"]
@@ -36,18 +40,8 @@ TARGETS: dict[Site, str] = {
     "both": named(*FFN, *ATTENTION_INPUT, *ATTENTION_OUTPUT),
 }
 """The linear layers of a vision transformer by site, as regular expressions over module names.
-`all` adds the patch embedding to both; `linear`, all linear layers of whatever network, is no
-pattern of names."""
-
-IA3_TARGETS: dict[Site, str] = {
-    "ffn": named(*(name for name in FFN if name.endswith(("fc2", "down_proj", "output.dense")))),
-    "attention": named(
-        *(name for name in ATTENTION_INPUT if not name.endswith(("q_proj", "query")))
-    ),
-}
-"""Where IA³ has its vectors: on keys and values (and, where timm computes the three in one layer,
-on queries), and on the hidden features of the FFN."""
-IA3_TARGETS["both"] = f"{IA3_TARGETS['ffn']}|{IA3_TARGETS['attention']}"
+`all` adds the patch embedding to both; `linear`, every linear layer of any network, is no pattern
+of names."""
 
 
 def targets(module: nn.Module, site: Site, patterns: Mapping[Site, str] = TARGETS) -> str:
@@ -69,7 +63,7 @@ def targets(module: nn.Module, site: Site, patterns: Mapping[Site, str] = TARGET
             f"{site} was not found in {type(module).__name__}: no linear layer has such a name; "
             f"its linear layers are: {some(layers)}; sites=linear takes all of them"
         )
-    if site == "all" and not is_block(module):  # a block by itself has no patch embedding
+    if site == "all" and not is_block(module):  # a single block has no patch embedding
         pattern = f"{pattern}|{exactly(_patch_embedding(module))}"
     return pattern
 
@@ -83,6 +77,6 @@ def _patch_embedding(module: nn.Module) -> list[str]:
     if not found:
         raise AdapterError(
             f"all: expected a patch embedding in {type(module).__name__}, "
-            "under a name such as patch_embed, found none; sites=both leaves it alone"
+            "under a name such as patch_embed, found none; sites=both does not need one"
         )
     return found

@@ -1,32 +1,43 @@
 """Videos, by PyAV: frames with their own times, read when asked for.
 
-Opening goes through the packets without decoding them; a frame is decoded from the key frame
-before it. A time is where the video shows the frame: start and end of its exposure are that.
+Each frame is the one that decoding the file from its beginning gives, in whatever order frames are
+asked for. To get there faster, decoding begins at a key packet before; what comes out is compared
+with the index, and where it differs, everything is decoded in order after all. A time is where the
+video shows the frame: start and end of its exposure are that.
 """
 
-import bisect
-import itertools
+import zlib
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from evlora.errors import RecordingError
 from evlora.recordings.frames import FrameSequence, ImageArray
+from evlora.recordings.readers.video_decoding import (
+    as_recording_error,
+    av_errors,
+    decoded,
+    frame_checksum,
+    opened_video,
+    upright,
+)
+from evlora.recordings.readers.video_index import VideoIndex, read_video_index
 from evlora.recordings.recording import Recording
 
 VIDEO_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm"),
     *(".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".gif"),
 )
-LARGEST_FRAME_PX = 1 << 26
-"""A damaged header may ask for more memory than there is."""
-MOST_FRAMES = 10_000_000
+MOST_LEADING_FRAMES = 64
+"""So many frames may come out before the one that decoding began with."""
+INTRA_PICTURE = 1
+"""A picture that is coded without others, as FFmpeg counts the kinds (`AV_PICTURE_TYPE_I`)."""
+
+NumberedFrames = Generator[tuple[int, Any]]
 
 
 def read(path: Path, *, width: int | None, height: int | None) -> Recording:
@@ -35,30 +46,25 @@ def read(path: Path, *, width: int | None, height: int | None) -> Recording:
     Raises:
         RecordingError: No video that can be decoded, or its size differs from the one given.
     """
-    sequence, warnings = _opened(path)
-    given = (width or sequence.width, height or sequence.height)
-    if given != (sequence.width, sequence.height):
+    index = read_video_index(path)
+    given = (width or index.width, height or index.height)
+    if given != (index.width, index.height):
         raise RecordingError(
-            f"{path}: the video is {sequence.width}×{sequence.height}, width and height say "
+            f"{path}: the video is {index.width}×{index.height}, width and height say "
             f"{given[0]}×{given[1]}; leave them out"
         )
-    return Recording(None, sequence, "video", path, warnings)
+    frames = FrameSequence(VideoFrames(index), index.width, index.height, index.t_us, index.t_us)
+    return Recording(None, frames, "video", path, index.warnings)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class VideoFrames:
-    """Frames of a video, found by their place in time."""
+    """Frames of a video, decoded when they are asked for."""
 
-    path: Path
-    ticks: tuple[int, ...]
-    """Time of each frame in the stream's own unit, rising."""
-    key_ticks: tuple[int, ...]
-    """Times of the frames that are coded without others."""
-    width: int
-    height: int
+    index: VideoIndex
 
     def __len__(self) -> int:
-        return len(self.ticks)
+        return len(self.index)
 
     def read(self, indices: Sequence[int]) -> ImageArray:
         """The frames of these numbers, shape (len(indices), H, W, 3).
@@ -66,144 +72,154 @@ class VideoFrames:
         Raises:
             RecordingError: A frame cannot be decoded.
         """
-        wanted = sorted({self.ticks[index] for index in indices})
-        images: dict[int, ImageArray] = {}
-        if wanted:
-            with _container(self.path) as container:
-                for key, ticks in itertools.groupby(wanted, self._key_before):
-                    self._decode(container, key, list(ticks), images)
-        stacked = np.empty((len(indices), self.height, self.width, 3), np.uint8)
+        count = len(self)
+        rows: dict[int, list[int]] = {}
         for row, index in enumerate(indices):
-            stacked[row] = images[self.ticks[index]]
-        return stacked
-
-    def _key_before(self, tick: int) -> int:
-        number = bisect.bisect_right(self.key_ticks, tick)
-        return self.key_ticks[number - 1] if number else self.ticks[0]
-
-    def _decode(
-        self, container: Any, key: int, ticks: list[int], images: dict[int, ImageArray]
-    ) -> None:
-        """Decode these frames, all of which need the frames from this key frame on."""
-        missing = set(ticks)
-        stream = container.streams.video[0]
-        with _ours(self.path, f"the frames at {ticks[0]} to {ticks[-1]}"):
-            # Where a file has no index, seeking may end up behind: then from the beginning.
-            for start in (key, self.ticks[0]):
-                container.seek(start, stream=stream)
-                for frame in container.decode(stream):
-                    if frame.pts in missing:
-                        images[frame.pts] = self._pixels(frame)
-                        missing.remove(frame.pts)
-                    if frame.pts is not None and frame.pts >= ticks[-1]:
-                        break
-                if not missing:
-                    return
-        raise RecordingError(
-            f"{self.path}: {len(missing)} frames, the first number "
-            f"{self.ticks.index(min(missing))} of {len(self.ticks)}, cannot be decoded; "
-            "the video is damaged there: copy it again, cut it before, or leave it out"
-        )
+            rows.setdefault(range(count)[index], []).append(row)
+        images = np.empty((len(indices), self.index.height, self.index.width, 3), np.uint8)
+        with closing(_frames(self.index, sorted(rows))) as frames:
+            for number, frame in frames:
+                images[rows[number]] = self._pixels(frame)
+        return images
 
     def _pixels(self, frame: Any) -> ImageArray:
-        image = frame.to_ndarray(format="rgb24")
-        turned = np.rot90(image, frame.rotation // 90 % 4)
-        if turned.shape != (self.height, self.width, 3):
+        with as_recording_error(self.index.path, "a frame"):
+            image = upright(frame.to_ndarray(format="rgb24", threads=1), frame)
+        if image.shape != (self.index.height, self.index.width, 3):
             raise RecordingError(
-                f"{self.path}: expected frames of {self.width}×{self.height}, "
-                f"got {turned.shape[1]}×{turned.shape[0]}"
+                f"{self.index.path}: expected frames of {self.index.width}×{self.index.height}, "
+                f"got {image.shape[1]}×{image.shape[0]}"
             )
-        return turned
+        return image
 
 
-def _opened(path: Path) -> tuple[FrameSequence, tuple[str, ...]]:
-    warnings: list[str] = []
-    with _container(path) as container:
-        stream = container.streams.video[0]
-        ticks: list[int] = []
-        keys: list[int] = []
-        try:
-            for tick, is_key in _timed_packets(container, stream):
-                ticks.append(tick)
-                if is_key:
-                    keys.append(tick)
-                if len(ticks) == MOST_FRAMES:
-                    raise RecordingError(f"{path}: more than {MOST_FRAMES} frames; cut the video")
-        except _av_errors() as error:
-            warnings.append(f"{path}: damaged after {len(ticks)} frames ({error}); those were read")
-        order = sorted(set(ticks))
-        unit = stream.time_base
-        if not order or unit is None:
-            raise RecordingError(f"{path}: expected a video with timed frames, got none")
-        height, width = _first_shape(path, container, stream)
-    frames = VideoFrames(path, tuple(order), tuple(sorted(set(keys))), width, height)
-    t_us = _microseconds(path, order, unit)
-    return FrameSequence(frames, width, height, t_us, t_us), tuple(warnings)
-
-
-def _timed_packets(container: Any, stream: Any) -> Iterator[tuple[int, bool]]:
-    """Time and independence of every frame, from the packets or, where they do not say, decoded."""
-    for packet in container.demux(stream):
-        if not packet.size:
-            continue
-        if packet.pts is None:
-            break
-        yield packet.pts, packet.is_keyframe
-    else:
-        return
-    container.seek(0)
-    for frame in container.decode(stream):
-        if frame.pts is not None:
-            yield frame.pts, frame.key_frame
-
-
-def _microseconds(path: Path, ticks: list[int], unit: Fraction) -> NDArray[np.int64]:
-    times = [round(tick * unit * 1_000_000) for tick in ticks]
-    if max(abs(times[0]), abs(times[-1])) >= 1 << 62:
-        raise RecordingError(
-            f"{path}: its frames' times, {times[0]} to {times[-1]} µs, are damaged"
-        )
-    return np.array(times, np.int64)
-
-
-def _first_shape(path: Path, container: Any, stream: Any) -> tuple[int, int]:
-    with _ours(path, "its first frame"):
-        container.seek(0)
-        for frame in container.decode(stream):
-            if frame.width * frame.height > LARGEST_FRAME_PX:
+def _frames(index: VideoIndex, wanted: Sequence[int]) -> NumberedFrames:
+    """The frames of these rising numbers, each with its number."""
+    with opened_video(index.path) as (container, stream), ExitStack() as others:
+        coming, position, may_jump = None, 0, True
+        for number in wanted:
+            key = index.key_before(number) if may_jump else None
+            frame = None
+            if key is not None and (coming is None or index.key_frames[key] > position):
+                if coming is None:
+                    _begin(index.path, container, stream)
+                coming = _frames_from_key(index, key, container, stream)
+                frame = _advanced(coming, number)
+            else:
+                coming = coming or _from_start(index, container, stream)
+                with as_recording_error(index.path, f"frame {number} of {len(index)}"):
+                    frame = _advanced(coming, number)
+            if frame is None:
+                # Where one jump was wrong others would be too, each at the price of a new start.
+                may_jump = False
+                coming = others.enter_context(closing(frames_in_order(index)))
+                with as_recording_error(index.path, f"frame {number} of {len(index)}"):
+                    frame = _advanced(coming, number)
+            if frame is None:
                 raise RecordingError(
-                    f"{path}: its frames, {frame.width}×{frame.height}, are damaged"
+                    f"{index.path}: frame {number} of {len(index)} cannot be decoded; the video "
+                    "is damaged there: copy it again, cut it before, or leave it out"
                 )
-            is_upright = frame.rotation // 90 % 2 == 0
-            return (frame.height, frame.width) if is_upright else (frame.width, frame.height)
-    raise RecordingError(f"{path}: expected a video, none of its frames can be decoded")
+            position = number + 1
+            yield number, frame
 
 
-@contextmanager
-def _container(path: Path) -> Generator[Any]:
-    import av
-
-    with _ours(path, "a video"):
-        container = av.open(str(path))
-    with container:
-        if not container.streams.video:
-            raise RecordingError(f"{path}: expected a video, it holds only other streams")
-        container.streams.video[0].thread_type = "NONE"
-        yield container
+def _advanced(coming: NumberedFrames, wanted: int) -> Any:
+    """The wanted frame of those that come, or None where it is not among them."""
+    for number, frame in coming:
+        if number >= wanted:
+            return frame if number == wanted else None
+    return None
 
 
-@contextmanager
-def _ours(path: Path, expected: str) -> Generator[None]:
+def frames_in_order(index: VideoIndex) -> NumberedFrames:
+    """The frames of PyAV from the beginning of the file on, each with its number.
+
+    Frames that the container announces and a damaged file does not hold are skipped.
+
+    Raises:
+        av.FFmpegError: A packet cannot be decoded; all frames before it were given.
+    """
+    with opened_video(index.path) as (container, stream):
+        yield from _from_start(index, container, stream)
+
+
+def _from_start(index: VideoIndex, container: Any, stream: Any) -> NumberedFrames:
+    expected = 0
+    for packet, frame in decoded(enumerate(container.demux(stream))):
+        if expected < len(index) and index.frame_packets[expected] != packet:
+            ahead = np.flatnonzero(index.frame_packets[expected:] == packet)
+            if not len(ahead):
+                continue
+            expected += int(ahead[0])
+        if expected == len(index):
+            return
+        yield expected, frame
+        expected += 1
+
+
+def _frames_from_key(index: VideoIndex, key: int, container: Any, stream: Any) -> NumberedFrames:
+    """The frames from a key packet on, as long as they are the ones that the index expects."""
+    expected, leading = -1, 0
     try:
-        yield
-    except _av_errors() as error:
-        raise RecordingError(
-            f"{path}: expected {expected}, could not decode it: {error}; the video is damaged or "
-            "coded in an unknown way: copy it again, or leave it out"
-        ) from error
+        for packet, frame in decoded(_packets_from(index, key, container, stream)):
+            is_first = expected < 0
+            if is_first and packet != index.key_packets[key]:
+                leading += 1
+                if leading > MOST_LEADING_FRAMES:
+                    return
+                continue
+            expected = int(index.key_frames[key]) if is_first else expected + 1
+            if not _is_expected(index, expected, packet, frame, is_first=is_first):
+                return
+            yield expected, frame
+    except av_errors():
+        return
 
 
-def _av_errors() -> tuple[type[Exception], ...]:
-    import av.error
+def _is_expected(
+    index: VideoIndex, number: int, packet: int, frame: Any, *, is_first: bool
+) -> bool:
+    """Whether this frame is surely the one that decoding in order gives."""
+    if number >= len(index) or packet != index.frame_packets[number]:
+        return False
+    if index.frame_checksums is not None:
+        return frame_checksum(frame) == index.frame_checksums[number]
+    if is_first and not (frame.key_frame and frame.pict_type == INTRA_PICTURE):
+        return False
+    return not frame.is_corrupt
 
-    return (av.error.FFmpegError, OSError, ValueError, MemoryError, OverflowError)
+
+def _begin(path: Path, container: Any, stream: Any) -> None:
+    """Show the decoder the first packet: there an encoder says who it is, which changes pixels."""
+    with as_recording_error(path, "a first frame"):
+        next(container.demux(stream)).decode()
+
+
+def _packets_from(
+    index: VideoIndex, key: int, container: Any, stream: Any
+) -> Iterator[tuple[int, Any]]:
+    """Numbered packets from this key packet on, or from one before it; none if it is not found."""
+    for time in dict.fromkeys(index.key_times[key].tolist()):
+        container.seek(time, stream=stream)
+        packets = container.demux(stream)
+        number, first = _first_known(index, packets)
+        if number is None or number > index.key_packets[key]:
+            continue
+        yield number, first
+        for packet in packets:
+            number += 1
+            if packet.size and zlib.crc32(packet) != index.packet_checksums[number]:
+                return
+            yield number, packet
+        return
+
+
+def _first_known(index: VideoIndex, packets: Iterator[Any]) -> tuple[int | None, Any]:
+    """The first of these packets that decoding can begin with, and its number."""
+    for packet in packets:
+        if packet.size and packet.is_keyframe:
+            number = index.key_packet(zlib.crc32(packet), packet.dts)
+            if number is not None:
+                return number, packet
+    return None, None

@@ -2,9 +2,10 @@
 
 from evlora.models.adapters.adapter_plus.config import AdapterPlusConfig
 from evlora.models.adapters.adapter_plus.layer import AdapterPlusLayer
+from evlora.models.adapters.adapter_plus.method import METHOD
 from evlora.models.adapters.adapter_plus.model import AdapterPlusModel
 from evlora.models.adapters.peft_registration import register
 
-__all__ = ["AdapterPlusConfig", "AdapterPlusLayer", "AdapterPlusModel"]
+__all__ = ["METHOD", "AdapterPlusConfig", "AdapterPlusLayer", "AdapterPlusModel"]
 
-register("adapter_plus", AdapterPlusConfig, AdapterPlusModel, prefix="adapter_plus_")
+register(AdapterPlusConfig, AdapterPlusModel)

@@ -12,7 +12,7 @@ from timm.layers import DropPath
 from torch import Tensor, nn
 
 from evlora.models.adapters.adapter_plus.config import AdapterPlusConfig
-from evlora.models.adapters.discovery import width_of
+from evlora.models.adapters.blocks import width_of
 
 HOULSBY_STD = 0.01
 
@@ -54,13 +54,13 @@ class AdapterPlusLayer(nn.Module, BaseTunerLayer):
         self.set_adapter(self.active_adapters, inference_mode=bool(config.inference_mode))
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """The block's answer; of a tuple, the first is adapted."""
-        answer = self.base_layer(*args, **kwargs)
+        """The block's output; of a tuple, the first is adapted."""
+        output = self.base_layer(*args, **kwargs)
         if self.disable_adapters:
-            return answer
-        if isinstance(answer, tuple):
-            return (self._adapted(answer[0]), *answer[1:])
-        return self._adapted(answer)
+            return output
+        if isinstance(output, tuple):
+            return (self._adapted(output[0]), *output[1:])
+        return self._adapted(output)
 
     def _adapted(self, y: Tensor) -> Tensor:  # (B, N, D), or (B, H, W, D) of timm's Swin
         for name in self.active_adapters:

@@ -7,7 +7,8 @@ from torch import nn
 
 from evlora.errors import AdapterError
 from evlora.models.adapters.adapter_plus.layer import AdapterPlusLayer
-from evlora.models.adapters.discovery import UnfoldableTuner, is_block, names_where
+from evlora.models.adapters.blocks import blocks_of
+from evlora.models.adapters.tuners import UnfoldableTuner
 
 
 class AdapterPlusModel(UnfoldableTuner):
@@ -19,7 +20,7 @@ class AdapterPlusModel(UnfoldableTuner):
 
     def find_targets(self, config: PeftConfig, model: nn.Module) -> list[str]:
         """All transformer blocks."""
-        names = names_where(model, is_block)
+        names = [block.name for block in blocks_of(model) if block.name]
         if not names:
             raise AdapterError(
                 f"{type(model).__name__}: adapter_plus sits behind transformer blocks (modules "

@@ -2,9 +2,10 @@
 
 from evlora.models.adapters.adaptformer.config import AdaptFormerConfig
 from evlora.models.adapters.adaptformer.layer import AdaptFormerLayer
+from evlora.models.adapters.adaptformer.method import METHOD
 from evlora.models.adapters.adaptformer.model import AdaptFormerModel
 from evlora.models.adapters.peft_registration import register
 
-__all__ = ["AdaptFormerConfig", "AdaptFormerLayer", "AdaptFormerModel"]
+__all__ = ["METHOD", "AdaptFormerConfig", "AdaptFormerLayer", "AdaptFormerModel"]
 
-register("adaptformer", AdaptFormerConfig, AdaptFormerModel, prefix=AdaptFormerModel.prefix)
+register(AdaptFormerConfig, AdaptFormerModel)

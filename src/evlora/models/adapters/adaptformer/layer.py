@@ -1,8 +1,8 @@
 """A frozen FFN with bottlenecks beside it, y = FFN(n) + s·W_up(Dropout(ReLU(W_down·x))).
 
 n is the FFN's input and x the residual stream before the norm that gave n, which the FFN never
-sees. So the norm is wrapped too, and hands both on: a plain value that flows from one module to the
-next, with no state between steps, whatever recomputes, compiles or copies the network.
+sees. So the norm is wrapped too, and passes both on: a plain value that goes from one module to the
+next, with no state between steps, also when the network is recomputed, compiled or copied.
 """
 
 import math
@@ -16,7 +16,7 @@ from evlora.errors import AdapterError
 from evlora.models.adapters.adaptformer.config import AdaptFormerConfig
 
 
-class HandingOn(nn.Module):
+class NormAndInput(nn.Module):
     """A norm that gives (its output, its input) to the FFN behind it.
 
     Args:
@@ -40,12 +40,12 @@ class AdaptFormerLayer(nn.Module, BaseTunerLayer):
     """An FFN with any number of named AdaptFormers.
 
     Args:
-        base_layer: The frozen FFN; it stays as it is, and is put back when the model is unloaded.
+        base_layer: The frozen FFN; it stays unchanged, and is put back when the model is unloaded.
         adapter_name: Name of the first adapter.
         config: Its settings.
         path: What the FFN is called in a message.
-        is_handed_residual: Whether the second thing that the FFN is called with is the residual
-            stream, which it adds itself.
+        takes_residual: Whether the FFN's second argument is the residual stream, which it
+            adds itself.
     """
 
     adapter_layer_names = ("adaptformer_down", "adaptformer_up")
@@ -58,12 +58,12 @@ class AdaptFormerLayer(nn.Module, BaseTunerLayer):
         config: AdaptFormerConfig,
         *,
         path: str,
-        is_handed_residual: bool,
+        takes_residual: bool,
     ) -> None:
         super().__init__()
         self.base_layer = base_layer
         self.path = path
-        self.is_handed_residual = is_handed_residual
+        self.takes_residual = takes_residual
         self.adaptformer_down = nn.ModuleDict()
         self.adaptformer_up = nn.ModuleDict()
         self.adaptformer_dropout = nn.ModuleDict()
@@ -91,12 +91,14 @@ class AdaptFormerLayer(nn.Module, BaseTunerLayer):
         self._move_adapter_to_device_of_base_layer(adapter_name)
         self.set_adapter(self.active_adapters)
 
-    def forward(self, handed: Tensor | tuple[Tensor, Tensor], *args: Any, **kwargs: Any) -> Tensor:
+    def forward(
+        self, received: Tensor | tuple[Tensor, Tensor], *args: Any, **kwargs: Any
+    ) -> Tensor:
         """The FFN's output plus what the active adapters add, in the type of the FFN's own.
 
         Args:
-            handed: The FFN's input, shape (…, D); or that and the residual stream, where the norm
-                before it hands both on.
+            received: The FFN's input, shape (…, D); or that and the residual stream, where the norm
+                before it passes both on.
             args: What else the FFN takes.
             kwargs: The same, by name.
 
@@ -106,10 +108,10 @@ class AdaptFormerLayer(nn.Module, BaseTunerLayer):
         Raises:
             AdapterError: An adapter is to read the residual stream, and none came.
         """
-        if isinstance(handed, tuple):
-            x, residual = handed
+        if isinstance(received, tuple):
+            x, residual = received
         else:
-            x, residual = handed, (args[0] if self.is_handed_residual and args else None)
+            x, residual = received, (args[0] if self.takes_residual and args else None)
         output = cast(Tensor, self.base_layer(x, *args, **kwargs))
         if self.disable_adapters:
             return output

@@ -7,9 +7,9 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
 from evlora.errors import AdapterError
-from evlora.models.adapters.adaptformer.layer import AdaptFormerLayer, HandingOn
-from evlora.models.adapters.discovery import UnfoldableTuner
-from evlora.models.adapters.vit_layers import FFN_NORM, adds_residual_itself, vit_blocks
+from evlora.models.adapters.adaptformer.layer import AdaptFormerLayer, NormAndInput
+from evlora.models.adapters.blocks import FFN_NORM_NAMES, adds_residual_itself, known_blocks_of
+from evlora.models.adapters.tuners import UnfoldableTuner
 
 
 class AdaptFormerModel(UnfoldableTuner):
@@ -21,7 +21,7 @@ class AdaptFormerModel(UnfoldableTuner):
 
     def find_targets(self, config: PeftConfig, model: nn.Module) -> list[str]:
         """The FFNs of all blocks."""
-        blocks = vit_blocks(model)
+        blocks = known_blocks_of(model)
         if not blocks:
             raise AdapterError(
                 f"adaptformer: found no transformer blocks in {type(model).__name__} under the "
@@ -43,8 +43,8 @@ class AdaptFormerModel(UnfoldableTuner):
         siblings = dict(parent.named_children())
         if peft_config.reads == "residual" and not adds_residual_itself(target_name, siblings):
             norm = _norm_before(current_key, siblings, peft_config.norm)
-            if not isinstance(siblings[norm], HandingOn):
-                setattr(parent, norm, HandingOn(siblings[norm]))
+            if not isinstance(siblings[norm], NormAndInput):
+                setattr(parent, norm, NormAndInput(siblings[norm]))
         super()._create_and_replace(
             peft_config, adapter_name, target, target_name, parent, current_key, parameter_name
         )
@@ -59,7 +59,7 @@ class AdaptFormerModel(UnfoldableTuner):
             adapter_name,
             config,
             path=path,
-            is_handed_residual=adds_residual_itself(name, siblings),
+            takes_residual=adds_residual_itself(name, siblings),
         )
 
     def _replace_module(
@@ -70,7 +70,7 @@ class AdaptFormerModel(UnfoldableTuner):
 
 
 def _norm_before(path: str, siblings: dict[str, nn.Module], norm: str | None) -> str:
-    sought = (norm,) if norm else FFN_NORM
+    sought = (norm,) if norm else FFN_NORM_NAMES
     for name in sought:
         if name in siblings:
             return name

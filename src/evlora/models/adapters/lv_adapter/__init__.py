@@ -6,9 +6,10 @@ reading of it, and is not confirmed by the authors.
 
 from evlora.models.adapters.lv_adapter.config import LvAdapterConfig
 from evlora.models.adapters.lv_adapter.layer import LvAdapterLayer
+from evlora.models.adapters.lv_adapter.method import METHOD
 from evlora.models.adapters.lv_adapter.model import LvAdapterModel
 from evlora.models.adapters.peft_registration import register
 
-__all__ = ["LvAdapterConfig", "LvAdapterLayer", "LvAdapterModel"]
+__all__ = ["METHOD", "LvAdapterConfig", "LvAdapterLayer", "LvAdapterModel"]
 
-register("lv_adapter", LvAdapterConfig, LvAdapterModel, prefix=LvAdapterModel.prefix)
+register(LvAdapterConfig, LvAdapterModel)

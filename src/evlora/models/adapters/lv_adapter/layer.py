@@ -20,7 +20,7 @@ class LvAdapterLayer(nn.Module, BaseTunerLayer):
     """A linear layer with any number of named Lv-Adapters.
 
     Args:
-        base_layer: The frozen layer; it stays as it is, and is put back when the model is unloaded.
+        base_layer: The frozen layer; unchanged, and put back when the model is unloaded.
         adapter_name: Name of the first adapter.
         config: Its settings.
     """
@@ -152,7 +152,7 @@ class LvAdapterLayer(nn.Module, BaseTunerLayer):
     def _folded(
         self, name: str, weight: Tensor, bias: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
-        # In single precision at least, whatever the layer's: 16 bits would lose small changes.
+        # In single precision at least: 16 bits would lose small changes.
         precise = torch.promote_types(weight.dtype, torch.float32)
         folded, folded_bias = weight.to(precise), None if bias is None else bias.to(precise)
         if name in self.lv_adapter_vector:

@@ -7,10 +7,10 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
 from evlora.errors import AdapterError
-from evlora.models.adapters.discovery import DiscoveringTuner
+from evlora.models.adapters.blocks import Block, known_blocks_of
 from evlora.models.adapters.lv_adapter.config import LvAdapterConfig
 from evlora.models.adapters.lv_adapter.layer import LvAdapterLayer, require_foldable
-from evlora.models.adapters.vit_layers import BlockLayers, vit_blocks
+from evlora.models.adapters.tuners import DiscoveringTuner
 
 
 class LvAdapterModel(DiscoveringTuner):
@@ -21,7 +21,7 @@ class LvAdapterModel(DiscoveringTuner):
 
     def find_targets(self, config: PeftConfig, model: nn.Module) -> list[str]:
         """The linear layers at the configuration's sites."""
-        blocks = vit_blocks(model)
+        blocks = known_blocks_of(model)
         if not blocks:
             raise AdapterError(
                 f"lv_adapter: found no transformer blocks in {type(model).__name__} under the "
@@ -68,7 +68,7 @@ class LvAdapterModel(DiscoveringTuner):
         require_foldable(configs, adapter_names or self.active_adapters)
 
 
-def _at(block: BlockLayers, site: str) -> tuple[str, ...]:
+def _at(block: Block, site: str) -> tuple[str, ...]:
     attention = block.attention_input + block.attention_output
     return {
         "attention_input": block.attention_input,
@@ -83,7 +83,7 @@ def _require_linear(target: nn.Module, parent: nn.Module, name: str) -> nn.Linea
     if isinstance(parent, nn.MultiheadAttention | nn.TransformerEncoderLayer):
         raise AdapterError(
             f"lv_adapter: {name} belongs to torch's {type(parent).__name__}, which reads its "
-            "weight without calling the layer, so an adapter there would not be heard; "
+            "weight without calling the layer, so an adapter there would have no effect; "
             "name other layers in target_modules"
         )
     has_own_bias = getattr(parent, "q_bias", None) is not None
@@ -91,7 +91,7 @@ def _require_linear(target: nn.Module, parent: nn.Module, name: str) -> nn.Linea
     if name.endswith(("qkv", "query", "key", "value")) and has_own_bias and not is_called:
         raise AdapterError(
             f"lv_adapter: {name}: {type(parent).__name__} adds a bias of its own and reads the "
-            "layer's weight without calling it, so an adapter there would not be heard; in timm "
+            "layer's weight without calling it, so an adapter would have no effect; in timm "
             "set qkv_bias_separate = True on these attentions first, or name other layers"
         )
     if not isinstance(target, nn.Linear):

@@ -3,8 +3,9 @@
 from evlora.models.adapters.peft_registration import register
 from evlora.models.adapters.ssf.config import SsfConfig
 from evlora.models.adapters.ssf.layer import SsfLayer
+from evlora.models.adapters.ssf.method import METHOD
 from evlora.models.adapters.ssf.model import SsfModel
 
-__all__ = ["SsfConfig", "SsfLayer", "SsfModel"]
+__all__ = ["METHOD", "SsfConfig", "SsfLayer", "SsfModel"]
 
-register("ssf", SsfConfig, SsfModel, prefix="ssf_")
+register(SsfConfig, SsfModel)

@@ -1,36 +1,35 @@
-"""The settings of SSF."""
+"""The configuration of SSF."""
 
 from dataclasses import dataclass, field
-from typing import cast
 
-from peft import PeftConfig
-from peft.utils.peft_types import PeftType
+from evlora.errors import AdapterError
+from evlora.models.adapters.tuners import TunerConfig
 
 
 @dataclass
-class SsfConfig(PeftConfig):
-    """γ ⊙ y + β after linear layers, norms and patch embeddings."""
+class SsfConfig(TunerConfig):
+    """γ ⊙ y + β after linear layers, norms and patch embeddings, for `get_peft_model`.
 
-    target_modules: list[str] | str | None = field(
-        default=None, metadata={"help": "Which layers; all linear, norm and patch layers if None."}
-    )
-    exclude_modules: list[str] | str | None = field(
-        default=None, metadata={"help": "Which of them are left out."}
-    )
-    modules_to_save: list[str] | None = field(
-        default=None, metadata={"help": "Modules that are trained as a whole and saved beside."}
-    )
+    Raises:
+        AdapterError: There is neither γ nor β, or a setting is out of range.
+    """
+
+    method_name = "ssf"
+
     scale: bool = field(default=True, metadata={"help": "Whether there is a scale γ."})
     shift: bool = field(
         default=True, metadata={"help": "Whether there is a shift β; alone, this is BitFit."}
     )
     init_std: float = field(
         default=0.0,
-        metadata={"help": "γ ~ N(1, std), β ~ N(0, std); the paper has 0.02, 0 starts unchanged."},
+        metadata={
+            "help": "Spread of γ around 1 and of β around 0 at the start; the paper has 0.02, "
+            "0 starts unchanged."
+        },
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not (self.scale or self.shift):
-            raise ValueError("SSF: expected scale or shift or both, got neither")
-        self.peft_type = cast(PeftType, "SSF")
+            raise AdapterError("ssf: expected scale or shift or both, got neither")
+        self.require("init_std", self.init_std >= 0, "0 or more")

@@ -66,7 +66,7 @@ class SsfLayer(nn.Module, BaseTunerLayer):
             adapter_names: Which; the active ones if None.
 
         Raises:
-            ValueError: `safe_merge`, and a number is not finite.
+            AdapterError: `safe_merge`, and a number is not finite.
         """
         base = cast(Any, self.get_base_layer())
         for name in check_adapters_to_merge(self, adapter_names) or ():
@@ -82,7 +82,10 @@ class SsfLayer(nn.Module, BaseTunerLayer):
                 shift = self.ssf_shift[name].detach()
                 bias = shift.clone() if bias is None else bias + shift
             if safe_merge and not all(t.isfinite().all() for t in (weight, bias) if t is not None):
-                raise ValueError(f"adapter {name}: merging gives numbers that are not finite")
+                raise AdapterError(
+                    f"cannot merge the adapter {name!r}: it holds numbers that are not finite; "
+                    "it was damaged in training, go back to an earlier state of it"
+                )
             if self._unmerged is None:
                 self._unmerged = (base.weight, base.bias)
             dtype = base.weight.dtype
@@ -118,5 +121,5 @@ def _features(layer: nn.Module) -> int:
         return layer.normalized_shape[-1]
     raise AdapterError(
         f"ssf: expected a Linear, LayerNorm (with weights), Conv2d or Conv3d, got "
-        f"{type(layer).__name__}; leave it out of target_modules"
+        f"{type(layer).__name__}; remove it from target_modules"
     )

@@ -6,9 +6,10 @@ from peft import PeftConfig
 from torch import nn
 
 from evlora.errors import AdapterError
-from evlora.models.adapters.discovery import DiscoveringTuner, names_where
+from evlora.models.adapters.blocks import names_where
 from evlora.models.adapters.ssf.config import SsfConfig
 from evlora.models.adapters.ssf.layer import ADAPTABLE, SsfLayer
+from evlora.models.adapters.tuners import DiscoveringTuner
 
 
 class SsfModel(DiscoveringTuner):

@@ -3,8 +3,9 @@
 from evlora.models.adapters.peft_registration import register
 from evlora.models.adapters.vpt.config import VptConfig
 from evlora.models.adapters.vpt.layer import VptLayer
+from evlora.models.adapters.vpt.method import METHOD
 from evlora.models.adapters.vpt.model import VptModel
 
-__all__ = ["VptConfig", "VptLayer", "VptModel"]
+__all__ = ["METHOD", "VptConfig", "VptLayer", "VptModel"]
 
-register("vpt", VptConfig, VptModel, prefix="vpt_")
+register(VptConfig, VptModel)

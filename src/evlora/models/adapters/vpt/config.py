@@ -1,30 +1,26 @@
-"""The settings of VPT."""
+"""The configuration of VPT."""
 
 from dataclasses import dataclass, field
-from typing import cast
 
-from peft import PeftConfig
-from peft.utils.peft_types import PeftType
+from evlora.models.adapters.tuners import TunerConfig
 
 
 @dataclass
-class VptConfig(PeftConfig):
-    """Prompt tokens that every block attends to, new ones in each."""
+class VptConfig(TunerConfig):
+    """Prompt tokens that every block attends to, new ones in each, for `get_peft_model`.
 
-    target_modules: list[str] | str | None = field(
-        default=None, metadata={"help": "The attention of which blocks; of all blocks if None."}
-    )
-    exclude_modules: list[str] | str | None = field(
-        default=None, metadata={"help": "Which of them are left out."}
-    )
-    modules_to_save: list[str] | None = field(
-        default=None, metadata={"help": "Modules that are trained as a whole and saved beside."}
-    )
+    The targets are the attentions of the blocks.
+
+    Raises:
+        AdapterError: A setting is out of range.
+    """
+
+    method_name = "vpt"
+
     tokens: int = field(default=10, metadata={"help": "How many prompt tokens each block has."})
     dropout: float = field(default=0.0, metadata={"help": "Dropout on the prompt tokens."})
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.tokens < 1:
-            raise ValueError(f"VPT: expected one prompt token or more, got {self.tokens}")
-        self.peft_type = cast(PeftType, "VPT")
+        self.require("tokens", self.tokens >= 1, "1 or more")
+        self.require("dropout", 0 <= self.dropout < 1, "0…1")

@@ -1,11 +1,11 @@
 """The attention of a block that has prompt tokens.
 
 VPT-deep puts prompt tokens before a block and replaces what the block makes of them before the
-next one. Nothing ever reads a prompt's own output: within a block, prompts matter only as keys and
+next one. A prompt's own output is never read: within a block, prompts matter only as keys and
 values of its attention. So they go through the block's first norm with the other tokens, take part
-in the attention, and are dropped there; the FFN need not see them. The other tokens come out as if
-the prompts had gone through the whole block (tested), at less cost, and whoever calls the blocks
-one by one sees no token more.
+in the attention, and are dropped there, before the FFN. The other tokens have the values that they
+would have if the prompts had gone through the whole block (tested), at less cost, and code that
+calls the blocks one by one sees no additional token.
 """
 
 import math
@@ -66,7 +66,7 @@ class VptLayer(nn.Module, BaseTunerLayer):
         self.set_adapter(self.active_adapters, inference_mode=bool(config.inference_mode))
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """The attention's answer for the tokens that came in.
+        """The attention's output for the tokens that it was called with.
 
         Raises:
             AdapterError: There is a mask or a rotary position, which prompts do not fit.
@@ -85,10 +85,10 @@ class VptLayer(nn.Module, BaseTunerLayer):
             args = (joined, *args[1:])
         else:
             kwargs[place] = joined
-        answer = self.base_layer(*args, **kwargs)
-        if isinstance(answer, tuple):
-            return (answer[0][:, : tokens.shape[1]], *answer[1:])
-        return answer[:, : tokens.shape[1]]
+        output = self.base_layer(*args, **kwargs)
+        if isinstance(output, tuple):
+            return (output[0][:, : tokens.shape[1]], *output[1:])
+        return output[:, : tokens.shape[1]]
 
     def __repr__(self) -> str:
         return f"vpt.{super().__repr__()}"

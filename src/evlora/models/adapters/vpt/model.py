@@ -7,15 +7,8 @@ from timm.models.vision_transformer import ResPostBlock
 from torch import nn
 
 from evlora.errors import AdapterError
-from evlora.models.adapters.discovery import (
-    ATTENTION_NAMES,
-    FIRST_NORM_NAMES,
-    UnfoldableTuner,
-    child_called,
-    is_block,
-    modules_of,
-    width_of,
-)
+from evlora.models.adapters.blocks import FIRST_NORM_NAMES, blocks_of, child_called, width_of
+from evlora.models.adapters.tuners import UnfoldableTuner
 from evlora.models.adapters.vpt.layer import VptLayer
 
 WINDOW_MARKS = (
@@ -37,12 +30,10 @@ class VptModel(UnfoldableTuner):
     def find_targets(self, config: PeftConfig, model: nn.Module) -> list[str]:
         """The attention of every transformer block."""
         names: list[str] = []
-        for name, block in modules_of(model):
-            attention = child_called(block, ATTENTION_NAMES) if is_block(block) else None
-            if attention is None:
-                continue
-            _require_plain(block, attention[1])
-            names.append(f"{name}.{attention[0]}".lstrip("."))
+        for block in blocks_of(model):
+            name, attention = block.attention
+            _require_plain(block.module, attention)
+            names.append(name)
         if not names:
             raise AdapterError(
                 f"{type(model).__name__}: vpt adds tokens to the attention of transformer blocks, "

@@ -1,4 +1,4 @@
-"""What an adapter must be told while it is trained: AdaLoRA, which spends its ranks by a schedule.
+"""What AdaLoRA needs while it is trained, since it spends its ranks by a schedule.
 
 AdaLoRA (Zhang et al., ICLR 2023) starts with more rank than it may keep and sets the singular
 values that matter least to zero, more and more of them. peft does it; here is when.
@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from evlora.errors import AdapterError
 
 AVERAGES = ("exp_avg_ipt", "exp_avg_unc")
-"""peft's running averages, by which it tells what matters."""
+"""peft's running averages, by which it ranks what matters."""
 
 
 def begin_training(module: nn.Module, *, total_steps: int) -> None:
-    """Tell every adapter in a network how many steps there will be.
+    """Set the number of steps of the run in every adapter of a network that needs it.
 
     Args:
         module: The network, or a part of it.
@@ -44,7 +44,7 @@ def begin_training(module: nn.Module, *, total_steps: int) -> None:
 
 
 def after_step(module: nn.Module, *, step: int) -> None:
-    """Let every adapter see the gradients of a step, before they are cleared.
+    """Show the gradients of a step to every adapter that needs them, before they are cleared.
 
     Args:
         module: The network, or a part of it.
@@ -89,7 +89,7 @@ def before_saving(adapted: PeftModel) -> None:
 
     AdaLoRA's weights may be those of an earlier step than its last allocation (the best epoch's).
     Where a layer is left without any, one is kept: peft takes a tensor without rows for a damaged
-    one, and says so.
+    one, and warns.
     """
     for tuner in _adalora_models(adapted):
         pattern = _pattern_of(tuner)

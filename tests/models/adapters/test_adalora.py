@@ -101,7 +101,7 @@ def test_too_few_steps_for_a_schedule_are_refused() -> None:
         begin_training(network(), total_steps=2)
 
 
-def test_other_methods_are_left_alone() -> None:
+def test_other_methods_are_unchanged() -> None:
     model = adapt(base("vit"), AdapterConfig(), name="vit")
     begin_training(model, total_steps=1)
     after_step(model, step=0)

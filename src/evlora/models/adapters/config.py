@@ -1,0 +1,101 @@
+"""The key `adapter` of a recipe: which method is added, where, and how large."""
+
+from typing import Any
+
+from pydantic import Field, ValidationError, model_validator
+
+from evlora.config import Config
+from evlora.errors import AdapterError
+from evlora.models.adapters.method import Method, Settings
+from evlora.models.adapters.methods import METHODS
+from evlora.models.adapters.sites import Site
+
+SETTINGS = ("sites", "rank", "alpha", "dropout")
+
+
+class AdapterConfig(Config):
+    """Which adapter is put where. By default, each setting is the method's own.
+
+    A name alone stands for the method with its defaults: `adapter: lora`.
+    """
+
+    method: str = "lora"
+    """A name of the catalogue; `none` trains the head alone, `full` the whole backbone."""
+    sites: Site | None = None
+    """Which layers are adapted: ffn, attention or both of a block; all: the patch embedding as
+    well; linear: every linear layer there is."""
+    rank: int | None = Field(default=None, gt=0)
+    """Rank r of the low-rank pair, or width of the bottleneck."""
+    alpha: float | None = None
+    """The pair's output is scaled by alpha / rank."""
+    dropout: float | None = Field(default=None, ge=0, lt=1)
+    """Dropout in the adapter in training."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """What only this method has, by name; docs/adapters.md lists it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_a_name_alone(cls, value: Any) -> Any:
+        return {"method": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _require_what_the_method_has(self) -> "AdapterConfig":
+        settings, method = self.settings(), self._row()
+        if method.config is not None:
+            try:
+                method.peft_config(settings)
+            except (AdapterError, ValueError, TypeError) as error:
+                raise AdapterError(f"adapter: cannot configure {self.method}: {error}") from error
+        return self
+
+    def settings(self) -> Settings:
+        """The settings, the method's defaults included.
+
+        Raises:
+            AdapterError: The method is unknown, or has no such setting or option.
+        """
+        method = self._row()
+        defaults = method.default_settings()
+        given = {name: getattr(self, name) for name in SETTINGS if getattr(self, name) is not None}
+        for name in given:
+            # Older recipes and bundles set a rank for `none` and `full` as well, which is ignored.
+            if name not in defaults and method.config is not None:
+                options = [f"options.{name}" for name in method.options.model_fields]
+                raise AdapterError(
+                    f"adapter.{name}: {self.method} has no {name}; remove it (it has "
+                    f"{', '.join([*defaults, *options]) or 'nothing to set'}); over a recipe that "
+                    f'sets it, write "model.adapter={self.method}"'
+                )
+        if self.sites == "all" and method.config is not None and not method.adapts_convolutions:
+            able = [name for name, row in METHODS.items() if row.adapts_convolutions]
+            raise AdapterError(
+                f"adapter.sites: {self.method} cannot adapt the patch embedding, which `all` "
+                f"includes; set sites to both, or method to one of {', '.join(able)}"
+            )
+        chosen: dict[str, Any] = {name: (defaults | given).get(name) for name in SETTINGS}
+        return Settings(**chosen, options=_options(self.method, method, self.options))
+
+    def _row(self) -> Method:
+        if self.method not in METHODS:
+            raise AdapterError(
+                f"adapter.method: no adapter is called {self.method!r}; "
+                f"there are: {', '.join(METHODS)}"
+            )
+        return METHODS[self.method]
+
+
+def _options(name: str, method: Method, given: dict[str, Any]) -> Config:
+    try:
+        return method.options.model_validate(given)
+    except ValidationError as error:
+        known = ", ".join(method.options.model_fields) or "none"
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc']))}: "
+            + (
+                "there is no such option"
+                if fault["type"] == "extra_forbidden"
+                else f"{fault['msg']}, got {fault['input']!r}"
+            )
+            for fault in error.errors()
+        )
+        raise AdapterError(f"adapter.options: {faults}; {name} has: {known}") from error

@@ -1,0 +1,1 @@
+"""Methods that peft has: a file each, or a folder, which exports `METHOD`."""

@@ -1,0 +1,11 @@
+"""Lv-Adapter's row of the catalogue: v ⊙ y + s·B·A·x (our reading of the abstract)."""
+
+from evlora.models.adapters.lv_adapter.config import LvAdapterConfig
+from evlora.models.adapters.method import Method, options_of
+
+METHOD = Method(
+    LvAdapterConfig,
+    sites="own",
+    settings={"rank": "rank", "dropout": "dropout"},
+    options=options_of(LvAdapterConfig, "vector", "pair", "activation", "initialisation", "scale"),
+)

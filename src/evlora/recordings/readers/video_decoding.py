@@ -1,0 +1,131 @@
+"""What PyAV is asked for: opening a video, decoding its packets, turning frames upright."""
+
+import zlib
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evlora.errors import RecordingError
+
+LARGEST_FRAME_PX = 1 << 26
+"""A damaged header may ask for more memory than there is."""
+CHECKED_ROWS = 4
+"""Every so many rows of a frame enter its checksum."""
+
+
+@contextmanager
+def opened_video(path: Path) -> Generator[tuple[Any, Any]]:
+    """The container and its video stream; `av` errors of any kind become a `RecordingError`.
+
+    Raises:
+        RecordingError: No video, or none that this build of FFmpeg decodes.
+    """
+    import av
+
+    with as_recording_error(path, "a video"):
+        # Titles are not used, and old tools wrote them in any encoding.
+        container: Any = av.open(str(path), metadata_errors="replace")
+    with container:
+        stream = container.streams.best("video")
+        if stream is None:
+            raise RecordingError(f"{path}: expected a video, it holds only other streams")
+        if stream.codec_context is None:
+            raise RecordingError(
+                f"{path}: its video is coded in a way that is not known here; code it anew, for "
+                "example as H.264"
+            )
+        require_size(path, stream.codec_context.width, stream.codec_context.height)
+        stream.thread_type = "NONE"
+        yield container, stream
+
+
+def require_size(path: Path, width: int, height: int) -> None:
+    """Refuse frames that only a damaged header can ask for.
+
+    Raises:
+        RecordingError: They have more than `LARGEST_FRAME_PX` pixels.
+    """
+    if width * height > LARGEST_FRAME_PX:
+        raise RecordingError(f"{path}: its frames, {width}×{height}, are damaged")
+
+
+def decoded(packets: Iterable[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
+    """The frames of numbered packets in the order of showing, each with its packet's number.
+
+    The number goes through the decoder in the place of the packet's time, so that a frame is
+    known by the packet it came in, whatever the container says about times. Packets before the
+    first frame that cannot be decoded are skipped: a stream that was joined midway begins so.
+
+    Raises:
+        av.FFmpegError: A later packet cannot be decoded; all frames before it were given.
+    """
+    has_begun = False
+    for number, packet in packets:
+        if packet.size:
+            packet.pts = packet.dts = number
+        try:
+            frames = packet.decode()
+        except av_errors():
+            if not has_begun:
+                continue
+            for frame in packet.stream.codec_context.decode(None):
+                yield frame.pts, frame
+            raise
+        for frame in frames:
+            has_begun = True
+            yield frame.pts, frame
+
+
+def frame_checksum(frame: Any) -> int:
+    """A checksum of the frame's size and of some rows of its first plane (mostly luma)."""
+    plane = frame.planes[0]
+    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+    bytes_per_row = plane.width * max(1, frame.format.components[0].bits + 7 >> 3)
+    # Beyond the width of a frame is whatever was in memory.
+    kept = rows[: plane.height : CHECKED_ROWS, :bytes_per_row].tobytes()
+    return zlib.crc32(kept, frame.width << 16 | frame.height)
+
+
+def upright(image: NDArray[np.uint8], frame: Any) -> NDArray[np.uint8]:
+    """The image as the frame's display matrix shows it: turned by quarters, mirrored, or as it is.
+
+    Args:
+        image: Pixels of the frame, shape (H, W) or (H, W, C).
+        frame: The frame of PyAV, which may hold a matrix.
+
+    Returns:
+        The same pixels; rows and columns change places where the matrix turns by a quarter.
+    """
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return image
+    # (column, row) of the file is shown at (a · column + c · row, b · column + d · row).
+    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        across, down = a, d
+    else:
+        image, across, down = image.swapaxes(0, 1), c, b
+    return image[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1]
+
+
+@contextmanager
+def as_recording_error(path: Path, expected: str) -> Generator[None]:
+    """Turn the errors of PyAV into ones that name the file and what was expected of it."""
+    try:
+        yield
+    except av_errors() as error:
+        raise RecordingError(
+            f"{path}: expected {expected}, could not decode it: {error}; the video is damaged or "
+            "coded in an unknown way: copy it again, or leave it out"
+        ) from error
+
+
+def av_errors() -> tuple[type[Exception], ...]:
+    """What PyAV raises for files that are damaged."""
+    import av.error
+
+    return (av.error.FFmpegError, OSError, ValueError, MemoryError, OverflowError)
