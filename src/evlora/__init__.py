@@ -15,6 +15,7 @@ from evlora.errors import (
     RecordingError,
     RecordingWarning,
     RunError,
+    SensorSizeError,
     ShapeError,
 )
 
@@ -66,6 +67,7 @@ __all__ = [
     "RecordingError",
     "RecordingWarning",
     "RunError",
+    "SensorSizeError",
     "ShapeError",
     "SsfConfig",
     "StreamingRecognizer",

@@ -2,6 +2,7 @@
 
 EvloraError
 ├── RecordingError   a recording that cannot be read, written or understood
+│   └── SensorSizeError  a recording whose sensor nobody states, or two state differently
 ├── DatasetError     a dataset: its manifest, its layout, its labels, one of its samples
 ├── ShapeError       a tensor or an array of the wrong shape or type
 ├── RecipeError      a recipe, one of its keys or an override
@@ -23,6 +24,10 @@ class EvloraError(Exception):
 
 class RecordingError(EvloraError):
     """A recording cannot be read, written or understood."""
+
+
+class SensorSizeError(RecordingError):
+    """Nobody states the size of a recording's sensor, or the file states another one."""
 
 
 class DatasetError(EvloraError):

@@ -10,6 +10,7 @@ import torch
 from evlora.clips import ClipConfig, Modality, collate, make_views
 from evlora.datasets.storage import EVENT_SUFFIXES, FRAME_SUFFIXES
 from evlora.errors import RecordingError
+from evlora.files import visible
 from evlora.recognizer import Recognizer
 from evlora.recordings import Recording
 from evlora.recordings.readers.images import IMAGE_SUFFIXES
@@ -86,7 +87,7 @@ def recordings_in(path: Path, config: ClipConfig) -> list[Found]:
 
 
 def _search(folder: Path, config: ClipConfig) -> Iterator[Found]:
-    entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    entries = visible(folder)
     files = [entry for entry in entries if entry.is_file()]
     events = [file for file in files if file.suffix.lower() in EVENT_SUFFIXES]
     frames = [file for file in files if file.suffix.lower() in FRAME_SUFFIXES]

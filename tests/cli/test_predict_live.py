@@ -6,12 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 
 from evlora import live
 from evlora.bundle import save_bundle
 from evlora.cli.main import run
 from evlora.recipe import build
+from evlora.recordings import open_recording
 
 
 class Result(NamedTuple):
@@ -124,3 +126,35 @@ def test_options_that_do_not_go_together_are_refused(
     shown = predict(recording, *given)
     assert shown.returncode == 2
     assert message in shown.stderr
+
+
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_a_recording_that_does_not_state_its_sensor_is_answered_with_its_size(
+    predict: Callable[..., Result], recording: Path, tmp_path: Path, is_folder: bool
+) -> None:
+    events = open_recording(recording).events
+    assert events is not None
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    path = folder / "sizeless.npz"
+    np.savez(path, t=events.t_us, x=events.x, y=events.y, p=events.polarity)
+    given = path
+    frames: tuple[str | Path, ...] = ("--frames", recording)
+    if is_folder:
+        (folder / "with_size.npz").write_bytes(recording.read_bytes())
+        (folder / "._with_size.npz").write_bytes(b"\0\5\x16\7")
+        with np.load(recording) as arrays:
+            parts = {name: arrays[name] for name in arrays if name not in ("width", "height")}
+            np.savez(path, **parts)
+        given, frames = folder, ()
+
+    refused = predict(given, *frames)
+    answered = predict(given, *frames, "--width", str(events.width), "--height", str(events.height))
+
+    assert refused.returncode == 2
+    assert "--width and --height to inspect, convert and predict" in refused.stderr
+    assert answered.returncode == 0, answered.stderr
+    assert "label" in answered.stdout
+    if is_folder:
+        assert "answered 1 of 2" in refused.stderr
+        assert "answered 2 of 2" in answered.stderr

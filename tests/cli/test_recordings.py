@@ -110,6 +110,31 @@ def test_inspect_takes_format_and_sensor_from_the_command_line(tmp_path: Path):
     assert (content["events"], content["t_last_us"]) == (2, 5)
 
 
+def test_inspect_and_convert_take_columns_and_unit_from_the_command_line(tmp_path: Path):
+    odd = tmp_path / "events.csv"
+    odd.write_text("2,1,77,1,1000\n4,3,78,-1,5000\n")
+    words = ("--columns", "y,x,brightness,p,t", "--unit", "ns", "--width", 9, "--height", 8)
+
+    content = json.loads(run("inspect", odd, *words, "--json")[0])
+    run("convert", odd, tmp_path / "out.npz", *words)
+
+    assert (content["on"], content["off"], content["t_last_us"]) == (1, 1, 5)
+    events = open_recording(tmp_path / "out.npz").events
+    assert events is not None
+    assert (events.x.tolist(), events.y.tolist()) == ([1, 3], [2, 4])
+
+
+def test_a_table_without_names_in_another_order_ends_with_an_error(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    rows = [rng.integers(0, 346, 3000), rng.integers(0, 260, 3000)]
+    rows += [np.sort(rng.integers(0, 100_000, 3000)), rng.integers(0, 2, 3000)]
+    odd = tmp_path / "events.txt"
+    np.savetxt(odd, np.stack(rows, 1), fmt="%d")
+
+    with pytest.raises(RecordingError, match=r"t x y p was assumed: .*--columns"):
+        run("inspect", odd, "--width", 346, "--height", 260)
+
+
 def test_inspect_lays_separate_frames_under_the_events(recording: Path, tmp_path: Path):
     folder = tmp_path / "frames"
     folder.mkdir()

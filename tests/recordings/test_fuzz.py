@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from recording_samples import HEIGHT, SAMPLES, WIDTH
+from table_samples import TABLE_VARIANTS
 
 LONGEST_S = 5.0
 SHORT_RUN_FILES = 400
@@ -88,6 +89,9 @@ def samples_of(folder: Path, data_root: Path) -> list[tuple[str, str, bytes]]:
         for name, make in SAMPLES.items()
         for path in [make(folder / name.replace(".", "_"))]
     ]
+    for name, (format_, make) in TABLE_VARIANTS.items():
+        path = make(folder / name)
+        samples.append((format_, path.suffix, path.read_bytes()))
     formats = {".aedat4": "aedat4", ".es": "es", ".dat": "dat", ".bin": "nmnist"}
     for path in sorted((data_root / "recordings").iterdir()):
         name = formats.get(path.suffix) or path.name.split("_")[1].removesuffix(".raw")

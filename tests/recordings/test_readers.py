@@ -449,7 +449,7 @@ def test_npz_without_a_field_says_which(tmp_path):
     path = tmp_path / "sample.npz"
     np.savez(path, t=[1], x=[1], p=[1])
 
-    with pytest.raises(RecordingError, match=r"y/ys/y_pos.*got p, t, x"):
+    with pytest.raises(RecordingError, match=r"y/ys/y_pos.*got t, x, p"):
         open_recording(path, width=8, height=8)
 
 

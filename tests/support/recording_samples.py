@@ -7,6 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 from PIL import Image
+from scipy.io import savemat
 
 from evlora.recordings import EventStream, FrameSequence, Recording, write_recording
 
@@ -64,6 +65,19 @@ def npy(path: Path) -> Path:
     array["x"], array["y"] = events.x, events.y
     path = path.with_suffix(".npy")
     np.save(path, array)
+    return path
+
+
+def mat(path: Path) -> Path:
+    events = stream()
+    fields = {"t": events.t_us, "x": events.x, "y": events.y, "p": events.polarity}
+    path = path.with_suffix(".mat")
+    savemat(
+        path,
+        {"events": fields, "width": WIDTH, "height": HEIGHT},
+        do_compression=True,
+        oned_as="column",
+    )
     return path
 
 
@@ -319,6 +333,7 @@ SAMPLES: dict[str, Callable[[Path], Path]] = {
     "nmnist": nmnist,
     "npz": written(".npz", with_frames=True),
     "npy": npy,
+    "mat": mat,
     "hdf5": written(".h5", with_frames=True),
     "aedat4": aedat4,
     "aedat3": aedat3,

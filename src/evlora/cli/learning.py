@@ -12,6 +12,7 @@ from evlora.cli.printing import table
 
 if TYPE_CHECKING:
     from evlora.prediction import Prediction
+    from evlora.recordings import Recording
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 Overrides = Annotated[
@@ -161,6 +162,12 @@ def predict(
         float | None,
         typer.Option(min=0.001, help="With --live: an answer for each window of so many ms."),
     ] = None,
+    width: Annotated[
+        int | None, typer.Option(min=1, help="Columns of the sensor, if no header says.")
+    ] = None,
+    height: Annotated[
+        int | None, typer.Option(min=1, help="Rows of the sensor, if no header says.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Rank the labels for recordings, videos, pictures, or folders of them."""
@@ -183,13 +190,14 @@ def predict(
         raise RecordingError("--without: expected no --live with it; leave one of them out")
     recognizer = load_bundle(bundle, weights=weights, device=device)
     if live:
-        recording = open_recording(inputs[0], frames=frames[0] if frames else None)
+        beside = frames[0] if frames else None
+        recording = open_recording(inputs[0], frames=beside, width=width, height=height)
         show_live(recognizer, recording, speed=speed, window_ms=window_ms, as_json=as_json)
         return
     failed = 0
     for path, given in zip(inputs, frames or [None] * len(inputs), strict=True):
         if given is not None or not path.is_dir():
-            opened = open_recording(path, frames=given)
+            opened = open_recording(path, frames=given, width=width, height=height)
             ranked = prediction.predict(recognizer, opened, without=without)[:top]
             _print_ranked(path, ranked, as_json=as_json)
             continue
@@ -197,7 +205,7 @@ def predict(
         answered = 0
         for recording, beside in found:
             try:
-                opened = open_recording(recording, frames=beside)
+                opened = _opened_among_others(recording, beside, width=width, height=height)
                 ranked = prediction.predict(recognizer, opened, without=without)[:top]
             except (DatasetError, RecordingError) as error:
                 typer.echo(f"error: {error}", err=True)
@@ -208,6 +216,21 @@ def predict(
         failed += len(found) - answered
     if failed:
         raise typer.Exit(2)
+
+
+def _opened_among_others(
+    path: Path, frames: Path | None, *, width: int | None, height: int | None
+) -> "Recording":
+    """The recording; of several kinds in a folder, the size is for those that do not state it."""
+    from evlora.errors import SensorSizeError
+    from evlora.recordings import open_recording
+
+    try:
+        return open_recording(path, frames=frames)
+    except SensorSizeError:
+        if width is None or height is None:
+            raise
+        return open_recording(path, frames=frames, width=width, height=height)
 
 
 def _print_ranked(

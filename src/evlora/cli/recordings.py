@@ -30,6 +30,18 @@ HeightOption = Annotated[
     int | None, typer.Option("--height", min=1, help="Rows of the sensor, if no header says.")
 ]
 
+ColumnsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        help="A table's columns in order, such as t,x,y,p (any other word passes over one), or "
+        "their names, such as t=stamps,x=col,y=row,p=on.",
+    ),
+]
+UnitOption = Annotated[
+    str | None, typer.Option("--unit", help="Of a table's times: s, ms, us or ns.")
+]
+
 T = TypeVar("T")
 
 SPARKS = "▁▂▃▄▅▆▇█"
@@ -56,6 +68,8 @@ def inspect(
     format: FormatOption = None,
     width: WidthOption = None,
     height: HeightOption = None,
+    columns: ColumnsOption = None,
+    unit: UnitOption = None,
     frames: Annotated[
         Path | None, typer.Option(help="Pictures or a video that belong to the events.")
     ] = None,
@@ -70,7 +84,15 @@ def inspect(
     with _working(f"reading {recording}"), warnings.catch_warnings():
         # What is wrong with the file is part of what is printed below.
         warnings.simplefilter("ignore", RecordingWarning)
-        opened = open_recording(recording, frames=frames, format=format, width=width, height=height)
+        opened = open_recording(
+            recording,
+            frames=frames,
+            format=format,
+            width=width,
+            height=height,
+            columns=columns,
+            unit=unit,
+        )
         summary = summarize(opened)
     if as_json:
         typer.echo(json.dumps(asdict(summary), ensure_ascii=False))
@@ -96,6 +118,8 @@ def convert(
     format: FormatOption = None,
     width: WidthOption = None,
     height: HeightOption = None,
+    columns: ColumnsOption = None,
+    unit: UnitOption = None,
 ) -> None:
     """Change the format of a recording.
 
@@ -105,7 +129,9 @@ def convert(
     from evlora.recordings.writers import write_recording
 
     with _working(f"reading {recording}"):
-        opened = open_recording(recording, format=format, width=width, height=height)
+        opened = open_recording(
+            recording, format=format, width=width, height=height, columns=columns, unit=unit
+        )
     with _working(f"writing {out}"):
         write_recording(opened, out, format=to)
     count = 0 if opened.events is None else len(opened.events)

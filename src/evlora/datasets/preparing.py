@@ -18,6 +18,7 @@ from evlora.datasets.storage import (
     write_manifest,
 )
 from evlora.errors import DatasetError
+from evlora.files import visible
 
 REJECTED_FILE = "rejected.csv"
 """Names the samples that could not be packed, and why."""
@@ -103,7 +104,7 @@ def require_free(target: Path, *, overwrite: bool) -> None:
         return
     if not target.is_dir():
         raise DatasetError(f"{target}: expected a folder to write to, found a file; name another")
-    entries = {entry.name for entry in target.iterdir()}
+    entries = {entry.name for entry in visible(target)}
     if not entries:
         return
     foreign = sorted(entries - OWN_FILES)

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from evlora.files import is_companion
+
 
 @dataclass(frozen=True, slots=True)
 class SourceFiles:
@@ -44,6 +46,8 @@ def _files(path: Path, name: str = "") -> Iterator[tuple[str, os.stat_result]]:
     if path.is_dir():
         with os.scandir(path) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
+                if is_companion(entry.name):
+                    continue
                 yield from _files(path / entry.name, f"{name}/{entry.name}")
     elif path.exists():
         yield name, path.stat()

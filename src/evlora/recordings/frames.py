@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from evlora.errors import RecordingError
+from evlora.recordings.depth import as_8_bits, bits_of
+from evlora.recordings.pictures import Values, read_values
 
 ImageArray = NDArray[np.uint8]
 
@@ -120,6 +122,8 @@ class FileFrames:
     paths: tuple[Path, ...]
     width: int
     height: int
+    bits: int = 8
+    """That a value uses in files of more than 8 bits."""
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -132,14 +136,38 @@ class FileFrames:
         """
         images = np.empty((len(indices), self.height, self.width, 3), np.uint8)
         for row, index in enumerate(indices):
-            image = read_image(self.paths[index])
-            if image.shape != images.shape[1:]:
-                raise RecordingError(
-                    f"{self.paths[index]}: expected a frame of {self.width}×{self.height} as the "
-                    f"first of its sequence, got {image.shape[1]}×{image.shape[0]}; give it the "
-                    "size of the others, or leave it out"
-                )
-            images[row] = image
+            path = self.paths[index]
+            image = _as_frame(read_values(path), self.bits, where=str(path))
+            images[row] = _of_size(image, self.width, self.height, where=str(path))
+        return images
+
+
+@dataclass(frozen=True, slots=True)
+class StackFrames:
+    """Frames that are the pages of one file."""
+
+    path: Path
+    pages: tuple[int, ...]
+    width: int
+    height: int
+    bits: int = 8
+    """That a value uses in a file of more than 8 bits."""
+
+    def __len__(self) -> int:
+        return len(self.pages)
+
+    def read(self, indices: Sequence[int]) -> ImageArray:
+        """The frames of these numbers, shape (len(indices), H, W, 3).
+
+        Raises:
+            RecordingError: A page is damaged, or of another size than the first one.
+        """
+        images = np.empty((len(indices), self.height, self.width, 3), np.uint8)
+        for row, index in enumerate(indices):
+            page = self.pages[index]
+            where = f"{self.path}: page {page}"
+            image = _as_frame(read_values(self.path, page), self.bits, where=where)
+            images[row] = _of_size(image, self.width, self.height, where=where)
         return images
 
 
@@ -149,24 +177,23 @@ def read_image(path: Path) -> ImageArray:
     Raises:
         RecordingError: The file is missing or is no picture that can be read.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    values = read_values(path)
+    bits = values.bits or bits_of([values.pixels], where=str(path))
+    return _as_frame(values, bits, where=str(path))
 
-    try:
-        with Image.open(path) as image:
-            # A phone stores how to turn its pictures beside them (EXIF), as every viewer does.
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    except FileNotFoundError:
+
+def _as_frame(values: Values, bits: int, *, where: str) -> ImageArray:
+    """The pixels as uint8 RGB, shape (H, W, 3)."""
+    return as_rgb(as_8_bits(values.pixels[None], values.bits or bits, where=where), where=where)[0]
+
+
+def _of_size(image: ImageArray, width: int, height: int, *, where: str) -> ImageArray:
+    if image.shape[:2] != (height, width):
         raise RecordingError(
-            f"{path}: no such picture; put it back, or take it out of the list of frames"
-        ) from None
-    except (
-        *(UnidentifiedImageError, Image.DecompressionBombError),
-        *(OSError, ValueError, SyntaxError, MemoryError),
-    ) as error:
-        raise RecordingError(
-            f"{path}: expected a picture, could not read it: {error}; the file is damaged or cut "
-            "short: copy it again, or leave it out"
-        ) from error
+            f"{where}: expected a frame of {width}×{height} as the first of its sequence, got "
+            f"{image.shape[1]}×{image.shape[0]}; give it the size of the others, or leave it out"
+        )
+    return image
 
 
 def as_rgb(images: NDArray[np.generic], *, where: str) -> ImageArray:

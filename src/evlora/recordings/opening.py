@@ -20,6 +20,8 @@ def open_recording(
     format: str | None = None,
     width: int | None = None,
     height: int | None = None,
+    columns: str | Sequence[str] | None = None,
+    unit: str | None = None,
 ) -> Recording:
     """The recording in this file or folder.
 
@@ -32,6 +34,10 @@ def open_recording(
         format: The name of a format, where the suffix does not tell.
         width: Columns of the sensor, for formats whose files do not say.
         height: Rows of the sensor, likewise.
+        columns: All columns of a table (text, npy, npz, HDF5, MATLAB) in order, such as `t,x,y,p`,
+            any other word for a column to pass over; or the names that hold the four fields, such
+            as `t=stamps,x=col,y=row,p=on`. For files that do not say which column is which.
+        unit: Of a table's times, `s`, `ms`, `us` or `ns`, where nothing states it.
 
     Raises:
         RecordingError: The file is missing, of no known format, or holds nothing readable.
@@ -46,13 +52,29 @@ def open_recording(
     if not source.exists():
         raise RecordingError(f"{source}: no such file or folder; check the path")
     reader = reader_for(source, format)
-    recording = reader.read(source, width=width, height=height)
+    recording = reader.read(source, width=width, height=height, columns=columns, unit=unit)
     if frames is not None:
         recording = recording.with_frames(open_frames(frames))
     if event_images is not None:
         recording = recording.with_event_images(open_frames(event_images))
     _warn_of_faults(recording)
     return recording
+
+
+def require_sensor_size(path: Path, *, width: int | None = None, height: int | None = None) -> None:
+    """Check that a recording of events states its sensor, or that the caller does.
+
+    As little of the file is read as its format allows.
+
+    Raises:
+        SensorSizeError: Nobody states the sensor, or the file another one than the caller.
+        RecordingError: The file cannot be read.
+    """
+    row = reader_for(path)
+    if row.streams:
+        row.open_events(path, width=width, height=height)
+    else:
+        row.read(path, width=width, height=height)
 
 
 def open_pictures(frames: Pictures | None, event_images: Pictures | None) -> Recording:

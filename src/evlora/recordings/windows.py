@@ -6,9 +6,10 @@ late by up to `LATENESS_US` are put in their place, later ones are left out and 
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -42,6 +43,8 @@ def iterate_windows(
     format: str | None = None,
     width: int | None = None,
     height: int | None = None,
+    columns: str | Sequence[str] | None = None,
+    unit: str | None = None,
 ) -> Iterator[Window]:
     """The events in windows of one duration or one number of events, in the order of time.
 
@@ -55,6 +58,8 @@ def iterate_windows(
         format: The name of a format, where the suffix does not tell.
         width: Columns of the sensor, for formats whose files do not say.
         height: Rows of the sensor, likewise.
+        columns: The columns of a table; see `open_recording`.
+        unit: Of a table's times, likewise.
 
     Raises:
         RecordingError: Not exactly one of the lengths, or the file cannot be read.
@@ -72,7 +77,8 @@ def iterate_windows(
         pieces = _pieces(recording)
         notes: list[str] = []
     else:
-        file = _opened(Path(recording), format, width=width, height=height)
+        options = {"width": width, "height": height, "columns": columns, "unit": unit}
+        file = _opened(Path(recording), format, options)
         size = (file.width, file.height)
         pieces = _in_order(file)
         notes = file.findings.warnings
@@ -82,13 +88,13 @@ def iterate_windows(
         warnings.warn(note, RecordingWarning, stacklevel=2)
 
 
-def _opened(path: Path, format: str | None, *, width: int | None, height: int | None) -> EventFile:
+def _opened(path: Path, format: str | None, options: Mapping[str, Any]) -> EventFile:
     if not path.exists():
         raise RecordingError(f"{path}: no such file or folder; check the path")
     row = reader_for(path, format)
     if row.streams:
-        return row.open_events(path, width=width, height=height)
-    recording = row.read(path, width=width, height=height)
+        return row.open_events(path, **options)
+    recording = row.read(path, **options)
     if recording.events is None:
         raise RecordingError(f"{path}: expected events, the {row.name} file holds only frames")
     return EventFile.of_recording(recording, recording.events)

@@ -16,7 +16,7 @@ import yaml
 from pydantic import ValidationError
 
 from evlora.errors import RecipeError, RunError
-from evlora.files import writing_file
+from evlora.files import visible, writing_file
 from evlora.recipe.schema import Recipe
 
 RECIPE_FILE = "recipe.yaml"
@@ -36,7 +36,7 @@ def claim(recipe: Recipe, *, resume: bool) -> Path:
     if folder is None:
         raise RecipeError("run.dir: expected a folder for the run, got nothing; set run.dir=FOLDER")
     written = folder / RECIPE_FILE
-    if not resume and folder.is_dir() and any(folder.iterdir()):
+    if not resume and folder.is_dir() and visible(folder):
         raise RunError(
             f"{folder}: is not empty; go on with the run there with --resume, "
             "or choose another run.dir"

@@ -78,6 +78,7 @@ def test_pictures_in_the_event_folder_are_event_pictures(tree):
         ("t,x,y,p\n1,2,3,0\n", True),
         ("346 260\n0.5 2 3 1\n", True),
         ("1 2 3 True\n", True),
+        ('"","t","x","y","p"\n"1",1,2,3,0\n', True),
         ("0003.npz 12 3\n", False),
         ("0 and 3 were recorded on a Monday\n", False),
         ("", False),
@@ -87,7 +88,7 @@ def test_a_text_file_is_a_recording_only_when_it_holds_events(tree, tmp_path, te
     folder = tmp_path / "source" / "train" / "cat"
     folder.mkdir(parents=True)
     (folder / "a.txt").write_text(text)
-    manifest = tree("train/cat/1.npz")
+    manifest = tree("train/cat/1.npz", width=346, height=260)
     assert [sample.sample for sample in manifest.samples] == [
         "train/cat/1",
         *(["train/cat/a"] if is_recording else []),

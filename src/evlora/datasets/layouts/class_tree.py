@@ -18,6 +18,7 @@ from pathlib import Path
 
 from evlora.datasets.layouts.naming import class_order, folders_of_splits, split_name
 from evlora.datasets.layouts.official_split import EvenSplit, split_evenly
+from evlora.datasets.layouts.sensors import SensorOptions
 from evlora.datasets.layouts.table import Progress
 from evlora.datasets.layouts.trees import entries, folders, require_folder, wrong_tree
 from evlora.datasets.manifest import Manifest, Sample
@@ -48,8 +49,8 @@ LINES_LOOKED_AT = 20
 """Of a text file, to tell events from anything else that is written down."""
 
 
-class Options(EvenSplit):
-    """What becomes of a tree without splits."""
+class Options(EvenSplit, SensorOptions):
+    """What becomes of a tree without splits, and the sensor of files that do not state it."""
 
 
 def collect(
@@ -155,6 +156,7 @@ def _holds_events(path: Path) -> bool:
 
 
 def _is_number(cell: str) -> bool:
+    cell = cell.strip("\"'")
     try:
         float(cell)
     except ValueError:

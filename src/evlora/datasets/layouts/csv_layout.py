@@ -2,8 +2,8 @@
 
 Separated by commas, semicolons or tabs. Paths are relative to the table's folder. `frame` may be
 called `frames` too, and may name a picture, a folder of pictures or a video, as may `event_images`,
-the pictures of events that were drawn before. One of the three is enough. Other columns are passed
-over.
+the pictures of events that were drawn before. One of the three is enough. `width` and `height` are
+the sensor's, where the file of the events does not state it. Other columns are passed over.
 """
 
 import csv
@@ -14,11 +14,12 @@ from pathlib import Path
 
 from pydantic import NonNegativeInt, PositiveInt
 
-from evlora.config import Config
 from evlora.datasets.layouts.naming import class_order, split_name
+from evlora.datasets.layouts.sensors import SensorOptions
 from evlora.datasets.layouts.table import Progress
 from evlora.datasets.manifest import Manifest, Sample, choose_evenly
 from evlora.errors import DatasetError
+from evlora.files import visible
 
 TABLE_NAME = "index.csv"
 COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
@@ -27,14 +28,16 @@ COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
     "frames": ("frame", "frames"),
     "event_images": ("event_images", "event_image"),
     "label": ("label", "class"),
+    "width": ("width",),
+    "height": ("height",),
 }
 PARTS = ("events", "frames", "event_images")
 """The columns that name files; a row has one of them at least."""
 EXPECTED = "the columns split, label, and events, frame, event_images or several of them"
 
 
-class Options(Config):
-    """Whether the table's own split counts."""
+class Options(SensorOptions):
+    """Whether the table's own split counts, and the sensor of files that do not state it."""
 
     test: PositiveInt | None = None
     """Samples of a test split chosen evenly over the classes from all rows; all others are train,
@@ -52,7 +55,7 @@ def collect(source: Path, folder: Path, options: Options, progress: Progress | N
     del folder, progress  # nothing is made, and reading a table takes no time
     table = source / TABLE_NAME if source.is_dir() else source
     if not table.is_file():
-        found = ", ".join(sorted(entry.name for entry in source.iterdir())[:5]) or "nothing"
+        found = ", ".join([entry.name for entry in visible(source)][:5]) or "nothing"
         raise DatasetError(
             f"{table}: no such table; expected {TABLE_NAME} with {EXPECTED}, found {found} there"
         )
@@ -150,4 +153,17 @@ def _sample(
         raise DatasetError(
             f"{table} row {number}: expected the split train, val or test, got {cells['split']!r}"
         )
-    return Sample(main, events, frames, cells["label"], split, event_images)
+    sensor_px = _sensor(cells.get("width"), cells.get("height"), f"{table} row {number}")
+    return Sample(main, events, frames, cells["label"], split, event_images, sensor_px)
+
+
+def _sensor(width: str | None, height: str | None, where: str) -> tuple[int, int] | None:
+    """Width and height of the sensor by a row's cells; None where they are empty."""
+    if not width and not height:
+        return None
+    sizes = [int(cell) if cell and cell.isdecimal() else 0 for cell in (width, height)]
+    if not all(sizes):
+        raise DatasetError(
+            f"{where}: expected width and height of the sensor in pixels, got {width} and {height}"
+        )
+    return sizes[0], sizes[1]

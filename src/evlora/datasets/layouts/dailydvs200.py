@@ -15,6 +15,7 @@ from evlora.datasets.layouts.table import Progress
 from evlora.datasets.layouts.trees import require_folder, wrong_tree
 from evlora.datasets.manifest import Manifest, Sample
 from evlora.errors import DatasetError
+from evlora.files import is_companion
 
 EXPECTED_TREE = """\
 train.txt, val.txt, test.txt
@@ -42,7 +43,8 @@ def collect(
     """
     del folder  # nothing is made
     source = require_folder(source).resolve()
-    files = sorted(source.rglob("*.aedat4"))
+    found_files = sorted(source.rglob("*.aedat4"))
+    files = [file for file in found_files if not is_companion(str(file.relative_to(source)))]
     if not files:
         raise wrong_tree(
             source, EXPECTED_TREE, "no .aedat4 file", "name the folder that holds the lists"

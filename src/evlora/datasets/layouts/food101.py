@@ -12,6 +12,7 @@ from evlora.datasets.layouts.table import Progress
 from evlora.datasets.layouts.trees import require_folder, wrong_tree
 from evlora.datasets.manifest import Manifest, Sample
 from evlora.errors import DatasetError
+from evlora.files import visible
 
 FOLDER = "food-101"
 SPLITS = ("train", "test")
@@ -52,7 +53,7 @@ def collect(source: Path, folder: Path, options: Options, progress: Progress | N
     for split in SPLITS:
         samples += _listed(base, split)
     labels = tuple(sorted({sample.label for sample in samples}))
-    folders = {entry.name for entry in (base / "images").iterdir() if entry.is_dir()}
+    folders = {entry.name for entry in visible(base / "images") if entry.is_dir()}
     notes = tuple(
         f"{base / 'images' / name}: a folder of no class in the lists was passed over"
         for name in sorted(folders - set(labels))

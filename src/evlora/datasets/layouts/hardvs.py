@@ -27,6 +27,7 @@ from evlora.datasets.layouts.trees import (
 )
 from evlora.datasets.manifest import Manifest
 from evlora.errors import DatasetError
+from evlora.files import is_companion
 
 EXPECTED_TREE = """\
 train_label.txt, val_label.txt, test_label.txt
@@ -165,6 +166,8 @@ def _unpack(archive: zipfile.ZipFile, target: Path, findings: Findings) -> None:
     for member in archive.infolist():
         # The name alone, whatever folders stand before it: no member can leave the target.
         name = member.filename.replace("\\", "/").rpartition("/")[2]
+        if is_companion(member.filename):
+            continue
         if member.is_dir() or Path(name).suffix.lower() not in SUFFIXES:
             if name:
                 findings.add("members of archives are no recordings and were passed over", name)

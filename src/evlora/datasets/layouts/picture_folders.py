@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from evlora.files import is_companion
 from evlora.recordings.readers.images import IMAGE_SUFFIXES
 
 FRAMES_ENDING = "_aps"
@@ -41,7 +42,9 @@ def picture_sequence(folder: Path) -> PictureSequence | None:
     itself, where they are taken as event pictures.
     """
     with os.scandir(folder) as found:
-        inside = sorted(entry.name for entry in found if entry.is_dir())
+        inside = sorted(
+            entry.name for entry in found if entry.is_dir() and not is_companion(entry.name)
+        )
     frames, events = (
         next((folder / name for name in inside if name.lower().endswith(ending)), None)
         for ending in (FRAMES_ENDING, EVENTS_ENDING)
@@ -72,7 +75,11 @@ def _pictures(folder: Path | None) -> list[str]:
     if folder is None:
         return []
     with os.scandir(folder) as found:
-        names = [entry.name for entry in found if entry.name.lower().endswith(IMAGE_SUFFIXES)]
+        names = [
+            entry.name
+            for entry in found
+            if entry.name.lower().endswith(IMAGE_SUFFIXES) and not is_companion(entry.name)
+        ]
     return sorted(names, key=lambda name: (_number(name) or 0, name))
 
 

@@ -18,6 +18,7 @@ from evlora.datasets.layouts.table import Progress
 from evlora.datasets.layouts.trees import require_folder, wrong_tree
 from evlora.datasets.manifest import Manifest, Sample
 from evlora.errors import DatasetError
+from evlora.files import visible
 
 VIDEOS_FOLDER = "20bn-something-something-v2"
 LABELS_FOLDER = "labels"
@@ -61,7 +62,7 @@ def collect(source: Path, folder: Path, options: Options, progress: Progress | N
     lists = {split: _listed(where / name) for split, name in LISTS.items()}
     if (where / ANSWERS_FILE).is_file():
         lists["test"] = _answered(where / ANSWERS_FILE)
-    videos = {entry.stem: entry.name for entry in (source / VIDEOS_FOLDER).iterdir()}
+    videos = {entry.stem: entry.name for entry in visible(source / VIDEOS_FOLDER)}
     samples: list[Sample] = []
     faults: list[str] = []
     for split, listed in lists.items():

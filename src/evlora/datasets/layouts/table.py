@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from evlora.datasets.layouts.sensors import SensorOptions, require_sensors, with_sensor
 from evlora.datasets.manifest import Manifest
 from evlora.errors import DatasetError
 
@@ -39,7 +40,11 @@ class Layout:
         options: Mapping[str, Any],
         progress: Progress | None,
     ) -> Manifest:
-        """The manifest of the dataset at `source`; see the module for what may go wrong."""
+        """The manifest of the dataset at `source`; see the module for what else may go wrong.
+
+        Raises:
+            DatasetError: There is no such option, or a recording does not state its sensor.
+        """
         module = import_module(self.module)
         try:
             checked = module.Options(**options)
@@ -52,7 +57,12 @@ class Layout:
                 f"{'there is no such option' if is_unknown else fault['msg']}; "
                 f"its options are: {known}"
             ) from error
-        return module.collect(source, folder, checked, progress)
+        manifest = module.collect(source, folder, checked, progress)
+        takes_size = isinstance(checked, SensorOptions)
+        if takes_size:
+            manifest = with_sensor(manifest, checked)
+        require_sensors(manifest, takes_size=takes_size)
+        return manifest
 
 
 LAYOUTS: tuple[Layout, ...] = (

@@ -4,18 +4,19 @@ from itertools import zip_longest
 from pathlib import Path
 
 from evlora.errors import DatasetError
+from evlora.files import visible
 
 LINES_SHOWN = 14
 ENTRIES_SHOWN = 4
 
 
 def entries(folder: Path) -> list[Path]:
-    """The files and folders in this folder in the order of their names, without hidden ones."""
-    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    """The files and folders in this folder in the order of their names, without companions."""
+    return visible(folder)
 
 
 def folders(folder: Path) -> list[Path]:
-    """The folders in this folder in the order of their names, without hidden ones."""
+    """The folders in this folder in the order of their names, without companions."""
     return [entry for entry in entries(folder) if entry.is_dir()]
 
 

@@ -23,7 +23,7 @@ from evlora.recordings.readers.decoding import (
     sensor_size,
 )
 from evlora.recordings.readers.prophesee_header import PropheseeHeader, read_header
-from evlora.recordings.readers.prophesee_words import words
+from evlora.recordings.readers.prophesee_words import note_time_base, words
 from evlora.recordings.recording import Recording
 
 EVENT_TYPES = (0x00, 0x0C)
@@ -68,13 +68,15 @@ def open_events(path: Path, *, width: int | None, height: int | None) -> EventFi
     width, height = sensor_size(path, declared, width=width, height=height)
     blocks = words(path, header.data_byte + 2, np.dtype("<u8"), findings)
     is_first_version = header.fields.get("version", "2") == "1"
-    chunks = _decoded(blocks, (9, 8) if is_first_version else (14, 14))
+    note_time_base(header, findings)
+    bits = (9, 8) if is_first_version else (14, 14)
+    chunks = _decoded(blocks, bits, header.time_base_us)
     most = path.stat().st_size // EVENT_BYTES
     return EventFile("dat", width, height, chunks, findings, most_events=most)
 
 
 def _decoded(
-    blocks: Iterator[tuple[int, NDArray[Any]]], bits: tuple[int, int]
+    blocks: Iterator[tuple[int, NDArray[Any]]], bits: tuple[int, int], time_base_us: int
 ) -> Iterator[EventChunk]:
     clock = WrappingClock(CLOCK_PERIOD_US)
     x_bits, y_bits = bits
@@ -82,7 +84,7 @@ def _decoded(
         pairs = block.view("<u4").reshape(-1, 2)
         address = np.ascontiguousarray(pairs[:, 1])
         yield EventChunk(
-            clock.unwrapped(pairs[:, 0]),
+            clock.unwrapped(pairs[:, 0]) + time_base_us,
             (address & ((1 << x_bits) - 1)).astype(np.uint16),
             ((address >> x_bits) & ((1 << y_bits) - 1)).astype(np.uint16),
             address >> (x_bits + y_bits) != 0,

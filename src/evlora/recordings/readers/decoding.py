@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from evlora.errors import RecordingError
+from evlora.errors import RecordingError, SensorSizeError
 from evlora.recordings.events import EventStream
 from evlora.recordings.recording import Recording
 
@@ -70,6 +70,8 @@ class EventFile:
     findings: Findings
     most_events: int | None = None
     """How many events there can be at most, where the file's length says it."""
+    doubt: str = ""
+    """What was assumed rather than declared, and what to do if that is wrong."""
 
     @classmethod
     def of_recording(cls, recording: Recording, events: EventStream) -> "EventFile":
@@ -114,7 +116,7 @@ def checked_chunks(file: EventFile) -> Iterator[EventChunk]:
     """The file's chunks without the events that lie outside its sensor.
 
     Raises:
-        RecordingError: Every event lies outside the sensor.
+        RecordingError: Most events lie outside the sensor or beyond reasonable times.
     """
     outside = untimely = count = leaps = 0
     last_us: int | None = None
@@ -136,21 +138,23 @@ def checked_chunks(file: EventFile) -> Iterator[EventChunk]:
         leaps += _leaps(chunk.t_us, last_us)
         last_us = int(chunk.t_us[-1])
         yield chunk
-    sensor = f"{file.width}×{file.height}"
-    if count and outside == count:
+    if not count:
+        return
+    sensor = f"{file.width}×{file.height} sensor (they reach x = {reach[0]}, y = {reach[1]})"
+    faults = [
+        (outside, f"lie outside the {sensor}"),
+        (untimely, f"have times beyond ±{LATEST_US} µs"),
+    ]
+    if outside + untimely > count / 2:
+        said = " and ".join(f"{number} {what}" for number, what in faults if number)
+        doubt = f"; {file.doubt}" if file.doubt else ""
         raise RecordingError(
-            f"{file.findings.path}: all {count} events lie outside the {sensor} sensor (they reach "
-            f"x = {reach[0]}, y = {reach[1]}); give the sensor's true size, or the file is damaged"
+            f"{file.findings.path}: of {count} events {said}; give the sensor's true size, the "
+            f"right columns and unit, or the file is damaged{doubt}"
         )
-    if outside:
-        file.findings.warn(
-            f"{outside} of {count} events lie outside the {sensor} sensor (they reach "
-            f"x = {reach[0]}, y = {reach[1]}) and were left out"
-        )
-    if untimely:
-        file.findings.warn(
-            f"{untimely} of {count} events have times beyond ±{LATEST_US} µs and were left out"
-        )
+    for number, what in faults:
+        if number:
+            file.findings.warn(f"{number} of {count} events {what} and were skipped")
     if leaps:
         file.findings.warn(
             f"time leaps by more than an hour {leaps} times; its clock may be damaged"
@@ -175,29 +179,30 @@ def sensor_size(
         hint: What else helps when nobody says it.
 
     Raises:
-        RecordingError: Nobody says it, they contradict each other, or it is no sensor's size.
+        SensorSizeError: Nobody says it, they contradict each other, or it is no sensor's size.
     """
     if (width is None) != (height is None):
-        raise RecordingError(f"{path}: expected both width and height, or neither")
+        raise SensorSizeError(f"{path}: expected both width and height, or neither")
     is_sound = declared is not None and all(0 < size <= LARGEST_SENSOR_PX for size in declared)
     if width is None or height is None:
         if declared is None:
-            raise RecordingError(
-                f"{path}: the file does not say how large its sensor is; give width and height"
-                + (f" ({hint})" if hint else "")
+            raise SensorSizeError(
+                f"{path}: the file does not say how large its sensor is; give width and height "
+                "(--width and --height to inspect, convert and predict, width= and height= to "
+                "prepare)" + (f"; {hint}" if hint else "")
             )
         if not is_sound:
-            raise RecordingError(
+            raise SensorSizeError(
                 f"{path}: the file declares a sensor of {declared[0]}×{declared[1]}, expected 1 to "
                 f"{LARGEST_SENSOR_PX} each way; it is damaged, or give width and height"
             )
         return declared
     if not (0 < width <= LARGEST_SENSOR_PX and 0 < height <= LARGEST_SENSOR_PX):
-        raise RecordingError(
+        raise SensorSizeError(
             f"{path}: expected width and height of 1 to {LARGEST_SENSOR_PX}, got {width}×{height}"
         )
     if declared is not None and is_sound and declared != (width, height):
-        raise RecordingError(
+        raise SensorSizeError(
             f"{path}: the file declares a sensor of {declared[0]}×{declared[1]}, width and height "
             f"say {width}×{height}; leave them out"
         )

@@ -1,124 +1,165 @@
-"""Events that lie as one array per field, as npz, npy and HDF5 files hold them: names and units."""
+"""The names of t, x, y and p in text, npy, npz, HDF5 and MATLAB files, and the units they state.
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+A file names its columns, or the caller does. The name of the times may end with their unit
+(`t_ns`, `time [ms]`).
+"""
 
-import numpy as np
-from numpy.typing import NDArray
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from evlora.errors import RecordingError
-from evlora.recordings.readers.decoding import EventChunk, Findings
 
+FIELDS = "txyp"
 FIELD_NAMES: Mapping[str, tuple[str, ...]] = {
-    "t": ("t", "ts", "t_us", "time", "times", "timestamp", "timestamps"),
-    "x": ("x", "xs", "x_pos"),
-    "y": ("y", "ys", "y_pos"),
+    "t": ("t", "ts", "time", "times", "timestamp", "timestamps"),
+    "x": ("x", "xs", "x_pos", "pos_x", "x_coordinate"),
+    "y": ("y", "ys", "y_pos", "pos_y", "y_coordinate"),
     "p": ("p", "ps", "pol", "polarity", "polarities", "on"),
 }
-"""The names under which the four fields are accepted, in any case of letters."""
+"""The names under which the four fields are accepted, in any case of letters; the name of the time
+may end with its unit."""
+PREFIXES = ("event", "events", "dvs")
+"""Words before a field's name that add nothing to it, as in `events_x`."""
+UNIT_WORDS: Mapping[str, tuple[str, ...]] = {
+    "s": ("s", "sec", "secs", "second", "seconds"),
+    "ms": ("ms", "msec", "msecs", "millis", "millisecond", "milliseconds"),
+    "us": ("us", "µs", "μs", "usec", "usecs", "micros", "microsecond", "microseconds"),
+    "ns": ("ns", "nsec", "nsecs", "nanos", "nanosecond", "nanoseconds"),
+}
+UNIT_NS: Mapping[str, int] = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
+"""Each unit in nanoseconds."""
 
 
-def named_fields(names: Iterable[str], findings: Findings, *, where: str) -> dict[str, str]:
-    """Which of these names holds t, x, y and p.
+def field_of(name: str) -> tuple[str, str | None] | None:
+    """The field that a name stands for, and the unit it states; None where it is another thing."""
+    words = [word for word in re.split(r"[^a-z0-9µμ]+", name.lower()) if word]
+    if len(words) > 1 and words[0] in PREFIXES:
+        words = words[1:]
+    if "_".join(words) in _FIELD_OF_NAME:
+        return _FIELD_OF_NAME["_".join(words)], None
+    units = [_UNIT_OF_WORD[word] for word in words[1:] if word in _UNIT_OF_WORD]
+    if words and _FIELD_OF_NAME.get(words[0]) == "t" and len(units) == 1:
+        return "t", units[0]
+    # What else stands in brackets explains the name: `polarity (0=off, 1=on)`.
+    plain = re.sub(r"[\[(].*", "", name).strip()
+    return field_of(plain) if plain and plain != name.strip() else None
+
+
+def named_unit(word: str) -> str:
+    """The unit that the caller names, as `s`, `ms`, `us` or `ns`.
 
     Raises:
-        RecordingError: A field has no name, or two.
+        RecordingError: It is no unit of time.
     """
-    present = {name.lower(): name for name in names}
-    found = {
-        field: [present[name] for name in accepted if name in present]
-        for field, accepted in FIELD_NAMES.items()
-    }
-    missing = [field for field, candidates in found.items() if not candidates]
-    if missing:
-        raise RecordingError(
-            f"{findings.path}: expected {where} t, x, y and p (or one of their other names: "
-            f"{', '.join('/'.join(FIELD_NAMES[field]) for field in missing)}), "
-            f"got {', '.join(sorted(present.values())) or 'none'}"
-        )
-    doubled = {field: candidates for field, candidates in found.items() if len(candidates) > 1}
-    if doubled:
-        raise RecordingError(f"{findings.path}: expected {where} one name per field, got {doubled}")
-    return {field: candidates[0] for field, candidates in found.items()}
+    unit = _UNIT_OF_WORD.get(word.strip().lower())
+    if unit is None:
+        raise RecordingError(f"unit: expected s, ms, us or ns, got {word!r}")
+    return unit
 
 
-class FieldDecoder:
-    """Turns raw fields into events, chunk by chunk, with one decision on the unit of time."""
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Which columns hold t, x, y and p, as the caller says."""
 
-    def __init__(self, findings: Findings, *, is_in_seconds: bool | None = None) -> None:
-        """A decoder for one file.
+    places: Mapping[str, int]
+    """Field → place among the columns; empty where the caller gives names."""
+    names: Mapping[str, str]
+    """Field → name in the file; empty where the caller gives the order."""
+    count: int
+    """Columns that there must be, where the caller gives the order."""
 
-        Args:
-            findings: Where to note what was detected.
-            is_in_seconds: Whether times are seconds; None to tell from the first chunk.
-        """
-        self.findings = findings
-        self.is_in_seconds = is_in_seconds
-        self.count = 0
+    @classmethod
+    def parsed(cls, given: str | Sequence[str]) -> "Columns":
+        """The columns named in order (`t,x,y,p`) or by their names (`t=stamps,x=col,y=row,p=on`).
 
-    def decode(
-        self, t: NDArray[Any], x: NDArray[Any], y: NDArray[Any], p: NDArray[Any]
-    ) -> EventChunk:
-        """The events of these fields, each of shape (N,).
+        In order, every column has a name; those other than t, x, y and p are passed over.
 
         Raises:
-            RecordingError: Lengths differ, or a value is not what its field allows.
+            RecordingError: A field is missing or stands there twice.
         """
-        shapes = {name: field.shape for name, field in zip("txyp", (t, x, y, p), strict=True)}
-        if len(set(shapes.values())) > 1 or t.ndim != 1:
+        words = given.split(",") if isinstance(given, str) else list(given)
+        words = [word.strip() for word in words]
+        pairs = [word.partition("=") for word in words]
+        fields = [field.strip().lower() for field, _, _ in pairs]
+        by_name = any(separator for _, separator, _ in pairs)
+        found = [field for field in fields if field in FIELDS]
+        is_whole = sorted(found) == sorted(FIELDS)
+        if by_name:
+            is_whole = is_whole and len(fields) == 4 and all(name.strip() for _, _, name in pairs)
+        if not is_whole:
             raise RecordingError(
-                f"{self.findings.path}: expected t, x, y and p of one shape (N,), got {shapes}"
+                "columns: expected t, x, y and p once each, in their order (t,x,y,p; any other "
+                "word passes over a column) or with their names (t=stamps,x=col,y=row,p=on), got "
+                f"{','.join(words)!r}"
             )
-        chunk = EventChunk(
-            self._times(t), self._coordinates(x, "x"), self._coordinates(y, "y"), self._is_on(p)
+        if by_name:
+            names = {field: name.strip() for field, (_, _, name) in zip(fields, pairs, strict=True)}
+            return cls({}, names, 0)
+        return cls({field: fields.index(field) for field in FIELDS}, {}, len(fields))
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What the caller says of a file's fields."""
+
+    columns: Columns | None = None
+    unit: str | None = None
+    """Of the times: `s`, `ms`, `us` or `ns`."""
+
+    @classmethod
+    def by_caller(cls, columns: "Columns | None", unit: str | None) -> "Declared":
+        """The columns, and the unit by any of its names; see `named_unit`."""
+        return cls(columns, None if unit is None else named_unit(unit))
+
+
+@dataclass(frozen=True, slots=True)
+class NamedFields:
+    """Which name holds each field, and the unit that the name of the time states."""
+
+    names: Mapping[str, str]
+    unit: str | None
+
+
+def named_fields(
+    names: Iterable[str], declared: Columns | None, *, where: str
+) -> NamedFields | None:
+    """Which of these names holds t, x, y and p; None where one of them is missing.
+
+    Args:
+        names: All names.
+        declared: The columns by name, as the caller gives them.
+        where: What they are names of, for the message.
+
+    Raises:
+        RecordingError: A field has two names.
+    """
+    present = list(names)
+    if declared is not None and declared.names:
+        wanted = declared.names
+        unit = field_of(wanted["t"])
+        is_there = set(wanted.values()) <= set(present)
+        return NamedFields(wanted, unit[1] if unit else None) if is_there else None
+    found: dict[str, list[tuple[str, str | None]]] = {field: [] for field in FIELDS}
+    for name in present:
+        meant = field_of(name)
+        if meant is not None:
+            found[meant[0]].append((name, meant[1]))
+    if not all(found.values()):
+        return None
+    doubled = [name for names in found.values() if len(names) > 1 for name, _ in names]
+    if doubled:
+        raise RecordingError(
+            f"{where}: expected one name per field, got {', '.join(doubled)}; say which with "
+            "columns= or --columns, such as t=…,x=…,y=…,p=…"
         )
-        self.count += len(t)
-        return chunk
+    return NamedFields({field: found[field][0][0] for field in FIELDS}, found["t"][0][1])
 
-    def _times(self, t: NDArray[Any]) -> NDArray[np.int64]:
-        if t.dtype.kind in "iu":
-            if t.dtype == np.uint64 and len(t) and int(t.max()) > np.iinfo(np.int64).max:
-                raise self._wrong("t", "63 bits of microseconds", int(t.max()))
-            if not self.is_in_seconds:
-                self.is_in_seconds = False if len(t) else self.is_in_seconds
-                return t.astype(np.int64, copy=False)
-        if t.dtype.kind not in "iuf":
-            raise self._wrong("t", "numbers", t.dtype)
-        if not np.isfinite(t).all():
-            raise self._wrong("t", "finite times", "one that is not")
-        if self.is_in_seconds is None and len(t):
-            self.is_in_seconds = bool((t != np.rint(t)).any())
-            unit = "seconds (they have fractions)" if self.is_in_seconds else "µs (whole numbers)"
-            self.findings.remark(f"times were read as {unit}")
-        scaled = t.astype(np.float64) * 1e6 if self.is_in_seconds else t.astype(np.float64)
-        if len(scaled) and float(np.abs(scaled).max()) >= 2.0**62:
-            raise self._wrong("t", "63 bits of microseconds", float(t[np.abs(scaled).argmax()]))
-        return np.rint(scaled).astype(np.int64)
 
-    def _coordinates(self, values: NDArray[Any], name: str) -> NDArray[Any]:
-        if values.dtype.kind in "iu":
-            return values
-        if values.dtype.kind != "f" or not np.isfinite(values).all():
-            raise self._wrong(name, "whole numbers", values.dtype)
-        whole = np.rint(values)
-        if (whole != values).any() or (len(whole) and float(np.abs(whole).max()) >= 2.0**31):
-            raise self._wrong(name, "whole numbers of pixels (not rectified ones)", "others")
-        return whole.astype(np.int32)
+def expected_names() -> str:
+    """The names of the fields, for a message."""
+    return ", ".join("/".join(FIELD_NAMES[field]) for field in FIELDS)
 
-    def _is_on(self, p: NDArray[Any]) -> NDArray[np.bool_]:
-        if p.dtype == np.bool_:
-            return p
-        if p.dtype.kind not in "iuf":
-            raise self._wrong("p", "booleans, 0 and 1, or −1 and 1", p.dtype)
-        if len(p):
-            low, high = p.min(), p.max()
-            is_allowed = low >= -1 and high <= 1  # False where either is not a number
-            if not is_allowed or (p.dtype.kind == "f" and not np.isin(p, (-1, 0, 1)).all()):
-                raise self._wrong("p", "booleans, 0 and 1, or −1 and 1", f"{low} to {high}")
-        return p > 0
 
-    def _wrong(self, name: str, expected: str, got: object) -> RecordingError:
-        return RecordingError(
-            f"{self.findings.path}: expected {name} as {expected}, got {got} "
-            f"at or after event {self.count}"
-        )
+_FIELD_OF_NAME = {name: field for field, names in FIELD_NAMES.items() for name in names}
+_UNIT_OF_WORD = {word: unit for unit, words in UNIT_WORDS.items() for word in words}

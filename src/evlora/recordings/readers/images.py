@@ -2,11 +2,17 @@
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+
 from evlora.errors import RecordingError
-from evlora.recordings.frames import FileFrames, FrameSequence, read_image
+from evlora.files import visible
+from evlora.recordings.depth import bits_of, places_looked_at
+from evlora.recordings.frames import FileFrames, FrameSequence, StackFrames
+from evlora.recordings.pictures import Pages, Values, read_pages, read_values
 from evlora.recordings.recording import Recording
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
@@ -30,16 +36,23 @@ def read(path: Path, *, width: int | None, height: int | None) -> Recording:
             f"{given[0]}×{given[1]}; leave them out"
         )
     gap = missing_pictures(frames) if path.is_dir() else None
-    return Recording(None, frames, "images", path, () if gap is None else (gap,))
+    assert isinstance(frames.source, FileFrames | StackFrames)
+    bits = frames.source.bits
+    is_deep = 8 < bits < 16
+    remarks = (f"{path}: values of 16 bits were read as {bits} bits",) if is_deep else ()
+    return Recording(None, frames, "images", path, () if gap is None else (gap,), remarks)
 
 
 def read_images(*paths: Path) -> FrameSequence:
     """The frames in these pictures, in this order, or in a folder in the order of their names.
 
-    Numbers in names count as numbers: frame 10 comes after frame 9. Frames have no times.
+    Numbers in names count as numbers: frame 10 comes after frame 9. Frames have no times, but for
+    those of an animation. A file of several pages alone is a sequence; beside others, a file is
+    one frame.
 
     Raises:
-        RecordingError: A path is missing, or nothing there is a picture.
+        RecordingError: A path is missing, nothing there is a picture, or one of several files has
+            several pages.
     """
     files = [file for path in paths for file in _pictures(path)]
     if not files:
@@ -47,8 +60,36 @@ def read_images(*paths: Path) -> FrameSequence:
             "frames: expected at least one picture, got an empty list of paths; name a picture, "
             "a folder or a video"
         )
-    height, width = read_image(files[0]).shape[:2]
-    return FrameSequence(FileFrames(tuple(files), width, height), width, height)
+    pages = read_pages(files[0])
+    if len(files) == 1 and len(pages.numbers) > 1:
+        return _stack(files[0], pages)
+    values = read_values(files[0])
+    height, width = values.pixels.shape[:2]
+    bits = _bits(values, [(file, 0) for file in files])
+    return FrameSequence(FileFrames(tuple(files), width, height, bits), width, height)
+
+
+def _stack(path: Path, pages: Pages) -> FrameSequence:
+    """The pages of one file."""
+    values = read_values(path, pages.numbers[0])
+    height, width = values.pixels.shape[:2]
+    bits = _bits(values, [(path, page) for page in pages.numbers])
+    source = StackFrames(path, pages.numbers, width, height, bits)
+    shown_us = None if pages.shown_us is None else np.asarray(pages.shown_us, np.int64)
+    return FrameSequence(source, width, height, shown_us, shown_us)
+
+
+def _bits(first: Values, places: Sequence[tuple[Path, int]]) -> int:
+    """The bits that the values of a sequence use, by its first page and, if that is deep, others.
+
+    Args:
+        first: The pixels of the first page.
+        places: File and page of each frame.
+    """
+    if first.pixels.dtype == np.uint8 or first.bits is not None:
+        return first.bits or 8
+    looked_at = (read_values(*places[place]).pixels for place in places_looked_at(len(places)))
+    return bits_of(looked_at, where=str(places[0][0]))
 
 
 def missing_pictures(frames: FrameSequence) -> str | None:
@@ -58,7 +99,8 @@ def missing_pictures(frames: FrameSequence) -> str | None:
     quarters of the pictures, and not just a few, follow it and the others lie a multiple of it
     apart.
     """
-    assert isinstance(frames.source, FileFrames)  # that is what a folder of pictures gives
+    if not isinstance(frames.source, FileFrames):
+        return None  # one file, whose pages have no numbers
     files = frames.source.paths
     numbers = [int(digits[-1]) for file in files if (digits := re.findall(r"\d+", file.stem))]
     gaps = [after - before for before, after in pairwise(numbers)]
@@ -83,7 +125,7 @@ def _pictures(path: Path) -> list[Path]:
         raise RecordingError(f"{path}: no such picture or folder; check the path")
     if not path.is_dir():
         return [path]
-    files = [file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES]
+    files = [file for file in visible(path) if file.suffix.lower() in IMAGE_SUFFIXES]
     if not files:
         raise RecordingError(
             f"{path}: expected pictures ({' '.join(IMAGE_SUFFIXES)}) in this folder, got none"

@@ -1,8 +1,9 @@
 """N-MNIST and N-Caltech101 records (`.bin`, `.bs2`).
 
 Five bytes an event, big-endian: x, y, then one bit of polarity and 23 bits of time in µs
-(Orchard et al., Frontiers in Neuroscience 2015, 9:437). The clock wraps at 2²³ µs. The file does
-not say how large the sensor is.
+(Orchard et al., Frontiers in Neuroscience 2015, 9:437). The clock wraps at 2²³ µs. A record with
+y = 240, a row that the ATIS does not have, is no event: it adds 8,192 µs to all times behind it, as
+the authors' own readers have it. The file does not say how large the sensor is.
 """
 
 from collections.abc import Iterator
@@ -27,6 +28,9 @@ NCALTECH_SIZE = (240, 180)
 RECORD_BYTES = 5
 CLOCK_PERIOD_US = 1 << 23
 """The clock has 23 bits."""
+
+OVERFLOW_ROW = 240
+OVERFLOW_US = 1 << 13
 
 
 def read(path: Path, *, width: int | None, height: int | None) -> Recording:
@@ -58,16 +62,29 @@ def open_events(path: Path, *, width: int | None, height: int | None) -> EventFi
             f"{rest} bytes after event {count} (byte {RECORD_BYTES * count}) make no whole event; "
             f"the {count} events before them were read"
         )
-    return EventFile("nmnist", width, height, _decoded(path), findings, most_events=count)
+    chunks = _decoded(path, findings, has_overflows=height <= OVERFLOW_ROW)
+    return EventFile("nmnist", width, height, chunks, findings, most_events=count)
 
 
-def _decoded(path: Path) -> Iterator[EventChunk]:
+def _decoded(path: Path, findings: Findings, *, has_overflows: bool) -> Iterator[EventChunk]:
     turning = WrappingClock(CLOCK_PERIOD_US)
-    for record in _records(path):
+    overflows = 0
+    for whole in _records(path):
+        record = whole
+        added_us: int | np.ndarray[tuple[int, ...], np.dtype[np.int64]] = OVERFLOW_US * overflows
+        is_event = whole[:, 1] != OVERFLOW_ROW
+        if has_overflows and not is_event.all():
+            counted = overflows + np.cumsum(~is_event)
+            record, added_us = whole[is_event], OVERFLOW_US * counted[is_event]
+            overflows = int(counted[-1])
         low = record[:, 2:].astype(np.int32)
         clock = (low[:, 0] & 0x7F) << 16 | low[:, 1] << 8 | low[:, 2]
         is_on = record[:, 2] > 0x7F
-        yield EventChunk(turning.unwrapped(clock), record[:, 0], record[:, 1], is_on)
+        yield EventChunk(turning.unwrapped(clock) + added_us, record[:, 0], record[:, 1], is_on)
+    if overflows:
+        findings.remark(
+            f"{overflows} records with y = {OVERFLOW_ROW} are no events; each adds {OVERFLOW_US} µs"
+        )
 
 
 def _records(path: Path) -> Iterator[np.ndarray[tuple[int, int], np.dtype[np.uint8]]]:
@@ -84,15 +101,19 @@ def _published_size(path: Path) -> tuple[tuple[int, int] | None, str]:
     """The smaller of the two published sensors that holds all events, and what speaks against."""
     start = 0
     fitting = [NMNIST_SIZE, NCALTECH_SIZE]
-    for record in _records(path):
+    for whole in _records(path):
+        record = whole[whole[:, 1] != OVERFLOW_ROW]
+        if not len(record):
+            start += len(whole)
+            continue
         last_x, last_y = int(record[:, 0].max()), int(record[:, 1].max())
         fitting = [size for size in fitting if last_x < size[0] and last_y < size[1]]
         if not fitting:
             is_beyond = (record[:, 0] >= NCALTECH_SIZE[0]) | (record[:, 1] >= NCALTECH_SIZE[1])
-            at = int(np.argmax(is_beyond))
+            at = int(np.flatnonzero(whole[:, 1] != OVERFLOW_ROW)[np.argmax(is_beyond)])
             return None, (
-                f"event {start + at} at byte {RECORD_BYTES * (start + at)}, x = {record[at, 0]}, "
-                f"y = {record[at, 1]}, lies beyond N-MNIST's 34×34 and N-Caltech101's 240×180"
+                f"event {start + at} at byte {RECORD_BYTES * (start + at)}, x = {whole[at, 0]}, "
+                f"y = {whole[at, 1]}, lies beyond N-MNIST's 34×34 and N-Caltech101's 240×180"
             )
-        start += len(record)
+        start += len(whole)
     return fitting[0], ""

@@ -1,12 +1,15 @@
-"""numpy arrays (`.npy`) of structured events: fields t, x, y, p under any of their names.
+"""numpy arrays (`.npy`): structured events with fields t, x, y and p, or columns that are named.
 
-Names and units as in `npz`. The array is read in pieces, and a cut file up to its cut.
+Names and units as in `npz`. A plain array of shape (N, K) does not say which column is which, so
+the caller does with `columns`. The array is read in pieces, and a cut file up to its cut.
 """
 
+import math
 import tokenize
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +22,12 @@ from evlora.recordings.readers.decoding import (
     collect,
     sensor_size,
 )
-from evlora.recordings.readers.fields import FieldDecoder, named_fields
+from evlora.recordings.readers.field_decoder import FieldDecoder
+from evlora.recordings.readers.fields import Columns, Declared
+from evlora.recordings.readers.locating import note_columns, require_located
 from evlora.recordings.recording import Recording
 
+ARRAY = "the array"
 HEADER_READERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -34,62 +40,116 @@ HEADER_ERRORS = (
 """What numpy raises on a damaged header, whose text it parses as Python."""
 
 
-def read(path: Path, *, width: int | None, height: int | None) -> Recording:
+def read(
+    path: Path,
+    *,
+    width: int | None,
+    height: int | None,
+    columns: Columns | None = None,
+    unit: str | None = None,
+) -> Recording:
     """The events of the array; see `open_events`."""
-    return collect(open_events(path, width=width, height=height))
+    return collect(open_events(path, width=width, height=height, columns=columns, unit=unit))
 
 
-def open_events(path: Path, *, width: int | None, height: int | None) -> EventFile:
+def open_events(
+    path: Path,
+    *,
+    width: int | None,
+    height: int | None,
+    columns: Columns | None = None,
+    unit: str | None = None,
+) -> EventFile:
     """The array, opened.
 
     Args:
         path: The file.
         width: Columns of the sensor; an npy file does not say it.
         height: Rows of the sensor, likewise.
+        columns: Which columns or members hold t, x, y and p, where their names do not say it.
+        unit: Of the times, by any of its names.
 
     Raises:
-        RecordingError: No npy file, no structured array, or no sensor size is known.
+        RecordingError: No npy file, nothing says which column is which, or no sensor size is known.
     """
-    dtype, count, start = _header(path)
+    array = _header(path)
     findings = Findings(path)
-    names = named_fields(dtype.names or (), findings, where="a structured array with fields named")
+    where = require_located(
+        {ARRAY: array},
+        Declared.by_caller(columns, unit),
+        where=str(path),
+        what="a structured array with fields named",
+    )
     width, height = sensor_size(path, None, width=width, height=height)
-    present = max(0, path.stat().st_size - start) // dtype.itemsize
-    if present < count:
+    count = where.places["t"].length(array)
+    present = max(0, path.stat().st_size - array.start) // array.dtype.itemsize
+    most = count
+    if present < math.prod(array.shape):
+        values = math.prod(array.shape) // max(1, count)
+        most = present // values
+        if not array.is_by_event:
+            raise RecordingError(
+                f"{path}: the header says {count} events column by column, the file is cut off "
+                f"after {present} values; copy it again"
+            )
         findings.warn(
-            f"the header says {count} events, the file ends after {present} "
-            f"(byte {start + present * dtype.itemsize}); those were read"
+            f"the header says {count} events, the file ends after {most} "
+            f"(byte {array.start + most * values * array.dtype.itemsize}); "
+            "those were read"
         )
-    most = min(count, present)
-    blocks = _blocks(path, dtype, start, most)
-    decoder = FieldDecoder(findings)
-    chunks = (decoder.decode(*(block[names[field]] for field in "txyp")) for block in blocks)
-    return EventFile("npy", width, height, chunks, findings, most_events=most)
+    note_columns(where, findings)
+    decoder = FieldDecoder(findings, unit=where.unit, unit_by=where.unit_by)
+    blocks = _blocks(path, array, most)
+    pieces = (where.fields({ARRAY: block}) for block in blocks)
+    return EventFile("npy", width, height, decoder.decoded(pieces), findings, most_events=most)
 
 
-def _blocks(path: Path, dtype: np.dtype[Any], start: int, count: int) -> Iterator[NDArray[Any]]:
+def _blocks(path: Path, array: "_Array", count: int) -> Iterator[NDArray[Any]]:
+    """The events in pieces, or at once where the file holds one column after the other."""
+    if not array.is_by_event:
+        yield np.asarray(np.memmap(path, array.dtype, "r", array.start, array.shape, array.order))
+        return
+    row = array.shape[1:]
     with path.open("rb") as stream:
-        stream.seek(start)
+        stream.seek(array.start)
         while count > 0:
-            block = np.fromfile(stream, dtype, min(count, CHUNK_EVENTS))
+            rows = min(count, CHUNK_EVENTS)
+            block = np.fromfile(stream, array.dtype, rows * math.prod(row))
             if not len(block):
                 return
-            count -= len(block)
-            yield block
+            count -= rows
+            yield block.reshape(-1, *row)
 
 
-def _header(path: Path) -> tuple[np.dtype[Any], int, int]:
-    """Type of an event, number of events, and where they begin."""
+@dataclass(frozen=True, slots=True)
+class _Array:
+    """What the header of an npy file says."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    order: Literal["C", "F"]
+    start: int
+    """The byte at which the values begin."""
+
+    @property
+    def is_by_event(self) -> bool:
+        """Whether the values of one event lie side by side."""
+        is_tall = len(self.shape) == 1 or self.shape[0] >= self.shape[1]
+        return is_tall and (self.order == "C" or math.prod(self.shape[1:]) == 1)
+
+
+def _header(path: Path) -> _Array:
     with path.open("rb") as stream:
         try:
             version = np.lib.format.read_magic(stream)
-            shape, _, dtype = HEADER_READERS[version](stream)
+            shape, is_fortran, dtype = HEADER_READERS[version](stream)
         except HEADER_ERRORS as error:
             raise RecordingError(f"{path}: expected the header of an npy file: {error}") from error
         start = stream.tell()
-    if dtype.names is None or len(shape) != 1 or dtype.hasobject or dtype.itemsize == 0:
+    is_plain = dtype.names is None
+    if dtype.hasobject or dtype.itemsize == 0 or len(shape) != (2 if is_plain else 1):
         raise RecordingError(
-            f"{path}: expected a structured array of shape (N,) with fields t, x, y and p, got "
-            f"{dtype} of shape {shape}; a plain array does not say which column is which"
+            f"{path}: expected a structured array of shape (N,) with fields t, x, y and p, or "
+            f"numbers of shape (N, K), got {dtype} of shape {shape}"
         )
-    return dtype, int(shape[0]), start
+    return _Array(tuple(map(int, shape)), dtype, "F" if is_fortran else "C", start)

@@ -1,8 +1,10 @@
 """numpy archives (`.npz`): one array per field, as HARDVS and this library write them.
 
-`t x y p`, each of shape (N,), under any of the names in `fields.FIELD_NAMES`; whole times are µs,
-times with fractions are seconds. `width` and `height` are optional numbers. `frames`, optional, is
-uint8 of shape (T, H, W) or (T, H, W, 3) RGB, with `frame_start_us` and `frame_end_us`, shape (T,).
+`t x y p`, each of shape (N,), under any of the names in `fields.FIELD_NAMES`, one structured array
+with these members (N-ImageNet, evlab), or one plain array whose columns the caller names; whole
+times are µs, times with fractions are seconds. `width` and `height` are optional numbers. `frames`,
+optional, is uint8 or uint16 of shape (T, H, W) or (T, H, W, 3) RGB, with `frame_start_us` and
+`frame_end_us`, shape (T,).
 """
 
 import tokenize
@@ -15,36 +17,57 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evlora.errors import RecordingError
+from evlora.files import is_companion
+from evlora.recordings.depth import as_8_bits, bits_of
 from evlora.recordings.frames import FrameSequence
 from evlora.recordings.readers.decoding import EventFile, Findings, collect, sensor_size
-from evlora.recordings.readers.fields import FieldDecoder, named_fields
+from evlora.recordings.readers.field_decoder import FieldDecoder
+from evlora.recordings.readers.fields import Columns, Declared
+from evlora.recordings.readers.locating import located, not_found, note_columns
+from evlora.recordings.readers.stated_size import stated_size
 from evlora.recordings.recording import Recording
 
 FRAME_FIELDS = ("frames", "frame_start_us", "frame_end_us")
-SIZE_FIELDS = ("width", "height")
 
 
-def read(path: Path, *, width: int | None, height: int | None) -> Recording:
+def read(
+    path: Path,
+    *,
+    width: int | None,
+    height: int | None,
+    columns: Columns | None = None,
+    unit: str | None = None,
+) -> Recording:
     """The events, the frames, or both, of an archive.
 
     Args:
         path: The file.
         width: Columns of the sensor, where the archive does not say.
         height: Rows of the sensor, likewise.
+        columns: Which arrays, members or columns hold t, x, y and p, where names do not say it.
+        unit: Of the times, by any of its names.
 
     Raises:
         RecordingError: It is no archive, is damaged, or lacks a field.
     """
     arrays = _arrays(path)
     findings = Findings(path)
-    frames = _frames(path, arrays)
-    event_names = [name for name in arrays if name not in (*FRAME_FIELDS, *SIZE_FIELDS)]
-    if frames is not None and not event_names:
-        return Recording(None, frames, "npz", path)
-    names = named_fields(event_names, findings, where="arrays named")
-    width, height = sensor_size(path, _declared(path, arrays), width=width, height=height)
-    chunk = FieldDecoder(findings).decode(*(arrays[names[field]] for field in "txyp"))
-    recording = collect(EventFile("npz", width, height, iter([chunk]), findings))
+    frames = _frames(path, arrays, findings)
+    of_events = {name: array for name, array in arrays.items() if name not in FRAME_FIELDS}
+    declared = Declared.by_caller(columns, unit)
+    where = located(of_events, declared, where=str(path))
+    if where is None and frames is not None and columns is None:
+        return Recording(None, frames, "npz", path, (), tuple(findings.remarks))
+    if where is None:
+        raise RecordingError(
+            not_found(of_events, columns, where=str(path), what="arrays or members named")
+        )
+    size = stated_size(arrays, where=str(path))
+    width, height = sensor_size(path, size, width=width, height=height)
+    note_columns(where, findings)
+    decoder = FieldDecoder(findings, unit=where.unit, unit_by=where.unit_by)
+    chunks = decoder.decoded([where.fields(arrays)])
+    recording = collect(EventFile("npz", width, height, chunks, findings))
     return recording if frames is None else recording.with_frames(frames)
 
 
@@ -57,7 +80,7 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
                     archive.open(name), allow_pickle=False
                 )
                 for name in archive.namelist()
-                if name.endswith(".npy")
+                if name.endswith(".npy") and not is_companion(name)
             }
     except (
         OSError,
@@ -80,23 +103,21 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
         ) from error
 
 
-def _frames(path: Path, arrays: dict[str, NDArray[Any]]) -> FrameSequence | None:
+def _frames(
+    path: Path, arrays: dict[str, NDArray[Any]], findings: Findings
+) -> FrameSequence | None:
     if "frames" not in arrays:
         return None
     times = [arrays.get(name) for name in FRAME_FIELDS[1:]]
     if any(time is not None and (time.dtype.kind not in "iu" or time.ndim != 1) for time in times):
         raise RecordingError(f"{path}: expected frame times as whole µs of shape (T,)")
+    frames, where = arrays["frames"], f"{path}: frames"
+    bits = bits_of([frames], where=where)
+    if frames.dtype != np.uint8:
+        findings.remark(f"frames of {frames.dtype} were read as {bits} bits")
     try:
-        return FrameSequence.from_images(arrays["frames"], start_us=times[0], end_us=times[1])
+        return FrameSequence.from_images(
+            as_8_bits(frames, bits, where=where), start_us=times[0], end_us=times[1]
+        )
     except RecordingError as error:
         raise RecordingError(f"{path}: {error}") from error
-
-
-def _declared(path: Path, arrays: dict[str, NDArray[Any]]) -> tuple[int, int] | None:
-    present = [name for name in SIZE_FIELDS if name in arrays]
-    if not present:
-        return None
-    sizes = [arrays[name] for name in present]
-    if len(sizes) < 2 or any(size.size != 1 or size.dtype.kind not in "iu" for size in sizes):
-        raise RecordingError(f"{path}: expected width and height as one whole number each")
-    return int(sizes[0].item()), int(sizes[1].item())

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LONGEST_HEADER_BYTES = 1 << 16
+CONTROLS = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+"""Bytes that no line of text holds."""
 
 SENSOR_OF_MODEL = (
     ("gen31", (640, 480)),
@@ -30,6 +32,11 @@ SENSOR_OF_GENERATION = {
     "4.1": (1280, 720),
     "4.2": (1280, 720),
 }
+
+TIME_BASE_FIELD = "evlora_time_base_us"
+"""Header keyword of this library's writer for the time that its clock starts from."""
+TIME_BASE_FIELDS = (TIME_BASE_FIELD, "t0")
+"""The same keyword, and faery's, which its DAT files spell T0; other readers pass over them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +79,14 @@ class PropheseeHeader:
         return self._size_of_model()
 
     @property
+    def time_base_us(self) -> int:
+        """What to add to every time: the recording's begin, where its clock starts at zero."""
+        for keyword in TIME_BASE_FIELDS:
+            if re.fullmatch(r"-?\d{1,18}", text := self.fields.get(keyword, "").strip()):
+                return int(text)
+        return 0
+
+    @property
     def option(self) -> dict[str, str]:
         """The options behind the format's name, such as endianness."""
         return dict(
@@ -100,13 +115,24 @@ def read_header(path: Path) -> PropheseeHeader:
     at = 0
     while head.startswith(b"%", at):
         end = head.find(b"\n", at)
-        line = head[at + 1 : end]
-        if end < 0 or not (line.startswith(b" ") or not line) or not line.isascii():
+        text = _text(head[at + 1 : end])
+        if end < 0 or text is None:
             break
         at = end + 1
-        keyword, _, value = line.decode("ascii").strip().partition(" ")
+        keyword, _, value = text.strip().partition(" ")
         if keyword.lower() == "end":
             break
         if keyword:
             fields.setdefault(keyword.lower(), value.strip())
     return PropheseeHeader(fields, at)
+
+
+def _text(line: bytes) -> str | None:
+    """A header line behind its `%`; None where it is no text, but data that begin with a `%`.
+
+    People put names and places into the header, in whichever encoding their system has.
+    """
+    is_header = not line or line.startswith(b" ")
+    if not is_header or CONTROLS.search(line.rstrip(b"\r")):
+        return None
+    return line.decode("utf-8", "replace")

@@ -17,10 +17,6 @@ from evlora.recordings.readers.decoding import (
 )
 from evlora.recordings.readers.prophesee_header import PropheseeHeader, read_header
 
-TIME_BASE_FIELD = "evlora_time_base_us"
-"""Header keyword of this library's writer: what to add to every time, for clocks that begin at
-zero with the recording. Other readers pass over it."""
-
 WordDecoder = Callable[[Iterator[tuple[int, NDArray[Any]]], Findings, int], Iterator[EventChunk]]
 """Blocks of words with their place in the file, findings, time base → chunks of events."""
 
@@ -58,9 +54,15 @@ def open_words(
     if header.size is not None and not _says_size(header):
         findings.remark(f"sensor of {width}×{height} by the camera's model in the header")
     blocks = words(path, header.data_byte, np.dtype(dtype), findings)
-    return EventFile(
-        encoding, width, height, decode(blocks, findings, _time_base(header)), findings
-    )
+    note_time_base(header, findings)
+    chunks = decode(blocks, findings, header.time_base_us)
+    return EventFile(encoding, width, height, chunks, findings)
+
+
+def note_time_base(header: PropheseeHeader, findings: Findings) -> None:
+    """Note what the header adds to all times."""
+    if header.time_base_us:
+        findings.remark(f"{header.time_base_us} µs were added to the times, as the header says")
 
 
 def words(
@@ -118,12 +120,3 @@ def report_untimed(count: int, findings: Findings) -> None:
 
 def _says_size(header: PropheseeHeader) -> bool:
     return "geometry" in header.fields or {"width", "height"} <= {*header.option, *header.fields}
-
-
-def _time_base(header: PropheseeHeader) -> int:
-    text = header.fields.get(TIME_BASE_FIELD, "0")
-    try:
-        base = int(text)
-    except ValueError:
-        return 0
-    return base if abs(base) < 1 << 62 else 0

@@ -10,6 +10,8 @@ SIGNATURES = (
     (b"#!AER-DAT2", "aedat2"),
     (b"Event Stream", "es"),
     (b"\x89HDF\r\n\x1a\n", "hdf5"),
+    (b"MATLAB 5.0 MAT-file", "mat"),
+    (b"MATLAB 7.3 MAT-file", "mat"),
     (b"\x93NUMPY", "npy"),
     (b"PK\x03\x04", "npz"),
     (b"\x89PNG\r\n", "images"),
@@ -21,7 +23,7 @@ ENCODINGS = ("evt2", "evt2.1", "evt3")
 def named_by_header(path: Path) -> str | None:
     """The name of the format by the file's header; None where it does not say."""
     with path.open("rb") as file:
-        head = file.read(16)
+        head = file.read(20)
     for signature, name in SIGNATURES:
         if head.startswith(signature):
             return name

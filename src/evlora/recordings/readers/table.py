@@ -1,15 +1,18 @@
 """One row per recording format. A new format is its reader module and one row here."""
 
 import warnings
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from evlora.errors import RecordingError, RecordingWarning
+from evlora.files import is_apple_double
 from evlora.recordings.frames import FrameSequence
 from evlora.recordings.readers.decoding import EventFile
+from evlora.recordings.readers.fields import Columns
 from evlora.recordings.readers.images import IMAGE_SUFFIXES, missing_pictures, read_images
 from evlora.recordings.readers.signatures import named_by_header
 from evlora.recordings.readers.video import VIDEO_SUFFIXES
@@ -25,25 +28,55 @@ class Format:
     module: str
     streams: bool = True
     """Whether its events can be read in pieces; else the whole file is read at once."""
+    options: tuple[str, ...] = ()
+    """What else its reader lets one choose, such as `columns` and `unit`."""
 
-    def read(self, path: Path, *, width: int | None, height: int | None) -> Recording:
+    def read(
+        self, path: Path, *, width: int | None, height: int | None, **options: Any
+    ) -> Recording:
         """The recording in `path`; see the module for what may go wrong."""
         reader = import_module(f"evlora.recordings.readers.{self.module}")
+        chosen = self._chosen(path, options)
         with _reading(path):
-            return reader.read(path, width=width, height=height)
+            return reader.read(path, width=width, height=height, **chosen)
 
-    def open_events(self, path: Path, *, width: int | None, height: int | None) -> EventFile:
+    def open_events(
+        self, path: Path, *, width: int | None, height: int | None, **options: Any
+    ) -> EventFile:
         """The events in `path`, to be read in pieces; only where `streams` is true."""
         reader = import_module(f"evlora.recordings.readers.{self.module}")
+        chosen = self._chosen(path, options)
         with _reading(path):
-            return reader.open_events(path, width=width, height=height)
+            return reader.open_events(path, width=width, height=height, **chosen)
 
+    def _chosen(self, path: Path, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options that the caller gives.
+
+        Raises:
+            RecordingError: The reader does not have one of them.
+        """
+        chosen = {name: value for name, value in options.items() if value is not None}
+        for name in chosen:
+            if name not in self.options:
+                takers = ", ".join(row.name for row in FORMATS if name in row.options)
+                raise RecordingError(
+                    f"{path}: expected no {name}= or --{name} for the format {self.name}, whose "
+                    f"files state it themselves; it is for {takers}"
+                )
+        if isinstance(columns := chosen.get("columns"), str | list | tuple):
+            chosen["columns"] = Columns.parsed(columns)
+        return chosen
+
+
+TABLE_OPTIONS = ("columns", "unit")
+"""Of formats that hold a table of events without always saying what its columns are."""
 
 FORMATS: tuple[Format, ...] = (
     Format("nmnist", (".bin", ".bs2"), "nmnist"),
-    Format("npz", (".npz",), "npz", streams=False),
-    Format("npy", (".npy",), "npy"),
-    Format("hdf5", (".h5", ".hdf5"), "hdf5"),
+    Format("npz", (".npz",), "npz", streams=False, options=TABLE_OPTIONS),
+    Format("npy", (".npy",), "npy", options=TABLE_OPTIONS),
+    Format("hdf5", (".h5", ".hdf5", ".mat"), "hdf5", options=TABLE_OPTIONS),
+    Format("mat", (".mat",), "mat", streams=False, options=TABLE_OPTIONS),
     Format("aedat4", (".aedat4",), "aedat4"),
     Format("aedat3", (".aedat",), "aedat3"),
     Format("aedat2", (".aedat",), "aedat2"),
@@ -52,7 +85,7 @@ FORMATS: tuple[Format, ...] = (
     Format("evt3", (".raw",), "evt3"),
     Format("dat", (".dat",), "dat"),
     Format("es", (".es",), "event_stream"),
-    Format("text", (".txt", ".csv"), "text"),
+    Format("text", (".txt", ".csv"), "text", options=TABLE_OPTIONS),
     Format("images", IMAGE_SUFFIXES, "images", streams=False),
     Format("video", VIDEO_SUFFIXES, "video", streams=False),
 )
@@ -74,6 +107,11 @@ def reader_for(path: Path, format: str | None = None) -> Format:
         raise RecordingError(f"{path}: no format is called {format!r}; there are: {_known()}")
     rows = [row for row in FORMATS if path.suffix.lower() in row.suffixes]
     with _reading(path):
+        if is_apple_double(path):
+            raise RecordingError(
+                f"{path}: expected a recording, got what macOS keeps beside one; open "
+                f"{path.name.removeprefix('._')}, and delete the files named ._*"
+            )
         said = named_by_header(path)
     for row in rows or FORMATS:
         if row.name == said:

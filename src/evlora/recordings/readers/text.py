@@ -2,14 +2,14 @@
 
 The order of t, x, y and p stands in a line with their names; without one it is t x y p, as in the
 Event Camera Dataset and the files of v2e, or x y p t behind the `%geometry:` line of Prophesee's
-converter. Times with fractions are seconds, whole ones µs. The sensor's size is a first line of
-two numbers (E2VID), `%geometry:width,height`, or a comment that names width and height.
+converter. Times with fractions are seconds, whole ones µs, unless a name states their unit. The
+sensor's size is a first line of two numbers (E2VID), `%geometry:width,height`, a comment that names
+width and height, or `x@640,y@480` among the names (faery).
 """
 
 import io
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,114 +24,91 @@ from evlora.recordings.readers.decoding import (
     collect,
     sensor_size,
 )
-from evlora.recordings.readers.fields import FIELD_NAMES, FieldDecoder
+from evlora.recordings.readers.field_decoder import FieldDecoder
+from evlora.recordings.readers.fields import FIELDS, Columns, Declared
+from evlora.recordings.readers.text_header import (
+    COMMENTS,
+    CURE,
+    GAPS,
+    LONGEST_LINE_BYTES,
+    TextHeader,
+    read_text_header,
+)
 from evlora.recordings.recording import Recording
 
 BLOCK_BYTES = 1 << 20
-LONGEST_LINE_BYTES = 1 << 12
-LONGEST_HEADER_LINES = 100
-COMMENTS = "#%/"
 TRUTH = {"true": "1", "false": "0"}
-GAPS = re.compile(r"[\s,;]+")
-SIZE = re.compile(r"width\D{1,4}(\d{1,9})\D{1,12}height\D{1,4}(\d{1,9})", re.IGNORECASE)
-GEOMETRY = re.compile(r"%\s*geometry\D{1,3}(\d{1,9})\s*[,x]\s*(\d{1,9})", re.IGNORECASE)
+LARGEST_SHARE_BACKWARDS = 0.25
+"""Events in the order of a camera seldom go back in time; other columns than times often do."""
 
 
-def read(path: Path, *, width: int | None, height: int | None) -> Recording:
+def read(
+    path: Path,
+    *,
+    width: int | None,
+    height: int | None,
+    columns: Columns | None = None,
+    unit: str | None = None,
+) -> Recording:
     """The events of the file; see `open_events`."""
-    return collect(open_events(path, width=width, height=height))
+    return collect(open_events(path, width=width, height=height, columns=columns, unit=unit))
 
 
-def open_events(path: Path, *, width: int | None, height: int | None) -> EventFile:
+def open_events(
+    path: Path,
+    *,
+    width: int | None,
+    height: int | None,
+    columns: Columns | None = None,
+    unit: str | None = None,
+) -> EventFile:
     """The file, opened.
 
     Args:
         path: The file.
         width: Columns of the sensor, where no line says it.
         height: Rows of the sensor, likewise.
+        columns: The file's columns, where no line names them or a line names them otherwise.
+        unit: Of the times, by any of its names.
 
     Raises:
         RecordingError: Its first lines are no events, or no sensor size is known.
     """
     findings = Findings(path)
-    layout = _layout(path)
-    width, height = sensor_size(path, layout.size, width=width, height=height)
-    order = " ".join(sorted(layout.order, key=layout.order.__getitem__))
-    findings.remark(f"columns {order}, {layout.declared_by}")
-    return EventFile("text", width, height, _decoded(path, layout, findings), findings)
+    header = read_text_header(path, columns)
+    width, height = sensor_size(path, header.size, width=width, height=height)
+    order = " ".join(sorted(header.order, key=header.order.__getitem__))
+    is_declared = bool(header.declared_by)
+    by = header.declared_by or "the usual order as no line declares one"
+    findings.remark(f"columns {order}, {by}")
+    by_caller = Declared.by_caller(columns, unit).unit
+    decoder = FieldDecoder(
+        findings,
+        unit=by_caller or header.unit,
+        unit_by="as the caller says" if by_caller else header.unit_by,
+    )
+    chunks = _decoded(path, header, decoder)
+    doubt = "" if is_declared else f"no line names the columns, so t x y p was assumed: {CURE}"
+    return EventFile(
+        "text", width, height, _in_sensible_order(chunks, path, doubt), findings, doubt=doubt
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """What the first lines say."""
-
-    order: dict[str, int]
-    """Field → column."""
-    columns: int
-    size: tuple[int, int] | None
-    start: int
-    """The byte at which the events begin."""
-    lines: int
-    """Lines before the events."""
-    declared_by: str
-    delimiter: str | None = None
-    """What stands between the columns; None for blanks."""
-
-
-DEFAULT_ORDER = {"t": 0, "x": 1, "y": 2, "p": 3}
-METAVISION_ORDER = {"x": 0, "y": 1, "p": 2, "t": 3}
-
-
-def _layout(path: Path) -> _Layout:
-    layout = _Layout(DEFAULT_ORDER, 4, None, 0, 0, "the usual order as no line declares one")
-    raw, line = b"", ""
-    words: list[str] = []
-    with path.open("rb") as stream:
-        for _ in range(LONGEST_HEADER_LINES):
-            raw = stream.readline(LONGEST_LINE_BYTES)
-            line = raw.decode("utf-8", "replace").strip().removeprefix("\ufeff")
-            words = GAPS.split(line.lstrip(COMMENTS + " ").strip(",; "))
-            sizes = GEOMETRY.search(line) or SIZE.search(line)
-            order = _declared_order(words)
-            if sizes:
-                layout = replace(layout, size=(int(sizes[1]), int(sizes[2])))
-                if GEOMETRY.search(line):
-                    declared = "by the line %geometry of Prophesee's converter"
-                    layout = replace(layout, order=METAVISION_ORDER, declared_by=declared)
-            elif order:
-                declared = f"by line {layout.lines + 1}"
-                layout = replace(layout, order=order, columns=len(words), declared_by=declared)
-            elif not layout.lines and len(words) == 2 and all(map(str.isdecimal, words)):
-                layout = replace(layout, size=(int(words[0][:9]), int(words[1][:9])))
-            elif line and line[0] not in COMMENTS:
-                break
-            if not raw:
-                break
-            layout = replace(layout, start=layout.start + len(raw), lines=layout.lines + 1)
-    if len(words) == len(layout.order) != layout.columns:
-        # A comment in words names the columns among others: their order is what it says.
-        ranked = sorted(layout.order, key=layout.order.__getitem__)
-        layout = replace(layout, order={name: n for n, name in enumerate(ranked)}, columns=4)
-    if raw and _numbers(line, layout) is None:
-        raise RecordingError(
-            f"{path}: expected an event of {layout.columns} numbers in line {layout.lines + 1}, "
-            f"got {line[:80]!r}; a line with the names of t, x, y and p declares their order"
-        )
-    delimiter = next((mark for mark in ",;" if mark in line), None)
-    layout = replace(layout, delimiter=delimiter)
-    if not raw and not layout.start:
-        raise RecordingError(f"{path}: expected lines of events, got an empty file")
-    return layout
-
-
-def _declared_order(words: list[str]) -> dict[str, int] | None:
-    """The order that a line of names declares; None where it names something else."""
-    names = [re.split(r"[\[(]", word.lower())[0] for word in words]
-    order = {
-        field: next((number for number, name in enumerate(names) if name in accepted), -1)
-        for field, accepted in FIELD_NAMES.items()
-    }
-    return order if min(order.values()) >= 0 else None
+def _in_sensible_order(
+    chunks: Iterator[EventChunk], path: Path, doubt: str
+) -> Iterator[EventChunk]:
+    """The chunks; where nobody named the columns, times that run to and fro are an error."""
+    count = backwards = 0
+    for chunk in chunks:
+        if doubt:
+            count += len(chunk.t_us)
+            backwards += int(np.count_nonzero(chunk.t_us[1:] < chunk.t_us[:-1]))
+            if backwards > max(1, LARGEST_SHARE_BACKWARDS * count):
+                raise RecordingError(
+                    f"{path}: the first column runs backwards {backwards} times in {count} lines, "
+                    f"expected times; {doubt}"
+                )
+        yield chunk
 
 
 class _BadLineError(Exception):
@@ -142,50 +119,75 @@ class _BadLineError(Exception):
         self.before = before
 
 
-def _decoded(path: Path, layout: _Layout, findings: Findings) -> Iterator[EventChunk]:
-    decoder = FieldDecoder(findings)
-    events, line = 0, layout.lines
+def _decoded(path: Path, header: TextHeader, decoder: FieldDecoder) -> Iterator[EventChunk]:
+    findings = decoder.findings
+    events, line, at, size = 0, header.lines, header.start, path.stat().st_size
     with path.open("rb") as stream:
-        stream.seek(layout.start)
+        stream.seek(header.start)
         for block in _blocks(stream):
             reason = ""
             try:
-                fields = _parsed(block, line, layout)
+                fields = _parsed(block, line, header)
             except _BadLineError as error:
                 fields, reason = error.before, str(error)
             p = fields["p"]
             if len(p) and (p.min() < -1 or p.max() > 1):
                 bad = int(np.argmax(np.abs(p.astype(np.float64)) > 1))
-                reason = (
-                    f"event {events + bad} has a polarity of {p[bad]}, expected 0, 1 or −1; if "
-                    "the columns are in another order, declare it in a line with their names"
-                )
+                reason = f"event {events + bad} has a polarity of {p[bad]}, expected 0, 1 or −1"
                 if not events + bad:
-                    raise RecordingError(f"{path}: {reason}")
+                    raise RecordingError(
+                        f"{path}: {reason}; if the columns are in another order, declare it in a "
+                        f"line with their names, or {CURE}"
+                    )
                 fields = fields[:bad]
             events += len(fields)
-            yield decoder.decode(*(fields[field] for field in "txyp"))
+            if reason:
+                at += int(len(block) * _share_before(fields, block))
+                if at < size / 2:
+                    raise RecordingError(
+                        f"{path}: {reason}; only {events} events come before it, and most of the "
+                        "file behind it; mend the line, or cut the file there"
+                    )
+            yield decoder.decode({field: fields[field] for field in FIELDS})
             if reason:
                 findings.warn(f"{reason}; the {events} events before it were read")
-                return
+                break
             line += block.count(b"\n")
+            at += len(block)
+    decoder.report()
 
 
-def _parsed(block: bytes, line: int, layout: _Layout) -> NDArray[Any]:
+def _share_before(fields: NDArray[Any], block: bytes) -> float:
+    """The part of a block's lines that came before the one that is no event."""
+    return len(fields) / max(1, block.count(b"\n"))
+
+
+def _parsed(block: bytes, line: int, header: TextHeader) -> NDArray[Any]:
     """The fields of a block's events, by numpy at once where every line is as it should be."""
-    columns = [layout.order[field] for field in "txyp"]
+    if header.has_decimal_commas:
+        block = block.replace(b",", b".")
     first = block.split(b"\n", 1)[0]
     try:
+        text = block.decode("ascii")
+        if header.delimiter is not None:
+            # numpy passes over cells beyond those that it is asked for.
+            mark = header.delimiter.encode()
+            if block.count(mark) != first.count(mark) * block.count(b"\n"):
+                return _line_by_line(block, line, header)
         return np.loadtxt(
-            io.StringIO(block.decode("ascii")),
-            [("t", "f8" if b"." in first else "i8"), ("x", "i4"), ("y", "i4"), ("p", "i1")],
+            io.StringIO(text),
+            [
+                ("t", "f8" if re.search(rb"[.eE]", first) else "i8"),
+                *(("x", "i4"), ("y", "i4"), ("p", "i1")),
+            ],
             comments=None,
-            delimiter=layout.delimiter,
-            usecols=columns,
+            delimiter=header.delimiter,
+            usecols=[header.order[field] for field in FIELDS],
+            quotechar='"',
             ndmin=1,
         )
     except (ValueError, OverflowError):
-        return _line_by_line(block, line, layout)
+        return _line_by_line(block, line, header)
 
 
 def _blocks(stream: BinaryIO) -> Iterator[bytes]:
@@ -204,14 +206,14 @@ def _blocks(stream: BinaryIO) -> Iterator[bytes]:
         yield rest[:LONGEST_LINE_BYTES] + b"\n"
 
 
-def _line_by_line(block: bytes, line: int, layout: _Layout) -> NDArray[Any]:
+def _line_by_line(block: bytes, line: int, header: TextHeader) -> NDArray[Any]:
     rows: list[tuple[float, ...]] = []
     for raw in block.split(b"\n")[:-1]:
         line += 1
         text = raw.decode("utf-8", "replace").strip()
         if not text or text[0] in COMMENTS:
             continue
-        numbers = _numbers(text, layout)
+        numbers = _numbers(text, header)
         if numbers is None:
             raise _BadLineError(line, text, _table(rows))
         rows.append(numbers)
@@ -221,17 +223,17 @@ def _line_by_line(block: bytes, line: int, layout: _Layout) -> NDArray[Any]:
 def _table(rows: list[tuple[float, ...]]) -> NDArray[Any]:
     # Python's whole numbers are exact; one fraction in a column makes the column floating.
     kinds = [np.array([row[n] for row in rows] or [0]).dtype for n in range(4)]
-    return np.array(rows, np.dtype(list(zip("txyp", kinds, strict=True))))
+    return np.array(rows, np.dtype(list(zip(FIELDS, kinds, strict=True))))
 
 
-def _numbers(text: str, layout: _Layout) -> tuple[float, ...] | None:
+def _numbers(text: str, header: TextHeader) -> tuple[float, ...] | None:
     """t, x, y and p of a line; None where it has other columns or something that is no number."""
     words = GAPS.split(text.strip(" ,;\t"))
-    if len(words) != layout.columns:
+    if len(words) != header.columns:
         return None
     numbers: list[float] = []
-    for field in "txyp":
-        word = words[layout.order[field]].lower()
+    for field in FIELDS:
+        word = words[header.order[field]].strip("\"'").lower()
         word = TRUTH.get(word, word)
         try:
             number = float(word) if re.search(r"[.e]", word) else int(word)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from evlora.errors import RecordingError
 from evlora.recordings.events import EventStream
-from evlora.recordings.readers.prophesee_words import TIME_BASE_FIELD
+from evlora.recordings.readers.prophesee_header import TIME_BASE_FIELD
 
 LARGEST_SENSOR_PX = 1 << 11
 """Coordinates have 11 bits."""

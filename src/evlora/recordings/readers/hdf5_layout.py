@@ -1,0 +1,228 @@
+"""Where the events lie in an HDF5 file, and what it states of them: columns, unit, sensor, offset.
+
+Files of DSEC, M3ED, MVSEC, v2e, event_utils, pandas, MATLAB 7.3 and this library differ in nothing
+else. A group holds one data set per field, one with members, or one of plain columns; columns are
+named by an attribute, by pandas beside them, or are known by what their writer always writes.
+"""
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evlora.errors import RecordingError
+from evlora.recordings.readers.fields import Declared, named_unit
+from evlora.recordings.readers.locating import (
+    Located,
+    StatedColumns,
+    located,
+    not_found,
+)
+from evlora.recordings.readers.stated_size import stated_size
+
+READ_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, OverflowError)
+"""What h5py raises on a damaged file, depending on where the damage is."""
+DEEPEST_GROUP = 6
+COLUMN_ATTRIBUTES = ("columns", "column_names", "fields", "names", "order")
+UNIT_ATTRIBUTES = ("unit", "units")
+IMAGES_BESIDE = ("image_raw", "frame", "frames")
+"""Data sets of pictures from the same sensor as the events, whose shape is its size."""
+V2E = StatedColumns(("t", "x", "y", "p"), "as v2e writes them", "us")
+MVSEC = StatedColumns(("x", "y", "t", "p"), "as in MVSEC", "s")
+ROWS_LOOKED_AT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class EventSets:
+    """The data sets that hold the events."""
+
+    group: str
+    """Their group, such as `/` or `/events`."""
+    located: Located
+    size: tuple[int, int] | None
+    offset_us: int
+    others: tuple[str, ...]
+    """Further groups and data sets that could hold events."""
+    is_dsec: bool
+
+    def path_of(self, name: str) -> str:
+        """A data set's path in the file."""
+        return f"{self.group.rstrip('/')}/{name}"
+
+
+def find_events(path: Path, declared: Declared) -> EventSets | None:
+    """Where the events are; None where nothing holds all four fields.
+
+    Raises:
+        RecordingError: No HDF5 file, damaged in its structure, or two data sets for one field.
+    """
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            found: dict[str, Located] = {}
+            for name, group in _groups(file):
+                if (where := _in_group(path, group, declared)) is not None:
+                    found[name] = where
+            if not found and declared.columns is not None and declared.columns.names:
+                every = {
+                    f"{name.strip('/')}/{key}".strip("/"): item
+                    for name, group in _groups(file)
+                    for key, item in _sets(group).items()
+                }
+                if (where := located(every, declared, where=str(path))) is not None:
+                    found["/"] = where
+            if not found:
+                return None
+            names = sorted(found, key=lambda name: (name not in ("/events", "/"), name))
+            group, chosen = names[0], found[names[0]]
+            offset: Any = file.get("t_offset", file.get(f"{group}/t_offset"))
+            return EventSets(
+                group,
+                chosen,
+                _size(path, file, group),
+                0 if offset is None else int(np.asarray(offset[()]).item()),
+                (*chosen.others, *names[1:]),
+                "ms_to_idx" in file,
+            )
+    except READ_ERRORS as error:
+        raise RecordingError(
+            f"{path}: expected an HDF5 file, could not read it: {error}"
+        ) from error
+
+
+def nothing_found(path: Path, declared: Declared) -> RecordingError:
+    """The error that lists what the file holds, and says what to do."""
+    import h5py
+
+    seen: dict[str, Any] = {}
+    try:
+        with h5py.File(path, "r") as file:
+            for name, group in _groups(file):
+                for key, item in _sets(group).items():
+                    seen[f"{name.rstrip('/')}/{key}"] = item
+            what = "in the root, in `events` or in one group data sets or members named"
+            return RecordingError(not_found(seen, declared.columns, where=str(path), what=what))
+    except READ_ERRORS as error:
+        return RecordingError(f"{path}: expected an HDF5 file, could not read it: {error}")
+
+
+def present_rows(path: Path, data: Any, axis: int) -> int:
+    """How many events the file really holds: a damaged length would be read as endless zeros."""
+    try:
+        shape = tuple(map(int, data.shape))
+        axis = min(axis, len(shape) - 1)
+        others = [(size, at) for at, size in enumerate(shape) if at != axis]
+        if data.chunks is not None:
+            beside = math.prod(-(-size // data.chunks[at]) for size, at in others)
+            rows = data.id.get_num_chunks() // max(1, beside) * int(data.chunks[axis])
+            return min(shape[axis], rows)
+        row_bytes = data.dtype.itemsize * math.prod(size for size, _ in others)
+        return min(shape[axis], data.id.get_storage_size() // max(1, row_bytes))
+    except READ_ERRORS as error:
+        raise RecordingError(f"{path}: {data.name} is damaged: {error}") from error
+
+
+def _groups(file: Any) -> Iterator[tuple[str, Any]]:
+    """All groups with their names, from the root down; links in circles end at a depth."""
+    import h5py
+
+    waiting: list[tuple[str, Any, int]] = [("/", file, 0)]
+    while waiting:
+        name, group, depth = waiting.pop(0)
+        yield name, group
+        for key in group:
+            if key.startswith("#") or isinstance(group.get(key, getlink=True), h5py.ExternalLink):
+                continue  # what MATLAB's own cells point to, and other files
+            child = group.get(key)
+            if isinstance(child, h5py.Group) and depth < DEEPEST_GROUP:
+                waiting.append((f"{name.rstrip('/')}/{key}", child, depth + 1))
+
+
+def _sets(group: Any) -> dict[str, Any]:
+    import h5py
+
+    return {
+        key: item
+        for key, item in group.items()
+        if isinstance(item, h5py.Dataset) and item.shape is not None
+    }
+
+
+def _in_group(path: Path, group: Any, declared: Declared) -> Located | None:
+    sets = _sets(group)
+    header = {
+        name: stated
+        for name, item in sets.items()
+        if (stated := _stated_columns(name, item, sets)) is not None
+    }
+    where = located(sets, declared, where=f"{path}: {group.name}", header=header)
+    if where is None or declared.unit is not None or where.unit is not None:
+        return where
+    attributes = sets[where.places["t"].array].attrs
+    for name in UNIT_ATTRIBUTES:
+        text = _text(attributes.get(name, ""))
+        if text:
+            return where.with_unit(named_unit(text), f"by the attribute {name}")
+    return where
+
+
+def _stated_columns(name: str, data: Any, sets: Mapping[str, Any]) -> StatedColumns | None:
+    """The names of a plain data set's columns."""
+    if len(data.shape) != 2 or data.dtype.kind not in "biuf":
+        return None
+    count = int(data.shape[1])
+    for attribute in COLUMN_ATTRIBUTES:
+        if attribute in data.attrs:
+            names = _names(data.attrs[attribute])
+            return StatedColumns(names, f"by the attribute {attribute}") if names else None
+    items = sets.get(f"{name.removesuffix('_values')}_items")
+    if items is not None and name.endswith("_values") and items.shape == (count,):
+        return StatedColumns(_names(items[:]), "by pandas")
+    if count != 4 or not len(data):
+        return None
+    first = np.asarray(data[:ROWS_LOOKED_AT])
+    if data.name == "/events" and data.dtype == np.uint32:
+        is_v2e = (np.diff(first[:, 0].astype(np.int64)) >= 0).all() and first[:, 3].max() <= 1
+        return V2E if is_v2e else None
+    if re.search(r"/davis/(left|right)/events$", data.name) and data.dtype.kind == "f":
+        is_mvsec = (np.diff(first[:, 2]) >= 0).all() and np.isin(first[:, 3], (-1, 1)).all()
+        return MVSEC if is_mvsec else None
+    return None
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    """The names in an attribute: several texts, or one that lists them."""
+    texts = [_text(text) for text in np.asarray(value).reshape(-1)]
+    if len(texts) == 1:
+        words = [word for word in re.split(r"[\s,;]+", texts[0]) if word]
+        texts = list(words[0]) if len(words) == 1 and sorted(words[0]) == sorted("txyp") else words
+    return tuple(texts)
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _size(path: Path, file: Any, group: str) -> tuple[int, int] | None:
+    for holder in (file[group], file):
+        size = stated_size(dict(holder.attrs), where=str(path))
+        if size is not None:
+            return size
+    resolution: Any = file.get(f"{group}/calib/resolution")
+    if resolution is not None and resolution.shape == (2,):
+        return int(resolution[0]), int(resolution[1])
+    for holder in (file[group], file):
+        sets = _sets(holder)
+        for name in IMAGES_BESIDE:
+            if name in sets and len(sets[name].shape) in (3, 4):
+                return int(sets[name].shape[2]), int(sets[name].shape[1])
+        scalars = {key: item[()] for key, item in sets.items() if item.size <= 3}
+        size = stated_size(scalars, where=str(path))
+        if size is not None:
+            return size
+    return None

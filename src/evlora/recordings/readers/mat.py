@@ -1,0 +1,162 @@
+"""MATLAB files (`.mat`) of both generations: version 5 to 7 by scipy, 7.3 as the HDF5 that it is.
+
+t, x, y and p are variables, the fields of one struct at any depth (as AedatTools and the tools of
+N-MNIST's authors write them), or the columns of one matrix that the caller names.
+"""
+
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evlora.errors import RecordingError
+from evlora.recordings.readers import hdf5
+from evlora.recordings.readers.decoding import EventFile, Findings, collect, sensor_size
+from evlora.recordings.readers.field_decoder import FieldDecoder
+from evlora.recordings.readers.fields import Columns, Declared
+from evlora.recordings.readers.locating import Located, located, not_found, note_columns
+from evlora.recordings.readers.stated_size import stated_size
+from evlora.recordings.recording import Recording
+
+HDF5_VERSION = b"MATLAB 7.3 MAT-file"
+HEADER_BYTES = 128
+COMPRESSED_ELEMENT = 15
+LARGEST_UNPACKED_BYTES = 1 << 33
+"""8 GiB; a small file may claim to unpack to any size."""
+UNPACKED_AT_ONCE_BYTES = 1 << 22
+DEEPEST_STRUCT = 6
+
+
+def read(
+    path: Path,
+    *,
+    width: int | None,
+    height: int | None,
+    columns: Columns | None = None,
+    unit: str | None = None,
+) -> Recording:
+    """The events of the file.
+
+    Args:
+        path: The file.
+        width: Columns of the sensor, where no variable states it.
+        height: Rows of the sensor, likewise.
+        columns: Which variables, fields or columns hold t, x, y and p, where names do not say it.
+        unit: Of the times, by any of its names.
+
+    Raises:
+        RecordingError: No MATLAB file, damaged, too large once unpacked, or without events.
+    """
+    with path.open("rb") as file:
+        head = file.read(len(HDF5_VERSION))
+    if head == HDF5_VERSION:
+        return hdf5.read(path, width=width, height=height, columns=columns, unit=unit, format="mat")
+    variables = _variables(path)
+    declared = Declared.by_caller(columns, unit)
+    name, arrays, where = _found(path, variables, declared)
+    size = stated_size(arrays, where=str(path)) or stated_size(
+        dict(_structs(variables))[""], where=str(path)
+    )
+    width, height = sensor_size(path, size, width=width, height=height)
+    findings = Findings(path)
+    note_columns(where, findings)
+    if name:
+        findings.remark(f"events in the struct {name}")
+    decoder = FieldDecoder(
+        findings, unit=where.unit, unit_by=where.unit_by, may_count_from_one=True
+    )
+    chunks = decoder.decoded([where.fields(arrays)])
+    return collect(EventFile("mat", width, height, chunks, findings))
+
+
+def _found(
+    path: Path, variables: Mapping[str, Any], declared: Declared
+) -> tuple[str, dict[str, Any], Located]:
+    """The struct that holds the events, its arrays, and where the events lie among them."""
+    seen: dict[str, Any] = {}
+    found: list[tuple[str, dict[str, Any], Located]] = []
+    for name, arrays in _structs(variables):
+        where = located(arrays, declared, where=str(path))
+        if where is not None:
+            found.append((name, arrays, where))
+        seen.update({f"{name}.{key}".strip("."): array for key, array in arrays.items()})
+    if not found:
+        raise RecordingError(
+            not_found(seen, declared.columns, where=str(path), what="variables or fields named")
+        )
+    return found[0]
+
+
+def _structs(variables: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The arrays of the file itself, then those of each struct, with its name."""
+    waiting: list[tuple[str, Mapping[str, Any], int]] = [("", variables, 0)]
+    while waiting:
+        name, content, depth = waiting.pop(0)
+        yield (
+            name,
+            {
+                key: np.asarray(value)
+                for key, value in content.items()
+                if not isinstance(value, dict)
+            },
+        )
+        for key, value in content.items():
+            if isinstance(value, dict) and depth < DEEPEST_STRUCT:
+                waiting.append((f"{name}.{key}".strip("."), value, depth + 1))
+
+
+def _variables(path: Path) -> dict[str, Any]:
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    size = _unpacked_bytes(path)
+    if size > LARGEST_UNPACKED_BYTES:
+        raise RecordingError(
+            f"{path}: expected at most {LARGEST_UNPACKED_BYTES} bytes once unpacked, got at least "
+            f"{size}; save its parts as several files, or with -v7.3"
+        )
+    try:
+        content = loadmat(path, simplify_cells=True)
+    except (
+        *(MatReadError, OSError, ValueError, TypeError, KeyError, IndexError, EOFError),
+        *(MemoryError, OverflowError, NotImplementedError, AttributeError, zlib.error),
+    ) as error:
+        raise RecordingError(
+            f"{path}: expected a whole MATLAB file, could not read it: {error}; "
+            "copy it again, or save it anew"
+        ) from error
+    return {
+        name: value
+        for name, value in content.items()
+        if not name.startswith("__") and isinstance(value, np.ndarray | dict | int | float)
+    }
+
+
+def _unpacked_bytes(path: Path) -> int:
+    """How large the file's compressed variables are, as far as the limit; nothing is kept."""
+    unpacked = 0
+    with path.open("rb") as file:
+        head = file.read(HEADER_BYTES)
+        order = "big" if head[126:128] == b"MI" else "little"
+        while len(tag := file.read(8)) == 8:
+            kind, length = (int.from_bytes(tag[at : at + 4], order) for at in (0, 4))
+            end = file.tell() + length
+            if kind == COMPRESSED_ELEMENT:
+                decoder = zlib.decompressobj()
+                data = b""
+                while unpacked <= LARGEST_UNPACKED_BYTES and not decoder.eof:
+                    data = decoder.unconsumed_tail or file.read(
+                        max(0, min(1 << 16, end - file.tell()))
+                    )
+                    if not data:
+                        break
+                    try:
+                        unpacked += len(decoder.decompress(data, UNPACKED_AT_ONCE_BYTES))
+                    except zlib.error:
+                        break  # damaged: scipy says so
+            if unpacked > LARGEST_UNPACKED_BYTES:
+                break
+            file.seek(end)
+    return unpacked
