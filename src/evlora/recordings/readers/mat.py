@@ -42,8 +42,8 @@ def read(
     Args:
         path: The file.
         width: Columns of the sensor, where no variable states it.
-        height: Rows of the sensor, likewise.
-        columns: Which variables, fields or columns hold t, x, y and p, where names do not say it.
+        height: Rows of the sensor.
+        columns: Which variables, fields or columns hold t, x, y and p, where names do not state it.
         unit: Of the times, by any of its names.
 
     Raises:
@@ -155,7 +155,7 @@ def _unpacked_bytes(path: Path) -> int:
                     try:
                         unpacked += len(decoder.decompress(data, UNPACKED_AT_ONCE_BYTES))
                     except zlib.error:
-                        break  # damaged: scipy says so
+                        break  # damaged: scipy reports it
             if unpacked > LARGEST_UNPACKED_BYTES:
                 break
             file.seek(end)
