@@ -370,3 +370,15 @@ def test_a_damaged_matlab_file_is_refused(tmp_path):
 
     with pytest.raises(RecordingError, match="expected a whole MATLAB file"):
         open_recording(path, **SENSOR)
+
+
+def test_a_matlab_struct_array_of_more_parts_than_bytes_is_refused(tmp_path):
+    path = tmp_path / "sample.mat"
+    savemat(path, {"TD": {"ts": T, "x": X, "y": Y, "p": P}})
+    data = bytearray(path.read_bytes())
+    at = data.index(b"\5\0\0\0\x08\0\0\0\1\0\0\0\1\0\0\0")  # the struct's dimensions
+    data[at + 11] = 0x22
+    path.write_bytes(data)
+
+    with pytest.raises(RecordingError, match=r"struct array of 570425345 parts in \d+ bytes"):
+        open_recording(path, **SENSOR)
