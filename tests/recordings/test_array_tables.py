@@ -64,10 +64,10 @@ def test_the_caller_names_the_columns_of_a_plain_array(tmp_path, dtype, order, i
     np.savez(tmp_path / "sample.npz", data=rows)
 
     for path in (tmp_path / "sample.npy", tmp_path / "sample.npz"):
-        with pytest.raises(RecordingError, match=r"does not say which column .*--columns"):
+        with pytest.raises(RecordingError, match=r"does not state which column .*--columns"):
             open_recording(path, **SENSOR)
         require_events(open_recording(path, columns="x,y,t,p", **SENSOR))
-        with pytest.raises(RecordingError, match=r"expected 5 columns as columns= says"):
+        with pytest.raises(RecordingError, match=r"expected 5 columns as columns= states"):
             open_recording(path, columns="x,y,t,p,other", **SENSOR)
 
 
@@ -220,7 +220,7 @@ def test_a_plain_hdf5_data_set_that_nothing_names_is_asked_about(tmp_path):
     with h5py.File(path, "w") as file:
         file["events"] = np.stack([X, Y, T, P], 1).astype(np.uint32)  # not v2e's order
 
-    with pytest.raises(RecordingError, match=r"/events does not say which column .*--columns"):
+    with pytest.raises(RecordingError, match=r"/events does not state which column .*--columns"):
         open_recording(path, **SENSOR)
     require_events(open_recording(path, columns="x,y,t,p", **SENSOR))
 
@@ -338,7 +338,7 @@ def test_the_caller_names_the_columns_of_a_matlab_matrix(tmp_path, is_new):
     else:
         savemat(path, {"rows": rows})
 
-    with pytest.raises(RecordingError, match=r"rows does not say which column"):
+    with pytest.raises(RecordingError, match=r"rows does not state which column"):
         open_recording(path, **SENSOR)
     require_events(open_recording(path, columns="x,y,p,t", unit="ms", **SENSOR))
 
@@ -369,4 +369,16 @@ def test_a_damaged_matlab_file_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:-200])
 
     with pytest.raises(RecordingError, match="expected a whole MATLAB file"):
+        open_recording(path, **SENSOR)
+
+
+def test_a_matlab_struct_array_of_more_parts_than_bytes_is_refused(tmp_path):
+    path = tmp_path / "sample.mat"
+    savemat(path, {"TD": {"ts": T, "x": X, "y": Y, "p": P}})
+    data = bytearray(path.read_bytes())
+    at = data.index(b"\5\0\0\0\x08\0\0\0\1\0\0\0\1\0\0\0")  # the struct's dimensions
+    data[at + 11] = 0x22
+    path.write_bytes(data)
+
+    with pytest.raises(RecordingError, match=r"struct array of 570425345 parts in \d+ bytes"):
         open_recording(path, **SENSOR)

@@ -33,7 +33,7 @@ def open_recording(
         event_images: Pictures of the events, drawn before, one for each frame.
         format: The name of a format, where the suffix does not tell.
         width: Columns of the sensor, for formats whose files do not say.
-        height: Rows of the sensor, likewise.
+        height: Rows of the sensor.
         columns: All columns of a table (text, npy, npz, HDF5, MATLAB) in order, such as `t,x,y,p`,
             any other word for a column to pass over; or the names that hold the four fields, such
             as `t=stamps,x=col,y=row,p=on`. For files that do not say which column is which.

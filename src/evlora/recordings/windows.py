@@ -57,9 +57,9 @@ def iterate_windows(
         count: Events of a window; exactly one of the two is given.
         format: The name of a format, where the suffix does not tell.
         width: Columns of the sensor, for formats whose files do not say.
-        height: Rows of the sensor, likewise.
+        height: Rows of the sensor.
         columns: The columns of a table; see `open_recording`.
-        unit: Of a table's times, likewise.
+        unit: Of a table's times.
 
     Raises:
         RecordingError: Not exactly one of the lengths, or the file cannot be read.

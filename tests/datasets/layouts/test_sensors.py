@@ -41,7 +41,7 @@ def table(tmp_path):
 def test_a_missing_size_is_asked_for_before_training(tree, table, tmp_path, layout):
     source = tree if layout == "class_tree" else table
 
-    with pytest.raises(DatasetError, match=r"sample .*does not say how large .*width=346 height="):
+    with pytest.raises(DatasetError, match=r"sample .*does not state the size .*width=346 height="):
         prepare(layout, source, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

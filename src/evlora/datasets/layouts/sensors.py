@@ -74,15 +74,15 @@ def require_sensors(manifest: Manifest, *, takes_size: bool) -> None:
                 else "state it in the files: evlora convert FILE OUT.h5 --width W --height H"
             )
             raise DatasetError(
-                f"sample {sample.sample}: {manifest.source / sample.events} does not say how "
-                f"large its sensor is; {cure}"
+                f"sample {sample.sample}: {manifest.source / sample.events} does not state the "
+                f"size of its sensor; {cure}"
             ) from error
         except RecordingError:
             continue  # damaged: whoever reads its clip reports it, and may skip it
 
 
 def _looked_at(manifest: Manifest) -> Iterator[Sample]:
-    """The first sample of each class and kind of file, at most so many in all."""
+    """The first sample of each class and kind of file, a limited number in all."""
     first: dict[tuple[str, str], Sample] = {}
     for sample in manifest.samples:
         if sample.events is None:

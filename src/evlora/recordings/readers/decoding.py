@@ -169,7 +169,7 @@ def sensor_size(
     height: int | None,
     hint: str = "",
 ) -> tuple[int, int]:
-    """Width and height: what the file declares, else what the caller says; never a guess.
+    """Width and height: what the file declares, else what the caller states; never a guess.
 
     Args:
         path: The file, for messages.
@@ -179,7 +179,7 @@ def sensor_size(
         hint: What else helps when nobody says it.
 
     Raises:
-        SensorSizeError: Nobody says it, they contradict each other, or it is no sensor's size.
+        SensorSizeError: Nobody states it, they contradict each other, or it is no sensor's size.
     """
     if (width is None) != (height is None):
         raise SensorSizeError(f"{path}: expected both width and height, or neither")
@@ -187,7 +187,7 @@ def sensor_size(
     if width is None or height is None:
         if declared is None:
             raise SensorSizeError(
-                f"{path}: the file does not say how large its sensor is; give width and height "
+                f"{path}: the file does not state the size of its sensor; give width and height "
                 "(--width and --height to inspect, convert and predict, width= and height= to "
                 "prepare)" + (f"; {hint}" if hint else "")
             )

@@ -60,7 +60,7 @@ def named_unit(word: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Which columns hold t, x, y and p, as the caller says."""
+    """Which columns hold t, x, y and p, as the caller states."""
 
     places: Mapping[str, int]
     """Field → place among the columns; empty where the caller gives names."""
@@ -101,7 +101,7 @@ class Columns:
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """What the caller says of a file's fields."""
+    """What the caller states of a file's fields."""
 
     columns: Columns | None = None
     unit: str | None = None

@@ -54,9 +54,9 @@ def read(
 
     Args:
         path: The file.
-        width: Columns of the sensor, where the file does not say it.
-        height: Rows of the sensor, likewise.
-        columns: Which data sets, members or columns hold t, x, y and p, where names do not say it.
+        width: Columns of the sensor, where the file does not state it.
+        height: Rows of the sensor.
+        columns: Which data sets, members or columns hold t, x, y and p, unless named so.
         unit: Of the times, by any of its names.
         format: What to call the format.
 
@@ -153,7 +153,7 @@ def _decoded(path: Path, sets: EventSets, findings: Findings) -> Iterator[EventC
         said = {place.array: place.length(data[place.array]) for place in where.places.values()}
         if len({*lengths.values(), *said.values()}) > 1:
             findings.warn(
-                f"the fields say lengths of {said} and hold {lengths}; "
+                f"the fields state lengths of {said} and hold {lengths}; "
                 f"the first {count} events were read"
             )
         for start in range(0, count, READ_EVENTS):

@@ -96,7 +96,7 @@ def find_events(path: Path, declared: Declared) -> EventSets | None:
 
 
 def nothing_found(path: Path, declared: Declared) -> RecordingError:
-    """The error that lists what the file holds, and says what to do."""
+    """The error that lists what the file holds, and what to do."""
     import h5py
 
     seen: dict[str, Any] = {}

@@ -1,7 +1,7 @@
 """Where t, x, y and p lie among the arrays of a file: npy, npz, HDF5 and MATLAB hold them alike.
 
 They are one array each, the members of one structured array, or the columns of one plain array of
-shape (N, K). A plain array does not say which column is which: the caller does, the file's
+shape (N, K). A plain array does not state which column is which: the caller does, the file's
 attributes do, or the tool is known by what it writes.
 """
 
@@ -75,7 +75,7 @@ class Located:
     places: Mapping[str, Place]
     """Field → place."""
     declared_by: str
-    """What says which column is which; empty where names do."""
+    """What states which column is which; empty where names do."""
     unit: str | None = None
     unit_by: str = ""
     others: tuple[str, ...] = ()
@@ -106,12 +106,12 @@ def located(
 
     Args:
         arrays: Name → array or data set, with `shape` and `dtype`.
-        declared: What the caller says.
+        declared: What the caller states.
         where: The file, or the part of it, for messages.
         header: Name of a plain array → its columns, where the file names them.
 
     Raises:
-        RecordingError: A field has two names, or what the caller says fits nothing.
+        RecordingError: A field has two names, or what the caller states fits nothing.
     """
     columns = declared.columns
     found = _vectors(arrays, columns, where)
@@ -119,13 +119,13 @@ def located(
     found = found or _plain(arrays, columns, where, header or {})
     if found is None or declared.unit is None:
         return found
-    return found.with_unit(declared.unit, "as the caller says")
+    return found.with_unit(declared.unit, "as the caller states")
 
 
 def require_located(
     arrays: Mapping[str, Any], declared: Declared, *, where: str, what: str
 ) -> Located:
-    """The same as `located`; nothing found is an error that says what there is and what to do.
+    """The same as `located`; nothing found is an error that names what there is and what to do.
 
     Raises:
         RecordingError: Nothing holds the four fields.
@@ -152,12 +152,12 @@ def not_found(arrays: Mapping[str, Any], columns: Columns | None, *, where: str,
     seen = ", ".join(listed[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
     if columns is not None:
         asked = columns.names.values() if columns.names else [f"{columns.count} columns"]
-        return f"{where}: expected {', '.join(asked)} as columns= says, got {seen or 'nothing'}"
+        return f"{where}: expected {', '.join(asked)} as columns= states, got {seen or 'nothing'}"
     plain = [name for name, array in arrays.items() if _columns_of(array)]
     cure = "name them with columns= or --columns, such as t=…,x=…,y=…,p=…"
     if plain:
         cure = (
-            f"{plain[0]} does not say which column is which: name all columns in order with "
+            f"{plain[0]} does not state which column is which: name all columns in order with "
             "columns= or --columns, such as t,x,y,p"
         )
     return (
@@ -218,7 +218,7 @@ def _plain(
         stated = header.get(name)
         unit, unit_by = None, ""
         if columns is not None and columns.places:
-            count, order, declared_by = columns.count, dict(columns.places), "as the caller says"
+            count, order, declared_by = columns.count, dict(columns.places), "as the caller states"
         elif stated is not None:
             named = named_fields(stated.names, columns, where=f"{where}: {name}")
             if named is None:

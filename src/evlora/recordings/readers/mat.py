@@ -4,10 +4,11 @@ t, x, y and p are variables, the fields of one struct at any depth (as AedatTool
 N-MNIST's authors write them), or the columns of one matrix that the caller names.
 """
 
+import re
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -27,6 +28,15 @@ LARGEST_UNPACKED_BYTES = 1 << 33
 """8 GiB; a small file may claim to unpack to any size."""
 UNPACKED_AT_ONCE_BYTES = 1 << 22
 DEEPEST_STRUCT = 6
+ARRAY_OF_ARRAYS = {
+    "little": re.compile(
+        rb"\x06\0\0\0\x08\0\0\0[\x01-\x03].{7}\x05\0\0\0\x08\0\0\0(.{4})(.{4})", re.S
+    ),
+    "big": re.compile(
+        rb"\0\0\0\x06\0\0\0\x08..\0[\x01-\x03].{4}\0\0\0\x05\0\0\0\x08(.{4})(.{4})", re.S
+    ),
+}
+"""A cell or struct array with its two dimensions, in both orders of bytes."""
 
 
 def read(
@@ -42,8 +52,8 @@ def read(
     Args:
         path: The file.
         width: Columns of the sensor, where no variable states it.
-        height: Rows of the sensor, likewise.
-        columns: Which variables, fields or columns hold t, x, y and p, where names do not say it.
+        height: Rows of the sensor.
+        columns: Which variables, fields or columns hold t, x, y and p, where names do not state it.
         unit: Of the times, by any of its names.
 
     Raises:
@@ -135,8 +145,13 @@ def _variables(path: Path) -> dict[str, Any]:
 
 
 def _unpacked_bytes(path: Path) -> int:
-    """How large the file's compressed variables are, as far as the limit; nothing is kept."""
-    unpacked = 0
+    """How large the file's compressed variables are, as far as the limit; nothing is kept.
+
+    Raises:
+        RecordingError: A cell or struct array states more parts than the file can hold; scipy
+            would make each of them.
+    """
+    unpacked, size = 0, path.stat().st_size
     with path.open("rb") as file:
         head = file.read(HEADER_BYTES)
         order = "big" if head[126:128] == b"MI" else "little"
@@ -153,10 +168,24 @@ def _unpacked_bytes(path: Path) -> int:
                     if not data:
                         break
                     try:
-                        unpacked += len(decoder.decompress(data, UNPACKED_AT_ONCE_BYTES))
+                        part = decoder.decompress(data, UNPACKED_AT_ONCE_BYTES)
                     except zlib.error:
-                        break  # damaged: scipy says so
+                        break  # damaged: scipy reports it
+                    unpacked += len(part)
+                    _require_parts(path, part, size + unpacked, order)
+            else:
+                _require_parts(path, tag + file.read(max(0, min(length, size))), size, order)
             if unpacked > LARGEST_UNPACKED_BYTES:
                 break
             file.seek(end)
     return unpacked
+
+
+def _require_parts(path: Path, data: bytes, most: int, order: Literal["little", "big"]) -> None:
+    for found in ARRAY_OF_ARRAYS[order].finditer(data):
+        count = int.from_bytes(found[1], order) * int.from_bytes(found[2], order)
+        if count > most:
+            raise RecordingError(
+                f"{path}: expected a whole MATLAB file, got a cell or struct array of {count} "
+                f"parts in {most} bytes; it is damaged: copy it again, or save it anew"
+            )

@@ -3,7 +3,7 @@
 Five bytes an event, big-endian: x, y, then one bit of polarity and 23 bits of time in µs
 (Orchard et al., Frontiers in Neuroscience 2015, 9:437). The clock wraps at 2²³ µs. A record with
 y = 240, a row that the ATIS does not have, is no event: it adds 8,192 µs to all times behind it, as
-the authors' own readers have it. The file does not say how large the sensor is.
+the authors' own readers have it. The file does not state the size of the sensor.
 """
 
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """numpy arrays (`.npy`): structured events with fields t, x, y and p, or columns that are named.
 
-Names and units as in `npz`. A plain array of shape (N, K) does not say which column is which, so
+Names and units as in `npz`. A plain array of shape (N, K) does not state which column is which, so
 the caller does with `columns`. The array is read in pieces, and a cut file up to its cut.
 """
 
@@ -64,13 +64,13 @@ def open_events(
 
     Args:
         path: The file.
-        width: Columns of the sensor; an npy file does not say it.
-        height: Rows of the sensor, likewise.
-        columns: Which columns or members hold t, x, y and p, where their names do not say it.
+        width: Columns of the sensor; an npy file does not state it.
+        height: Rows of the sensor.
+        columns: Which columns or members hold t, x, y and p, where their names do not state it.
         unit: Of the times, by any of its names.
 
     Raises:
-        RecordingError: No npy file, nothing says which column is which, or no sensor size is known.
+        RecordingError: No npy file, no column is named, or no sensor size is known.
     """
     array = _header(path)
     findings = Findings(path)
@@ -89,11 +89,11 @@ def open_events(
         most = present // values
         if not array.is_by_event:
             raise RecordingError(
-                f"{path}: the header says {count} events column by column, the file is cut off "
+                f"{path}: the header states {count} events column by column, the file is cut off "
                 f"after {present} values; copy it again"
             )
         findings.warn(
-            f"the header says {count} events, the file ends after {most} "
+            f"the header states {count} events, the file ends after {most} "
             f"(byte {array.start + most * values * array.dtype.itemsize}); "
             "those were read"
         )
@@ -123,7 +123,7 @@ def _blocks(path: Path, array: "_Array", count: int) -> Iterator[NDArray[Any]]:
 
 @dataclass(frozen=True, slots=True)
 class _Array:
-    """What the header of an npy file says."""
+    """What the header of an npy file states."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]

@@ -42,9 +42,9 @@ def read(
 
     Args:
         path: The file.
-        width: Columns of the sensor, where the archive does not say.
-        height: Rows of the sensor, likewise.
-        columns: Which arrays, members or columns hold t, x, y and p, where names do not say it.
+        width: Columns of the sensor, where the archive does not state it.
+        height: Rows of the sensor.
+        columns: Which arrays, members or columns hold t, x, y and p, where names do not state it.
         unit: Of the times, by any of its names.
 
     Raises:

@@ -62,7 +62,7 @@ def open_words(
 def note_time_base(header: PropheseeHeader, findings: Findings) -> None:
     """Note what the header adds to all times."""
     if header.time_base_us:
-        findings.remark(f"{header.time_base_us} µs were added to the times, as the header says")
+        findings.remark(f"{header.time_base_us} µs were added to the times, as the header states")
 
 
 def words(

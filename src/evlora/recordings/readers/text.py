@@ -66,8 +66,8 @@ def open_events(
 
     Args:
         path: The file.
-        width: Columns of the sensor, where no line says it.
-        height: Rows of the sensor, likewise.
+        width: Columns of the sensor, where no line states it.
+        height: Rows of the sensor.
         columns: The file's columns, where no line names them or a line names them otherwise.
         unit: Of the times, by any of its names.
 
@@ -85,7 +85,7 @@ def open_events(
     decoder = FieldDecoder(
         findings,
         unit=by_caller or header.unit,
-        unit_by="as the caller says" if by_caller else header.unit_by,
+        unit_by="as the caller states" if by_caller else header.unit_by,
     )
     chunks = _decoded(path, header, decoder)
     doubt = "" if is_declared else f"no line names the columns, so t x y p was assumed: {CURE}"
@@ -183,7 +183,7 @@ def _parsed(block: bytes, line: int, header: TextHeader) -> NDArray[Any]:
             comments=None,
             delimiter=header.delimiter,
             usecols=[header.order[field] for field in FIELDS],
-            quotechar='"',
+            quotechar='"' if b'"' in block else None,
             ndmin=1,
         )
     except (ValueError, OverflowError):

@@ -204,13 +204,13 @@ def _with_columns(
         missing = [name for name in columns.names.values() if name not in names]
         if missing:
             raise RecordingError(
-                f"{path}: expected columns named {', '.join(missing)} as columns= says, got "
+                f"{path}: expected columns named {', '.join(missing)} as columns= states, got "
                 f"{', '.join(filter(None, names)) or 'no line of names'}"
             )
         order = {field: names.index(name) for field, name in columns.names.items()}
         count = len(names)
     return replace(
-        header, order=order, columns=count, declared_by="as the caller says", is_prose=False
+        header, order=order, columns=count, declared_by="as the caller states", is_prose=False
     )
 
 
