@@ -73,7 +73,7 @@ def _differences(before: Any, now: Any, key: str = "") -> list[str]:
 
 def write_recipe(folder: Path, recipe: Recipe) -> None:
     """Write the recipe as it is run, with all defaults."""
-    with writing_file(folder / RECIPE_FILE) as temporary:
+    with writing_file(folder / RECIPE_FILE, durable=True) as temporary:
         temporary.write_text(
             yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False), encoding="utf-8"
         )
@@ -86,5 +86,5 @@ def read_metrics(folder: Path) -> dict[str, float]:
 
 def write_metrics(folder: Path, metrics: Mapping[str, float]) -> None:
     """Write the metrics, which mark the run as finished."""
-    with writing_file(folder / METRICS_FILE) as temporary:
+    with writing_file(folder / METRICS_FILE, durable=True) as temporary:
         temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
