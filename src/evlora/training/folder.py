@@ -43,13 +43,20 @@ def claim(recipe: Recipe, *, resume: bool) -> Path:
         )
     if resume and written.is_file():
         before = _with_defaults(yaml.safe_load(written.read_text(encoding="utf-8")), recipe)
-        changed = _differences(before, recipe.model_dump(mode="json"))
+        changed = _differences(_of_the_run(before), _of_the_run(recipe.model_dump(mode="json")))
         if changed:
             raise RunError(
                 f"{written}: the run was started with another recipe; "
                 f"{'; '.join(changed[:5])}; resume without these changes, or choose another run.dir"
             )
     return folder
+
+
+def _of_the_run(tree: Any) -> Any:
+    """A recipe's keys without the rows of its comparison, which no single run depends on."""
+    if not isinstance(tree, dict):
+        return tree
+    return {key: value for key, value in tree.items() if key != "comparison"}
 
 
 def _with_defaults(written: Any, recipe: Recipe) -> Any:
