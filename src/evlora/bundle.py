@@ -21,6 +21,7 @@ from torch import Tensor
 
 from evlora.errors import BackboneError, BundleError
 from evlora.files import standing, writing_folder
+from evlora.messages import listed
 from evlora.models import (
     build_backbone,
     weights_sha256,
@@ -189,8 +190,8 @@ def _read_tensors(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tenso
     if missing or extra:
         raise BundleError(
             f"{path}: expected {len(expected)} tensors, got {len(tensors)}; missing: "
-            f"{', '.join(missing[:3]) or 'none'}; not of this network: "
-            f"{', '.join(extra[:3]) or 'none'}"
+            f"{listed(missing)}; not of this network: "
+            f"{listed(extra)}"
         )
     for name, tensor in expected.items():
         if tensors[name].shape != tensor.shape:

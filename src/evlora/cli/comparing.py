@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from evlora.models.adapters.methods import Method
+    from evlora.models.adapters.method import Method
 
 
 def register(app: typer.Typer) -> None:
@@ -27,9 +27,9 @@ def _list_methods(is_wanted: bool) -> None:
 
 
 def _traits(method: "Method") -> str:
-    parts = [] if method.sites in (None, "own") else [f"sites {method.sites}"]
-    parts += [] if method.rank is None else [f"rank {method.rank}"]
-    parts += [] if method.alpha is None else [f"alpha {method.alpha:g}"]
+    parts = [
+        f"{name}={value}" for name, value in method.default_settings().items() if value is not None
+    ]
     options = ", ".join(method.options.model_fields)
     parts += [f"options: {options}"] if options else []
     return ", ".join(parts) or "no settings"
