@@ -211,3 +211,12 @@ def test_a_damaged_bundle_is_refused_by_name(
     damage(bundle)
     with pytest.raises(BundleError, match=words.replace(".", r"\.")):
         load_bundle(bundle)
+
+
+def test_a_folder_of_other_things_is_not_replaced_by_a_bundle(
+    tmp_path: Path, tiny_settings: dict[str, Any]
+) -> None:
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(BundleError, match="found other things in it"):
+        save_bundle(trained(tiny_settings), tmp_path)
+    assert (tmp_path / "thesis.tex").read_text() == "mine"

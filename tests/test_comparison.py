@@ -164,8 +164,17 @@ def test_a_failure_is_told_and_stops_nothing_else(recipe: Path, settings: dict[s
 def test_an_unknown_row_is_refused_before_anything_is_trained(
     recipe: Path, settings: dict[str, Any]
 ) -> None:
-    with pytest.raises(RecipeError, match=r"no method is called 'lara'.*wide_lora"):
+    with pytest.raises(RecipeError, match=r"got 'lara'; did you mean lora\?"):
         run(recipe, settings, "none", "lara")
+    assert not Path(settings["run.dir"]).exists()
+
+
+def test_a_row_that_is_named_like_a_method_must_train_it(
+    recipe: Path, settings: dict[str, Any]
+) -> None:
+    recipe.write_text(RECIPE + "  vpt: {training.epochs: 1}\n", encoding="utf-8")
+    with pytest.raises(RecipeError, match=r"comparison\.vpt: .* got lora, the recipe's own; add"):
+        run(recipe, settings, "vpt")
     assert not Path(settings["run.dir"]).exists()
 
 

@@ -20,7 +20,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from evlora.errors import BackboneError, BundleError
-from evlora.files import writing_folder
+from evlora.files import standing, writing_folder
+from evlora.messages import listed
 from evlora.models import (
     build_backbone,
     weights_sha256,
@@ -30,6 +31,7 @@ from evlora.models.backbone import RANDOM
 from evlora.recognizer import Recognizer, RecognizerConfig, adapted_parts, tensors_beside_adapters
 
 BUNDLE_FORMAT = 1
+DESCRIPTION = "config.json"
 OWN_BACKBONE = "backbone.safetensors"
 
 
@@ -47,11 +49,19 @@ def save_bundle(
         folder: The bundle's folder.
         recipe: The run it came from, kept for reading only.
         metrics: Results for the model card.
+
+    Raises:
+        BundleError: The folder holds other things than a bundle, which would be lost.
     """
     target = Path(folder)
+    if target.is_dir() and any(target.iterdir()) and not (target / DESCRIPTION).is_file():
+        raise BundleError(
+            f"{target}: expected no folder, an empty one or an earlier bundle, found other things "
+            "in it; name another folder"
+        )
     own_backbone = backbone_tensors(recognizer) if has_own_backbone(recognizer.config) else None
     sha256 = weights_sha256(own_backbone) if own_backbone else recognizer.backbone_sha256
-    with writing_folder(target) as temporary:
+    with writing_folder(target, durable=True) as temporary:
         for name, adapted in adapted_parts(recognizer).items():
             before_saving(adapted)
             adapted.save_pretrained(str(temporary / "adapters" / name), save_embedding_layers=False)
@@ -68,7 +78,7 @@ def save_bundle(
             "recipe": recipe,
             "metrics": metrics,
         }
-        (temporary / "config.json").write_text(
+        (temporary / DESCRIPTION).write_text(
             json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
         )
         card = _model_card(recognizer, sha256, metrics or {})
@@ -89,7 +99,7 @@ def load_bundle(
     Raises:
         BundleError: Something is missing, damaged or too much, or the backbone is another one.
     """
-    source = Path(folder)
+    source = standing(Path(folder))
     config, labels, sha256 = _read_description(source)
     weight_source = _find_weights(source, config, weights)
     found = config.model_copy(
@@ -116,9 +126,9 @@ def load_bundle(
 
 
 def _read_description(source: Path) -> tuple[RecognizerConfig, tuple[str, ...], str]:
-    path = source / "config.json"
+    path = source / DESCRIPTION
     if not path.is_file():
-        raise BundleError(f"{source}: expected a bundle with a config.json, found none there")
+        raise BundleError(f"{source}: expected a bundle with a {DESCRIPTION}, found none there")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] != BUNDLE_FORMAT:
@@ -180,8 +190,8 @@ def _read_tensors(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tenso
     if missing or extra:
         raise BundleError(
             f"{path}: expected {len(expected)} tensors, got {len(tensors)}; missing: "
-            f"{', '.join(missing[:3]) or 'none'}; not of this network: "
-            f"{', '.join(extra[:3]) or 'none'}"
+            f"{listed(missing)}; not of this network: "
+            f"{listed(extra)}"
         )
     for name, tensor in expected.items():
         if tensors[name].shape != tensor.shape:

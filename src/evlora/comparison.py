@@ -12,13 +12,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from evlora.bundle import load_bundle
 from evlora.comparison_table import Comparison, Cost, Over, Row, write
+from evlora.devices import device_named
 from evlora.errors import AdapterError, RecipeError
 from evlora.evaluation import evaluate
 from evlora.files import writing_file
+from evlora.messages import suggestion
 from evlora.models.adapters import METHODS
 from evlora.profiling import count_parameters
 from evlora.recipe import Recipe, load_recipe, split_override
@@ -76,6 +76,8 @@ def compare(
         for name in keys
         for setting in ([""] if over is None or over.key in keys[name] else over.settings)
     }
+    for (name, _), its_recipe in recipes.items():
+        _require_its_method(name, its_recipe)
     manifest = open_dataset(base.data, seed=base.run.seed)
     rows: list[Row] = []
     for (name, setting), its_recipe in recipes.items():
@@ -89,8 +91,8 @@ def compare(
                 failures[seed] = outcome
             else:
                 top1[seed] = outcome
-            said = f"failed: {outcome}" if isinstance(outcome, str) else f"{outcome:.1%}"
-            report_line(f"{name:<16} {setting}{' ' if setting else ''}seed {seed}  {said}")
+            shown = f"failed: {outcome}" if isinstance(outcome, str) else f"{outcome:.1%}"
+            report_line(f"{name:<16} {setting}{' ' if setting else ''}seed {seed}  {shown}")
         rows.append(Row(name, setting, top1, failures, cost))
     result = Comparison(folder, _heading(recipe, base, seeds, split), rows, over)
     write(result)
@@ -104,16 +106,27 @@ def _as_mapping(overrides: Iterable[str] | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _keys_of(name: str, recipe: Recipe) -> dict[str, Any]:
-    """The keys that make a recipe the row of this name."""
-    own = recipe.comparison.get(name)
-    if name not in METHODS and own is None:
-        defined = ", ".join(recipe.comparison) or "no rows of its own"
+    """The keys that make a recipe the row of this name: the recipe's own row, or a bare method."""
+    if name in recipe.comparison:
+        return recipe.comparison[name]
+    if name in METHODS:
+        return {"model.adapter": {"method": name}}
+    known = [*recipe.comparison, *METHODS]
+    raise RecipeError(
+        f"--methods: expected a method or a row of the recipe's `comparison`, got {name!r}; "
+        f"{suggestion(name, known, listing='evlora compare --list')}"
+    )
+
+
+def _require_its_method(name: str, recipe: Recipe) -> None:
+    """Check that a row which is named like a method trains that method."""
+    method = recipe.model.adapter.method
+    if name in METHODS and method != name:
         raise RecipeError(
-            f"--methods: no method is called {name!r}; there are: {', '.join(METHODS)}; "
-            f"the recipe's `comparison` defines {defined}"
+            f"comparison.{name}: expected a row that is named like a method to train it, got "
+            f"{method}, the recipe's own; add model.adapter: {{method: {name}}} to the row, or "
+            "give it another name"
         )
-    method = {"model.adapter": {"method": name}} if name in METHODS else {}
-    return {**method, **(own or {})}
 
 
 def _run(recipe: Recipe, run_dir: Path, seed: int, split: str) -> float | str:
@@ -127,7 +140,7 @@ def _run(recipe: Recipe, run_dir: Path, seed: int, split: str) -> float | str:
             known = json.loads(done.read_text(encoding="utf-8"))
             if known["split"] == split:
                 return float(known["top1"])
-        recognizer = load_bundle(finished.bundle, device=_device())
+        recognizer = load_bundle(finished.bundle, device=device_named())
         manifest = open_dataset(its_recipe.data, seed=seed)
         result = evaluate(
             recognizer,
@@ -177,7 +190,7 @@ def _measure(recipe: Recipe, labels: tuple[str, ...], repeats: int) -> Cost:
             config = config.model_copy(
                 update={"model": config.model.model_copy(update={"adapter": adapter})}
             )
-        return build_recognizer(config, labels).to(_device())
+        return build_recognizer(config, labels).to(device_named())
 
     recognizer, plain = build(), build("none")
     counts = count_parameters(recognizer)
@@ -199,10 +212,6 @@ def _measure(recipe: Recipe, labels: tuple[str, ...], repeats: int) -> Cost:
         inference=ratio(recognizer),
         inference_merged=None if folded is None else ratio(folded),
     )
-
-
-def _device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _heading(recipe: str | Path, base: Recipe, seeds: int, split: str) -> str:

@@ -10,7 +10,7 @@ EvloraError
 ├── AdapterError     an adapter that is unknown or matches nothing
 ├── CheckpointError  a published checkpoint that cannot be read or is another network's
 ├── BundleError      a bundle that is incomplete or belongs to another backbone
-└── RunError         a run folder that is in use, or a run that cannot go on
+└── RunError         a run folder in use, a run that cannot go on, a missing device
 
 RecordingWarning     a recording that was read only in part
 
@@ -59,7 +59,7 @@ class BundleError(EvloraError):
 
 
 class RunError(EvloraError):
-    """A run folder is in use, or a run cannot go on from what is there."""
+    """A run folder is in use, a run cannot go on from what is there, or a device is missing."""
 
 
 class RecordingWarning(UserWarning):

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import torch
 
 from evlora.clips import ClipConfig, Modality, collate, make_views
+from evlora.companions import visible
 from evlora.datasets.storage import EVENT_SUFFIXES, FRAME_SUFFIXES
 from evlora.errors import RecordingError
-from evlora.files import visible
 from evlora.recognizer import Recognizer
 from evlora.recordings import Recording
 from evlora.recordings.readers.images import IMAGE_SUFFIXES

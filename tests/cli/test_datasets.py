@@ -164,7 +164,7 @@ def test_a_dry_run_names_what_is_missing_or_bad(
         (["--pack", "clip.frames=0"], "clip.frames=0: Input should be greater than 0"),
         (["--pack", "clip.window=segment"], "set window: frame or exposure, or train from"),
         (["--pack", "--recipe", "nobodys"], "nobodys: no such recipe"),
-        (["--pack", "fraction=1"], "layout class_tree: option fraction: there is no such option"),
+        (["--pack", "fraction=1"], "layout class_tree: option fraction: unknown key"),
     ],
 )
 def test_a_mistake_is_one_message_and_nothing_is_written(

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from evlora import __version__
 from evlora.cli.main import run
 from evlora.errors import RecipeError
 
@@ -154,3 +155,32 @@ def test_the_main_job_from_end_to_end(
 
     shown = evlora("profile", "demo", *words, "--classes", "40", "--json")
     assert json.loads(shown.stdout)["parameters"]["trained"] > 0
+
+
+def test_the_version_is_printed(evlora: Callable[..., Result]) -> None:
+    assert evlora("--version").stdout == f"evlora {__version__}\n"
+
+
+def test_every_line_of_help_fits_80_columns(evlora: Callable[..., Result]) -> None:
+    shown = evlora("--help").stdout
+    assert "--debug" in shown
+    verbs = shown.partition("Commands:")[2].splitlines()
+    cut = [line for line in verbs if line.endswith("...") and " prepare " not in line]
+    assert not cut  # typer cuts what does not fit
+
+
+@pytest.mark.parametrize(
+    ("verb", "names"), [("train", {"demo", "ablations/rank_8"}), ("compare", {"lora", "vpt"})]
+)
+def test_a_list_shows_what_a_verb_can_be_given(
+    verb: str, names: set[str], evlora: Callable[..., Result]
+) -> None:
+    result = evlora(verb, "--list")
+    assert result.returncode == 0
+    assert names <= {line.split()[0] for line in result.stdout.splitlines()}
+
+
+def test_a_device_that_is_not_there_is_one_message(evlora: Callable[..., Result]) -> None:
+    result = evlora("evaluate", "nowhere", "nowhere", "--device", "gpu")
+    assert result.returncode == 2
+    assert "expected auto, cpu, cuda or cuda:N" in result.stderr

@@ -91,8 +91,8 @@ def test_what_was_left_out_is_told(
     answer = live.LiveAnswer(5000, 5000, "1", 0.5, 70.0, 2, dropped=4)
     monkeypatch.setattr(live, "predict_live", lambda *_, **__: iter([answer]))
     shown = predict(recording, "--live")
-    assert shown.stdout.splitlines()[-1].endswith("4 left out")
-    assert "1 answers, 4 moments left out, median latency 70 ms" in shown.stderr
+    assert shown.stdout.splitlines()[-1].endswith("4 skipped")
+    assert "1 answers, 4 moments skipped, median latency 70 ms" in shown.stderr
     assert "--speed" in shown.stderr
 
 

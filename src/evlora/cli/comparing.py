@@ -3,9 +3,12 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from evlora.models.adapters.method import Method
 
 
 def register(app: typer.Typer) -> None:
@@ -13,11 +16,30 @@ def register(app: typer.Typer) -> None:
     app.command()(compare)
 
 
+def _list_methods(is_wanted: bool) -> None:
+    if not is_wanted:
+        return
+    from evlora.cli.printing import listing
+    from evlora.models.adapters import METHODS
+
+    listing([(name, _traits(method)) for name, method in METHODS.items()])
+    raise typer.Exit
+
+
+def _traits(method: "Method") -> str:
+    parts = [
+        f"{name}={value}" for name, value in method.default_settings().items() if value is not None
+    ]
+    options = ", ".join(method.options.model_fields)
+    parts += [f"options: {options}"] if options else []
+    return ", ".join(parts) or "no settings"
+
+
 def compare(
     recipe: Annotated[Path, typer.Argument(help="A recipe file, or a recipe's name.")],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="KEY=VALUE", help="Keys to change; run.dir says where it is put."),
+        typer.Argument(metavar="KEY=VALUE", help="Keys of the recipe to change, such as run.dir."),
     ] = None,
     methods: Annotated[
         str, typer.Option(help="Adapter methods, and rows of the recipe's `comparison`.")
@@ -33,11 +55,15 @@ def compare(
     repeats: Annotated[
         int, typer.Option(min=0, help="Steps to time for each method; 0 measures no cost.")
     ] = 5,
+    lists: Annotated[
+        bool,
+        typer.Option("--list", callback=_list_methods, is_eager=True, help="Show the methods."),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object instead of a table.")
     ] = False,
 ) -> None:
-    """Train a recipe with several methods and seeds: accuracy, parameters, memory, time."""
+    """Train a recipe with several methods side by side."""
     from evlora.cli.printing import table
     from evlora.comparison import compare as run
     from evlora.comparison_table import Over, cells, columns

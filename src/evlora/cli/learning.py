@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from evlora.cli.live import show_live
-from evlora.cli.printing import table
+from evlora.cli.printing import listing, table
 
 if TYPE_CHECKING:
     from evlora.prediction import Prediction
     from evlora.recordings import Recording
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+Device = Annotated[
+    str, typer.Option(help="auto (cuda if there is one, else cpu), cpu, cuda, cuda:1, …")
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="KEY=VALUE", help="Keys of the recipe to change."),
@@ -29,6 +32,20 @@ Without = Annotated[
 ]
 
 
+def _list_recipes(is_wanted: bool) -> None:
+    if not is_wanted:
+        return
+    from evlora.recipe import recipes_folder, shipped_recipes
+
+    folder = recipes_folder()
+    rows: list[tuple[str, str]] = []
+    for name in shipped_recipes():
+        comment = (folder / f"{name}.yaml").read_text(encoding="utf-8").partition("\n")[0]
+        rows.append((name, comment.lstrip("# ")))
+    listing(rows)
+    raise typer.Exit
+
+
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command."""
     for verb in (demo, train, evaluate, predict, profile):
@@ -36,7 +53,9 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
-    folder: Annotated[Path, typer.Argument(help="Where everything is put.")] = Path("demo"),
+    folder: Annotated[
+        Path, typer.Argument(help="The folder for data, runs and the report.")
+    ] = Path("demo"),
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Epochs of every training, to try it quickly.")
     ] = None,
@@ -47,7 +66,7 @@ def demo(
         typer.Option("--all", help="Train the probes, Lv-Adapter and full fine-tuning as well."),
     ] = False,
 ) -> None:
-    """Generate, train, evaluate, predict and show: the embedded default, offline."""
+    """Train and test on the embedded dataset, offline."""
     from evlora.demo import run_demo
 
     page = run_demo(
@@ -65,10 +84,14 @@ def train(
     recipe: Annotated[Path, typer.Argument(help="A recipe file, or a recipe's name.")],
     overrides: Overrides = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in run.dir, or begin it.")
+        bool, typer.Option("--resume", help="Continue the run in run.dir, or begin it.")
+    ] = False,
+    lists: Annotated[
+        bool,
+        typer.Option("--list", callback=_list_recipes, is_eager=True, help="Show the recipes."),
     ] = False,
 ) -> None:
-    """Train what a recipe says."""
+    """Train the run that a recipe describes."""
     from evlora.training.run import train as run_training
 
     run = run_training(
@@ -92,21 +115,22 @@ def evaluate(
     batch_size: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Clips in one call: 16, or 1 if an answer depends on the clips beside it."
+            min=1, help="Clips in one call: 16, or 1 if a result depends on the clips beside it."
         ),
     ] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes that read clips.")] = 0,
     without: Without = None,
     weights: Weights = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, …")] = "cpu",
+    device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Score a recognizer on a split of a dataset."""
     from evlora import evaluation
     from evlora.bundle import load_bundle
     from evlora.datasets import read_manifest
+    from evlora.devices import device_named
 
-    recognizer = load_bundle(bundle, weights=weights, device=device)
+    recognizer = load_bundle(bundle, weights=weights, device=device_named(device))
     result = evaluation.evaluate(
         recognizer,
         read_manifest(dataset),
@@ -141,7 +165,7 @@ def predict(
     inputs: Annotated[
         list[Path],
         typer.Argument(
-            help="Recordings, videos, pictures, or folders of them; each is answered for itself."
+            help="Recordings, videos, pictures, or folders of them; each is predicted separately."
         ),
     ],
     frames: Annotated[
@@ -151,16 +175,16 @@ def predict(
     top: Annotated[int, typer.Option(min=1, help="How many labels to print.")] = 5,
     without: Without = None,
     weights: Weights = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, …")] = "cpu",
+    device: Device = "auto",
     live: Annotated[
-        bool, typer.Option("--live", help="Answer after each frame, in the recording's own time.")
+        bool, typer.Option("--live", help="Predict after each frame, in the recording's own time.")
     ] = False,
     speed: Annotated[
-        float, typer.Option(min=0, help="With --live: so many times as fast; 0 waits for nothing.")
+        float, typer.Option(min=0, help="With --live: times as fast as recorded; 0 does not wait.")
     ] = 1.0,
     window_ms: Annotated[
         float | None,
-        typer.Option(min=0.001, help="With --live: an answer for each window of so many ms."),
+        typer.Option(min=0.001, help="With --live: predict after each window of this length."),
     ] = None,
     width: Annotated[
         int | None, typer.Option(min=1, help="Columns of the sensor, if no header says.")
@@ -170,9 +194,10 @@ def predict(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Rank the labels for recordings, videos, pictures, or folders of them."""
+    """Rank the labels for recordings, videos or pictures."""
     from evlora import prediction
     from evlora.bundle import load_bundle
+    from evlora.devices import device_named
     from evlora.errors import DatasetError, RecordingError
     from evlora.recordings import open_recording
 
@@ -187,8 +212,8 @@ def predict(
     if not live and (speed != 1 or window_ms is not None):
         raise RecordingError("--speed and --window-ms: expected --live with them; add it")
     if live and without:
-        raise RecordingError("--without: expected no --live with it; leave one of them out")
-    recognizer = load_bundle(bundle, weights=weights, device=device)
+        raise RecordingError("--without: expected no --live with it; give one of them")
+    recognizer = load_bundle(bundle, weights=weights, device=device_named(device))
     if live:
         beside = frames[0] if frames else None
         recording = open_recording(inputs[0], frames=beside, width=width, height=height)
@@ -212,7 +237,7 @@ def predict(
                 continue
             answered += 1
             _print_ranked(recording, ranked, as_json=as_json, is_one_of_many=True)
-        typer.echo(f"{path}: answered {answered} of {len(found)} recordings", err=True)
+        typer.echo(f"{path}: predicted {answered} of {len(found)} recordings", err=True)
         failed += len(found) - answered
     if failed:
         raise typer.Exit(2)
@@ -253,7 +278,7 @@ def profile(
     ] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Count a recipe's parameters and operations, and measure it if asked."""
+    """Count parameters and operations, and time a recipe."""
     from evlora import profiling
     from evlora.recipe import build
 

@@ -1,4 +1,4 @@
-"""What `predict --live` shows: a line for every answer, as it comes."""
+"""What `predict --live` shows: a line for every prediction, as it is made."""
 
 import json
 import statistics
@@ -24,7 +24,7 @@ def show_live(
     """Print the answers to a recording in its own time, and at the end what became of it.
 
     Raises:
-        Exit: It was interrupted; what was answered until then has been told.
+        Exit: It was interrupted; the answers until then have been printed.
     """
     from evlora.live import predict_live
 
@@ -46,7 +46,7 @@ def show_live(
         is_interrupted = True
     if latencies_ms:
         typer.echo(
-            f"{len(latencies_ms)} answers, {dropped} moments left out, "
+            f"{len(latencies_ms)} answers, {dropped} moments skipped, "
             f"median latency {statistics.median(latencies_ms):.0f} ms",
             err=True,
         )
@@ -68,8 +68,8 @@ def show_live(
 
 
 def _line(answer: "LiveAnswer", width: int) -> str:
-    left_out = f"  {answer.dropped} left out" if answer.dropped else ""
+    skipped = f"  {answer.dropped} skipped" if answer.dropped else ""
     return (
         f"{answer.elapsed_us / 1e6:8.3f} s  {answer.label:<{width}}  {answer.confidence:>10.1%}  "
-        f"{answer.latency_ms:>7.0f} ms  {answer.moments:>7}{left_out}"
+        f"{answer.latency_ms:>7.0f} ms  {answer.moments:>7}{skipped}"
     )

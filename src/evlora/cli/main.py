@@ -3,9 +3,11 @@
 import os
 import sys
 import warnings
+from typing import Annotated
 
 import typer
 
+from evlora import __version__
 from evlora.cli import comparing, datasets, learning, publishing, recordings
 from evlora.errors import EvloraError, RecordingWarning
 
@@ -18,6 +20,30 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"evlora {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Raise errors with their traceback.")
+    ] = False,
+) -> None:
+    """Fine-tune vision foundation models for RGB + event cameras, images and video."""
+    del version, debug  # `run` looks for --debug itself: it may stand anywhere
+
+
 for group in (learning, comparing, datasets, recordings, publishing):
     group.register(app)
 

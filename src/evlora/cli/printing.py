@@ -1,5 +1,6 @@
 """How the verbs print: plain tables that can be read in a log as well."""
 
+import shutil
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 
@@ -18,9 +19,17 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
             typer.echo("  ".join("─" * width for width in widths))
 
 
+def listing(rows: Sequence[tuple[str, str]]) -> None:
+    """Print names and what each one is, a line each, cut at the width of the terminal."""
+    width = shutil.get_terminal_size().columns
+    column = max(len(name) for name, _ in rows)
+    for name, text in rows:
+        typer.echo(f"{name:<{column}}  {text}"[:width].rstrip())
+
+
 @contextmanager
 def counting_bar(what: str) -> Generator[Callable[[int, int], None]]:
-    """A bar on standard error, told how many are done and of how many; gone at the end."""
+    """A bar on standard error, updated with the number done and the total; gone at the end."""
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
@@ -31,7 +40,7 @@ def counting_bar(what: str) -> Generator[Callable[[int, int], None]]:
     ) as bar:
         task = bar.add_task(what, total=None)
 
-        def tell(done: int, total: int) -> None:
+        def show(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
 
-        yield tell
+        yield show

@@ -35,7 +35,10 @@ def import_published(
         float | None, typer.Option(help="LoRA's α, if its rank is not the released one.")
     ] = None,
 ) -> None:
-    """Make a bundle of VELoRA's released checkpoint, with the released network's logits."""
+    """Make a bundle of VELoRA's released checkpoint.
+
+    Its logits are the released network's.
+    """
     from evlora import importing
 
     names = None if labels is None else _read_labels(labels)

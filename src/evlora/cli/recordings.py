@@ -180,6 +180,7 @@ def simulate(
 def _sensor_model(pairs: list[str]) -> "SensorModel":
     from pydantic import ValidationError
 
+    from evlora.messages import explain
     from evlora.recordings.simulator import SensorModel
 
     values: dict[str, str] = {}
@@ -192,10 +193,7 @@ def _sensor_model(pairs: list[str]) -> "SensorModel":
     try:
         return SensorModel.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise RecordingError(
-            f"sensor: {first['loc'][0]}={first['input']}: {first['msg']}"
-        ) from error
+        raise RecordingError(f"sensor: {explain(error, SensorModel)}") from error
 
 
 def _print_summary(summary: "Summary") -> None:

@@ -11,6 +11,7 @@ from evlora.clips.transforms import (
 )
 from evlora.config import Config
 from evlora.errors import DatasetError
+from evlora.messages import explain
 from evlora.recordings.representations import REPRESENTATIONS
 
 Modality = Literal["rgb", "event"]
@@ -128,5 +129,5 @@ class ClipConfig(Config):
             return ClipConfig.model_validate({**self.model_dump(), "without": modality})
         except ValidationError as error:
             raise DatasetError(
-                f"without {modality}: {error.errors()[0]['msg'].removeprefix('Value error, ')}"
+                f"without {modality}: {explain(error, ClipConfig).removeprefix('without: ')}"
             ) from error

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from evlora.companions import visible
 from evlora.datasets.layouts.table import RECORDINGS_FOLDER, Layout, Progress, layout_named
 from evlora.datasets.manifest import SPLITS, Manifest
 from evlora.datasets.storage import (
@@ -18,7 +19,7 @@ from evlora.datasets.storage import (
     write_manifest,
 )
 from evlora.errors import DatasetError
-from evlora.files import visible
+from evlora.files import place_folder
 
 REJECTED_FILE = "rejected.csv"
 """Names the samples that could not be packed, and why."""
@@ -68,7 +69,7 @@ def prepare(
             )
             require_sound(manifest)
             write_manifest(manifest, partial)
-            put_in_place(partial, target)
+            place_folder(partial, target)
         except OSError as error:
             raise DatasetError(
                 f"{target}: could not be prepared, nothing was written: {error}"
@@ -141,18 +142,3 @@ def making_parents(target: Path) -> Generator[None]:
             with suppress(OSError):  # something lies there, or it was never made
                 folder.rmdir()
         raise
-
-
-def put_in_place(partial: Path, target: Path) -> None:
-    """Give the finished folder its name; what was there before goes only afterwards."""
-    if not target.exists() or not any(target.iterdir()):
-        partial.replace(target)
-        return
-    former = partial.with_suffix(".former")
-    target.replace(former)
-    try:
-        partial.replace(target)
-    except OSError:
-        former.replace(target)
-        raise
-    shutil.rmtree(former, ignore_errors=True)

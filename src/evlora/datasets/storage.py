@@ -14,6 +14,8 @@ from evlora.datasets.manifest import Manifest
 from evlora.datasets.rendering import PackedAbout
 from evlora.datasets.samples import Sample, parse_line, to_line
 from evlora.errors import DatasetError, RecordingError
+from evlora.files import writing_file
+from evlora.messages import explain
 from evlora.recordings.readers import FORMATS, reader_for
 
 DATASET_FILE = "dataset.json"
@@ -94,9 +96,8 @@ def write_manifest(manifest: Manifest, folder: Path) -> None:
         DATASET_FILE: about.model_dump_json(indent=2) + "\n",
     }
     for name, content in text.items():
-        partial = folder / f".{name}.partial"
-        partial.write_text(content, encoding="utf-8")
-        partial.replace(folder / name)
+        with writing_file(folder / name, durable=True) as temporary:
+            temporary.write_text(content, encoding="utf-8")
 
 
 def read_manifest(
@@ -203,13 +204,9 @@ def _read_about(root: Path) -> About:
     try:
         return About.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc'])) or 'the whole'}: {fault['msg']}"
-            for fault in error.errors(include_url=False)[:FAULTS_SHOWN]
-        )
         raise DatasetError(
             f"{path}: expected what evlora prepare writes (version {FORMAT_VERSION}), got "
-            f"{faults}; prepare the dataset again"
+            f"{explain(error, About)}; prepare the dataset again"
         ) from error
 
 

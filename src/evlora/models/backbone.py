@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from evlora.config import Config
 from evlora.errors import BackboneError
+from evlora.messages import listed
 from evlora.models.nano import NANO, embedded_weights
 from evlora.models.positions import give_positions
 
@@ -245,8 +246,7 @@ def _load_weights(vit: Backbone, path: Path, name: str) -> None:
 def _some(what: str, keys: list[str]) -> str:
     if not keys:
         return ""
-    shown = ", ".join(keys[:3]) + (", …" if len(keys) > 3 else "")
-    return f"{len(keys)} tensors {what} ({shown}); "
+    return f"{len(keys)} tensors {what} ({listed(keys)}); "
 
 
 def _first_lines(error: Exception) -> str:

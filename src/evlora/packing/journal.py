@@ -17,6 +17,7 @@ from pydantic import NonNegativeInt, ValidationError
 
 from evlora.config import Config
 from evlora.errors import DatasetError
+from evlora.files import writing_file
 from evlora.packing.codec import packed_item
 
 JOURNAL_FILE = "journal.jsonl"
@@ -168,9 +169,8 @@ class Journal:
             self.done, self._open = self.done[:first_lost], self._open[:sound]
         kept = lines[: len(self.done) + len(self.chunks)]
         if len(kept) < len(lines):
-            partial = path.with_suffix(".partial")
-            partial.write_bytes(b"".join(kept))
-            partial.replace(path)
+            with writing_file(path, durable=True) as temporary:
+                temporary.write_bytes(b"".join(kept))
         self._open_bytes = sum(done.packed_bytes for done in self._open)
         if (self._folder / OPEN_FILE).exists():
             os.truncate(self._folder / OPEN_FILE, self._open_bytes)

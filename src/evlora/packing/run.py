@@ -23,12 +23,12 @@ from evlora.datasets.preparing import (
     SOURCES_FILE,
     layout_with_source,
     making_parents,
-    put_in_place,
     require_free,
 )
 from evlora.datasets.rendering import Rendering
 from evlora.datasets.storage import is_prepared, read_manifest
 from evlora.errors import DatasetError
+from evlora.files import place_folder
 from evlora.packing.drawing import Job, render_all
 from evlora.packing.joining import JOINED_FOLDER, join, require_enough
 from evlora.packing.journal import Done, Journal
@@ -258,7 +258,7 @@ def _pack_part(
 
 def _join(plan: Plan, order: Order) -> Packing:
     manifest, done = join(plan, order.work)
-    put_in_place(order.work / JOINED_FOLDER, order.target)
+    place_folder(order.work / JOINED_FOLDER, order.target)
     shutil.rmtree(order.work, ignore_errors=True)
     return _packing(replace(manifest, source=order.target), done)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from evlora.files import is_companion
+from evlora.companions import is_companion
 
 
 @dataclass(frozen=True, slots=True)

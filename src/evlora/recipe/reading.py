@@ -8,7 +8,8 @@ import yaml
 from pydantic import ValidationError
 
 from evlora.errors import RecipeError
-from evlora.recipe.overrides import explain, set_key, split_override
+from evlora.messages import explain, suggestion
+from evlora.recipe.overrides import set_key, split_override
 from evlora.recipe.schema import Recipe
 from evlora.recognizer import Recognizer, build_recognizer
 
@@ -20,7 +21,7 @@ def load_recipe(path: str | Path, overrides: Iterable[str] | Mapping[str, Any] =
     """The recipe in this file with these keys changed.
 
     Args:
-        path: A YAML file, or the name of a recipe that comes with evlora.
+        path: A YAML file, or the name of a recipe that ships with evlora.
         overrides: `key=value` texts, such as `training.epochs=3`, or a mapping of such keys.
 
     Raises:
@@ -34,7 +35,7 @@ def load_recipe(path: str | Path, overrides: Iterable[str] | Mapping[str, Any] =
     try:
         return Recipe.model_validate(tree)
     except ValidationError as error:
-        raise RecipeError(f"{source}: {explain(error)}") from error
+        raise RecipeError(f"{source}: {explain(error, Recipe)}") from error
 
 
 def build(
@@ -55,7 +56,7 @@ def build(
 
 
 def recipes_folder() -> Path:
-    """Where the recipes that come with evlora lie, installed or in a checkout."""
+    """Where the recipes that ship with evlora lie, installed or in a checkout."""
     package = Path(__file__).resolve().parents[1]
     installed = package / "recipes"
     return installed if installed.is_dir() else package.parents[1] / "recipes"
@@ -89,7 +90,7 @@ def _read(source: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
         if "." not in str(key):
             raise RecipeError(
                 f"{source}: {key}: expected single keys as on the command line, such as "
-                f"training.epochs: 3, since {key} as a whole would drop all that {base} says of it"
+                f"training.epochs: 3, since {key} as a whole would drop what {base} sets in it"
             )
         set_key(whole, str(key), value)
     return whole
@@ -101,12 +102,12 @@ def _find(path: Path) -> Path:
         return path
     if not path.is_absolute() and ".." not in path.parts and shipped.is_file():
         return shipped
-    names = ", ".join(shipped_recipes())
-    raise RecipeError(f"{path}: no such recipe; give a file, or one that comes along: {names}")
+    hint = suggestion(str(path), shipped_recipes(), listing="evlora train --list")
+    raise RecipeError(f"{path}: no such recipe; give a file, or a recipe's name: {hint}")
 
 
 def shipped_recipes() -> list[str]:
-    """The names of the recipes that come with evlora; those of ablations come last."""
+    """The names of the recipes that ship with evlora; those of ablations come last."""
     folder = recipes_folder()
     paths = [path.relative_to(folder).with_suffix("") for path in folder.rglob("*.yaml")]
     return [path.as_posix() for path in sorted(paths, key=lambda p: (len(p.parts), p.parts))]

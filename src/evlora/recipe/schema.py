@@ -15,6 +15,7 @@ from pydantic import (
 from evlora.config import Config
 from evlora.datasets.bucket import CACHE_GB
 from evlora.models import NetworkConfig
+from evlora.recipe.rows import keys_of_row
 from evlora.recognizer import RecognizerConfig
 
 
@@ -112,8 +113,13 @@ class Recipe(RecognizerConfig):
     run: RunConfig = RunConfig()
     """Where the run lives, and its seed."""
     comparison: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """For `evlora compare`: row → keys of the recipe that it changes. A row is a method of the
-    catalogue that needs, say, a learning rate of its own, or a variant with a name of its own."""
+    """Rows that `evlora compare` and `evlora demo` train: row → keys of the recipe that it changes.
+    `like: ROW` among them starts from another row's keys."""
+
+    @field_validator("comparison")
+    @classmethod
+    def _with_the_keys_of_other_rows(cls, rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        return {name: keys_of_row(name, rows) for name in rows}
 
     @field_validator("model")
     @classmethod

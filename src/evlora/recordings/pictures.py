@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evlora.companions import is_apple_double
 from evlora.errors import RecordingError
-from evlora.files import is_apple_double
 
 if TYPE_CHECKING:
     from PIL.Image import Image

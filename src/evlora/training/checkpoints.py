@@ -21,12 +21,12 @@ class WholeCheckpoints(TorchCheckpointIO):
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
     ) -> None:
         """Write a checkpoint beside its name, then rename it."""
-        with writing_file(Path(path)) as temporary:
+        with writing_file(Path(path), durable=True) as temporary:
             super().save_checkpoint(checkpoint, temporary, storage_options)
 
 
 class CheckpointInsideEpoch(Callback):
-    """Writes the last checkpoint so many minutes after the one before, between two steps."""
+    """Writes the last checkpoint every `minutes`, between two steps."""
 
     def __init__(self, path: Path, *, minutes: float) -> None:
         self._path = path
@@ -44,7 +44,7 @@ class CheckpointInsideEpoch(Callback):
         if batch_idx + 1 >= trainer.num_training_batches:
             return
         is_due = time.monotonic() - self._written >= self._seconds
-        if trainer.world_size > 1:  # clocks differ, and all of them must come along
+        if trainer.world_size > 1:  # clocks differ, and all processes must take part
             is_due = trainer.strategy.broadcast(is_due)
         if is_due:
             trainer.save_checkpoint(self._path)

@@ -15,8 +15,9 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from evlora.companions import visible
 from evlora.errors import RecipeError, RunError
-from evlora.files import visible, writing_file
+from evlora.files import writing_file
 from evlora.recipe.schema import Recipe
 
 RECIPE_FILE = "recipe.yaml"
@@ -43,13 +44,20 @@ def claim(recipe: Recipe, *, resume: bool) -> Path:
         )
     if resume and written.is_file():
         before = _with_defaults(yaml.safe_load(written.read_text(encoding="utf-8")), recipe)
-        changed = _differences(before, recipe.model_dump(mode="json"))
+        changed = _differences(_of_the_run(before), _of_the_run(recipe.model_dump(mode="json")))
         if changed:
             raise RunError(
                 f"{written}: the run was started with another recipe; "
                 f"{'; '.join(changed[:5])}; resume without these changes, or choose another run.dir"
             )
     return folder
+
+
+def _of_the_run(tree: Any) -> Any:
+    """A recipe's keys without the rows of its comparison, which no single run depends on."""
+    if not isinstance(tree, dict):
+        return tree
+    return {key: value for key, value in tree.items() if key != "comparison"}
 
 
 def _with_defaults(written: Any, recipe: Recipe) -> Any:
@@ -73,7 +81,7 @@ def _differences(before: Any, now: Any, key: str = "") -> list[str]:
 
 def write_recipe(folder: Path, recipe: Recipe) -> None:
     """Write the recipe as it is run, with all defaults."""
-    with writing_file(folder / RECIPE_FILE) as temporary:
+    with writing_file(folder / RECIPE_FILE, durable=True) as temporary:
         temporary.write_text(
             yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False), encoding="utf-8"
         )
@@ -86,5 +94,5 @@ def read_metrics(folder: Path) -> dict[str, float]:
 
 def write_metrics(folder: Path, metrics: Mapping[str, float]) -> None:
     """Write the metrics, which mark the run as finished."""
-    with writing_file(folder / METRICS_FILE) as temporary:
+    with writing_file(folder / METRICS_FILE, durable=True) as temporary:
         temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")

@@ -14,6 +14,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from evlora.clips import Batch
 from evlora.errors import DatasetError, RecipeError, RunError
+from evlora.messages import listed
 from evlora.models.adapters import (
     after_step,
     begin_training,
@@ -151,7 +152,7 @@ class RecognizerModule(LightningModule):
         if differing:
             raise RunError(
                 f"checkpoint: expected the {len(learned)} learned tensors of this recipe, "
-                f"{len(differing)} differ ({', '.join(differing[:3])}); "
+                f"{len(differing)} differ ({listed(differing)}); "
                 "resume with the recipe that the run was started with"
             )
         with torch.no_grad():

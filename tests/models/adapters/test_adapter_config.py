@@ -38,17 +38,17 @@ def test_a_name_alone_is_the_method_with_its_defaults(method: str) -> None:
         ({"method": "vera", "alpha": 4}, "vera has no alpha; remove it .it has sites, rank, dr"),
         (
             {"options": {"rank": 4}},
-            r"adapter\.options: rank: there is no such option; lora has: no",
+            r"adapter\.options of lora: rank: unknown key; there are: none",
         ),
         (
             {"method": "vpt", "options": {"token": 4}},
-            r"adapter\.options: token: there is no such option; vpt has: tokens",
+            r"adapter\.options of vpt: token: unknown key; did you mean tokens",
         ),
         ({"method": "vpt", "options": {"tokens": 0}}, "vpt: tokens: expected 1 or more, got 0"),
-        ({"method": "oft", "options": {"block_size": 1}}, r"block_size: .*equal to 2, got 1; oft"),
+        ({"method": "oft", "options": {"block_size": 1}}, "oft: block_size: .*at least 2, got 1"),
         (
             {"method": "adalora", "options": {"every": 0}},
-            r"every: .*equal to 1, got 0; adalora has",
+            "adalora: every: .*at least 1, got 0",
         ),
         (
             {"method": "adalora", "rank": 4, "options": {"initial_rank": 4}},

@@ -14,12 +14,12 @@ from pathlib import Path
 
 from pydantic import NonNegativeInt, PositiveInt
 
+from evlora.companions import visible
 from evlora.datasets.layouts.naming import class_order, split_name
 from evlora.datasets.layouts.sensors import SensorOptions
 from evlora.datasets.layouts.table import Progress
 from evlora.datasets.manifest import Manifest, Sample, choose_evenly
 from evlora.errors import DatasetError
-from evlora.files import visible
 
 TABLE_NAME = "index.csv"
 COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {

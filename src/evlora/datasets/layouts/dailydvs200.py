@@ -8,6 +8,7 @@ action.
 import re
 from pathlib import Path, PurePosixPath
 
+from evlora.companions import is_companion
 from evlora.datasets.layouts.label_lists import ListedSample
 from evlora.datasets.layouts.official_split import ListOptions, Naming, split_officially
 from evlora.datasets.layouts.sequences import Findings, FoundSequence
@@ -15,7 +16,6 @@ from evlora.datasets.layouts.table import Progress
 from evlora.datasets.layouts.trees import require_folder, wrong_tree
 from evlora.datasets.manifest import Manifest, Sample
 from evlora.errors import DatasetError
-from evlora.files import is_companion
 
 EXPECTED_TREE = """\
 train.txt, val.txt, test.txt

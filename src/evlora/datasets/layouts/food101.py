@@ -6,13 +6,13 @@ torchvision reads the lists; the pictures stay where they are
 
 from pathlib import Path
 
+from evlora.companions import visible
 from evlora.config import Config
 from evlora.datasets.layouts.releases import folder_above
 from evlora.datasets.layouts.table import Progress
 from evlora.datasets.layouts.trees import require_folder, wrong_tree
 from evlora.datasets.manifest import Manifest, Sample
 from evlora.errors import DatasetError
-from evlora.files import visible
 
 FOLDER = "food-101"
 SPLITS = ("train", "test")

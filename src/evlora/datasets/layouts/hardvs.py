@@ -10,6 +10,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
+from evlora.companions import is_companion
 from evlora.datasets.layouts.official_split import ListOptions, Naming, split_officially
 from evlora.datasets.layouts.sequences import (
     Findings,
@@ -27,7 +28,6 @@ from evlora.datasets.layouts.trees import (
 )
 from evlora.datasets.manifest import Manifest
 from evlora.errors import DatasetError
-from evlora.files import is_companion
 
 EXPECTED_TREE = """\
 train_label.txt, val_label.txt, test_label.txt

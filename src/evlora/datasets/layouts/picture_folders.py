@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from evlora.files import is_companion
+from evlora.companions import is_companion
 from evlora.recordings.readers.images import IMAGE_SUFFIXES
 
 FRAMES_ENDING = "_aps"

@@ -12,13 +12,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from evlora.companions import visible
 from evlora.config import Config
 from evlora.datasets.layouts.releases import disagreement
 from evlora.datasets.layouts.table import Progress
 from evlora.datasets.layouts.trees import require_folder, wrong_tree
 from evlora.datasets.manifest import Manifest, Sample
 from evlora.errors import DatasetError
-from evlora.files import visible
 
 VIDEOS_FOLDER = "20bn-something-something-v2"
 LABELS_FOLDER = "labels"

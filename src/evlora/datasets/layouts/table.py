@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from evlora.datasets.layouts.sensors import SensorOptions, require_sensors, with_sensor
 from evlora.datasets.manifest import Manifest
 from evlora.errors import DatasetError
+from evlora.messages import explain
 
 RECORDINGS_FOLDER = "recordings"
 """Where a layout that makes its recordings itself puts them, inside the prepared dataset."""
@@ -49,12 +50,9 @@ class Layout:
         try:
             checked = module.Options(**options)
         except ValidationError as error:
-            fault = error.errors(include_url=False)[0]
-            is_unknown = fault["type"] == "extra_forbidden"
             known = ", ".join(module.Options.model_fields) or "none"
             raise DatasetError(
-                f"layout {self.name}: option {'.'.join(map(str, fault['loc']))}: "
-                f"{'there is no such option' if is_unknown else fault['msg']}; "
+                f"layout {self.name}: option {explain(error, module.Options)}; "
                 f"its options are: {known}"
             ) from error
         manifest = module.collect(source, folder, checked, progress)

@@ -3,8 +3,8 @@
 from itertools import zip_longest
 from pathlib import Path
 
+from evlora.companions import visible
 from evlora.errors import DatasetError
-from evlora.files import visible
 
 LINES_SHOWN = 14
 ENTRIES_SHOWN = 4

@@ -6,6 +6,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from evlora.config import Config
 from evlora.errors import AdapterError
+from evlora.messages import explain
 from evlora.models.adapters.method import Method, Settings
 from evlora.models.adapters.methods import METHODS
 from evlora.models.adapters.sites import Site
@@ -88,14 +89,6 @@ def _options(name: str, method: Method, given: dict[str, Any]) -> Config:
     try:
         return method.options.model_validate(given)
     except ValidationError as error:
-        known = ", ".join(method.options.model_fields) or "none"
-        faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc']))}: "
-            + (
-                "there is no such option"
-                if fault["type"] == "extra_forbidden"
-                else f"{fault['msg']}, got {fault['input']!r}"
-            )
-            for fault in error.errors()
-        )
-        raise AdapterError(f"adapter.options: {faults}; {name} has: {known}") from error
+        raise AdapterError(
+            f"adapter.options of {name}: {explain(error, method.options)}"
+        ) from error

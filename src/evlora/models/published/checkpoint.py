@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from evlora.errors import CheckpointError
+from evlora.messages import listed
 from evlora.models.network import Network
 
 Key = tuple[str, str]
@@ -175,7 +176,7 @@ def read_published_checkpoint(path: str | Path) -> PublishedCheckpoint:
     if missing or extra:
         raise CheckpointError(
             f"{source}: expected a checkpoint of VELoRA's released code; missing: "
-            f"{_listed(missing)}; not of it: {_listed(extra)}; {ADVICE}"
+            f"{listed(missing)}; not of it: {listed(extra)}; {ADVICE}"
         )
     tensors: dict[Key, Tensor] = {
         (section, key): tensor
@@ -256,7 +257,7 @@ def _require_keys(path: Path, *, expected: Set[Key], found: Set[Key]) -> None:
     extra = [f"{section}: {key}" for section, key in sorted(found - expected)]
     raise CheckpointError(
         f"{path}: expected the {len(expected)} tensors of the released network; missing: "
-        f"{_listed(missing)}; not of it: {_listed(extra)}; {ADVICE}"
+        f"{listed(missing)}; not of it: {listed(extra)}; {ADVICE}"
     )
 
 
@@ -306,8 +307,3 @@ def _sizes(path: Path, tensors: Mapping[Key, Tensor]) -> Sizes:
 
 def _place(path: Path, key: Key) -> str:
     return f"{path}: {key[0]}: {key[1]}"
-
-
-def _listed(names: list[str]) -> str:
-    more = f", and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more if names else "none"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from evlora.companions import visible
 from evlora.errors import RecordingError
-from evlora.files import visible
 from evlora.recordings.depth import bits_of, places_looked_at
 from evlora.recordings.frames import FileFrames, FrameSequence, StackFrames
 from evlora.recordings.pictures import Pages, Values, read_pages, read_values

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evlora.companions import is_companion
 from evlora.errors import RecordingError
-from evlora.files import is_companion
 from evlora.recordings.depth import as_8_bits, bits_of
 from evlora.recordings.frames import FrameSequence
 from evlora.recordings.readers.decoding import EventFile, Findings, collect, sensor_size

@@ -8,8 +8,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from evlora.companions import is_apple_double
 from evlora.errors import RecordingError, RecordingWarning
-from evlora.files import is_apple_double
 from evlora.recordings.frames import FrameSequence
 from evlora.recordings.readers.decoding import EventFile
 from evlora.recordings.readers.fields import Columns

@@ -1,0 +1,26 @@
+"""The devices that networks run on, by the names that a user types."""
+
+import torch
+
+from evlora.errors import RunError
+
+AUTO = "auto"
+
+
+def device_named(name: str = AUTO) -> str:
+    """The device of this name; `auto` is a GPU that runs CUDA if there is one, else the CPU.
+
+    Raises:
+        RunError: PyTorch knows no such device, or this machine has none.
+    """
+    if name == AUTO:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0]
+        raise RunError(
+            f"device: expected auto, cpu, cuda or cuda:N, with such a device in this machine, got "
+            f"{name}: {reason}"
+        ) from error
+    return name
