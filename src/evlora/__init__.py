@@ -20,6 +20,7 @@ from evlora.errors import (
 
 if TYPE_CHECKING:
     from evlora.bundle import load_bundle, save_bundle
+    from evlora.clips import ClipConfig
     from evlora.datasets import prepare, read_manifest
     from evlora.evaluation import evaluate
     from evlora.importing import import_published
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         SsfConfig,
         VptConfig,
     )
+    from evlora.packing import pack
     from evlora.prediction import Prediction, predict
     from evlora.profiling import profile
     from evlora.recipe import build, load_recipe
@@ -54,6 +56,7 @@ __all__ = [
     "BackboneError",
     "BundleError",
     "CheckpointError",
+    "ClipConfig",
     "DatasetError",
     "EventStream",
     "EvloraError",
@@ -77,6 +80,7 @@ __all__ = [
     "load_bundle",
     "load_recipe",
     "open_recording",
+    "pack",
     "predict",
     "prepare",
     "profile",
@@ -88,6 +92,7 @@ __all__ = [
 
 _HOMES = {
     "evlora.bundle": ("load_bundle", "save_bundle"),
+    "evlora.clips": ("ClipConfig",),
     "evlora.datasets": ("prepare", "read_manifest"),
     "evlora.evaluation": ("evaluate",),
     "evlora.importing": ("import_published",),
@@ -99,6 +104,7 @@ _HOMES = {
         "SsfConfig",
         "VptConfig",
     ),
+    "evlora.packing": ("pack",),
     "evlora.prediction": ("Prediction", "predict"),
     "evlora.profiling": ("profile",),
     "evlora.recipe": ("build", "load_recipe"),

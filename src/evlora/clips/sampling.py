@@ -15,7 +15,7 @@ from evlora.recordings import EventStream, FrameSequence, Recording
 from evlora.recordings.representations import equal_windows
 
 Sampling = Literal["segments", "dense"]
-Window = Literal["frame", "exposure", "segment"]
+WindowKind = Literal["frame", "exposure", "segment"]
 Numbers = NDArray[np.int64]
 
 EDGE_JITTER = 0.25
@@ -34,14 +34,14 @@ class Moments:
     are no events and no times."""
 
 
-class View(NamedTuple):
-    """One of several even choices of moments, or of boxes, which a test averages over."""
+class Choice(NamedTuple):
+    """One of several even choices of moments, or of boxes: what test views differ in."""
 
     number: int
     of: int
 
 
-MIDDLE = View(0, of=1)
+MIDDLE = Choice(0, of=1)
 """The one choice where there are no others."""
 
 
@@ -51,9 +51,9 @@ def choose_moments(
     *,
     sampling: Sampling = "segments",
     stride: int = 4,
-    window: Window = "frame",
+    window: WindowKind = "frame",
     generator: np.random.Generator | None = None,
-    view: View = MIDDLE,
+    choice: Choice = MIDDLE,
 ) -> Moments:
     """The `count` moments that stand for this recording.
 
@@ -79,7 +79,7 @@ def choose_moments(
             moment is left out.
         generator: Draws the moments inside their segments, or the start of the stretch, for
             training; None takes the middle.
-        view: Which of several even choices, without a generator. Segments are entered at evenly
+        choice: Which of several even choices, without a generator. Segments are entered at evenly
             spaced places, dense stretches start from the first frame to the last possible one;
             of one choice it is the middle. Equal windows are the same in all of them.
 
@@ -101,9 +101,9 @@ def choose_moments(
         frames = frames.spread_over(events.first_us, events.last_us + 1)
     if frames is not None and len(frames) >= count:
         if sampling == "dense":
-            indices = _stretch(len(frames), count, stride, generator, view)
+            indices = _stretch(len(frames), count, stride, generator, choice)
         else:
-            indices = _one_of_each_segment(len(frames), count, generator, view)
+            indices = _one_of_each_segment(len(frames), count, generator, choice)
         return Moments(indices, _windows_of_frames(frames, indices, window, events))
     if events is not None:
         windows_us = _jittered(equal_windows(events, count), generator)
@@ -115,16 +115,16 @@ def choose_moments(
 
 
 def _one_of_each_segment(
-    length: int, count: int, generator: np.random.Generator | None, view: View
+    length: int, count: int, generator: np.random.Generator | None, choice: Choice
 ) -> Numbers:
     edges = np.arange(count + 1, dtype=np.int64) * length // count
     if generator is None:
-        return edges[:-1] + (np.diff(edges) * (2 * view.number + 1) - 1) // (2 * view.of)
+        return edges[:-1] + (np.diff(edges) * (2 * choice.number + 1) - 1) // (2 * choice.of)
     return generator.integers(edges[:-1], edges[1:])
 
 
 def _stretch(
-    length: int, count: int, stride: int, generator: np.random.Generator | None, view: View
+    length: int, count: int, stride: int, generator: np.random.Generator | None, choice: Choice
 ) -> Numbers:
     """Frames `stride` apart, as in the protocol of AdaptFormer (NeurIPS 2022)."""
     steps = np.arange(count, dtype=np.int64)
@@ -134,12 +134,12 @@ def _stretch(
     if generator is not None:
         start = int(generator.integers(room + 1))
     else:
-        start = room // 2 if view.of == 1 else room * view.number // (view.of - 1)
+        start = room // 2 if choice.of == 1 else room * choice.number // (choice.of - 1)
     return start + steps * stride
 
 
 def _windows_of_frames(
-    frames: FrameSequence, indices: Numbers, window: Window, events: EventStream | None
+    frames: FrameSequence, indices: Numbers, window: WindowKind, events: EventStream | None
 ) -> Numbers:
     starts, ends = frames.start_us, frames.end_us
     if starts is None or ends is None:  # so there are no events either

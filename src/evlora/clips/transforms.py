@@ -15,7 +15,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as F  # noqa: N812 - torchvision's own name for it
 
-from evlora.clips.sampling import MIDDLE, View
+from evlora.clips.sampling import MIDDLE, Choice
 from evlora.config import Config
 from evlora.recordings import EventStream
 
@@ -102,7 +102,7 @@ def place(
     fit: Fit,
     augmentation: Augmentation,
     generator: np.random.Generator | None = None,
-    view: View = MIDDLE,
+    choice: Choice = MIDDLE,
 ) -> Geometry:
     """The geometry for a field of view of this shape.
 
@@ -113,8 +113,8 @@ def place(
         fit: `crop` cuts off what stands out at the longer side, `pad` fills up the shorter one,
             `stretch` changes the shape.
         augmentation: What may be drawn.
-        generator: Draws the box, for training; None takes it from the whole, as `view` says.
-        view: Which of several boxes, evenly from the left to the right, or from the top to the
+        generator: Draws the box, for training; None takes it from the whole, as `choice` says.
+        choice: Which of several boxes, evenly from the left to the right, or from the top to the
             bottom where that is the longer side; of one it is the centre.
     """
     ratios = size[0] / height, size[1] / width
@@ -132,7 +132,9 @@ def place(
     canvas = (max(1, canvas[0]), max(1, canvas[1]))
     room = canvas[0] - size[0], canvas[1] - size[1]
     if generator is None:
-        top, left = (r // 2 if view.of == 1 else r * view.number // (view.of - 1) for r in room)
+        top, left = (
+            r // 2 if choice.of == 1 else r * choice.number // (choice.of - 1) for r in room
+        )
         return Geometry(canvas, top, left, size)
     top, left = (int(generator.integers(min(r, 0), max(r, 0) + 1)) for r in room)
     is_flipped = augmentation.flip and generator.random() < 0.5

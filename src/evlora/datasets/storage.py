@@ -131,7 +131,7 @@ def read_manifest(
         if manifest.packed is None:
             raise DatasetError(
                 f"{folder}: expected a packed dataset in a bucket, got the index of recordings; "
-                "pack it with evlora prepare, then copy it there"
+                "pack it with evlora pack, then copy it there"
             )
         return replace(manifest, bucket=bucket)
     root = Path(folder)

@@ -16,10 +16,10 @@ from evlora.clips import ClipConfig
 from evlora.datasets.dataset import open_sample
 from evlora.datasets.manifest import Sample
 from evlora.datasets.rendering import Rendering
+from evlora.datasets.sources import look_at
 from evlora.errors import EvloraError, RecordingWarning
 from evlora.packing.codec import encode
 from evlora.packing.journal import Done, checksum_of
-from evlora.packing.sources import look_at
 
 AHEAD = 4
 """So many samples per process may be done before their turn: a slow one must not fill the memory
