@@ -27,7 +27,7 @@ class Moments:
     """T moments of one recording, in the order of time."""
 
     frame_indices: Numbers | None
-    """Number of the frame of each moment, and of the picture of events drawn before, shape (T,),
+    """Number of the frame of each moment, and of the event image drawn before, shape (T,),
     never falling; None without either."""
     windows_us: Numbers
     """Start and end of the events of each moment, half-open, shape (T, 2); no length where there
@@ -62,7 +62,7 @@ def choose_moments(
     frames, or none, the recording is cut into `count` equal windows, and each takes the frame that
     was current at its end: the latest one that had started. Frames whose times are unknown are
     taken as spread evenly over the events.
-    Pictures of events that were drawn before stand for the events: they belong to the frames, or
+    Event images that were drawn before stand for the events: they belong to the frames, or
     count as frames where there are none, and the windows have no length.
 
     Args:
@@ -73,10 +73,10 @@ def choose_moments(
             frame to its last, so that neighbours differ.
         stride: Frames from a moment to the next one, where sampling is dense.
         window: Which events belong to a frame. `frame`: from the end of the frame before it in the
-            recording (chosen or not) to its own end, so that an event picture shows the motion of
+            recording (chosen or not) to its own end, so that an event image shows the motion of
             one frame however far apart the moments are. `exposure`: while it was exposed.
             `segment`: from the end of the frame chosen before it, so that no event up to the last
-            moment is left out.
+            moment is dropped.
         generator: Draws the moments inside their segments, or the start of the stretch, for
             training; None takes the middle.
         choice: Which of several even choices, without a generator. Segments are entered at evenly
@@ -156,7 +156,7 @@ def _windows_of_frames(
         first_us = min(first_us, events.first_us)
     if window == "segment":
         return np.stack([np.append(first_us, ends[indices[:-1]]), ends[indices]], axis=1)
-    # Nothing tells when the first frame's interval began: it is taken to be as long as the others.
+    # It is unknown when the first frame's interval began: it is taken to be as long as the others.
     before_first = ends[0] - int(np.median(np.diff(ends))) if len(ends) > 1 else first_us
     previous_ends = np.append(before_first, ends[:-1])
     return np.stack([previous_ends[indices], ends[indices]], axis=1)

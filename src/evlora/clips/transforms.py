@@ -1,6 +1,6 @@
 """The same geometry for both modalities, and what training changes at random.
 
-Frames and event pictures of one recording may differ in size (N-MNIST: 28×28 and 34×34); both show
+Frames and event images of one recording may differ in size (N-MNIST: 28×28 and 34×34); both show
 the same field of view. So both are resized to one canvas, with antialiasing, and the same box is
 cut from it. The canvas is made so large that the box has the model's size: there is one resampling.
 """
@@ -34,7 +34,7 @@ class Augmentation(Config):
     colour: float = Field(default=0.2, ge=0, le=1)
     """Largest relative change of brightness, contrast and saturation of the frames; 0 for none."""
     event_drop: float = Field(default=0.1, ge=0, lt=1)
-    """Largest share of the events that is left out at random; 0 for none."""
+    """Largest share of the events that is dropped at random; 0 for none."""
     event_time_jitter_us: NonNegativeInt = 0
     """Microseconds by which each event is moved in time at most, either way; 0 for none."""
     event_polarity_flip: float = Field(default=0.0, ge=0, le=1)
@@ -55,7 +55,7 @@ class Geometry:
     top: int
     """First row of the box in the canvas; negative where the canvas is smaller and is padded."""
     left: int
-    """First column of the box, likewise."""
+    """First column of the box on the canvas."""
     size: tuple[int, int]
     """Height and width of the box: what the model takes."""
     is_flipped: bool = False
@@ -113,7 +113,7 @@ def place(
         fit: `crop` cuts off what stands out at the longer side, `pad` fills up the shorter one,
             `stretch` changes the shape.
         augmentation: What may be drawn.
-        generator: Draws the box, for training; None takes it from the whole, as `choice` says.
+        generator: Draws the box, for training; None takes it from the whole, as `choice` sets.
         choice: Which of several boxes, evenly from the left to the right, or from the top to the
             bottom where that is the longer side; of one it is the centre.
     """
@@ -185,7 +185,7 @@ def change_events(
     start_us: int,
     end_us: int,
 ) -> EventStream:
-    """The events of an interval, changed as the augmentation says.
+    """The events of an interval, changed as the augmentation asks.
 
     Args:
         events: Any number of events.
@@ -222,7 +222,7 @@ def drop_events(
 
 
 def jitter_times(events: EventStream, reach_us: int, generator: np.random.Generator) -> EventStream:
-    """The events at times that are off by up to `reach_us`, each for itself, in order again."""
+    """The events at times that are off by up to `reach_us`, each separately, in order again."""
     times = events.t_us + generator.integers(-reach_us, reach_us + 1, len(events))
     order = np.argsort(times, kind="stable")
     return EventStream(

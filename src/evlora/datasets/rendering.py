@@ -49,7 +49,7 @@ class Rendering(Config):
 
 
 class PackedAbout(Config):
-    """What `dataset.json` says of the shards."""
+    """What `dataset.json` holds about the shards."""
 
     codec: Literal[1]
     """Version of the form in which a recording is packed."""

@@ -41,7 +41,7 @@ EVENT_SUFFIXES = frozenset(suffix for row in FORMATS for suffix in row.suffixes)
 
 
 class About(Config):
-    """What `dataset.json` says of a dataset."""
+    """What `dataset.json` holds about a dataset."""
 
     format: Literal["evlora dataset"]
     version: Literal[1]
@@ -52,7 +52,7 @@ class About(Config):
     counts: dict[str, int]
     """Samples in each split."""
     split_source: str = ""
-    """Where the split came from, such as an official list; empty where nobody said."""
+    """Where the split came from, such as an official list; empty where it is unknown."""
     packed: PackedAbout | None = None
     """How the clips were packed; null where they are made from the recordings."""
 
@@ -121,7 +121,7 @@ def read_manifest(
 
     Raises:
         DatasetError: The folder is no prepared dataset, or some of its lines are wrong; the message
-            shows the first faults, with their lines, and says how many there are.
+            shows the first faults, with their lines, and their number.
     """
     if is_bucket(folder):
         bucket = Bucket(str(folder), cache=cache, cache_gb=cache_gb)

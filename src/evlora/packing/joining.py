@@ -16,7 +16,7 @@ from evlora.datasets.preparing import REJECTED_FILE, SOURCES_FILE
 from evlora.datasets.rendering import CODEC_VERSION, PackedAbout
 from evlora.datasets.storage import write_manifest
 from evlora.errors import DatasetError
-from evlora.packing.journal import Chunk, Done
+from evlora.packing.journal import ClosedChunk, Done
 from evlora.packing.parts import Part, parts_in, working_in
 from evlora.packing.plan import Plan, write_settings
 
@@ -32,7 +32,7 @@ MOST_REJECTED = 0.5
 def join(plan: Plan, work: Path) -> tuple[Manifest, list[Done]]:
     """Join the parts that lie in `work` into the folder `joined` there.
 
-    Chunks are linked, not copied: joining needs no space, and may be done again.
+    Chunks are linked, not copied: joining needs no space, and may be repeated.
 
     Returns:
         The manifest of what was packed, and what became of each sample.
@@ -44,7 +44,7 @@ def join(plan: Plan, work: Path) -> tuple[Manifest, list[Done]]:
     found = parts_in(work)
     _require_all(found, work)
     done: list[Done] = []
-    chunks: dict[str, list[tuple[Path, Chunk]]] = {split: [] for split in SPLITS}
+    chunks: dict[str, list[tuple[Path, ClosedChunk]]] = {split: [] for split in SPLITS}
     with ExitStack() as stack:
         for part in found:
             folder = work / part.folder
@@ -125,7 +125,9 @@ def _require_all(parts: Sequence[Part], work: Path) -> None:
         )
 
 
-def _join_split(folder: Path, parts: Sequence[tuple[Path, Chunk]], done: Iterable[Done]) -> None:
+def _join_split(
+    folder: Path, parts: Sequence[tuple[Path, ClosedChunk]], done: Iterable[Done]
+) -> None:
     folder.mkdir()
     described: list[dict[str, Any]] = []
     for number, (path, chunk) in enumerate(parts):
