@@ -127,7 +127,7 @@ def make(folder: Path, clips: int, frames: int) -> dict[str, Manifest]:
         save(pictures, drawn / f"{number:03d}" / "event")
     prepare("class_tree", folder / "raw", folder / "raw_index")
     prepare("class_tree", folder / "drawn", folder / "drawn_index")
-    pack("class_tree", folder / "raw", folder / "packed", CONFIG)
+    pack(folder / "raw_index", folder / "packed", CONFIG)
     megabytes = {
         name: sum(path.stat().st_size for path in folder.glob(pattern)) / clips / 1e6
         for name, pattern in {

@@ -10,9 +10,10 @@ import torch
 from evlora.comparison import compare
 from evlora.comparison_table import Comparison, Over
 from evlora.errors import AdapterError, RecipeError
+from evlora.profiling import example_batch
 from evlora.recipe import load_recipe
 from evlora.recognizer import build_recognizer
-from evlora.training.cost import measure_step, merged, noise_batch
+from evlora.training.cost import measure_step, merged
 
 RECIPE = """\
 clip: {modalities: [rgb]}
@@ -205,7 +206,7 @@ def test_merged_adapters_answer_the_same_without_any_of_them_left(
     with torch.no_grad():
         for parameter in recognizer.trained_tensors().values():
             parameter.add_(0.05 * torch.randn_like(parameter))
-    batch = noise_batch(recognizer, 2, seed=0)
+    batch = example_batch(recognizer, 2)
 
     with torch.inference_mode():
         expected = recognizer.recognize(batch.rgb, batch.events).logits

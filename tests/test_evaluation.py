@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from evlora.clips import collate, make_views
+from evlora.clips import collate, make_test_views
 from evlora.datasets import ClipDataset, read_manifest
 from evlora.errors import DatasetError
 from evlora.evaluation import evaluate
@@ -57,7 +57,7 @@ def test_the_views_of_a_sample_are_averaged_as_probabilities(
     assert (result.views, result.samples) == (6, 40)
     for sample in manifest.split("test")[:5]:
         recording = open_recording(manifest.source / sample.events)
-        clips = make_views(recording, recognizer.clip_config)
+        clips = make_test_views(recording, recognizer.clip_config)
         with torch.inference_mode():
             scores = [
                 recognizer.recognize(clip.rgb[None], clip.events[None]).logits.softmax(dim=1)[0]

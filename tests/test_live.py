@@ -131,7 +131,7 @@ def test_a_mixture_or_another_size_is_refused(recognizer: Recognizer) -> None:
         stream.push(grey, small)
     with pytest.raises(ShapeError, match=r"events: expected shape \(3, H=32, W=32\)"):
         stream.push(small, torch.zeros(3, 30, 40))
-    with pytest.raises(DatasetError, match="got no event"):
+    with pytest.raises(DatasetError, match="found no events"):
         stream.push(grey)
 
 
@@ -253,7 +253,7 @@ def test_what_cannot_be_shown_is_refused(recognizer: Recognizer) -> None:
         schedule(_with_a_leap(), CONFIG, window_us=10)
     with pytest.raises(RecordingError, match="expected events or frames"):
         schedule(Recording(None, None, "memory"), CONFIG, window_us=None)
-    with pytest.raises(DatasetError, match="got no rgb"):
+    with pytest.raises(DatasetError, match="found no frames"):
         live(recognizer, recorded(frames=0))
 
 

@@ -8,7 +8,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch.utils.flop_counter import FlopCounterMode
 
 from evlora.models import build_backbone
-from evlora.profiling import count_parameters, profile
+from evlora.profiling import count_parameters, example_batch, measure_ms, profile
 from evlora.recipe import build, load_recipe
 
 
@@ -113,3 +113,26 @@ def test_the_dictionary_has_the_documented_keys(tiny_settings: dict[str, Any]) -
     keys = {"total", "trained", "trained_percent", "adapter_percent", "saved_mb", "by_part"}
     assert set(content["parameters"]) == keys
     assert content["parameters"]["by_part"]["head"] == {"total": 196, "trained": 196}
+
+
+def test_the_example_is_what_the_recognizer_takes(tiny_settings: dict[str, Any]) -> None:
+    recognizer = build("demo", num_classes=4, overrides=tiny_settings)
+    batch, again = (example_batch(recognizer, 3, seed=5) for _ in range(2))
+    assert batch.rgb is not None
+    assert batch.rgb.shape == (3, 2, 3, 32, 32)
+    assert torch.equal(batch.rgb, again.rgb)
+    assert recognizer.recognize(batch.rgb, batch.events).logits.shape == (3, 4)
+
+
+def test_calls_are_timed_in_turn_and_the_first_round_does_not_count() -> None:
+    now, called = [0.0], list[str]()
+
+    def call(name: str, seconds: float) -> None:
+        called.append(name)
+        now[0] += seconds if len(called) > 2 else 100
+
+    one, other = measure_ms(
+        lambda: call("one", 0.5), lambda: call("other", 2), repeats=2, clock=lambda: now[0]
+    )
+    assert (one, other) == ([500, 500], [2000, 2000])
+    assert called == 3 * ["one", "other"]

@@ -21,6 +21,7 @@ from evlora.errors import (
 
 if TYPE_CHECKING:
     from evlora.bundle import load_bundle, save_bundle
+    from evlora.clips import ClipConfig
     from evlora.datasets import prepare, read_manifest
     from evlora.evaluation import evaluate
     from evlora.importing import import_published
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         SsfConfig,
         VptConfig,
     )
+    from evlora.packing import pack
     from evlora.prediction import Prediction, predict
     from evlora.profiling import profile
     from evlora.recipe import build, load_recipe
@@ -55,6 +57,7 @@ __all__ = [
     "BackboneError",
     "BundleError",
     "CheckpointError",
+    "ClipConfig",
     "DatasetError",
     "EventStream",
     "EvloraError",
@@ -79,6 +82,7 @@ __all__ = [
     "load_bundle",
     "load_recipe",
     "open_recording",
+    "pack",
     "predict",
     "prepare",
     "profile",
@@ -90,6 +94,7 @@ __all__ = [
 
 _HOMES = {
     "evlora.bundle": ("load_bundle", "save_bundle"),
+    "evlora.clips": ("ClipConfig",),
     "evlora.datasets": ("prepare", "read_manifest"),
     "evlora.evaluation": ("evaluate",),
     "evlora.importing": ("import_published",),
@@ -101,6 +106,7 @@ _HOMES = {
         "SsfConfig",
         "VptConfig",
     ),
+    "evlora.packing": ("pack",),
     "evlora.prediction": ("Prediction", "predict"),
     "evlora.profiling": ("profile",),
     "evlora.recipe": ("build", "load_recipe"),

@@ -14,7 +14,7 @@ from torchmetrics.functional.classification import (
 )
 
 from evlora.clips import Batch, Modality
-from evlora.datasets import AllViews, Manifest
+from evlora.datasets import AllTestViews, Manifest
 from evlora.datasets.loading import InOrder, loader_options
 from evlora.errors import DatasetError
 from evlora.packing import clip_dataset
@@ -66,8 +66,8 @@ def evaluate(
 ) -> Evaluation:
     """Score a recognizer on a split.
 
-    A sample's probabilities are the mean over the views that the recognizer's `clip.test_views`
-    names.
+    A sample's probabilities are the mean over its test views, as the recognizer's
+    `clip.test_views` sets them.
 
     Args:
         recognizer: What to score.
@@ -90,7 +90,7 @@ def evaluate(
     if batch_size is None:
         batch_size = 1 if recognizer.network.depends_on_batch else BATCH_SIZE
     loader = DataLoader(
-        AllViews(dataset),
+        AllTestViews(dataset),
         sampler=InOrder(dataset),
         **loader_options(batch_size=max(1, batch_size // views), workers=workers),
     )
@@ -99,7 +99,7 @@ def evaluate(
     names: list[str] = []
     with torch.inference_mode():
         for batch in cast(Iterable[Batch], loader):
-            rgb, events = (x if x is None else x.to(device) for x in (batch.rgb, batch.events))
+            rgb, events, *_ = batch.to(device)
             scores.append(recognizer.log_probabilities(rgb, events, views=views).cpu())
             assert batch.labels is not None  # a manifest's samples have labels
             labels.append(batch.labels[::views])

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from evlora.clips import ClipConfig
-from evlora.clips.moment import picture_moment
+from evlora.clips.moment import draw_moment
 from evlora.clips.sampling import Moments, choose_moments
 from evlora.errors import DatasetError, RecordingError
 from evlora.models.streaming import StreamingNetwork
@@ -98,7 +98,7 @@ class StreamingRecognizer:
     ) -> tuple[Tensor | None, Tensor | None]:
         config = self.recognizer.clip_config
         if not isinstance(frame, Tensor) and not isinstance(events, Tensor):
-            return picture_moment(config, frame=frame, events=events, window_us=window_us)
+            return draw_moment(config, frame=frame, events=events, window_us=window_us)
         for name, image in (("frame", frame), ("events", events)):
             if image is None:
                 continue
@@ -228,8 +228,8 @@ def predict_live(
     config = recognizer.clip_config
     plan = schedule(recording, config, window_us=window_us)
     stream = StreamingRecognizer(recognizer, stride=plan.stride)
-    with _Pictures(recording, plan.moments, config) as pictures:
-        stream.push(*pictures.at(0), window_us=pictures.window_us(0))  # what torch does only once
+    with _Feed(recording, plan.moments, config) as feed:
+        stream.push(*feed.at(0), window_us=feed.window_us(0))  # what torch does only once
         stream.reset()
         begun, dropped = now(), 0
 
@@ -240,11 +240,11 @@ def predict_live(
             if speed and number + 1 < len(plan.times_us) and due(number + 1) <= now():
                 dropped += 1
                 continue
-            frame, events = pictures.at(number)
+            frame, events = feed.at(number)
             if speed:
                 sleep(max(0.0, due(number) - now()))
             came = due(number) if speed else now()
-            logits = stream.push(frame, events, window_us=pictures.window_us(number))
+            logits = stream.push(frame, events, window_us=feed.window_us(number))
             if logits is None:
                 continue
             probabilities = logits.float().softmax(dim=-1).cpu()
@@ -261,7 +261,7 @@ def predict_live(
             dropped = 0
 
 
-class _Pictures:
+class _Feed:
     """What the camera hands over at each moment; frames are read ahead, in a thread."""
 
     def __init__(self, recording: Recording, moments: Moments, config: ClipConfig) -> None:
@@ -271,7 +271,7 @@ class _Pictures:
         self.frames = self._ahead(recording.frames if wants_rgb else None)
         self.drawn = self._ahead(recording.event_images if wants_events else None)
 
-    def __enter__(self) -> "_Pictures":
+    def __enter__(self) -> "_Feed":
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -38,13 +38,19 @@ MODULES = {
 
 NAMES = {
     "evlora.clips": {
-        "AllViews": "evlora.datasets",
+        "AllViews": "evlora.datasets:AllTestViews",
         "ClipDataset": "evlora.datasets",
         "Manifest": "evlora.datasets",
         "PackedDataset": "evlora.packing",
         "clip_dataset": "evlora.packing",
+        "make_views": "evlora.clips:make_test_views",
         "prepare": "evlora.datasets",
         "read_manifest": "evlora.datasets",
+    },
+    "evlora.packing": {
+        "Shard": "evlora.packing:Part",
+        "join_shards": "evlora.packing:join_parts",
+        "survey": "evlora.packing:try_packing",
     },
     "evlora.recipe": {"train": "evlora.training.run"},
     "evlora.recordings.recording": {
@@ -53,7 +59,7 @@ NAMES = {
         "open_recording": "evlora.recordings.opening",
     },
 }
-"""Module → names that were in it → the module that has them now."""
+"""Module → names that were in it → the module that has them now, and `:NAME` where it differs."""
 
 
 class _MovedModules(MetaPathFinder):
@@ -80,8 +86,10 @@ def names_of(module: str) -> Callable[[str], NoReturn]:
         home = NAMES[module].get(name)
         if home is not None:
             # Of an AttributeError, `from module import name` would drop the message.
+            where, _, new_name = home.partition(":")
             raise ImportError(
-                f"{module}.{name} has moved; use: from {home} import {name}", name=module
+                f"{module}.{name} has moved; use: from {where} import {new_name or name}",
+                name=module,
             )
         raise AttributeError(f"module {module!r} has no attribute {name!r}")
 

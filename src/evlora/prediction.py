@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 
-from evlora.clips import ClipConfig, Modality, collate, make_views
+from evlora.clips import ClipConfig, Modality, collate, make_test_views
 from evlora.companions import visible
 from evlora.datasets.storage import EVENT_SUFFIXES, FRAME_SUFFIXES
 from evlora.errors import RecordingError
@@ -29,7 +29,7 @@ def predict(
 ) -> list[Prediction]:
     """All labels of the recognizer, the most probable first.
 
-    Probabilities are the mean over the views that the recognizer's `clip.test_views` names.
+    Probabilities are the mean over the test views that the recognizer's `clip.test_views` names.
 
     Args:
         recognizer: Loaded from a bundle.
@@ -42,11 +42,11 @@ def predict(
         RecordingError: A frame cannot be read, or there is nothing in the recording.
     """
     config = recognizer.clip_config.hiding(without)
-    batch = collate(make_views(recording, config, sample=str(recording.path or "recording")))
+    clips = make_test_views(recording, config, sample=str(recording.path or "recording"))
     device = next(recognizer.parameters()).device
     recognizer.eval()
     with torch.inference_mode():
-        rgb, events = (x if x is None else x.to(device) for x in (batch.rgb, batch.events))
+        rgb, events, *_ = collate(clips).to(device)
         scores = recognizer.log_probabilities(rgb, events, views=config.test_views.count)
     probabilities = scores[0].exp().cpu()
     order = probabilities.argsort(descending=True, stable=True)

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import chain
 from typing import Any
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
+from evlora.clips import Batch
 from evlora.recognizer import Recognizer, adapted_parts
 
 
@@ -111,13 +112,61 @@ def _count_part(name: str, module: nn.Module) -> PartCount:
     )
 
 
-def _example(recognizer: Recognizer) -> dict[str, Tensor]:
+def example_batch(recognizer: Recognizer, size: int, *, seed: int = 0) -> Batch:
+    """A batch of noise as the recognizer takes it, on its device.
+
+    Args:
+        recognizer: What is to be measured.
+        size: Clips in the batch.
+        seed: Of the noise.
+    """
     config = recognizer.clip_config
-    device = next(recognizer.parameters()).device
-    shape = (1, config.frames, 3, *config.size_px)
-    names = {"rgb": "rgb", "event": "events"}
-    generator = torch.Generator().manual_seed(0)
-    return {names[m]: torch.randn(shape, generator=generator).to(device) for m in config.modalities}
+    generator = torch.Generator().manual_seed(seed)
+    shape = (size, config.frames, 3, *config.size_px)
+
+    def images(modality: str) -> Tensor | None:
+        if modality not in config.modalities:
+            return None
+        return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
+
+    labels = torch.arange(size) % len(recognizer.labels)
+    batch = Batch(images("rgb"), images("event"), labels, [str(i) for i in range(size)])
+    return batch.to(next(recognizer.parameters()).device)
+
+
+def measure_ms(
+    *calls: Callable[[], object],
+    repeats: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> tuple[list[float], ...]:
+    """How long each of these calls takes, in ms, timed in turn after one round to warm up.
+
+    Args:
+        calls: What is timed; work on a GPU is waited for.
+        repeats: Times of each call that are returned.
+        clock: Gives the time in seconds.
+    """
+    times_ms: tuple[list[float], ...] = tuple([] for _ in calls)
+    for _ in range(repeats + 1):
+        for times, call in zip(times_ms, calls, strict=True):
+            _synchronize()
+            begun = clock()
+            call()
+            _synchronize()
+            times.append(1e3 * (clock() - begun))
+    return tuple(times[1:] for times in times_ms)
+
+
+def _synchronize() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def _example(recognizer: Recognizer) -> dict[str, Tensor]:
+    """One clip as the network takes it: normalised, shape (1, T, 3, H, W)."""
+    batch = example_batch(recognizer, 1)
+    images = {"rgb": batch.rgb, "events": batch.events}
+    return {name: recognizer.normalize(x) for name, x in images.items() if x is not None}
 
 
 def _count_flops(recognizer: Recognizer) -> int:
@@ -148,17 +197,10 @@ def _weights_mb(recognizer: Recognizer) -> dict[str, float]:
 def _measure_latency(recognizer: Recognizer, repeats: int) -> dict[str, float]:
     example = _example(recognizer)
     recognizer.eval()
-    times_ms: list[float] = []
     with torch.inference_mode():
-        for _ in range(repeats + 1):
-            begun = time.perf_counter()
-            recognizer(**example)
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            times_ms.append(1e3 * (time.perf_counter() - begun))
-    counted = times_ms[1:]
+        (times_ms,) = measure_ms(lambda: recognizer(**example), repeats=repeats)
     return {
-        "median_ms": statistics.median(counted),
-        "fastest_ms": min(counted),
-        "slowest_ms": max(counted),
+        "median_ms": statistics.median(times_ms),
+        "fastest_ms": min(times_ms),
+        "slowest_ms": max(times_ms),
     }

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from evlora.clips import Clip, ClipConfig, collate, make_clip, make_views
-from evlora.clips.config import Views
+from evlora.clips import Clip, ClipConfig, collate, make_clip, make_test_views
+from evlora.clips.config import TestViews
 from evlora.clips.transforms import Augmentation
 from evlora.errors import DatasetError, RecordingError
 from evlora.recordings import EventStream, FrameSequence, Recording
@@ -115,9 +115,9 @@ def test_a_modality_that_is_not_asked_for_is_none_and_need_not_be_there(
 
 
 def test_a_modality_that_is_missing_is_named(moving_dot):
-    with pytest.raises(DatasetError, match="found no frames; set modalities"):
+    with pytest.raises(DatasetError, match=r"found no frames; set clip\.modalities"):
         make_clip(Recording(moving_dot.events, None, "test"), ClipConfig())
-    with pytest.raises(DatasetError, match="found no events; set modalities"):
+    with pytest.raises(DatasetError, match=r"found no events; set clip\.modalities"):
         make_clip(Recording(None, moving_dot.frames, "test"), ClipConfig())
 
 
@@ -153,13 +153,13 @@ def test_a_wrong_setting_is_refused(key, value):
 
 def test_settings_that_contradict_each_other_are_refused():
     with pytest.raises(ValidationError, match="set crops: 1 or fit: crop"):
-        ClipConfig(fit="pad", test_views=Views(crops=3))
+        ClipConfig(fit="pad", test_views=TestViews(crops=3))
     with pytest.raises(ValidationError, match="all events before the stretch"):
         ClipConfig(sampling="dense", window="segment")
 
 
 def test_every_setting_is_documented():
-    for config in (ClipConfig, Augmentation, Views):
+    for config in (ClipConfig, Augmentation, TestViews):
         assert all(field.description for field in config.model_fields.values())
 
 
@@ -231,7 +231,7 @@ def test_pictures_of_events_alone_make_a_clip_of_events(drawn_before, count):
 @pytest.mark.parametrize("sampling", ["segments", "dense"])
 def test_a_single_view_is_the_clip_of_the_recording(moving_dot, sampling):
     config = ClipConfig(frames=3, size=(8, 6), sampling=sampling, stride=2)
-    (view,) = make_views(moving_dot, config, sample="dot", label=1)
+    (view,) = make_test_views(moving_dot, config, sample="dot", label=1)
     clip = make_clip(moving_dot, config)
     assert torch.equal(view.rgb, clip.rgb)
     assert torch.equal(view.events, clip.events)
@@ -244,9 +244,9 @@ def test_views_are_crops_along_the_longer_side_of_each_choice_of_moments(moving_
         size=12,
         sampling="dense",
         stride=1,
-        test_views=Views(segments=2, crops=3),
+        test_views=TestViews(segments=2, crops=3),
     )
-    views = make_views(moving_dot, config)
+    views = make_test_views(moving_dot, config)
     dots = [(view.rgb[0, 0] == 255).nonzero().tolist() for view in views]
     # The dot is in column 4 of the first frame and 10 of the seventh; crops start at 0, 2 and 4.
     assert dots == [[[6, 4]], [[6, 2]], [[6, 0]], [[6, 10]], [[6, 8]], [[6, 6]]]
@@ -258,13 +258,17 @@ def test_three_crops_of_a_high_view_go_from_top_to_bottom(moving_dot):
     pixels = np.zeros((1, 30, 10, 3), np.uint8)
     pixels[:, 10:20], pixels[:, 20:] = 100, 200
     high = Recording(None, FrameSequence.from_images(pixels), "test")
-    config = ClipConfig(frames=1, size=10, modalities=("rgb",), test_views=Views(crops=3))
-    assert [view.rgb.unique().tolist() for view in make_views(high, config)] == [[0], [100], [200]]
+    config = ClipConfig(frames=1, size=10, modalities=("rgb",), test_views=TestViews(crops=3))
+    assert [view.rgb.unique().tolist() for view in make_test_views(high, config)] == [
+        [0],
+        [100],
+        [200],
+    ]
 
 
 def test_training_draws_nothing_from_the_settings_of_the_test(moving_dot):
     config = ClipConfig(frames=2, size=12)
-    several = config.model_copy(update={"test_views": Views(segments=4, crops=3)})
+    several = config.model_copy(update={"test_views": TestViews(segments=4, crops=3)})
     clips = [
         make_clip(moving_dot, each, generator=np.random.default_rng(3))
         for each in (config, several)
@@ -293,10 +297,10 @@ def test_differences_of_neighbours_are_of_the_same_moments_in_both_modalities(
         size=2,
         sampling=sampling,
         stride=stride,
-        test_views=Views(segments=views),
+        test_views=TestViews(segments=views),
         augmentation=Augmentation(crop=1, colour=0),
     )
-    clips = [*make_views(whole, config)]
+    clips = [*make_test_views(whole, config)]
     clips.append(make_clip(whole, config, generator=np.random.default_rng(seed)))
     for clip in clips:
         steps = clip.rgb[:, 0, 0, 0].long().diff()
@@ -384,3 +388,13 @@ def test_clips_that_differ_make_no_batch(other):
 def test_no_clips_make_no_batch():
     with pytest.raises(DatasetError, match="at least one clip"):
         collate([])
+
+
+def test_a_batch_goes_to_a_device_as_a_whole(moving_dot):
+    config = ClipConfig(frames=2, size=4, modalities=("rgb",))
+    batch = collate([make_clip(moving_dot, config, sample="dot", label=3)])
+    there = batch.to("meta")
+    assert there.rgb.device.type == there.labels.device.type == "meta"
+    assert there.rgb.shape == batch.rgb.shape
+    assert there.events is None
+    assert there.samples == ["dot"]

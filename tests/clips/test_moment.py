@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from evlora.clips import ClipConfig, make_clip
-from evlora.clips.moment import picture_moment
+from evlora.clips.moment import draw_moment
 from evlora.clips.sampling import choose_moments
 from evlora.errors import DatasetError, RecordingError
 from evlora.recordings import EventStream, FrameSequence, Recording
@@ -51,7 +51,7 @@ def test_a_moment_is_what_its_clip_shows(fit: str, representation: str) -> None:
     assert recording.frames is not None
     assert recording.events is not None
     for number, (start_us, end_us) in enumerate(choose_moments(recording, FRAMES).windows_us):
-        rgb, events = picture_moment(
+        rgb, events = draw_moment(
             config,
             frame=recording.frames[number],
             events=recording.events.between(start_us, end_us),
@@ -67,7 +67,7 @@ def test_only_what_is_asked_for_is_looked_at() -> None:
     recording = recorded()
     assert recording.events is not None
     only_events = ClipConfig(frames=1, size=32, modalities=("event",))
-    rgb, events = picture_moment(only_events, events=recording.events)
+    rgb, events = draw_moment(only_events, events=recording.events)
     assert rgb is None
     assert events is not None
     clip = make_clip(Recording(recording.events, None, "memory"), only_events)
@@ -87,7 +87,7 @@ def test_what_is_hidden_or_may_be_missing_is_blank_as_in_a_clip(hidden: str) -> 
         lacking = replace(recording, **{"rgb": {"frames": None}, "event": {"events": None}}[hidden])
         clip = make_clip(lacking, config)
         window_us = choose_moments(lacking, FRAMES).windows_us[1].tolist()
-        rgb, drawn = picture_moment(
+        rgb, drawn = draw_moment(
             config,
             frame=None if hidden == "rgb" else frames[1],
             events=None if hidden == "event" else events.between(*window_us),
@@ -100,7 +100,7 @@ def test_what_is_hidden_or_may_be_missing_is_blank_as_in_a_clip(hidden: str) -> 
         assert torch.equal(rgb, clip.rgb[1])
         assert torch.equal(drawn, clip.events[1])
     hiding = ClipConfig.model_validate({"size": 32, "without": hidden})
-    pictures = picture_moment(hiding, frame=frames[0], events=events)
+    pictures = draw_moment(hiding, frame=frames[0], events=events)
     is_blank = [bool((p == p[:, :1, :1]).all()) for p in pictures if p is not None]
     assert is_blank == [hidden == "rgb", hidden == "event"]
 
@@ -108,7 +108,7 @@ def test_what_is_hidden_or_may_be_missing_is_blank_as_in_a_clip(hidden: str) -> 
 def test_pictures_of_events_and_grey_frames_are_taken_too() -> None:
     config = ClipConfig(size=32)
     grey = np.arange(HEIGHT * WIDTH, dtype=np.uint16).reshape(HEIGHT, WIDTH).astype(np.uint8)
-    rgb, events = picture_moment(config, frame=grey, events=np.stack([grey] * 3, axis=-1))
+    rgb, events = draw_moment(config, frame=grey, events=np.stack([grey] * 3, axis=-1))
     assert rgb is not None
     assert events is not None
     assert torch.equal(rgb, events)
@@ -116,7 +116,7 @@ def test_pictures_of_events_and_grey_frames_are_taken_too() -> None:
 
 def test_no_events_are_an_empty_picture() -> None:
     config = ClipConfig(size=32, modalities=("event",))
-    _, events = picture_moment(config, events=EventStream.empty(width=WIDTH, height=HEIGHT))
+    _, events = draw_moment(config, events=EventStream.empty(width=WIDTH, height=HEIGHT))
     assert events is not None
     assert bool((events == 255).all())
 
@@ -124,7 +124,7 @@ def test_no_events_are_an_empty_picture() -> None:
 def test_what_is_missing_or_no_picture_is_refused() -> None:
     config = ClipConfig(size=32)
     grey = np.zeros((HEIGHT, WIDTH), np.uint8)
-    with pytest.raises(DatasetError, match="expected rgb and event, got no event"):
-        picture_moment(config, frame=grey)
+    with pytest.raises(DatasetError, match="expected rgb and event, found no events"):
+        draw_moment(config, frame=grey)
     with pytest.raises(RecordingError, match="expected frames as uint8, got float64"):
-        picture_moment(config, frame=np.zeros((HEIGHT, WIDTH)), events=grey)
+        draw_moment(config, frame=np.zeros((HEIGHT, WIDTH)), events=grey)

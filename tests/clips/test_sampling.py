@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evlora.clips.sampling import View, choose_moments
+from evlora.clips.sampling import Choice, choose_moments
 from evlora.errors import DatasetError, RecordingError
 from evlora.recordings import EventStream, FrameSequence, Recording
 
@@ -183,7 +183,7 @@ def test_training_starts_a_dense_stretch_anywhere_that_it_fits():
 
 
 def test_views_of_a_dense_stretch_reach_from_the_beginning_to_the_end():
-    starts = [dense(21, 3, 4, view=View(number, of=3))[0] for number in range(3)]
+    starts = [dense(21, 3, 4, choice=Choice(number, of=3))[0] for number in range(3)]
     assert starts == [0, 6, 12]
 
 
@@ -201,7 +201,7 @@ def test_one_dense_moment_needs_no_room():
 def test_views_enter_the_segments_at_evenly_spaced_places():
     whole = recording(frames=untimed_frames(24))
     chosen = [
-        choose_moments(whole, 2, view=View(number, of=3)).frame_indices.tolist()
+        choose_moments(whole, 2, choice=Choice(number, of=3)).frame_indices.tolist()
         for number in range(3)
     ]
     assert chosen == [[1, 13], [5, 17], [9, 21]]
@@ -210,7 +210,7 @@ def test_views_enter_the_segments_at_evenly_spaced_places():
 def test_equal_windows_are_the_same_in_every_view():
     """So that packed clips, whose windows were drawn before, are tested alike."""
     stream = recording(events_at(0, 799))
-    views = [choose_moments(stream, 2, view=View(number, of=2)) for number in range(2)]
+    views = [choose_moments(stream, 2, choice=Choice(number, of=2)) for number in range(2)]
     assert views[0].windows_us.tolist() == views[1].windows_us.tolist() == [[0, 400], [400, 800]]
 
 
@@ -232,7 +232,7 @@ def test_however_they_are_sampled_moments_are_frames_in_order(
             sampling=sampling,
             stride=stride,
             generator=None if seed is None else np.random.default_rng(seed),
-            view=View(number, of=views),
+            choice=Choice(number, of=views),
         ).frame_indices
         steps = np.diff(indices)
         assert (steps > 0 if length >= count else steps >= 0).all()

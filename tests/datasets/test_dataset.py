@@ -7,9 +7,9 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from evlora.clips import ClipConfig, collate
-from evlora.clips.config import Views
+from evlora.clips.config import TestViews
 from evlora.clips.transforms import Augmentation
-from evlora.datasets import AllViews, ClipDataset, Manifest, prepare, read_manifest
+from evlora.datasets import AllTestViews, ClipDataset, Manifest, prepare, read_manifest
 from evlora.datasets.manifest import Sample
 from evlora.errors import DatasetError, RecordingError, RecordingWarning
 
@@ -120,9 +120,9 @@ def test_workers_that_live_on_give_the_batches_of_a_single_process(manifest, con
 
 
 def test_all_views_of_a_sample_follow_each_other_in_a_batch(manifest):
-    config = CONFIG.model_copy(update={"test_views": Views(segments=2, crops=3)})
+    config = CONFIG.model_copy(update={"test_views": TestViews(segments=2, crops=3)})
     dataset = ClipDataset(manifest, "train", config)
-    views = AllViews(dataset)
+    views = AllTestViews(dataset)
     assert len(views) == len(dataset) == 6
     for workers in (0, 2):
         loader = DataLoader(views, batch_size=2, collate_fn=collate, num_workers=workers)
@@ -135,7 +135,7 @@ def test_all_views_of_a_sample_follow_each_other_in_a_batch(manifest):
 
 def test_a_single_view_is_the_clip_of_evaluation(manifest):
     dataset = ClipDataset(manifest, "train", CONFIG)
-    (view,) = AllViews(dataset)[4]
+    (view,) = AllTestViews(dataset)[4]
     assert torch.equal(view.rgb, dataset[4].rgb)
     assert torch.equal(view.events, dataset[4].events)
 
@@ -171,7 +171,7 @@ def test_pictures_of_events_drawn_before_are_samples_too(manifest):
 def test_an_error_names_the_sample_and_the_file(manifest):
     (manifest.source / "2.png").write_bytes(b"\x89PNG cut short")
     dataset = ClipDataset(manifest, "train", CONFIG)
-    for read in (dataset.__getitem__, dataset.views):
+    for read in (dataset.__getitem__, dataset.test_views):
         with pytest.raises(RecordingError, match=r"sample s2: .*2\.png"):
             read(2)
 

@@ -4,8 +4,8 @@ import pytest
 
 from evlora.datasets import prepare, read_manifest
 from evlora.datasets.layouts import LAYOUTS
-from evlora.datasets.preparing import put_in_place
 from evlora.errors import DatasetError
+from evlora.files import place_folder
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_the_former_folder_comes_back_when_the_new_one_cannot_take_its_place(tmp
     target.mkdir()
     (target / "old").touch()
     with pytest.raises(FileNotFoundError):
-        put_in_place(tmp_path / "never made", target)
+        place_folder(tmp_path / "never made", target)
     assert (target / "old").exists()
 
 

@@ -184,7 +184,7 @@ def test_a_damaged_header_is_an_error(place: int) -> None:
     damaged = item["event_images"].copy()
     damaged[place + 1] ^= 0xFF
     item["event_images"] = damaged
-    with pytest.raises(RecordingError, match=r"left/3: packed pictures of events: .*damaged data"):
+    with pytest.raises(RecordingError, match=r"left/3: packed event images: .*damaged data"):
         make_clip(decode(item), ClipConfig(size=20))
 
 

@@ -1,4 +1,4 @@
-"""Packing is complete or goes on, loses nothing, repeats nothing, and hides nothing."""
+"""Packing is complete or resumed, loses nothing, repeats nothing, and hides nothing."""
 
 import csv
 import errno
@@ -20,7 +20,7 @@ from evlora.clips import Clip, ClipConfig, make_clip
 from evlora.datasets import ClipDataset, prepare, read_manifest
 from evlora.datasets.rendering import Rendering
 from evlora.errors import DatasetError
-from evlora.packing import Packing, Shard, clip_dataset, drawing, join_shards, journal, pack
+from evlora.packing import Packing, Part, clip_dataset, drawing, join_parts, journal, pack
 from evlora.packing.codec import decode, name_of
 from evlora.packing.drawing import Job, Outcome, render, render_all
 
@@ -63,8 +63,15 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal, "CHUNK_BYTES", 6_000)
 
 
+def prepared(source: Path, layout: str = "class_tree") -> Path:
+    """The dataset of this source as it is now, beside it."""
+    folder = source.parent / f"{source.name}-dataset"
+    prepare(layout, source, folder, overwrite=True, checks_files=False)
+    return folder
+
+
 def packed(source: Path, out: Path, **options: Any) -> Packing:
-    return pack("class_tree", source, out, CLIP, workers=0, **options)
+    return pack(prepared(source), out, CLIP, workers=0, **options)
 
 
 def files_of(out: Path) -> dict[str, bytes]:
@@ -124,7 +131,12 @@ def test_the_shards_hold_the_clips_of_the_source_in_the_order_of_the_manifest(
             one.sample for one in whole.split(split)
         ]
         assert_holds_the_clips_of(out, ClipDataset(whole, split, CLIP), split)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["index", "out", "source"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "index",
+        "out",
+        "source",
+        "source-dataset",
+    ]
 
 
 def test_the_dataset_says_how_it_was_packed(source: Path, tmp_path: Path) -> None:
@@ -161,7 +173,8 @@ def test_a_sample_whose_name_is_the_path_of_a_file_is_packed_as_any_other(
     rows = [f"{path.split('/')[0]},{path},{path.split('/')[1]}" for path in paths]
     (source / "index.csv").write_text("\n".join(["split,events,label", *rows]) + "\n")
     monkeypatch.chdir(source)  # the names in the table are paths from here
-    pack("csv", Path(), tmp_path / "out", CLIP, workers=0)
+    prepare("csv", Path(), tmp_path / "index")
+    pack(tmp_path / "index", tmp_path / "out", CLIP, workers=0)
     dataset = clip_dataset(read_manifest(tmp_path / "out"), "test", ClipConfig(frames=2, size=16))
     assert [dataset[i].sample for i in range(4)] == [p for p in paths if p.startswith("test/")]
 
@@ -169,7 +182,7 @@ def test_a_sample_whose_name_is_the_path_of_a_file_is_packed_as_any_other(
 @pytest.mark.usefixtures("small_chunks")
 def test_any_number_of_processes_packs_the_same(source: Path, tmp_path: Path) -> None:
     packed(source, tmp_path / "one")
-    pack("class_tree", source, tmp_path / "two", CLIP, workers=2)
+    pack(prepared(source), tmp_path / "two", CLIP, workers=2)
     assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
 
 
@@ -211,7 +224,7 @@ def test_what_a_killed_process_wrote_in_part_is_packed_again(
     packed(source, tmp_path / "whole")
     with pytest.raises(Stop):
         packed(source, tmp_path / "out", progress=interrupt_after(11))
-    path = tmp_path / "out.packing" / "shard-1-of-1" / file
+    path = tmp_path / "out.packing" / "part-1-of-1" / file
     os.truncate(path, max(0, path.stat().st_size - lost))
     packed(source, tmp_path / "out")
     assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
@@ -223,6 +236,7 @@ def test_a_kill_in_the_middle_of_two_processes_loses_and_repeats_nothing(
 ) -> None:
     for number in range(16, 200):
         write_recording(source / "train" / "cat" / f"{number:03d}.npz", number)
+    dataset = prepared(source)
     script = tmp_path / "script.py"
     script.write_text(
         "import sys\n"
@@ -231,7 +245,7 @@ def test_a_kill_in_the_middle_of_two_processes_loses_and_repeats_nothing(
         "def say(done, total): print(done, flush=True)\n"
         "if __name__ == '__main__':\n"
         "    journal.CHUNK_BYTES = 6000\n"
-        f"    pack('class_tree', {str(source)!r}, sys.argv[1], ClipConfig(frames=2, size=16),\n"
+        f"    pack({str(dataset)!r}, sys.argv[1], ClipConfig(frames=2, size=16),\n"
         "         workers=2, progress=say)\n"
     )
 
@@ -268,9 +282,9 @@ def test_an_array_of_jobs_packs_what_one_job_packs(
 ) -> None:
     packed(source, tmp_path / "one")
     for number in order:
-        packed(source, tmp_path / "out", shard=Shard(number, 3))
+        packed(source, tmp_path / "out", part=Part(number, 3))
         assert not (tmp_path / "out").exists()
-    join_shards("class_tree", source, tmp_path / "out", CLIP)
+    join_parts(prepared(source), tmp_path / "out", CLIP)
     one, joined = items_of(tmp_path / "one"), items_of(tmp_path / "out")
     for split in ("train", "test"):
         assert [*map(name_of, joined[split])] == [*map(name_of, one[split])]
@@ -283,46 +297,46 @@ def test_an_array_of_jobs_packs_what_one_job_packs(
     assert not (tmp_path / "out.packing").exists()
 
 
-def test_missing_and_unfinished_shards_are_named(source: Path, tmp_path: Path) -> None:
+def test_missing_and_unfinished_parts_are_named(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    packed(source, out, shard=Shard(2, 4))
-    with pytest.raises(DatasetError, match="shards that are missing: 1/4, 3/4, 4/4; pack"):
-        join_shards("class_tree", source, out, CLIP)
+    packed(source, out, part=Part(2, 4))
+    with pytest.raises(DatasetError, match="parts that are missing: 1/4, 3/4, 4/4; pack"):
+        join_parts(prepared(source), out, CLIP)
     for number in (1, 3):
-        packed(source, out, shard=Shard(number, 4))
+        packed(source, out, part=Part(number, 4))
     with pytest.raises(Stop):
-        packed(source, out, shard=Shard(4, 4), progress=interrupt_after(2))
-    with pytest.raises(DatasetError, match=r"4-of-4: expected 4 .* only 2 .*let --shard 4/4"):
-        join_shards("class_tree", source, out, CLIP)
-    packed(source, out, shard=Shard(4, 4))
-    assert join_shards("class_tree", source, out, CLIP).manifest.counts == {"train": 12, "test": 4}
+        packed(source, out, part=Part(4, 4), progress=interrupt_after(2))
+    with pytest.raises(DatasetError, match=r"4-of-4: expected 4 .* only 2 .*let --part 4/4"):
+        join_parts(prepared(source), out, CLIP)
+    packed(source, out, part=Part(4, 4))
+    assert join_parts(prepared(source), out, CLIP).manifest.counts == {"train": 12, "test": 4}
 
 
-def test_shards_with_other_settings_are_refused(source: Path, tmp_path: Path) -> None:
+def test_parts_with_other_settings_are_refused(source: Path, tmp_path: Path) -> None:
     """As when two machines worked apart and their folders were copied together."""
     other = CLIP.model_copy(update={"frames": 3})
-    packed(source, tmp_path / "out", shard=Shard(1, 2))
-    pack("class_tree", source, tmp_path / "there", other, workers=0, shard=Shard(2, 2))
+    packed(source, tmp_path / "out", part=Part(1, 2))
+    pack(prepared(source), tmp_path / "there", other, workers=0, part=Part(2, 2))
     with pytest.raises(DatasetError, match="was packed with frames=2, now frames=3"):
-        pack("class_tree", source, tmp_path / "out", other, workers=0, shard=Shard(2, 2))
+        pack(prepared(source), tmp_path / "out", other, workers=0, part=Part(2, 2))
     shutil.copytree(
-        tmp_path / "there.packing" / "shard-2-of-2", tmp_path / "out.packing" / "shard-2-of-2"
+        tmp_path / "there.packing" / "part-2-of-2", tmp_path / "out.packing" / "part-2-of-2"
     )
-    with pytest.raises(DatasetError, match="shard-2-of-2: was packed with frames=3, now frames=2"):
-        join_shards("class_tree", source, tmp_path / "out", CLIP)
+    with pytest.raises(DatasetError, match="part-2-of-2: was packed with frames=3, now frames=2"):
+        join_parts(prepared(source), tmp_path / "out", CLIP)
 
 
 def test_two_arrays_are_not_mixed(source: Path, tmp_path: Path) -> None:
-    packed(source, tmp_path / "out", shard=Shard(1, 2))
+    packed(source, tmp_path / "out", part=Part(1, 2))
     with pytest.raises(DatasetError, match="the work of an array of 2 jobs, not of 3"):
-        packed(source, tmp_path / "out", shard=Shard(1, 3))
+        packed(source, tmp_path / "out", part=Part(1, 3))
     with pytest.raises(DatasetError, match="the work of an array of 2 jobs, not of 1"):
         packed(source, tmp_path / "out")
     with pytest.raises(DatasetError, match="that --overwrite would throw away"):
-        packed(source, tmp_path / "out", shard=Shard(2, 2), overwrite=True)
+        packed(source, tmp_path / "out", part=Part(2, 2), overwrite=True)
 
 
-def test_two_processes_do_not_pack_the_same_shard(source: Path, tmp_path: Path) -> None:
+def test_two_processes_do_not_pack_the_same_part(source: Path, tmp_path: Path) -> None:
     def again(done: int, total: int) -> None:
         del done, total
         for overwrite in (False, True):
@@ -335,9 +349,9 @@ def test_two_processes_do_not_pack_the_same_shard(source: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("text", ["3", "0/2", "3/2", "a/b", "1/2/3", "-1/2"])
-def test_a_shard_is_one_of_several(text: str) -> None:
-    with pytest.raises(DatasetError, match="shard: expected i/n"):
-        Shard.parse(text)
+def test_a_part_is_one_of_several(text: str) -> None:
+    with pytest.raises(DatasetError, match="part: expected i/n"):
+        Part.parse(text)
 
 
 def damage(source: Path) -> None:
@@ -351,7 +365,7 @@ def test_bad_samples_are_reported_and_counted_and_the_others_packed(
     source: Path, tmp_path: Path, workers: int
 ) -> None:
     damage(source)
-    packing = pack("class_tree", source, tmp_path / "out", CLIP, workers=workers)
+    packing = pack(prepared(source), tmp_path / "out", CLIP, workers=workers)
     rows = rows_of(tmp_path / "out" / "rejected.csv")
     assert [(row["sample"], row["file"]) for row in rows] == [
         ("train/cat/02", "train/cat/02.npz"),
@@ -373,7 +387,7 @@ def test_a_file_that_is_missing_rejects_its_sample(source: Path, tmp_path: Path)
         for path in sorted(source.rglob("*.npz"))
     )
     (source / "index.csv").write_text(table + "train,train/cat/99.npz,cat\n")
-    packing = pack("csv", source, tmp_path / "out", CLIP, workers=0)
+    packing = pack(prepared(source, "csv"), tmp_path / "out", CLIP, workers=0)
     (row,) = rows_of(tmp_path / "out" / "rejected.csv")
     assert row["file"] == "train/cat/99.npz"
     assert "no such file" in row["reason"]
@@ -399,7 +413,7 @@ def test_too_many_bad_samples_are_an_error_that_tells_the_reason(
     where = tmp_path / "out.packing" / "rejected.csv"
     assert str(where) in str(told.value)
     assert len(rows_of(where)) == 16
-    pack("class_tree", source, tmp_path / "out", only_events, workers=0, overwrite=True)
+    pack(prepared(source), tmp_path / "out", only_events, workers=0, overwrite=True)
     assert read_manifest(tmp_path / "out").counts == {"train": 12, "test": 4}
 
 
@@ -454,7 +468,9 @@ def test_samples_that_came_and_went_are_named(source: Path, tmp_path: Path) -> N
     with pytest.raises(Stop):
         packed(source, tmp_path / "out", progress=interrupt_after(5))
     (source / "train" / "cat" / "00.npz").rename(source / "train" / "cat" / "77.npz")
-    with pytest.raises(DatasetError, match=r"that came: 1 \(train/cat/77\), samples that went: 1"):
+    with pytest.raises(
+        DatasetError, match=r"that are new: 1 \(train/cat/77\), samples that are gone: 1"
+    ):
         packed(source, tmp_path / "out")
 
 
@@ -469,39 +485,61 @@ def test_packing_again_changes_nothing_and_notices_a_changed_source(
     assert again.manifest.counts == {"train": 12, "test": 4}
     assert files_of(out) == before
     with pytest.raises(DatasetError, match="was packed with frames=2, now frames=3"):
-        pack("class_tree", source, out, CLIP.model_copy(update={"frames": 3}), workers=0)
+        pack(prepared(source), out, CLIP.model_copy(update={"frames": 3}), workers=0)
     write_recording(source / "test" / "dog" / "03.npz", 99)
     with pytest.raises(DatasetError, match=r"have changed since they were packed: 1 .test/dog/03"):
         packed(source, out)
     assert packed(source, out, overwrite=True).is_new
 
 
-def test_recordings_that_the_layout_makes_go_away(tmp_path: Path) -> None:
+def test_recordings_that_the_layout_made_stay_in_the_prepared_dataset(tmp_path: Path) -> None:
     options = {"train": 4, "val": 4, "test": 4, "size_px": 16, "frames": 3, "duration_ms": 30}
-    out = tmp_path / "out"
-    steps: list[int] = []
-
-    def progress(done: int, total: int) -> None:
-        del total
-        steps.append(done)
-        if steps.count(5) == 2:  # once made, once packed
-            raise Stop
-
+    dataset, out = tmp_path / "dataset", tmp_path / "out"
+    prepare("generated", None, dataset, options=options)
+    before = files_of(dataset)
     with pytest.raises(Stop):
-        pack("generated", None, out, CLIP, options=options, progress=progress)
-    with pytest.raises(DatasetError, match="was packed with options"):
-        pack("generated", None, out, CLIP, options={**options, "seed": 1})
-    pack("generated", None, out, CLIP, options=options)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+        pack(dataset, out, CLIP, workers=0, progress=interrupt_after(5))
+    pack(dataset, out, CLIP)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dataset", "out"]
     assert "recordings" not in [path.name for path in out.iterdir()]
-    assert not pack("generated", None, out, CLIP, options=options).is_new
+    assert files_of(dataset) == before
+    assert not pack(dataset, out, CLIP).is_new
+    shutil.rmtree(dataset)
     assert read_manifest(out).counts == {"train": 4, "val": 4, "test": 4}
+
+
+def test_the_folder_of_the_dataset_is_never_packed_into(tmp_path: Path, source: Path) -> None:
+    dataset = prepared(source)
+    for out in (dataset, tmp_path):
+        with pytest.raises(DatasetError, match="that holds the dataset to be packed"):
+            pack(dataset, out, CLIP, overwrite=True)
+    with pytest.raises(DatasetError, match="that holds the recordings to be packed"):
+        pack(dataset, source, CLIP, overwrite=True)
+    assert read_manifest(dataset).counts == {"train": 12, "test": 4}
+
+
+def test_a_packed_dataset_is_not_packed_again(source: Path, tmp_path: Path) -> None:
+    packed(source, tmp_path / "out")
+    with pytest.raises(DatasetError, match="expected a prepared dataset of recordings, got a pac"):
+        pack(tmp_path / "out", tmp_path / "again", CLIP)
+    assert not (tmp_path / "again").exists()
+
+
+def test_recordings_that_were_moved_are_found_where_they_are_said_to_lie(
+    source: Path, tmp_path: Path
+) -> None:
+    dataset = prepared(source)
+    source.rename(tmp_path / "moved")
+    with pytest.raises(DatasetError, match="give their place as the source"):
+        pack(dataset, tmp_path / "out", CLIP)
+    moved = pack(dataset, tmp_path / "out", CLIP, source=tmp_path / "moved")
+    assert moved.manifest.counts == {"train": 12, "test": 4}
 
 
 FULL_DISK = (
     r"could not be packed, the disk is full; nothing lies under this name yet\. "
     r"\d+ of 16 samples are packed, the others need about 0\.0 MB more\. "
-    r"Make room, then give the same command again: it goes on from what is kept in "
+    r"Make room, then give the same command again: it resumes from what is kept in "
 )
 
 
@@ -536,7 +574,7 @@ def test_a_small_disk_of_its_own_fills_up_and_grows(source: Path, tmp_path: Path
     disk.mkdir()
     for number in range(16, 80):
         write_recording(source / "train" / "cat" / f"{number:03d}.npz", number)
-    command = f"{sys.executable} -m evlora prepare class_tree {source} {disk}/new/out --pack"
+    command = f"{sys.executable} -m evlora pack {prepared(source)} {disk}/new/out"
     command += " clip.frames=2 --workers 0"
     script = f"""
         mount -t tmpfs -o size=8k tmpfs {disk} || exit 99
@@ -558,7 +596,7 @@ def test_a_small_disk_of_its_own_fills_up_and_grows(source: Path, tmp_path: Path
     first, second = ran.stderr.splitlines()
     assert "the disk is full" in first  # nothing was kept: not even the plan had room
     assert "the disk is full" in second
-    assert "it goes on from what is kept" in second
+    assert "it resumes from what is kept" in second
     assert ran.stdout.splitlines()[:3] == ["2", "2", "out.packing"]
     packed(source, tmp_path / "whole")
     assert files_of(tmp_path / "copy") == files_of(tmp_path / "whole")
@@ -567,18 +605,18 @@ def test_a_small_disk_of_its_own_fills_up_and_grows(source: Path, tmp_path: Path
 def test_real_recordings_are_packed_exactly(data_root: Path, tmp_path: Path) -> None:
     source = data_root / "nmnist_paired"
     config = ClipConfig(size=32)
-    packing = pack("csv", source, tmp_path / "out", config, workers=0)
+    whole = prepare("csv", source, tmp_path / "index")
+    packing = pack(tmp_path / "index", tmp_path / "out", config, workers=0)
     assert packing.manifest.counts == {"train": 1000, "test": 100}
     assert not packing.rejected
-    whole = prepare("csv", source, tmp_path / "index")
     assert_holds_the_clips_of(tmp_path / "out", ClipDataset(whole, "test", config), "test")
 
 
 def test_the_generated_dataset_is_packed_exactly(tmp_path: Path) -> None:
     options = {"train": 8, "val": 8, "test": 8, "size_px": 32, "frames": 6, "duration_ms": 60}
     config = ClipConfig(frames=4, size=24)
-    pack("generated", None, tmp_path / "out", config, options=options)
     whole = prepare("generated", None, tmp_path / "index", options=options)
+    pack(tmp_path / "index", tmp_path / "out", config)
     for split in ("train", "val", "test"):
         assert_holds_the_clips_of(tmp_path / "out", ClipDataset(whole, split, config), split)
 
@@ -602,7 +640,7 @@ def pictures(tmp_path: Path) -> Path:
 
 
 def test_pictures_of_events_are_packed_exactly(pictures: Path, tmp_path: Path) -> None:
-    pack("csv", pictures, tmp_path / "out", CLIP)
+    pack(prepared(pictures, "csv"), tmp_path / "out", CLIP)
     whole = prepare("csv", pictures, tmp_path / "index")
     assert_holds_the_clips_of(tmp_path / "out", ClipDataset(whole, "train", CLIP), "train")
 
@@ -610,7 +648,7 @@ def test_pictures_of_events_are_packed_exactly(pictures: Path, tmp_path: Path) -
 def test_a_damaged_picture_is_named(pictures: Path, tmp_path: Path) -> None:
     path = pictures / "1_dvs" / "002.png"
     path.write_bytes(path.read_bytes()[:200])
-    pack("csv", pictures, tmp_path / "out", CLIP)
+    pack(prepared(pictures, "csv"), tmp_path / "out", CLIP)
     (row,) = rows_of(tmp_path / "out" / "rejected.csv")
     assert row["file"] == "1_dvs/002.png"
     assert "could not read it" in row["reason"]
@@ -623,7 +661,7 @@ def test_a_recording_that_was_read_in_part_is_packed_and_told_of(
     for folder in ("train/cat", "test/dog"):
         (source / folder / "cut.bs2").write_bytes(whole[:2001])
     config = CLIP.model_copy(update={"modalities": ("event",)})
-    packing = pack("class_tree", source, tmp_path / "out", config, workers=0)
+    packing = pack(prepared(source), tmp_path / "out", config, workers=0)
     assert [one.sample for one in packing.remarked] == ["train/cat/cut", "test/dog/cut"]
     rows = {row["sample"]: row for row in rows_of(tmp_path / "out" / "sources.csv")}
     assert "1 bytes after event 400" in rows["test/dog/cut"]["remarks"]
@@ -651,8 +689,11 @@ def test_samples_may_lie_anywhere(source: Path, tmp_path: Path) -> None:
     write_recording(tmp_path / "elsewhere" / "b.npz", 51)
     rows = [f"train,{tmp_path}/elsewhere/a.npz,cat", "test,../elsewhere/b.npz,cat"]
     (source / "index.csv").write_text("\n".join(["split,events,label", *rows, ""]))
-    assert pack("csv", source, tmp_path / "out", CLIP).manifest.counts == {"train": 1, "test": 1}
-    assert not pack("csv", source, tmp_path / "out", CLIP).is_new
+    assert pack(prepared(source, "csv"), tmp_path / "out", CLIP).manifest.counts == {
+        "train": 1,
+        "test": 1,
+    }
+    assert not pack(prepared(source, "csv"), tmp_path / "out", CLIP).is_new
     write_recording(tmp_path / "elsewhere" / "b.npz", 52)
     with pytest.raises(DatasetError, match=r"since they were packed: 1 .\.\./elsewhere/b"):
-        pack("csv", source, tmp_path / "out", CLIP)
+        pack(prepared(source, "csv"), tmp_path / "out", CLIP)

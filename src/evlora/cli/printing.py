@@ -44,3 +44,15 @@ def counting_bar(what: str) -> Generator[Callable[[int, int], None]]:
             bar.update(task, completed=done, total=total)
 
         yield show
+
+
+def megabytes(size: float) -> str:
+    """A size in bytes as MB of 10⁶ bytes."""
+    return f"{size / 1e6:,.1f}"
+
+
+def duration(seconds: float) -> str:
+    """A duration in seconds, minutes or hours."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ class Clip:
     rgb: Tensor | None
     """Frames, uint8, shape (T, 3, H, W)."""
     events: Tensor | None
-    """Pictures of the events, uint8, shape (T, 3, H, W)."""
+    """Event images, uint8, shape (T, 3, H, W)."""
     label: int | None
     """Number of the class, where it is known."""
     sample: str
@@ -30,11 +30,21 @@ class Batch(NamedTuple):
     rgb: Tensor | None
     """Frames, uint8, shape (B, T, 3, H, W)."""
     events: Tensor | None
-    """Pictures of the events, uint8, shape (B, T, 3, H, W)."""
+    """Event images, uint8, shape (B, T, 3, H, W)."""
     labels: Tensor | None
     """Numbers of the classes, int64, shape (B,); None where any is unknown."""
     samples: list[str]
     """Which samples of the dataset they are."""
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same batch on a device."""
+        # Pinned memory is copied while the device works; back to the CPU all must have arrived.
+        is_to_gpu = torch.device(device).type == "cuda"
+        moved = {
+            name: None if part is None else part.to(device, non_blocking=is_to_gpu)
+            for name, part in (("rgb", self.rgb), ("events", self.events), ("labels", self.labels))
+        }
+        return self._replace(**moved)
 
 
 def collate(clips: Sequence[Clip | Sequence[Clip]]) -> Batch:

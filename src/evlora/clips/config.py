@@ -1,10 +1,10 @@
 """How a recording becomes a clip: the keys of a recipe's `clip` section."""
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt, ValidationError, field_validator, model_validator
 
-from evlora.clips.sampling import Sampling, Window
+from evlora.clips.sampling import Sampling, WindowKind
 from evlora.clips.transforms import (
     Augmentation,
     Fit,
@@ -21,8 +21,11 @@ NO_FRAME = [0.0, 0.0, 0.0]
 """Colour of what no frame shows: black."""
 
 
-class Views(Config):
-    """How many clips of a recording a test averages over: so many segments times so many crops."""
+class TestViews(Config):
+    """How many clips of a recording a test averages over: segments times crops."""
+
+    __test__: ClassVar[bool] = False
+    """pytest collects classes of such a name; this is none of its."""
 
     segments: PositiveInt = 1
     """Choices of moments: the places at which segments are entered, or the starts of stretches;
@@ -41,23 +44,23 @@ class ClipConfig(Config):
     """How a recording becomes a clip."""
 
     frames: PositiveInt = 8
-    """Moments in a clip, T: so many frames and so many event pictures."""
+    """Moments in a clip, T: the number of frames and of event images."""
     size: PositiveInt | tuple[PositiveInt, PositiveInt] = 224
     """Pixels that the model takes: one number for a square, or height and width."""
     modalities: tuple[Modality, ...] = ("rgb", "event")
     """What a clip holds: rgb, event, or both."""
     without: Modality | None = None
     """One of both modalities that is never shown, as if every recording lacked it: its frames are
-    black, its pictures without events."""
+    black, its event images without events."""
     representation: str = "event_image"
-    """How the events of a moment become a picture; the names are those of the representations."""
+    """How the events of a moment become an image; the names are those of the representations."""
     sampling: Sampling = "segments"
     """Which frames are the moments of a clip: one of each of T equal segments (segments), or a
     stretch of frames that lie `stride` apart (dense); recordings with fewer than T frames are cut
     into T equal windows either way."""
     stride: PositiveInt = 4
     """Frames from a moment to the next one where sampling is dense; less in short recordings."""
-    window: Window = "frame"
+    window: WindowKind = "frame"
     """Events of a moment that is a frame: since the frame before it (frame), while it was exposed
     (exposure), or since the moment before it (segment)."""
     fit: Fit = "crop"
@@ -69,7 +72,7 @@ class ClipConfig(Config):
     """Whether training draws each moment at random inside its segment."""
     augmentation: Augmentation = Augmentation()
     """What training changes at random."""
-    test_views: Views = Views()
+    test_views: TestViews = TestViews()
     """How many clips of a recording a test averages over."""
 
     @field_validator("representation")
@@ -94,7 +97,7 @@ class ClipConfig(Config):
         if self.without is not None and set(self.modalities) != {"rgb", "event"}:
             raise ValueError(
                 f"expected both modalities for without: {self.without}, got "
-                f"{list(self.modalities)}; what is left out must be one of two"
+                f"{list(self.modalities)}; what is hidden must be one of two"
             )
         return self
 

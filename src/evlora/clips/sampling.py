@@ -15,7 +15,7 @@ from evlora.recordings import EventStream, FrameSequence, Recording
 from evlora.recordings.representations import equal_windows
 
 Sampling = Literal["segments", "dense"]
-Window = Literal["frame", "exposure", "segment"]
+WindowKind = Literal["frame", "exposure", "segment"]
 Numbers = NDArray[np.int64]
 
 EDGE_JITTER = 0.25
@@ -27,21 +27,21 @@ class Moments:
     """T moments of one recording, in the order of time."""
 
     frame_indices: Numbers | None
-    """Number of the frame of each moment, and of the picture of events drawn before, shape (T,),
+    """Number of the frame of each moment, and of the event image drawn before, shape (T,),
     never falling; None without either."""
     windows_us: Numbers
     """Start and end of the events of each moment, half-open, shape (T, 2); no length where there
     are no events and no times."""
 
 
-class View(NamedTuple):
-    """One of several even choices of moments, or of boxes, which a test averages over."""
+class Choice(NamedTuple):
+    """One of several even choices of moments, or of boxes: what test views differ in."""
 
     number: int
     of: int
 
 
-MIDDLE = View(0, of=1)
+MIDDLE = Choice(0, of=1)
 """The one choice where there are no others."""
 
 
@@ -51,9 +51,9 @@ def choose_moments(
     *,
     sampling: Sampling = "segments",
     stride: int = 4,
-    window: Window = "frame",
+    window: WindowKind = "frame",
     generator: np.random.Generator | None = None,
-    view: View = MIDDLE,
+    choice: Choice = MIDDLE,
 ) -> Moments:
     """The `count` moments that stand for this recording.
 
@@ -62,7 +62,7 @@ def choose_moments(
     frames, or none, the recording is cut into `count` equal windows, and each takes the frame that
     was current at its end: the latest one that had started. Frames whose times are unknown are
     taken as spread evenly over the events.
-    Pictures of events that were drawn before stand for the events: they belong to the frames, or
+    Event images that were drawn before stand for the events: they belong to the frames, or
     count as frames where there are none, and the windows have no length.
 
     Args:
@@ -73,13 +73,13 @@ def choose_moments(
             frame to its last, so that neighbours differ.
         stride: Frames from a moment to the next one, where sampling is dense.
         window: Which events belong to a frame. `frame`: from the end of the frame before it in the
-            recording (chosen or not) to its own end, so that an event picture shows the motion of
+            recording (chosen or not) to its own end, so that an event image shows the motion of
             one frame however far apart the moments are. `exposure`: while it was exposed.
             `segment`: from the end of the frame chosen before it, so that no event up to the last
-            moment is left out.
+            moment is dropped.
         generator: Draws the moments inside their segments, or the start of the stretch, for
             training; None takes the middle.
-        view: Which of several even choices, without a generator. Segments are entered at evenly
+        choice: Which of several even choices, without a generator. Segments are entered at evenly
             spaced places, dense stretches start from the first frame to the last possible one;
             of one choice it is the middle. Equal windows are the same in all of them.
 
@@ -101,9 +101,9 @@ def choose_moments(
         frames = frames.spread_over(events.first_us, events.last_us + 1)
     if frames is not None and len(frames) >= count:
         if sampling == "dense":
-            indices = _stretch(len(frames), count, stride, generator, view)
+            indices = _stretch(len(frames), count, stride, generator, choice)
         else:
-            indices = _one_of_each_segment(len(frames), count, generator, view)
+            indices = _one_of_each_segment(len(frames), count, generator, choice)
         return Moments(indices, _windows_of_frames(frames, indices, window, events))
     if events is not None:
         windows_us = _jittered(equal_windows(events, count), generator)
@@ -115,16 +115,16 @@ def choose_moments(
 
 
 def _one_of_each_segment(
-    length: int, count: int, generator: np.random.Generator | None, view: View
+    length: int, count: int, generator: np.random.Generator | None, choice: Choice
 ) -> Numbers:
     edges = np.arange(count + 1, dtype=np.int64) * length // count
     if generator is None:
-        return edges[:-1] + (np.diff(edges) * (2 * view.number + 1) - 1) // (2 * view.of)
+        return edges[:-1] + (np.diff(edges) * (2 * choice.number + 1) - 1) // (2 * choice.of)
     return generator.integers(edges[:-1], edges[1:])
 
 
 def _stretch(
-    length: int, count: int, stride: int, generator: np.random.Generator | None, view: View
+    length: int, count: int, stride: int, generator: np.random.Generator | None, choice: Choice
 ) -> Numbers:
     """Frames `stride` apart, as in the protocol of AdaptFormer (NeurIPS 2022)."""
     steps = np.arange(count, dtype=np.int64)
@@ -134,12 +134,12 @@ def _stretch(
     if generator is not None:
         start = int(generator.integers(room + 1))
     else:
-        start = room // 2 if view.of == 1 else room * view.number // (view.of - 1)
+        start = room // 2 if choice.of == 1 else room * choice.number // (choice.of - 1)
     return start + steps * stride
 
 
 def _windows_of_frames(
-    frames: FrameSequence, indices: Numbers, window: Window, events: EventStream | None
+    frames: FrameSequence, indices: Numbers, window: WindowKind, events: EventStream | None
 ) -> Numbers:
     starts, ends = frames.start_us, frames.end_us
     if starts is None or ends is None:  # so there are no events either
@@ -156,7 +156,7 @@ def _windows_of_frames(
         first_us = min(first_us, events.first_us)
     if window == "segment":
         return np.stack([np.append(first_us, ends[indices[:-1]]), ends[indices]], axis=1)
-    # Nothing tells when the first frame's interval began: it is taken to be as long as the others.
+    # It is unknown when the first frame's interval began: it is taken to be as long as the others.
     before_first = ends[0] - int(np.median(np.diff(ends))) if len(ends) > 1 else first_us
     previous_ends = np.append(before_first, ends[:-1])
     return np.stack([previous_ends[indices], ends[indices]], axis=1)

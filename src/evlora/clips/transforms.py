@@ -1,6 +1,6 @@
 """The same geometry for both modalities, and what training changes at random.
 
-Frames and event pictures of one recording may differ in size (N-MNIST: 28×28 and 34×34); both show
+Frames and event images of one recording may differ in size (N-MNIST: 28×28 and 34×34); both show
 the same field of view. So both are resized to one canvas, with antialiasing, and the same box is
 cut from it. The canvas is made so large that the box has the model's size: there is one resampling.
 """
@@ -15,7 +15,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as F  # noqa: N812 - torchvision's own name for it
 
-from evlora.clips.sampling import MIDDLE, View
+from evlora.clips.sampling import MIDDLE, Choice
 from evlora.config import Config
 from evlora.recordings import EventStream
 
@@ -34,7 +34,7 @@ class Augmentation(Config):
     colour: float = Field(default=0.2, ge=0, le=1)
     """Largest relative change of brightness, contrast and saturation of the frames; 0 for none."""
     event_drop: float = Field(default=0.1, ge=0, lt=1)
-    """Largest share of the events that is left out at random; 0 for none."""
+    """Largest share of the events that is dropped at random; 0 for none."""
     event_time_jitter_us: NonNegativeInt = 0
     """Microseconds by which each event is moved in time at most, either way; 0 for none."""
     event_polarity_flip: float = Field(default=0.0, ge=0, le=1)
@@ -55,7 +55,7 @@ class Geometry:
     top: int
     """First row of the box in the canvas; negative where the canvas is smaller and is padded."""
     left: int
-    """First column of the box, likewise."""
+    """First column of the box on the canvas."""
     size: tuple[int, int]
     """Height and width of the box: what the model takes."""
     is_flipped: bool = False
@@ -102,7 +102,7 @@ def place(
     fit: Fit,
     augmentation: Augmentation,
     generator: np.random.Generator | None = None,
-    view: View = MIDDLE,
+    choice: Choice = MIDDLE,
 ) -> Geometry:
     """The geometry for a field of view of this shape.
 
@@ -113,8 +113,8 @@ def place(
         fit: `crop` cuts off what stands out at the longer side, `pad` fills up the shorter one,
             `stretch` changes the shape.
         augmentation: What may be drawn.
-        generator: Draws the box, for training; None takes it from the whole, as `view` says.
-        view: Which of several boxes, evenly from the left to the right, or from the top to the
+        generator: Draws the box, for training; None takes it from the whole, as `choice` sets.
+        choice: Which of several boxes, evenly from the left to the right, or from the top to the
             bottom where that is the longer side; of one it is the centre.
     """
     ratios = size[0] / height, size[1] / width
@@ -132,7 +132,9 @@ def place(
     canvas = (max(1, canvas[0]), max(1, canvas[1]))
     room = canvas[0] - size[0], canvas[1] - size[1]
     if generator is None:
-        top, left = (r // 2 if view.of == 1 else r * view.number // (view.of - 1) for r in room)
+        top, left = (
+            r // 2 if choice.of == 1 else r * choice.number // (choice.of - 1) for r in room
+        )
         return Geometry(canvas, top, left, size)
     top, left = (int(generator.integers(min(r, 0), max(r, 0) + 1)) for r in room)
     is_flipped = augmentation.flip and generator.random() < 0.5
@@ -183,7 +185,7 @@ def change_events(
     start_us: int,
     end_us: int,
 ) -> EventStream:
-    """The events of an interval, changed as the augmentation says.
+    """The events of an interval, changed as the augmentation asks.
 
     Args:
         events: Any number of events.
@@ -220,7 +222,7 @@ def drop_events(
 
 
 def jitter_times(events: EventStream, reach_us: int, generator: np.random.Generator) -> EventStream:
-    """The events at times that are off by up to `reach_us`, each for itself, in order again."""
+    """The events at times that are off by up to `reach_us`, each separately, in order again."""
     times = events.t_us + generator.integers(-reach_us, reach_us + 1, len(events))
     order = np.argsort(times, kind="stable")
     return EventStream(

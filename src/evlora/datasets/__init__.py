@@ -1,8 +1,18 @@
-"""Many samples on disk: manifests, layouts of public datasets, and how clips come from them."""
+"""Datasets as they lie on disk: layouts, manifests, and their samples as clips."""
 
-from evlora.datasets.dataset import AllViews, ClipDataset
+from evlora.datasets.dataset import AllTestViews, ClipDataset
 from evlora.datasets.manifest import Manifest
 from evlora.datasets.preparing import prepare
 from evlora.datasets.storage import read_manifest
+from evlora.datasets.surveying import Survey, survey, survey_layout
 
-__all__ = ["AllViews", "ClipDataset", "Manifest", "prepare", "read_manifest"]
+__all__ = [
+    "AllTestViews",
+    "ClipDataset",
+    "Manifest",
+    "Survey",
+    "prepare",
+    "read_manifest",
+    "survey",
+    "survey_layout",
+]

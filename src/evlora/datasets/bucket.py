@@ -149,7 +149,7 @@ class Bucket:
                 raise DatasetError(
                     f"{self.url}/{name}: could not be fetched in {time.monotonic() - begun:.0f} s, "
                     f"the last try ended with: {why}; look whether the bucket can be reached; "
-                    "a run goes on from its last checkpoint with --resume"
+                    "--resume continues a run from its last checkpoint"
                 )
             time.sleep(wait_s)
             wait_s = min(2 * wait_s, LONGEST_WAIT_S)
@@ -169,7 +169,7 @@ class Bucket:
             config = Config(
                 connect_timeout=CONNECT_TIMEOUT_S,
                 read_timeout=READ_TIMEOUT_S,
-                retries={"total_max_attempts": 1},  # `_download` tries again, and says when not
+                retries={"total_max_attempts": 1},  # `_download` retries, and raises at the end
             )
             self._client = S3Client(storage_options={"config": config})
         return self._client.client
@@ -257,7 +257,7 @@ class FetchingAhead:
             try:
                 self._bucket.chunk(**chunk)
             except DatasetError:
-                return  # whoever needs this chunk meets the same error, and can tell it
+                return  # whoever needs this chunk meets the same error, and reports it
 
     def _is_too_far(self, place: int, ends: NDArray[np.int64]) -> bool:
         return ends[place] - ends[self._reached] > self._bucket.cache_bytes / 2

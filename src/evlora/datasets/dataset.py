@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from evlora.clips import Clip, ClipConfig, make_clip, make_views
+from evlora.clips import Clip, ClipConfig, make_clip, make_test_views
 from evlora.datasets.manifest import Manifest, Sample
 from evlora.errors import DatasetError, RecordingError
 from evlora.recordings import Recording, open_recording
@@ -59,7 +59,7 @@ class ClipDataset(Dataset[Clip]):
 
     @property
     def chunk_sizes(self) -> list[int]:
-        """Samples that are read together from one place; here nothing speaks for any order."""
+        """Samples that are read together from one place; no order is better than another here."""
         return [len(self)]
 
     def reading(self, indices: Sequence[int]) -> Iterator[int]:
@@ -89,8 +89,8 @@ class ClipDataset(Dataset[Clip]):
                 generator=generator,
             )
 
-    def views(self, index: int) -> list[Clip]:
-        """The clips of a sample that a test averages over; see `AllViews`.
+    def test_views(self, index: int) -> list[Clip]:
+        """The test views of a sample, which a test averages over; see `AllTestViews`.
 
         Raises:
             DatasetError: The sample lacks a modality that the configuration asks for.
@@ -98,7 +98,7 @@ class ClipDataset(Dataset[Clip]):
         """
         sample = self.samples[index]
         with _naming(sample):
-            return make_views(
+            return make_test_views(
                 self._recording(index),
                 self.config,
                 sample=sample.sample,
@@ -109,14 +109,14 @@ class ClipDataset(Dataset[Clip]):
         return open_sample(self.samples[index], self._source)
 
 
-class AllViews(Dataset[list[Clip]]):
-    """All views of every sample of a dataset, for a test that averages over them.
+class AllTestViews(Dataset[list[Clip]]):
+    """All test views of every sample of a dataset, for a test that averages over them.
 
     An item is the list of a sample's V = `config.test_views.count` clips, and `collate` makes
     B·V clips of B items, those of a sample one after the other, each with its name and label. So
     the scores of a batch, of shape (B·V, K), become those of its samples by
     `logits.unflatten(0, (-1, V)).softmax(dim=-1).mean(dim=1)`, and every V-th label and name
-    counts. With a single view an item holds the clip that the dataset itself gives in evaluation.
+    counts. With a single test view an item holds the clip that the dataset gives in evaluation.
     """
 
     def __init__(self, dataset: ClipDataset) -> None:
@@ -126,8 +126,8 @@ class AllViews(Dataset[list[Clip]]):
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> list[Clip]:
-        """The views of the sample with this number; see `ClipDataset.views` for what may fail."""
-        return self.dataset.views(index)
+        """The test views of the sample with this number; see `ClipDataset.test_views`."""
+        return self.dataset.test_views(index)
 
 
 def open_sample(sample: Sample, source: Path) -> Recording:
@@ -135,7 +135,7 @@ def open_sample(sample: Sample, source: Path) -> Recording:
 
     Raises:
         RecordingError: A file cannot be read.
-        DatasetError: Its frames and its pictures of events do not belong together.
+        DatasetError: Its frames and its event images do not belong together.
     """
     events = None if sample.events is None else source / sample.events
     frames, event_images = _located(sample.frames, source), _located(sample.event_images, source)

@@ -22,7 +22,7 @@ class InOrder(SequentialSampler):
 
 
 def make_loader(dataset: ClipDataset, *, batch_size: int, workers: int) -> DataLoader[Clip]:
-    """Batches of a dataset in order, read by so many worker processes."""
+    """Batches of a dataset in order, read by this number of worker processes."""
     options = loader_options(batch_size=batch_size, workers=workers)
     return DataLoader(dataset, sampler=InOrder(dataset), **options)
 

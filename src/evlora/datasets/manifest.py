@@ -2,7 +2,7 @@
 
 A prepared dataset is a folder with `dataset.json` (what it is) and `manifest.jsonl` (its samples).
 The recordings stay where they are, in the source folder; paths are relative to it. A packed one
-holds its clips beside these two, and its samples' paths only tell what they were made of.
+holds its clips beside these two, and its samples' paths only name what they were made of.
 """
 
 from collections import Counter
@@ -86,10 +86,10 @@ class Manifest:
                 f"{self.source}: expected a validation share that leaves samples on both sides, "
                 f"got {fraction} of {len(train)} training samples; choose another share, or 0"
             )
-        said = f"val: {fraction:g} of train, evenly chosen, seed {seed}"
+        origin = f"val: {fraction:g} of train, evenly chosen, seed {seed}"
         return replace(
             self,
-            split_source=f"{self.split_source}; {said}" if self.split_source else said,
+            split_source=f"{self.split_source}; {origin}" if self.split_source else origin,
             samples=tuple(
                 replace(sample, split="val") if sample.sample in held_out else sample
                 for sample in self.samples
@@ -97,7 +97,7 @@ class Manifest:
         )
 
     def with_shots(self, shots: int, *, seed: int) -> "Manifest":
-        """The manifest with so many samples of each class in train; the others are in no split.
+        """The manifest with `shots` samples of each class in train; the others are in no split.
 
         The choice depends on the seed and on the samples' names; with one seed, more shots are
         those of fewer and some besides.

@@ -42,6 +42,7 @@ def prepare(
     *,
     overwrite: bool = False,
     options: Mapping[str, Any] | None = None,
+    checks_files: bool = True,
     progress: Progress | None = None,
 ) -> Manifest:
     """Write the index of a dataset to the folder `out`, complete or not at all.
@@ -52,7 +53,9 @@ def prepare(
         out: The folder to make; its parents are made too.
         overwrite: Whether an earlier preparation in `out` is replaced.
         options: What the layout lets one choose; see its `Options`.
-        progress: Is told how many samples are done, and of how many.
+        checks_files: Whether every sample's files must be there; packing rejects those that lack
+            some one by one.
+        progress: Receives how many samples are done, and of how many.
 
     Raises:
         DatasetError: No such layout or option, the source is not laid out so, or `out` is taken.
@@ -67,7 +70,7 @@ def prepare(
             manifest = row.collect(
                 None if source is None else Path(source), partial, options or {}, progress
             )
-            require_sound(manifest)
+            require_sound(manifest, checks_files=checks_files)
             write_manifest(manifest, partial)
             place_folder(partial, target)
         except OSError as error:

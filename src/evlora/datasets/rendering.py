@@ -1,11 +1,11 @@
-"""How the images of a packed dataset were drawn: what its `dataset.json` says of its shards."""
+"""How the images of a packed dataset were drawn: its `dataset.json` describes its shards."""
 
 from typing import Literal
 
 from pydantic import NonNegativeInt, PositiveInt
 
 from evlora.clips import ClipConfig, Modality
-from evlora.clips.sampling import Window
+from evlora.clips.sampling import WindowKind
 from evlora.config import Config
 from evlora.errors import DatasetError
 
@@ -16,12 +16,12 @@ class Rendering(Config):
     """How the pictures of a packed dataset were drawn."""
 
     frames: PositiveInt
-    """Moments in a clip: recordings with fewer frames were cut into so many equal windows."""
+    """Moments in a clip: recordings with fewer frames were cut into as many equal windows."""
     modalities: tuple[Modality, ...]
     """What was packed: rgb, event, or both."""
     representation: str
-    """How the events of a moment became a picture."""
-    window: Window
+    """How the events of a moment became an image."""
+    window: WindowKind
     """Which events belong to a moment that is a frame."""
     shorter_side_px: PositiveInt | None = None
     """Pictures with a longer one were scaled to this shorter side; null keeps the recording's."""
@@ -49,7 +49,7 @@ class Rendering(Config):
 
 
 class PackedAbout(Config):
-    """What `dataset.json` says of the shards."""
+    """What `dataset.json` holds about the shards."""
 
     codec: Literal[1]
     """Version of the form in which a recording is packed."""

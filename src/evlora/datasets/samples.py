@@ -31,7 +31,7 @@ class Sample:
     """Pictures of the events, drawn before: one for each frame, as a folder of pictures, a video or
     several pictures."""
     sensor_px: tuple[int, int] | None = None
-    """Width and height of the sensor, where the file of the events does not say."""
+    """Width and height of the sensor, where the file of the events does not hold them."""
 
     @property
     def paths(self) -> list[str]:

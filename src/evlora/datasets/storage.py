@@ -43,7 +43,7 @@ EVENT_SUFFIXES = frozenset(suffix for row in FORMATS for suffix in row.suffixes)
 
 
 class About(Config):
-    """What `dataset.json` says of a dataset."""
+    """What `dataset.json` holds about a dataset."""
 
     format: Literal["evlora dataset"]
     version: Literal[1]
@@ -54,7 +54,7 @@ class About(Config):
     counts: dict[str, int]
     """Samples in each split."""
     split_source: str = ""
-    """Where the split came from, such as an official list; empty where nobody said."""
+    """Where the split came from, such as an official list; empty where it is unknown."""
     packed: PackedAbout | None = None
     """How the clips were packed; null where they are made from the recordings."""
 
@@ -122,7 +122,7 @@ def read_manifest(
 
     Raises:
         DatasetError: The folder is no prepared dataset, or some of its lines are wrong; the message
-            shows the first faults, with their lines, and says how many there are.
+            shows the first faults, with their lines, and their number.
     """
     if is_bucket(folder):
         bucket = Bucket(str(folder), cache=cache, cache_gb=cache_gb)
@@ -132,7 +132,7 @@ def read_manifest(
         if manifest.packed is None:
             raise DatasetError(
                 f"{folder}: expected a packed dataset in a bucket, got the index of recordings; "
-                "pack it with evlora prepare, then copy it there"
+                "pack it with evlora pack, then copy it there"
             )
         return replace(manifest, bucket=bucket)
     root = Path(folder)

@@ -1,19 +1,22 @@
 """A dataset's clips drawn once, into shards that training streams from a disk or a bucket."""
 
+from evlora import moved
 from evlora.packing.packed_dataset import PackedDataset, clip_dataset
-from evlora.packing.parts import Shard
-from evlora.packing.run import Packing, cores, join_shards, pack
-from evlora.packing.survey import Survey, Trial, survey
+from evlora.packing.parts import Part
+from evlora.packing.run import Packing, cores, join_parts, pack
+from evlora.packing.trial import Trial, try_packing
 
 __all__ = [
     "PackedDataset",
     "Packing",
-    "Shard",
-    "Survey",
+    "Part",
     "Trial",
     "clip_dataset",
     "cores",
-    "join_shards",
+    "join_parts",
     "pack",
-    "survey",
+    "try_packing",
 ]
+
+
+__getattr__ = moved.names_of("evlora.packing")

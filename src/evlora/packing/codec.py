@@ -2,12 +2,12 @@
 
 A packed dataset is a folder with `dataset.json`, whose entry `packed` is a `PackedAbout`,
 `manifest.jsonl`, whose samples stand in the order of the shards, and for each split a folder of
-litdata shards. An item of a shard is what `encode` gives. Each picture is compressed for itself
+litdata shards. An item of a shard is what `encode` gives. Each picture is compressed separately
 (zstandard, without loss, with a checksum), so that a reader decodes only those that a clip chooses.
 """
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from torchvision.transforms.v2 import functional as F  # noqa: N812 - torchvision's own name for it
 
 from evlora.clips import ClipConfig
-from evlora.clips.sampling import Moments, choose_moments
+from evlora.clips.drawing import Inputs, MomentImages
+from evlora.clips.sampling import choose_moments
 from evlora.datasets.rendering import Rendering
-from evlora.errors import DatasetError, RecordingError
-from evlora.recordings import EventStream, FrameSequence, Recording
+from evlora.errors import RecordingError
+from evlora.recordings import FrameSequence, Recording
 from evlora.recordings.frames import ImageArray
-from evlora.recordings.representations import as_rgb_images
 
 ZSTD_LEVEL, ZSTD_STORED = 3, -1
 LEAST_SAVED = 0.1
@@ -31,8 +31,8 @@ fast."""
 
 HEADER = struct.Struct("<4I")
 """Moments, pictures, height, width."""
-PICTURES_AT_ONCE = 16
-"""So many pictures are drawn in one go: a long recording must not fill the memory."""
+IMAGES_AT_ONCE = 16
+"""Number of images drawn in one go: a long recording must not fill the memory."""
 
 
 def encode(
@@ -51,7 +51,7 @@ def encode(
 
     Args:
         recording: Must hold the modalities that `config` asks for.
-        config: Which clips shall be made of it.
+        config: Which clips are to be made of it.
         sample: Name of the sample.
         label: Number of its class.
         shorter_side_px: Pictures with a longer shorter side are scaled to it, once and for all.
@@ -65,26 +65,17 @@ def encode(
         RecordingError: A picture cannot be read, or there is nothing in the recording.
     """
     Rendering.of(config)  # it refuses what cannot be packed
-    has_events = recording.events is not None or recording.event_images is not None
-    missing = ["frames"] if "rgb" in config.modalities and not recording.frames else []
-    missing += ["events"] if "event" in config.modalities and not has_events else []
-    if missing:
-        raise DatasetError(
-            f"{recording.path or 'recording'}: expected {' and '.join(config.modalities)}, found "
-            f"no {' and no '.join(missing)}; pack only the modalities that are there, or give the "
-            "recording the missing file"
-        )
+    inputs = Inputs.of(recording, config, may_lack=False)
     pictures = recording.frames or recording.event_images or ()
-    count = max(len(pictures), config.frames)
-    moments = choose_moments(recording, count, window=config.window)
-    frames = event_images = b""
-    if "rgb" in config.modalities and recording.frames is not None:
-        frames = _packed_sequence(recording.frames, moments, shorter_side_px)
-    if "event" in config.modalities and recording.event_images is not None:
-        event_images = _packed_sequence(recording.event_images, moments, shorter_side_px)
-    elif "event" in config.modalities and recording.events is not None:
-        drawn = _drawn(recording.events, moments, config.representation)
-        event_images = _packed(drawn, np.arange(count), shorter_side_px)
+    moments = choose_moments(recording, max(len(pictures), config.frames), window=config.window)
+    frames, event_images = (
+        b""
+        if source is None
+        else _packed(
+            MomentImages(source, moments, representation=config.representation), shorter_side_px
+        )
+        for source in (inputs.frames, inputs.events)
+    )
     return packed_item(sample, label, frames, event_images)
 
 
@@ -107,13 +98,13 @@ def name_of(item: Mapping[str, Any]) -> str:
 
 
 def decode(item: Mapping[str, Any], *, where: str | None = None) -> Recording:
-    """The recording of a packed item: frames and pictures of events, without the events.
+    """The recording of a packed item: frames and event images, without the events.
 
     Nothing is decompressed before a clip asks for it.
 
     Args:
         item: What `encode` gave, as the shards return it.
-        where: What to call it in a message; the sample's name where this is left out.
+        where: What to call it in a message; the sample's name by default.
 
     Raises:
         RecordingError: The item is damaged.
@@ -123,7 +114,7 @@ def decode(item: Mapping[str, Any], *, where: str | None = None) -> Recording:
         None,
         _opened(item["frames"], f"{sample}: packed frames"),
         "packed",
-        event_images=_opened(item["event_images"], f"{sample}: packed pictures of events"),
+        event_images=_opened(item["event_images"], f"{sample}: packed event images"),
     )
 
 
@@ -162,7 +153,7 @@ class PackedPictures:
         return images
 
     def _picture(self, number: int) -> ImageArray:
-        """Shape (H, W, 3), or (H, W, 1) where it is grey, which its length tells."""
+        """Shape (H, W, 3), or (H, W, 1) where it is grey: its length shows which."""
         from zstandard import ZstdDecompressor, ZstdError, frame_content_size
 
         compressed = self.data[int(self.offsets[number]) : int(self.offsets[number + 1])]
@@ -177,36 +168,18 @@ class PackedPictures:
         return np.frombuffer(content, np.uint8).reshape(self.height, self.width, -1)
 
 
-def _packed_sequence(
-    sequence: FrameSequence, moments: Moments, shorter_side_px: int | None
-) -> bytes:
-    assert moments.frame_indices is not None  # there are pictures
-    distinct, numbers = np.unique(moments.frame_indices, return_inverse=True)
-    parts = np.split(distinct, np.arange(PICTURES_AT_ONCE, len(distinct), PICTURES_AT_ONCE))
-    return _packed((sequence.take(part.tolist()) for part in parts), numbers, shorter_side_px)
-
-
-def _drawn(events: EventStream, moments: Moments, representation: str) -> Iterator[ImageArray]:
-    for start in range(0, len(moments.windows_us), PICTURES_AT_ONCE):
-        windows_us = moments.windows_us[start : start + PICTURES_AT_ONCE]
-        images = as_rgb_images(events, windows_us, representation=representation)
-        yield images.transpose(0, 2, 3, 1)
-
-
-def _packed(
-    parts: Iterator[ImageArray], numbers: NDArray[np.int64], shorter_side_px: int | None
-) -> bytes:
-    """Pictures of shape (some, H, W, 3), behind a header, their numbers and their offsets."""
+def _packed(images: MomentImages, shorter_side_px: int | None) -> bytes:
+    """The distinct images, behind a header, the number that each moment shows and their offsets."""
     from zstandard import ZstdCompressor
 
     compressor = ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True)
     storing = ZstdCompressor(level=ZSTD_STORED, write_checksum=True)
     pictures: list[bytes] = []
     height = width = 0
-    for part in parts:
-        images = part if shorter_side_px is None else _scaled(part, shorter_side_px)
-        height, width = images.shape[1:3]
-        for image in images:
+    for batch in images.batches(IMAGES_AT_ONCE):
+        scaled = batch if shorter_side_px is None else _scaled(batch, shorter_side_px)
+        height, width = scaled.shape[1:3]
+        for image in scaled:
             is_grey = bool((image == image[..., :1]).all())
             pixels = image[..., 0] if is_grey else image
             content = pixels.tobytes()
@@ -214,8 +187,8 @@ def _packed(
             is_worth_it = len(compressed) <= (1 - LEAST_SAVED) * len(content)
             pictures.append(compressed if is_worth_it else storing.compress(content))
     offsets = np.cumsum([0, *map(len, pictures)], dtype="<u8")
-    header = HEADER.pack(len(numbers), len(pictures), height, width)
-    return b"".join([header, numbers.astype("<u4").tobytes(), offsets.tobytes(), *pictures])
+    header = HEADER.pack(len(images.numbers), len(pictures), height, width)
+    return b"".join([header, images.numbers.astype("<u4").tobytes(), offsets.tobytes(), *pictures])
 
 
 def _scaled(images: ImageArray, shorter_side_px: int) -> ImageArray:
@@ -251,6 +224,6 @@ def _opened(packed: Any, where: str) -> FrameSequence | None:
 
 def _damaged(where: str, what: str) -> RecordingError:
     return RecordingError(
-        f"{where}: expected what evlora prepare --pack writes, got damaged data ({what}); "
+        f"{where}: expected what evlora pack writes, got damaged data ({what}); "
         "copy the dataset again, or pack it again"
     )

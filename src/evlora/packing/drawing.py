@@ -16,13 +16,13 @@ from evlora.clips import ClipConfig
 from evlora.datasets.dataset import open_sample
 from evlora.datasets.manifest import Sample
 from evlora.datasets.rendering import Rendering
+from evlora.datasets.sources import look_at
 from evlora.errors import EvloraError, RecordingWarning
 from evlora.packing.codec import encode
 from evlora.packing.journal import Done, checksum_of
-from evlora.packing.sources import look_at
 
 AHEAD = 4
-"""So many samples per process may be done before their turn: a slow one must not fill the memory
+"""Samples per process that may be done before their turn: a slow one must not fill the memory
 with those behind it."""
 MOST_BYTES = 1 << 30
 """A larger item is refused: one file holds it, and training reads it as a whole."""
@@ -116,7 +116,7 @@ def render_all(jobs: Iterable[Job], *, workers: int) -> Generator[Outcome]:
                     return
                 outcome = waiting[0][1].result()
             except BrokenProcessPool:
-                # One of those in work killed its process. Each alone in a process tells which.
+                # One of those in work killed its process. Each alone in a process shows which.
                 suspects = [job for job, _ in waiting]
                 waiting.clear()
                 for job in suspects:

@@ -16,8 +16,8 @@ from evlora.datasets.preparing import REJECTED_FILE, SOURCES_FILE
 from evlora.datasets.rendering import CODEC_VERSION, PackedAbout
 from evlora.datasets.storage import write_manifest
 from evlora.errors import DatasetError
-from evlora.packing.journal import Chunk, Done
-from evlora.packing.parts import Shard, shards_in, working_in
+from evlora.packing.journal import ClosedChunk, Done
+from evlora.packing.parts import Part, parts_in, working_in
 from evlora.packing.plan import Plan, write_settings
 
 JOINED_FOLDER = "joined"
@@ -30,30 +30,30 @@ MOST_REJECTED = 0.5
 
 
 def join(plan: Plan, work: Path) -> tuple[Manifest, list[Done]]:
-    """Join the shards that lie in `work` into the folder `joined` there.
+    """Join the parts that lie in `work` into the folder `joined` there.
 
-    Chunks are linked, not copied: joining needs no space, and may be done again.
+    Chunks are linked, not copied: joining needs no space, and may be repeated.
 
     Returns:
         The manifest of what was packed, and what became of each sample.
 
     Raises:
-        DatasetError: Shards are missing, not finished, or were packed with other settings; or
+        DatasetError: Parts are missing, not finished, or were packed with other settings; or
             nothing of a split, or too little of all, could be packed.
     """
-    shards = shards_in(work)
-    _require_all(shards, work)
+    found = parts_in(work)
+    _require_all(found, work)
     done: list[Done] = []
-    chunks: dict[str, list[tuple[Path, Chunk]]] = {split: [] for split in SPLITS}
+    chunks: dict[str, list[tuple[Path, ClosedChunk]]] = {split: [] for split in SPLITS}
     with ExitStack() as stack:
-        for shard in shards:
-            folder = work / shard.folder
+        for part in found:
+            folder = work / part.folder
             journal = stack.enter_context(working_in(folder, plan))
-            expected = len(shard.share(len(plan.manifest.samples)))
+            expected = len(part.share(len(plan.manifest.samples)))
             if len(journal.done) < expected or journal.open_items:
                 raise DatasetError(
                     f"{folder}: expected {expected} samples, found only {len(journal.done)} done; "
-                    f"let --shard {shard.number}/{shard.total} finish, then join again"
+                    f"let --part {part.number}/{part.total} finish, then join again"
                 )
             done += journal.done
             for chunk in journal.chunks:
@@ -62,9 +62,9 @@ def join(plan: Plan, work: Path) -> tuple[Manifest, list[Done]]:
         joined = work / JOINED_FOLDER
         shutil.rmtree(joined, ignore_errors=True)
         joined.mkdir()
-        for split, parts in chunks.items():
-            if parts:
-                _join_split(joined / split, parts, done)
+        for split, closed in chunks.items():
+            if closed:
+                _join_split(joined / split, closed, done)
     manifest = _manifest(plan, done)
     write_rejected(joined, done)
     _write_table(
@@ -108,24 +108,26 @@ def write_rejected(folder: Path, done: Iterable[Done]) -> Path:
     return folder / REJECTED_FILE
 
 
-def _require_all(shards: Sequence[Shard], work: Path) -> None:
-    totals = sorted({shard.total for shard in shards})
+def _require_all(parts: Sequence[Part], work: Path) -> None:
+    totals = sorted({part.total for part in parts})
     if not totals:
-        raise DatasetError(f"{work}: expected the work of shards, found none; pack with --shard")
+        raise DatasetError(f"{work}: expected the work of parts, found none; pack with --part")
     if len(totals) > 1:
         raise DatasetError(
-            f"{work}: expected the shards of one array, found shards of "
+            f"{work}: expected the parts of one array, found parts of "
             f"{' and of '.join(map(str, totals))}; remove the folders that do not belong to it"
         )
-    missing = set(range(1, totals[0] + 1)) - {shard.number for shard in shards}
+    missing = set(range(1, totals[0] + 1)) - {part.number for part in parts}
     if missing:
         names = ", ".join(f"{number}/{totals[0]}" for number in sorted(missing))
         raise DatasetError(
-            f"{work}: shards that are missing: {names}; pack them with --shard, then join again"
+            f"{work}: parts that are missing: {names}; pack them with --part, then join again"
         )
 
 
-def _join_split(folder: Path, parts: Sequence[tuple[Path, Chunk]], done: Iterable[Done]) -> None:
+def _join_split(
+    folder: Path, parts: Sequence[tuple[Path, ClosedChunk]], done: Iterable[Done]
+) -> None:
     folder.mkdir()
     described: list[dict[str, Any]] = []
     for number, (path, chunk) in enumerate(parts):
@@ -165,7 +167,7 @@ def _manifest(plan: Plan, done: Sequence[Done]) -> Manifest:
         codec=CODEC_VERSION,
         rendering=plan.settings.rendering,
         items=manifest.counts,
-        compression="zstd, each picture for itself",
+        compression="zstd, each picture separately",
         rejected=sum(bool(one.reason) for one in done),
         evlora=version("evlora"),
     )

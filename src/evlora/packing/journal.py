@@ -1,8 +1,8 @@
-"""What one shard has packed so far, so that an interrupted packing goes on from there.
+"""What one part has packed so far, so that an interrupted packing is resumed from there.
 
-The folder of a shard holds `journal.jsonl` with a line for each sample that is done and for each
+The folder of a part holds `journal.jsonl` with a line for each sample that is done and for each
 chunk, `open.bin` with the items that are in no chunk yet, and the chunks. A line is written when
-what it tells is on disk: whatever a killed process leaves behind its last whole line is dropped.
+what it lists is on disk: whatever a killed process leaves behind its last whole line is dropped.
 """
 
 import os
@@ -42,7 +42,7 @@ class Done(Config):
     fingerprint: str
     """Of its files, when they were read."""
     lengths: tuple[NonNegativeInt, NonNegativeInt] | None = None
-    """Bytes of its packed frames and pictures of events; null where it was rejected."""
+    """Bytes of its packed frames and event images; null where it was rejected."""
     checksum: NonNegativeInt = 0
     """CRC-32 of these."""
     file: str = ""
@@ -58,13 +58,13 @@ class Done(Config):
         return sum(self.lengths or ())
 
 
-class Chunk(Config):
+class ClosedChunk(Config):
     """A chunk of a split, as litdata reads it."""
 
     split: str
     """Its split."""
     file: str
-    """Its place in the folder of the shard."""
+    """Its place in the folder of the part."""
     items: NonNegativeInt
     """Items in it."""
     bytes: NonNegativeInt
@@ -74,17 +74,17 @@ class Chunk(Config):
 
 
 class Journal:
-    """The journal of a shard, which only grows."""
+    """The journal of a part, which only grows."""
 
     def __init__(self, folder: Path) -> None:
         """Open the journal in a folder that exists, or begin one.
 
         Raises:
-            DatasetError: A chunk that it tells of is missing or has another size.
+            DatasetError: A chunk that it lists is missing or has another size.
         """
         self.done: list[Done] = []
         """The samples that are done, in order."""
-        self.chunks: list[Chunk] = []
+        self.chunks: list[ClosedChunk] = []
         """The chunks that are closed, in order."""
         self._folder = folder
         self._open: list[Done] = []
@@ -123,7 +123,7 @@ class Journal:
             for done, frames, event_images in self._open_contents()
         ]
         config = write_chunk(items, path)
-        chunk = Chunk(
+        chunk = ClosedChunk(
             split=split,
             file=path.relative_to(self._folder).as_posix(),
             items=len(self._open),
@@ -138,14 +138,14 @@ class Journal:
     def close(self) -> None:
         """Close the files."""
         for file in (self._lines, self._items):
-            with suppress(OSError):  # what could not be written was told when it was written
+            with suppress(OSError):  # what could not be written was reported when it was written
                 file.close()
 
     @property
     def _is_full(self) -> bool:
         return self._open_bytes >= CHUNK_BYTES
 
-    def _note(self, record: Done | Chunk) -> None:
+    def _note(self, record: Done | ClosedChunk) -> None:
         self._lines.write(record.model_dump_json() + "\n")
         self._lines.flush()
 
@@ -156,7 +156,7 @@ class Journal:
             record = _parse(line)
             if record is None:
                 break
-            if isinstance(record, Chunk):
+            if isinstance(record, ClosedChunk):
                 self._require_chunk(record)
                 self.chunks.append(record)
                 self._open = []
@@ -194,7 +194,7 @@ class Journal:
                 frames_length, event_images_length = done.lengths
                 yield done, file.read(frames_length), file.read(event_images_length)
 
-    def _require_chunk(self, chunk: Chunk) -> None:
+    def _require_chunk(self, chunk: ClosedChunk) -> None:
         path = self._folder / chunk.file
         size = path.stat().st_size if path.exists() else None
         if size != chunk.bytes:
@@ -205,7 +205,7 @@ class Journal:
 
 
 def checksum_of(frames: bytes, event_images: bytes) -> int:
-    """The checksum of an item, as its line tells it."""
+    """The checksum of an item, as its line has it."""
     return zlib.crc32(event_images, zlib.crc32(frames))
 
 
@@ -226,11 +226,11 @@ def write_chunk(items: Sequence[dict[str, Any]], path: Path) -> dict[str, Any]:
         return {**writer.get_config(), "chunk_size": None, "chunk_bytes": CHUNK_BYTES}
 
 
-def _parse(line: bytes) -> Done | Chunk | None:
-    """What a line tells; None where it was not written to its end."""
+def _parse(line: bytes) -> Done | ClosedChunk | None:
+    """What a line holds; None where it was not written to its end."""
     if not line.endswith(b"\n"):
         return None
-    for kind in (Done, Chunk):
+    for kind in (Done, ClosedChunk):
         try:
             return kind.model_validate_json(line)
         except ValidationError:

@@ -1,7 +1,7 @@
 """The clips of one split of a packed dataset, from a folder or from a bucket.
 
 The shards are litdata's, and litdata takes their items apart. Which item comes when is not left to
-its streaming loader: a sampler that knows the order of an epoch can go on inside it exactly, with
+its streaming loader: a sampler that knows the order of an epoch can resume inside it exactly, with
 any number of workers. Of litdata's serializers only those for text, whole numbers and bytes are
 ever used: an index from elsewhere that asks for another, such as pickle, is refused.
 """
@@ -43,8 +43,8 @@ ITEM = {
 """What an item holds, by litdata's names of types; number 4 is uint8."""
 
 
-class Chunk(BaseModel):
-    """One file of a shard, as litdata's index tells it."""
+class IndexedChunk(BaseModel):
+    """One file of a shard, as litdata's index lists it."""
 
     filename: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\.bin$")
     chunk_bytes: PositiveInt
@@ -53,7 +53,7 @@ class Chunk(BaseModel):
 
 
 class IndexConfig(BaseModel):
-    """What litdata's index says of the items."""
+    """What litdata's index holds about the items."""
 
     data_format: list[str]
     data_spec: str
@@ -64,7 +64,7 @@ class IndexConfig(BaseModel):
 class Index(BaseModel):
     """litdata's index of a folder of shards."""
 
-    chunks: list[Chunk]
+    chunks: list[IndexedChunk]
     config: IndexConfig
 
 
@@ -80,7 +80,7 @@ class Shards:
             bucket: Where the chunks are fetched from; None where they lie in the folder.
 
         Raises:
-            DatasetError: The index is missing, damaged, or tells of other items.
+            DatasetError: The index is missing, damaged, or describes other items.
         """
         name = f"{split}/{INDEX_FILE}"
         path = source / name if bucket is None else bucket.fetch(name)
@@ -265,7 +265,7 @@ def clip_dataset(
     return kind(manifest, split, config, seed=seed, is_training=is_training)
 
 
-def _read_index(path: Path, where: str) -> tuple[bytes, list[Chunk]]:
+def _read_index(path: Path, where: str) -> tuple[bytes, list[IndexedChunk]]:
     try:
         content = path.read_bytes()
         index = Index.model_validate_json(content)

@@ -9,11 +9,11 @@ from pathlib import Path
 from evlora.datasets.preparing import SETTINGS_FILE
 from evlora.errors import DatasetError
 from evlora.packing.journal import Journal
-from evlora.packing.plan import LOCK_FILE, Plan, Settings, require_same, write_settings
+from evlora.packing.plan import LOCK_FILE, PackingSettings, Plan, require_same, write_settings
 
 
 @dataclass(frozen=True, slots=True)
-class Shard:
+class Part:
     """One job of an array that packs together."""
 
     number: int = 1
@@ -23,32 +23,32 @@ class Shard:
     def __post_init__(self) -> None:
         if not 1 <= self.number <= self.total:
             raise DatasetError(
-                f"shard: expected i/n with i from 1 to n, such as 3/10, got {self.number}/"
+                f"part: expected i/n with i from 1 to n, such as 3/10, got {self.number}/"
                 f"{self.total}"
             )
 
     @classmethod
-    def parse(cls, text: str) -> "Shard":
-        """The shard of a text such as `3/10`.
+    def parse(cls, text: str) -> "Part":
+        """The part of a text such as `3/10`.
 
         Raises:
             DatasetError: It is none.
         """
         numbers = re.fullmatch(r"(\d+)/(\d+)", text)
         if numbers is None:
-            raise DatasetError(f"shard: expected i/n, such as 3/10, got {text!r}")
+            raise DatasetError(f"part: expected i/n, such as 3/10, got {text!r}")
         return cls(*map(int, numbers.groups()))
 
     @classmethod
-    def of_folder(cls, folder: Path) -> "Shard | None":
-        """The shard whose work lies in this folder, if it is such a folder."""
-        numbers = re.fullmatch(r"shard-(\d+)-of-(\d+)", folder.name)
+    def of_folder(cls, folder: Path) -> "Part | None":
+        """The part whose work lies in this folder, if it is such a folder."""
+        numbers = re.fullmatch(r"part-(\d+)-of-(\d+)", folder.name)
         return None if numbers is None else cls(*map(int, numbers.groups()))
 
     @property
     def folder(self) -> str:
         """Name of the folder of its work."""
-        return f"shard-{self.number}-of-{self.total}"
+        return f"part-{self.number}-of-{self.total}"
 
     def share(self, count: int) -> range:
         """The places of its samples among `count`."""
@@ -57,15 +57,15 @@ class Shard:
 
 @contextmanager
 def working_in(folder: Path, plan: Plan) -> Generator[Journal]:
-    """The journal of a shard, which no other process may write at the same time.
+    """The journal of a part, which no other process may write at the same time.
 
     Raises:
-        DatasetError: Another process does, or the shard was begun with other settings.
+        DatasetError: Another process does, or the part was begun with other settings.
     """
     folder.mkdir(exist_ok=True)
     with _locked(folder):
         if (folder / SETTINGS_FILE).exists():
-            begun = Settings.model_validate_json((folder / SETTINGS_FILE).read_bytes())
+            begun = PackingSettings.model_validate_json((folder / SETTINGS_FILE).read_bytes())
             require_same(Plan(plan.manifest, begun), plan, folder)
         else:
             write_settings(plan.settings, folder)
@@ -77,20 +77,20 @@ def working_in(folder: Path, plan: Plan) -> Generator[Journal]:
 
 
 def require_idle(work: Path) -> None:
-    """Check that no process packs a shard in this folder.
+    """Check that no process packs a part in this folder.
 
     Raises:
         DatasetError: One does.
     """
-    for shard in shards_in(work):
-        with _locked(work / shard.folder):
+    for part in parts_in(work):
+        with _locked(work / part.folder):
             pass
 
 
-def shards_in(work: Path) -> list[Shard]:
-    """The shards whose work lies in this folder, in order."""
-    found = [Shard.of_folder(folder) for folder in work.glob("shard-*")]
-    return sorted((shard for shard in found if shard is not None), key=lambda shard: shard.number)
+def parts_in(work: Path) -> list[Part]:
+    """The parts whose work lies in this folder, in order."""
+    found = [Part.of_folder(folder) for folder in work.glob("part-*")]
+    return sorted((part for part in found if part is not None), key=lambda part: part.number)
 
 
 @contextmanager

@@ -1,46 +1,43 @@
 """Packing: a dataset's clips drawn once, into shards that training streams.
 
-The work lies in the folder `OUT.packing` beside the dataset until that is complete; a packing that
-was interrupted goes on from there. An array of jobs shares this folder: each packs its part of the
-samples, and a last one joins what they made.
+The work lies in the folder `OUT.packing` beside the packed dataset until that is complete; an
+interrupted packing is resumed from there. An array of jobs shares this folder: each packs its part
+of the samples, and a last one joins what they made. The prepared dataset is only read.
 """
 
 import csv
 import errno
 import os
 import shutil
-import tempfile
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from evlora.clips import ClipConfig
-from evlora.datasets.layouts.table import Layout, Progress
+from evlora.datasets.layouts.table import Progress
 from evlora.datasets.manifest import Manifest
 from evlora.datasets.preparing import (
     SOURCES_FILE,
-    layout_with_source,
     making_parents,
     require_free,
 )
 from evlora.datasets.rendering import Rendering
-from evlora.datasets.storage import is_prepared, read_manifest
+from evlora.datasets.sources import look_at
+from evlora.datasets.storage import read_manifest
 from evlora.errors import DatasetError
 from evlora.files import place_folder
 from evlora.packing.drawing import Job, render_all
 from evlora.packing.joining import JOINED_FOLDER, join, require_enough
 from evlora.packing.journal import Done, Journal
-from evlora.packing.parts import Shard, require_idle, shards_in, working_in
-from evlora.packing.plan import Plan, begin_or_continue, read_plan, require_same, wanted_plan
-from evlora.packing.sources import look_at
+from evlora.packing.parts import Part, parts_in, require_idle, working_in
+from evlora.packing.plan import Plan, begin_or_continue, plan_for, read_plan, require_same
 
 WORK_SUFFIX = ".packing"
 ENOUGH_TO_JUDGE = 20
 """Samples after which it is first looked at how many were rejected."""
 WORTH_A_PROCESS = 100
-"""So many samples are worth the seconds that a process takes to start."""
+"""Number of samples for which another process is worth the seconds that it takes to start."""
 NAMES_SHOWN = 3
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -50,7 +47,7 @@ class Packing:
     """What became of a packing."""
 
     manifest: Manifest
-    """The samples that were packed; in one shard of several, those of that shard."""
+    """The samples that were packed; in one part of several, those of that part."""
     rejected: tuple[Done, ...]
     """Those that could not be."""
     remarked: tuple[Done, ...]
@@ -65,11 +62,8 @@ class Packing:
 class Order:
     """What is to be packed, and where to."""
 
-    layout: Layout
-    source: Path | None
+    plan: Plan
     target: Path
-    options: Mapping[str, Any]
-    rendering: Rendering
     progress: Progress | None = None
 
     @property
@@ -79,162 +73,150 @@ class Order:
 
 
 def pack(
-    layout: str,
-    source: str | Path | None,
+    dataset: str | Path,
     out: str | Path,
     clip: ClipConfig,
     *,
     shorter_side_px: int | None = None,
-    options: Mapping[str, Any] | None = None,
+    source: str | Path | None = None,
     workers: int | None = None,
-    shard: Shard | None = None,
+    part: Part | None = None,
     strict: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Packing:
-    """Pack a dataset's clips into the folder `out`, complete or not at all.
+    """Pack the clips of a prepared dataset into the folder `out`, complete or not at all.
 
     Args:
-        layout: Name of a row of the table of layouts.
-        source: Where the dataset lies; None for a layout that makes its own.
+        dataset: What `evlora prepare` wrote; it is only read.
         out: The folder to make; its parents are made too.
-        clip: Which clips shall be made of it: frames, modalities, representation and window count.
+        clip: Which clips are to be made of it: frames, modalities, representation and window count.
         shorter_side_px: Pictures with a longer shorter side are scaled to it.
-        options: What the layout lets one choose.
-        workers: Processes that draw; 0 does it in this one, None takes all cores for many samples.
-        shard: The part of an array of jobs that this is; None packs all and joins it.
+        source: Where the recordings lie now, if they were moved since the dataset was prepared.
+        workers: Processes that draw; 0 draws in this one, None takes all cores for many samples.
+        part: The part of an array of jobs that this is; None packs all and joins it.
         strict: Whether the first sample that cannot be packed is an error.
-        overwrite: Whether an earlier preparation, finished or not, is replaced.
-        progress: Is told how many samples are done, and of how many.
+        overwrite: Whether an earlier packing in `out`, finished or not, is replaced.
+        progress: Receives how many samples are done, and of how many.
 
     Raises:
-        DatasetError: The source is not laid out so or has changed since, `out` is taken, the disk
-            is full, or too many samples cannot be packed. What was done is kept: the same call
-            goes on from there.
+        DatasetError: The dataset is none or has changed since, `out` is taken, the disk is full, or
+            too many samples cannot be packed. What was done is kept: the same call resumes it.
     """
     order = _order(
-        layout,
-        source,
-        out,
-        clip,
-        shorter_side_px=shorter_side_px,
-        options=options,
-        progress=progress,
+        dataset, out, clip, shorter_side_px=shorter_side_px, source=source, progress=progress
     )
-    with making_parents(order.target), _telling_of_a_full_disk(order):
+    with making_parents(order.target), _explaining_a_full_disk(order):
         if not overwrite and (found := _packed_already(order)) is not None:
             return found
         require_free(order.target, overwrite=overwrite)
-        part = shard or Shard()
-        _clear(order.work, part, overwrite=overwrite)
-        plan = _begin(order)
-        with working_in(order.work / part.folder, plan) as journal:
+        this = part or Part()
+        _clear(order.work, this, overwrite=overwrite)
+        begin_or_continue(order.plan, order.work)
+        with working_in(order.work / this.folder, order.plan) as journal:
             packed = {one.sample: one.fingerprint for one in journal.done}
-            _require_same_files(plan, packed, order.work)
-            _pack_part(plan, part, journal, order, workers=workers, strict=strict)
+            _require_same_files(order.plan, packed, order.work)
+            _pack_part(order, this, journal, workers=workers, strict=strict)
             done = journal.done
-        if shard is not None:
-            samples = plan.samples
+        if part is not None:
+            samples = order.plan.samples
             kept = tuple(samples[one.number] for one in done if not one.reason)
-            return _packing(replace(plan.manifest, samples=kept), done)
-        return _join(plan, order)
+            return _packing(replace(order.plan.manifest, samples=kept), done)
+        return _join(order)
 
 
-def join_shards(
-    layout: str,
-    source: str | Path | None,
+def join_parts(
+    dataset: str | Path,
     out: str | Path,
     clip: ClipConfig,
     *,
     shorter_side_px: int | None = None,
-    options: Mapping[str, Any] | None = None,
+    source: str | Path | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Packing:
     """Join what an array of jobs has packed into the folder `out`; see `pack`.
 
     Raises:
-        DatasetError: Shards are missing, not finished, or were packed with other settings.
+        DatasetError: Parts are missing, not finished, or were packed with other settings.
     """
     order = _order(
-        layout,
-        source,
-        out,
-        clip,
-        shorter_side_px=shorter_side_px,
-        options=options,
-        progress=progress,
+        dataset, out, clip, shorter_side_px=shorter_side_px, source=source, progress=progress
     )
-    with making_parents(order.target), _telling_of_a_full_disk(order):
+    with making_parents(order.target), _explaining_a_full_disk(order):
         require_free(order.target, overwrite=overwrite)
         if not order.work.is_dir():
             raise DatasetError(
-                f"{order.work}: no such folder; pack shards with --shard first, or copy there "
+                f"{order.work}: no such folder; pack parts with --part first, or copy there "
                 "what they made"
             )
-        return _join(_begin(order), order)
+        _refuse_former_work(order.work)
+        begin_or_continue(order.plan, order.work)
+        return _join(order)
 
 
 def _order(
-    layout: str,
-    source: str | Path | None,
+    dataset: str | Path,
     out: str | Path,
     clip: ClipConfig,
     *,
     shorter_side_px: int | None,
-    options: Mapping[str, Any] | None,
+    source: str | Path | None,
     progress: Progress | None,
 ) -> Order:
-    row = layout_with_source(layout, source)
-    return Order(
-        row,
-        None if source is None else Path(source),
-        Path(out).absolute(),
-        options or {},
-        Rendering.of(clip, shorter_side_px=shorter_side_px),
-        progress,
-    )
+    rendering = Rendering.of(clip, shorter_side_px=shorter_side_px)
+    plan = plan_for(Path(dataset), rendering, source=None if source is None else Path(source))
+    target = Path(out).absolute()
+    for name, folder in (("dataset", Path(dataset)), ("recordings", plan.manifest.source)):
+        if folder.resolve().is_relative_to(target.resolve()):
+            raise DatasetError(
+                f"{target}: expected a folder for the packed clips, got the one that holds the "
+                f"{name} to be packed; name another folder"
+            )
+    return Order(plan, target, progress)
 
 
-def _begin(order: Order) -> Plan:
-    return begin_or_continue(
-        order.layout,
-        order.source,
-        order.work,
-        options=order.options,
-        rendering=order.rendering,
-        progress=order.progress,
-    )
-
-
-def _clear(work: Path, shard: Shard, *, overwrite: bool) -> None:
+def _clear(work: Path, part: Part, *, overwrite: bool) -> None:
     """Remove earlier work that is not wanted, and refuse that of another array."""
-    if overwrite and shard.total > 1 and work.exists():
+    if overwrite and part.total > 1 and work.exists():
         raise DatasetError(
-            f"{work}: expected no work of other shards that --overwrite would throw away; leave "
-            "--overwrite to --merge, or remove this folder before the array begins"
+            f"{work}: expected no work of other parts that --overwrite would throw away; use "
+            "--overwrite with --join, or remove this folder before the array begins"
         )
     if overwrite:
         require_idle(work)
         shutil.rmtree(work, ignore_errors=True)
-    others = [other for other in shards_in(work) if other.total != shard.total]
+    _refuse_former_work(work)
+    others = [other for other in parts_in(work) if other.total != part.total]
     if others:
         raise DatasetError(
-            f"{work}: holds the work of an array of {others[0].total} jobs, not of {shard.total}; "
-            f"go on with --shard i/{others[0].total}, join it with --merge, or start anew with "
+            f"{work}: holds the work of an array of {others[0].total} jobs, not of {part.total}; "
+            f"resume it with --part i/{others[0].total}, join it with --join, or start anew with "
             "--overwrite"
         )
 
 
+def _refuse_former_work(work: Path) -> None:
+    former = sorted(work.glob("shard-*-of-*"))
+    if former:
+        raise DatasetError(
+            f"{work}: expected work of evlora pack, found {former[0].name}, which an earlier "
+            "version began and this one cannot resume; finish it with that version, or start "
+            "anew with --overwrite"
+        )
+
+
 def _pack_part(
-    plan: Plan, shard: Shard, journal: Journal, order: Order, *, workers: int | None, strict: bool
+    order: Order, part: Part, journal: Journal, *, workers: int | None, strict: bool
 ) -> None:
-    samples, labels = plan.samples, {name: n for n, name in enumerate(plan.manifest.labels)}
-    share = shard.share(len(samples))
+    manifest, samples = order.plan.manifest, order.plan.samples
+    labels = {name: number for number, name in enumerate(manifest.labels)}
+    rendering = order.plan.settings.rendering
+    share = part.share(len(samples))
     if workers is None:
         workers = min(cores(), (len(share) - len(journal.done)) // WORTH_A_PROCESS)
     jobs = (
-        Job(n, samples[n], labels[samples[n].label], plan.manifest.source, order.rendering)
+        Job(n, samples[n], labels[samples[n].label], manifest.source, rendering)
         for n in share[len(journal.done) :]
     )
     if order.progress is not None:
@@ -256,8 +238,8 @@ def _pack_part(
         journal.close_chunk()
 
 
-def _join(plan: Plan, order: Order) -> Packing:
-    manifest, done = join(plan, order.work)
+def _join(order: Order) -> Packing:
+    manifest, done = join(order.plan, order.work)
     place_folder(order.work / JOINED_FOLDER, order.target)
     shutil.rmtree(order.work, ignore_errors=True)
     return _packing(replace(manifest, source=order.target), done)
@@ -276,27 +258,17 @@ def _packed_already(order: Order) -> Packing | None:
     """What lies in the target, if that is what is wanted now.
 
     Raises:
-        DatasetError: Clips lie there that were packed with other settings, or whose source has
+        DatasetError: Clips lie there that were packed with other settings, or whose files have
             changed.
     """
     target = order.target
-    begun = read_plan(target) if is_prepared(target) else None
+    begun = read_plan(target)
     if begun is None:
         return None
-    with tempfile.TemporaryDirectory() as folder:
-        wanted = wanted_plan(
-            begun,
-            order.layout,
-            order.source,
-            Path(folder),
-            options=order.options,
-            rendering=order.rendering,
-        )
-    require_same(begun, wanted, target)
-    if not wanted.settings.made_recordings:
-        with (target / SOURCES_FILE).open(encoding="utf-8", newline="") as file:
-            before = {row["sample"]: row["fingerprint"] for row in csv.DictReader(file)}
-        _require_same_files(wanted, before, target)
+    require_same(begun, order.plan, target)
+    with (target / SOURCES_FILE).open(encoding="utf-8", newline="") as file:
+        before = {row["sample"]: row["fingerprint"] for row in csv.DictReader(file)}
+    _require_same_files(order.plan, before, target)
     size = sum(path.stat().st_size for path in target.glob("*/chunk-*.bin"))
     return Packing(read_manifest(target), (), (), size, is_new=False)
 
@@ -333,7 +305,7 @@ def cores() -> int:
 
 @contextmanager
 def _noting_what_is_left(journal: Journal, count: int) -> Generator[None]:
-    """An error of the disk learns how far the work was."""
+    """Adds to an error of the disk how far the work was."""
     try:
         yield
     except OSError as error:
@@ -345,8 +317,8 @@ def _noting_what_is_left(journal: Journal, count: int) -> Generator[None]:
 
 
 @contextmanager
-def _telling_of_a_full_disk(order: Order) -> Generator[None]:
-    """Errors of the disk become one that says what to do."""
+def _explaining_a_full_disk(order: Order) -> Generator[None]:
+    """Turns errors of the disk into one with what to do."""
     try:
         yield
     except OSError as error:
@@ -355,8 +327,8 @@ def _telling_of_a_full_disk(order: Order) -> Generator[None]:
             f"{order.target}: could not be packed, {'the disk is full' if is_full else error}; "
             "nothing lies under this name yet.",
             *getattr(error, "__notes__", ()),
-            f"{'Make room' if is_full else 'Mend this'}, then give the same command again",
+            f"{'Make room' if is_full else 'Repair this'}, then give the same command again",
         ]
         if order.work.is_dir():
-            parts[-1] += f": it goes on from what is kept in {order.work}"
+            parts[-1] += f": it resumes from what is kept in {order.work}"
         raise DatasetError(" ".join(parts)) from error

@@ -17,7 +17,7 @@ from peft import PeftModel
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from evlora.clips import Batch
+from evlora.profiling import example_batch, measure_ms
 from evlora.recipe.schema import TrainingConfig
 from evlora.recognizer import Recognizer, adapted_parts
 from evlora.training.module import RecognizerModule, make_optimizer
@@ -52,7 +52,7 @@ def measure_step(
         seed: Of the clips, which are noise.
     """
     module = RecognizerModule(recognizer, config, seed=seed)
-    batch = noise_batch(recognizer, config.batch_size, seed=seed)
+    batch = example_batch(recognizer, config.batch_size, seed=seed)
     optimizer = make_optimizer(recognizer, config)
     recognizer.train()
     activations = _activation_bytes(recognizer, lambda: module.loss(batch))
@@ -62,7 +62,7 @@ def measure_step(
         module.loss(batch).backward()
         optimizer.step()
 
-    times_ms = [_time_ms(step) for _ in range(repeats + 1)][1:]
+    (times_ms,) = measure_ms(step, repeats=repeats)
     gradients = [p.grad for p in recognizer.parameters() if p.grad is not None]
     state = [
         value
@@ -90,15 +90,13 @@ def inference_ratio(recognizer: Recognizer, base: Recognizer, *, repeats: int) -
         base: The same network without adapters.
         repeats: Clips to time for each, after one to warm up.
     """
-    batch = noise_batch(recognizer, 1, seed=0)
+    batch = example_batch(recognizer, 1)
     clock = time.perf_counter if torch.cuda.is_available() else time.process_time
-    times_ms: tuple[list[float], list[float]] = [], []
+    calls = [
+        partial(network.eval().recognize, batch.rgb, batch.events) for network in (recognizer, base)
+    ]
     with torch.inference_mode():
-        for _ in range(repeats + 1):
-            for times, network in zip(times_ms, (recognizer.eval(), base.eval()), strict=True):
-                recognize = partial(network.recognize, batch.rgb, batch.events)
-                times.append(_time_ms(recognize, clock=clock))
-    mine, its = (statistics.median(times[1:]) for times in times_ms)
+        mine, its = map(statistics.median, measure_ms(*calls, repeats=repeats, clock=clock))
     return mine / its
 
 
@@ -127,22 +125,6 @@ def _give_own_weights(part: nn.Module) -> None:
             module.register_parameter(name, own)
 
 
-def noise_batch(recognizer: Recognizer, size: int, *, seed: int) -> Batch:
-    """A batch of noise as the recognizer takes it, on its device."""
-    config = recognizer.clip_config
-    device = next(recognizer.parameters()).device
-    generator = torch.Generator().manual_seed(seed)
-    shape = (size, config.frames, 3, *config.size_px)
-
-    def images(modality: str) -> Tensor | None:
-        if modality not in config.modalities:
-            return None
-        return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8).to(device)
-
-    labels = torch.arange(size, device=device) % len(recognizer.labels)
-    return Batch(images("rgb"), images("event"), labels, [str(i) for i in range(size)])
-
-
 def _activation_bytes(recognizer: Recognizer, forward: Callable[[], Tensor]) -> int:
     weights = {_storage(tensor) for tensor in [*recognizer.parameters(), *recognizer.buffers()]}
     kept: dict[int, int] = {}
@@ -166,21 +148,6 @@ def _storage(tensor: Tensor) -> int:
 
 def _bytes(tensor: Tensor) -> int:
     return tensor.numel() * tensor.element_size()
-
-
-def _time_ms(
-    call: Callable[[], object], *, clock: Callable[[], float] = time.perf_counter
-) -> float:
-    _synchronize()
-    begun = clock()
-    call()
-    _synchronize()
-    return 1e3 * (clock() - begun)
-
-
-def _synchronize() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
 
 
 def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:

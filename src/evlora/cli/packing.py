@@ -1,0 +1,219 @@
+"""The verb that draws a prepared dataset's clips once: pack."""
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from evlora.cli.printing import counting_bar, duration, megabytes, table
+from evlora.errors import DatasetError
+
+if TYPE_CHECKING:
+    from evlora.clips import ClipConfig
+    from evlora.packing import Packing, Part, Trial
+
+PACKED_KEYS = ("frames", "modalities", "representation", "window")
+"""Keys of a clip that set how it is packed; the others are up to training."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the command."""
+    app.command()(pack)
+
+
+def pack(
+    dataset: Annotated[Path, typer.Argument(help="A folder that evlora prepare wrote.")],
+    rest: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="OUT [KEY=VALUE ...]",
+            help="The folder to make, and clip.frames, clip.modalities, clip.representation or "
+            "clip.window.",
+        ),
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Pack the clips that this recipe trains with.")
+    ] = None,
+    shorter_side: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="PIXELS", help="Scale down images that are larger."),
+    ] = None,
+    source: Annotated[
+        Path | None, typer.Option(help="Where the recordings lie now, if they were moved.")
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=0, help="Processes that draw; by default one for each core."),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop at the first sample that cannot be packed.")
+    ] = False,
+    part: Annotated[
+        str | None,
+        typer.Option(metavar="I/N", help="Pack the I-th of N parts, in an array of jobs."),
+    ] = None,
+    join: Annotated[
+        bool, typer.Option("--join", help="Join the parts that an array of jobs has packed.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier packing in OUT.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what it would cost; write nothing.")
+    ] = False,
+) -> None:
+    """Draw a dataset's clips once, into shards for training."""
+    words = rest or []
+    folders = [Path(word) for word in words if "=" not in word]
+    if len(folders) > 1 or (not folders and not dry_run):
+        raise DatasetError(f"pack: expected DATASET OUT, got {1 + len(folders)} folders")
+    clip = clip_of(recipe, values_of([word for word in words if "=" in word]))
+    if dry_run:
+        show_trial(dataset, clip, shorter_side_px=shorter_side, source=source, workers=workers)
+        typer.echo("nothing was written")
+        return
+    pack_and_print(
+        dataset,
+        folders[0],
+        clip,
+        part=part,
+        join=join,
+        workers=workers,
+        strict=strict,
+        shorter_side_px=shorter_side,
+        source=source,
+        overwrite=overwrite,
+    )
+
+
+def values_of(words: list[str]) -> dict[str, Any]:
+    """The values of words KEY=VALUE, read as YAML."""
+    import yaml
+
+    return {key: yaml.safe_load(value) for key, _, value in (word.partition("=") for word in words)}
+
+
+def clip_of(recipe: str | None, keys: dict[str, Any]) -> "ClipConfig":
+    """The clips of a recipe, or the default ones, with these keys (`clip.frames`, …) changed.
+
+    Raises:
+        DatasetError: A key does not concern packing, or its value is wrong.
+        RecipeError: There is no such recipe.
+    """
+    from pydantic import ValidationError
+
+    from evlora.clips import ClipConfig
+
+    known = [f"clip.{name}" for name in PACKED_KEYS]
+    for key in keys:
+        if key not in known:
+            raise DatasetError(
+                f"{key}: expected one of {', '.join(known)}; all else of a clip is up to training"
+            )
+    if recipe is not None:
+        from evlora.recipe import load_recipe
+
+        return load_recipe(recipe, keys).clip
+    try:
+        return ClipConfig.model_validate(
+            {key.removeprefix("clip."): value for key, value in keys.items()}
+        )
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        raise DatasetError(
+            f"clip.{'.'.join(map(str, fault['loc']))}={fault['input']}: {fault['msg']}"
+        ) from error
+
+
+def pack_and_print(
+    dataset: Path,
+    out: Path,
+    clip: "ClipConfig",
+    *,
+    part: str | None,
+    join: bool,
+    workers: int | None,
+    strict: bool,
+    **asked: Any,
+) -> None:
+    """Pack, or join parts, with a progress bar, and print what became of it."""
+    from evlora.packing import Part, join_parts
+    from evlora.packing import pack as pack_clips
+
+    if part is not None and join:
+        raise DatasetError("pack: expected --part or --join, got both; join when all are done")
+    this = None if part is None else Part.parse(part)
+    with counting_bar("samples") as progress:
+        asked["progress"] = progress
+        if join:
+            packing = join_parts(dataset, out, clip, **asked)
+        else:
+            packing = pack_clips(
+                dataset, out, clip, workers=workers, strict=strict, part=this, **asked
+            )
+    _print_packing(packing, out, this)
+
+
+def show_trial(
+    dataset: Path,
+    clip: "ClipConfig",
+    *,
+    shorter_side_px: int | None,
+    workers: int | None,
+    source: Path | None = None,
+) -> None:
+    """Print what packing would cost, measured on a few samples."""
+    from evlora.packing import cores, try_packing
+
+    trial: Trial = try_packing(dataset, clip, shorter_side_px=shorter_side_px, source=source)
+    samples = len(trial.manifest.samples)
+    processes = max(1, cores() if workers is None else workers)
+    tried = len(trial.outcomes)
+    rejected = [one.done for one in trial.outcomes if one.done.reason]
+    if rejected:
+        typer.echo(
+            f"of {tried} samples that were tried {len(rejected)} cannot be packed; "
+            f"{rejected[0].sample}: {rejected[0].file}: {rejected[0].reason}"
+        )
+    if len(rejected) < tried:
+        typer.echo(
+            f"packed: about {megabytes(samples * trial.bytes_per_sample)} MB in about "
+            f"{duration(samples * trial.seconds_per_sample / processes)}, measured on {tried} of "
+            f"{samples:,} samples; processes: {processes}"
+        )
+
+
+def _print_packing(packing: "Packing", out: Path, part: "Part | None") -> None:
+    from evlora.datasets.manifest import SPLITS
+
+    manifest, counts = packing.manifest, packing.manifest.counts
+    rejected = Counter(one.split for one in packing.rejected)
+    table(
+        ("split", "packed", "rejected"),
+        [
+            (split, f"{counts.get(split, 0):,}", f"{rejected[split]:,}")
+            for split in sorted({*counts, *rejected}, key=SPLITS.index)
+        ],
+    )
+    if manifest.split_source:
+        typer.echo(f"split: {manifest.split_source}")
+    if packing.remarked:
+        first = packing.remarked[0]
+        typer.echo(
+            f"packed although something was wrong: {len(packing.remarked):,}, listed in "
+            f"sources.csv; the first, {first.sample}: {first.remarks[0]}"
+        )
+    if packing.rejected:
+        first = packing.rejected[0]
+        typer.echo(
+            f"rejected: {len(packing.rejected):,}, listed in rejected.csv; the first, "
+            f"{first.sample}: {first.file}: {first.reason}"
+        )
+    size = f"{megabytes(packing.packed_bytes)} MB"
+    if part is not None:
+        typer.echo(f"part {part.number}/{part.total} is done, {size}; join all with --join")
+    elif packing.is_new:
+        typer.echo(f"{len(manifest.labels)} classes; packed dataset, {size}: {out}")
+    else:
+        typer.echo(f"{out}: was packed already, {size}, and its dataset has not changed")
