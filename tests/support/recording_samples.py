@@ -153,6 +153,16 @@ def aedat2(path: Path) -> Path:
     return path
 
 
+def aedat1(path: Path) -> Path:
+    events = stream(width=128, height=128)
+    words = np.zeros(len(events), [("address", ">u2"), ("time", ">u4")])
+    words["address"] = (127 - events.y) << 8 | (127 - events.x) << 1 | ~events.polarity
+    words["time"] = events.t_us
+    path = path.with_suffix(".aedat")
+    path.write_bytes(b"#!AER-DAT1.0\r\n# written for a test\r\n" + words.tobytes())
+    return path
+
+
 def aedat3(path: Path) -> Path:
     events = stream(width=128, height=128)
     body = b"#!AER-DAT3.1\r\n#Format: RAW\r\n#Source 1: DVS128\r\n#!END-HEADER\r\n"
@@ -338,6 +348,7 @@ SAMPLES: dict[str, Callable[[Path], Path]] = {
     "aedat4": aedat4,
     "aedat3": aedat3,
     "aedat2": aedat2,
+    "aedat1": aedat1,
     "evt2": written(".raw", "evt2"),
     "evt2.1": evt21,
     "evt3": evt3_with_vectors,

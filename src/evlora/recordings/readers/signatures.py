@@ -8,6 +8,7 @@ SIGNATURES = (
     (b"#!AER-DAT4", "aedat4"),
     (b"#!AER-DAT3", "aedat3"),
     (b"#!AER-DAT2", "aedat2"),
+    (b"#!AER-DAT1", "aedat1"),
     (b"Event Stream", "es"),
     (b"\x89HDF\r\n\x1a\n", "hdf5"),
     (b"MATLAB 5.0 MAT-file", "mat"),

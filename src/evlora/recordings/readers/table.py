@@ -80,6 +80,7 @@ FORMATS: tuple[Format, ...] = (
     Format("aedat4", (".aedat4",), "aedat4"),
     Format("aedat3", (".aedat",), "aedat3"),
     Format("aedat2", (".aedat",), "aedat2"),
+    Format("aedat1", (".aedat",), "aedat1"),
     Format("evt2", (".raw",), "evt2"),
     Format("evt2.1", (".raw",), "evt21"),
     Format("evt3", (".raw",), "evt3"),
