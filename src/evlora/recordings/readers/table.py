@@ -86,6 +86,8 @@ FORMATS: tuple[Format, ...] = (
     Format("evt3", (".raw",), "evt3"),
     Format("dat", (".dat",), "dat"),
     Format("es", (".es",), "event_stream"),
+    Format("ros1", (".bag",), "ros"),
+    Format("ros2", (".db3", ".mcap"), "ros"),
     Format("text", (".txt", ".csv"), "text", options=TABLE_OPTIONS),
     Format("images", IMAGE_SUFFIXES, "images", streams=False),
     Format("video", VIDEO_SUFFIXES, "video", streams=False),
