@@ -339,6 +339,36 @@ def require_equal(events: EventStream, other: np.ndarray, *, polarity: str = "on
     np.testing.assert_array_equal(events.polarity, other[polarity] > 0)
 
 
+def ros1(path: Path) -> Path:
+    from ros_samples import bag
+
+    return bag(".bag")(path)
+
+
+def ros2(path: Path) -> Path:
+    from ros_samples import bag
+
+    return bag(".mcap")(path)
+
+
+def ros2_sqlite(path: Path) -> Path:
+    from ros_samples import bag
+
+    return bag(".db3")(path)
+
+
+def davis_aedat2(path: Path) -> Path:
+    from aedat_samples import davis_aedat2 as make
+
+    return make(path, count=1)
+
+
+def davis_aedat3(path: Path) -> Path:
+    from aedat_samples import davis_aedat3 as make
+
+    return make(path)
+
+
 SAMPLES: dict[str, Callable[[Path], Path]] = {
     "nmnist": nmnist,
     "npz": written(".npz", with_frames=True),
@@ -354,8 +384,17 @@ SAMPLES: dict[str, Callable[[Path], Path]] = {
     "evt3": evt3_with_vectors,
     "dat": dat,
     "es": written(".es"),
+    "ros1": ros1,
+    "ros2": ros2,
     "text": written(".csv"),
     "images": picture,
     "video": video,
 }
 """Format → what writes a sample of it; a new format is one row here."""
+
+VARIANTS: dict[str, tuple[str, Callable[[Path], Path]]] = {
+    "ros2 in sqlite": ("ros2", ros2_sqlite),
+    "aedat2 of a davis": ("aedat2", davis_aedat2),
+    "aedat3 of a davis": ("aedat3", davis_aedat3),
+}
+"""More samples of a format, for the fuzz run: what it is → the format and what writes it."""

@@ -42,6 +42,13 @@ UnitOption = Annotated[
     str | None, typer.Option("--unit", help="Of a table's times: s, ms, us or ns.")
 ]
 
+TopicsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--topics", help="A topic of a ROS bag to read; once for events, once for frames."
+    ),
+]
+
 T = TypeVar("T")
 
 SPARKS = "▁▂▃▄▅▆▇█"
@@ -70,6 +77,7 @@ def inspect(
     height: HeightOption = None,
     columns: ColumnsOption = None,
     unit: UnitOption = None,
+    topics: TopicsOption = None,
     frames: Annotated[
         Path | None, typer.Option(help="Pictures or a video that belong to the events.")
     ] = None,
@@ -92,6 +100,7 @@ def inspect(
             height=height,
             columns=columns,
             unit=unit,
+            topics=topics,
         )
         summary = summarize(opened)
     if as_json:
@@ -120,6 +129,7 @@ def convert(
     height: HeightOption = None,
     columns: ColumnsOption = None,
     unit: UnitOption = None,
+    topics: TopicsOption = None,
 ) -> None:
     """Change the format of a recording.
 
@@ -130,7 +140,13 @@ def convert(
 
     with _working(f"reading {recording}"):
         opened = open_recording(
-            recording, format=format, width=width, height=height, columns=columns, unit=unit
+            recording,
+            format=format,
+            width=width,
+            height=height,
+            columns=columns,
+            unit=unit,
+            topics=topics,
         )
     with _working(f"writing {out}"):
         write_recording(opened, out, format=to)

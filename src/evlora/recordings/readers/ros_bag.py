@@ -70,7 +70,7 @@ class Bag:
             ) from None
         _bound_codecs()
         paths = self._files()
-        self.is_ros1 = paths[0].open("rb").read(7) == b"#ROSBAG"
+        self.is_ros1 = _head(paths[0]).startswith(b"#ROSBAG")
         make = rosbags.rosbag1.Reader if self.is_ros1 else rosbags.rosbag2.Reader
         try:
             for path in paths:
@@ -173,9 +173,14 @@ class Bag:
         return paths
 
 
+def _head(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(16)
+
+
 def _named(path: Path, stack: ExitStack) -> Path:
     """The file under a suffix by which rosbags knows it; a link where its own is another."""
-    head = path.open("rb").read(16)
+    head = _head(path)
     suffix = next(
         (
             suffix
