@@ -45,11 +45,13 @@ def read(
     findings = Findings(path)
     frames = CollectedFrames()
     recording = Recording(None, None, bag.format, path)
-    if bag.events is None:
-        for _ in _decoded(bag, findings, frames):
-            pass  # decoding fills `frames`
-    else:
-        recording = collect(_event_file(bag, findings, frames, width=width, height=height))
+    if bag.events is not None:
+        recording = collect(_event_file(bag, findings, width=width, height=height))
+    if bag.images is not None:
+        # On their own, so that a damaged picture costs no event.
+        _collect_frames(bag, findings, frames)
+    for remark in bag.remarks:
+        findings.remark(remark)
     sequence = frames.sequence(findings)
     if sequence is None and recording.events is None:
         raise RecordingError(
@@ -78,7 +80,7 @@ def open_events(
     Raises:
         RecordingError: No bag, no topic of a known type, or a topic that the bag does not have.
     """
-    return _event_file(_described(path, topics), Findings(path), None, width=width, height=height)
+    return _event_file(_described(path, topics), Findings(path), width=width, height=height)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,39 +218,24 @@ def _first_time(packet: EventPacket, path: Path) -> int:
 
 
 def _event_file(
-    bag: _Described,
-    findings: Findings,
-    frames: CollectedFrames | None,
-    *,
-    width: int | None,
-    height: int | None,
+    bag: _Described, findings: Findings, *, width: int | None, height: int | None
 ) -> EventFile:
     if bag.events is None:
         raise RecordingError(f"{bag.path}: expected a topic of events, the bag holds only pictures")
     size = sensor_size(bag.path, bag.size, width=width, height=height)
-    chunks = _decoded(bag, findings, frames)
-    return EventFile(bag.format, *size, chunks, findings)
+    return EventFile(bag.format, *size, _decoded(bag, findings), findings)
 
 
-def _decoded(
-    described: _Described, findings: Findings, frames: CollectedFrames | None
-) -> Iterator[EventChunk]:
+def _decoded(described: _Described, findings: Findings) -> Iterator[EventChunk]:
     for warning in described.warnings:
         findings.warn(warning)
-    for remark in described.remarks:
-        findings.remark(remark)
-    images = described.images if frames is not None else None
-    types = {t.name: t.type for t in (described.events, *described.triggers, images) if t}
+    types = {t.name: t.type for t in (described.events, *described.triggers) if t}
     packets = PacketDecoder(findings, described.base_us)
     events = 0
     with Bag(described.path) as bag:
         try:
             for message in bag.messages(types):
                 kind = types[message.topic]
-                if kind in IMAGE_TYPES:
-                    assert frames is not None
-                    _keep_frame(message, kind, frames, is_ros1=bag.is_ros1)
-                    continue
                 chunk = _events(message, kind, packets, is_ros1=bag.is_ros1)
                 events += len(chunk.t_us)
                 if len(chunk.t_us):
@@ -267,6 +254,16 @@ def _events(message: Message, kind: str, packets: PacketDecoder, *, is_ros1: boo
         return packets.decode(event_packet(message.data, is_ros1=is_ros1))
     except RecordingError as error:
         raise RecordingError(f"{message.where}: {error}") from error
+
+
+def _collect_frames(described: _Described, findings: Findings, frames: CollectedFrames) -> None:
+    assert described.images is not None
+    with Bag(described.path) as bag:
+        try:
+            for message in bag.messages([described.images.name]):
+                _keep_frame(message, described.images.type, frames, is_ros1=bag.is_ros1)
+        except RecordingError as error:
+            findings.warn(f"{error}; the {len(frames.images)} frames before it were read")
 
 
 def _keep_frame(message: Message, kind: str, frames: CollectedFrames, *, is_ros1: bool) -> None:
