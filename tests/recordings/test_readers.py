@@ -506,22 +506,6 @@ def test_hdf5_packed_by_blosc_is_read_where_the_extra_is_installed(tmp_path):
     require_same(open_recording(path).events, events)
 
 
-def test_hdf5_packed_by_prophesee_says_what_to_do(tmp_path):
-    path = tmp_path / "sample.h5"
-    with h5py.File(path, "w") as file:
-        properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-        properties.set_chunk((4,))
-        properties.set_filter(0x8ECF, h5py.h5z.FLAG_OPTIONAL, ())
-        type_ = np.dtype([("x", "u2"), ("y", "u2"), ("p", "i2"), ("t", "i8")])
-        group = file.create_group("CD")
-        h5py.h5d.create(
-            group.id, b"events", h5py.h5t.py_create(type_), h5py.h5s.create_simple((4,)), properties
-        )
-
-    with pytest.raises(RecordingError, match=r"Prophesee's ECF codec.*convert the file"):
-        open_recording(path, width=1280, height=720)
-
-
 def test_text_in_seconds_is_read_to_the_microsecond(tmp_path):
     recording = open_recording(seconds_text(tmp_path / "sample"))
 

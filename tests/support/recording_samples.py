@@ -363,6 +363,12 @@ def davis_aedat2(path: Path) -> Path:
     return make(path, count=1)
 
 
+def ecf(path: Path) -> Path:
+    from ecf_samples import prophesee_hdf5
+
+    return prophesee_hdf5(path, stream())
+
+
 def davis_aedat3(path: Path) -> Path:
     from aedat_samples import davis_aedat3 as make
 
@@ -393,6 +399,7 @@ SAMPLES: dict[str, Callable[[Path], Path]] = {
 """Format → what writes a sample of it; a new format is one row here."""
 
 VARIANTS: dict[str, tuple[str, Callable[[Path], Path]]] = {
+    "hdf5 of Prophesee": ("hdf5", ecf),
     "ros2 in sqlite": ("ros2", ros2_sqlite),
     "aedat2 of a davis": ("aedat2", davis_aedat2),
     "aedat3 of a davis": ("aedat3", davis_aedat3),
