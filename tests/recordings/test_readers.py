@@ -565,3 +565,14 @@ def test_dat_and_nmnist_clocks_go_on_after_a_turn(tmp_path):
     path = tmp_path / "sample.bin"
     path.write_bytes(bytes([1, 1, 0x7F, 0xFF, 0xFF, 1, 1, 0x80, 0, 1]))
     assert open_recording(path).events.t_us.tolist() == [(1 << 23) - 1, (1 << 23) + 1]
+
+
+@pytest.mark.parametrize("line", ["% evt 4.0", "% format EVT4;height=720;width=1280"])
+def test_an_encoding_known_by_name_alone_is_named_without_a_cure(tmp_path, line):
+    path = tmp_path / "sample.raw"
+    path.write_bytes(f"{line}\n% end\n".encode() + bytes(80))
+
+    with pytest.raises(RecordingError, match="the encoding evt4, which is not read here"):
+        open_recording(path)
+    with pytest.raises(RecordingError, match="the header says evt4; which is not read here"):
+        open_recording(path, format="evt3")

@@ -8,6 +8,7 @@ from recording_samples import evt21, written
 
 from evlora.errors import RecordingError
 from evlora.recordings import open_recording
+from evlora.recordings.inspection import summarize
 from evlora.recordings.readers.prophesee_header import read_header
 from evlora.recordings.triggers import Triggers
 
@@ -97,3 +98,12 @@ def test_triggers_are_put_in_order_and_chosen():
 def test_triggers_of_other_polarities_are_refused():
     with pytest.raises(RecordingError, match="−1, 0 or 1"):
         Triggers.from_arrays([1], [0], [2])
+
+
+def test_a_summary_counts_triggers(tmp_path):
+    summary = summarize(open_recording(evt2(tmp_path / "sample")))
+
+    assert summary.triggers is not None
+    assert summary.triggers.count == 3
+    assert summary.triggers.channels == (0, 3)
+    assert summarize(open_recording(written(".h5")(tmp_path / "other"))).triggers is None

@@ -240,6 +240,11 @@ def _rows(summary: "Summary") -> Iterator[tuple[str, str]]:
     if timing is not None and timing.interval_us:
         lost = f", about {timing.lost} lost" if timing.lost else ""
         yield "interval", f"{timing.interval_us / 1e3:.2f} ms from frame to frame{lost}"
+    if summary.triggers is not None:
+        triggers = summary.triggers
+        inputs = ", ".join(map(str, triggers.channels))
+        span = f"from {triggers.first_us:,} to {triggers.last_us:,} µs"
+        yield "triggers", f"{triggers.count:,} at input {inputs}, {span}"
     for remark in summary.remarks:
         yield "remark", remark
     for warning in summary.warnings:

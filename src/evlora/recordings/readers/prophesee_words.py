@@ -15,7 +15,7 @@ from evlora.recordings.readers.decoding import (
     Findings,
     sensor_size,
 )
-from evlora.recordings.readers.prophesee_header import PropheseeHeader, read_header
+from evlora.recordings.readers.prophesee_header import ENCODINGS, PropheseeHeader, read_header
 from evlora.recordings.triggers import FALLING, RISING
 
 WordDecoder = Callable[[Iterator[tuple[int, NDArray[Any]]], Findings, int], Iterator[EventChunk]]
@@ -40,9 +40,10 @@ def open_words(
     if path.stat().st_size == 0:
         raise RecordingError(f"{path}: expected Prophesee RAW data, got an empty file")
     if header.encoding not in (None, encoding):
+        is_read = header.encoding in ENCODINGS
+        cure = "read it as that format" if is_read else "which is not read here"
         raise RecordingError(
-            f"{path}: expected {encoding}, the header says {header.encoding}; "
-            f"read it as that format"
+            f"{path}: expected {encoding}, the header says {header.encoding}; {cure}"
         )
     width, height = sensor_size(
         path,

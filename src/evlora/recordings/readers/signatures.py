@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from evlora.recordings.readers.prophesee_header import read_header
+from evlora.errors import RecordingError
+from evlora.recordings.readers.prophesee_header import ENCODINGS, read_header
 
 SIGNATURES = (
     (b"#!AER-DAT4", "aedat4"),
@@ -21,11 +22,14 @@ SIGNATURES = (
     (b"\x89PNG\r\n", "images"),
     (b"\xff\xd8\xff", "images"),
 )
-ENCODINGS = ("evt2", "evt2.1", "evt3")
 
 
 def named_by_header(path: Path) -> str | None:
-    """The name of the format by the file's header; None where it does not say."""
+    """The name of the format by the file's header; None where it does not say.
+
+    Raises:
+        RecordingError: The header names an encoding that is known by name alone, such as EVT 4.0.
+    """
     with path.open("rb") as file:
         head = file.read(20)
     for signature, name in SIGNATURES:
@@ -36,5 +40,9 @@ def named_by_header(path: Path) -> str | None:
     header = read_header(path)
     if header.encoding in ENCODINGS:
         return header.encoding
-    is_dat = "data" in header.fields and header.encoding is None
-    return "dat" if is_dat else None
+    if header.encoding is not None:
+        raise RecordingError(
+            f"{path}: its header names the encoding {header.encoding}, which is not read here; "
+            f"Prophesee's encodings that are read are {', '.join(ENCODINGS)}"
+        )
+    return "dat" if "data" in header.fields else None

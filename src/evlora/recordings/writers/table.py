@@ -30,7 +30,9 @@ WRITERS: tuple[Writer, ...] = (
     Writer("hdf5", (".h5", ".hdf5"), "hdf5", keeps_frames=True),
     Writer("text", (".csv", ".txt"), "text"),
     Writer("evt2", (".raw",), "evt2"),
+    Writer("evt2.1", (".raw",), "evt21"),
     Writer("evt3", (".raw",), "evt3"),
+    Writer("dat", (".dat",), "dat"),
     Writer("es", (".es",), "event_stream"),
 )
 
