@@ -1,6 +1,7 @@
 """ROS bags of all three containers, written by rosbags: event for event, frame for frame."""
 
 import bz2
+import contextlib
 import shutil
 import struct
 
@@ -8,11 +9,19 @@ import numpy as np
 import pytest
 from recording_samples import HEIGHT, WIDTH, evt3_with_vectors, frames, stream
 from ros_samples import IMAGE_ENCODINGS, START_US, BagWriter, encoded
+from rosbags.highlevel import AnyReader
 from rosbags.rosbag1 import Writer as Writer1
 from rosbags.rosbag2 import CompressionFormat, CompressionMode
 
 from evlora.errors import RecordingError, RecordingWarning
-from evlora.recordings import EventStream, iterate_windows, open_recording
+from evlora.recordings import (
+    EventStream,
+    FrameSequence,
+    Recording,
+    iterate_windows,
+    open_recording,
+    write_recording,
+)
 from evlora.recordings.readers import ros, ros_bag
 from evlora.recordings.readers.prophesee_header import read_header
 
@@ -342,3 +351,44 @@ def test_encodings_of_the_samples_are_what_they_say():
     rgb = frames()[0]
 
     np.testing.assert_array_equal(encoded(rgb, "bgra8")[..., 2::-1], rgb)
+
+
+@pytest.mark.parametrize("suffix", [".bag", ".mcap"])
+@pytest.mark.parametrize("count", [0, 1, 1000])
+def test_a_bag_that_is_written_comes_back_and_rosbags_reads_the_same(tmp_path, suffix, count):
+    events = stream(count)
+    moved = EventStream.from_arrays(
+        events.t_us + START_US, events.x, events.y, events.polarity, width=WIDTH, height=HEIGHT
+    )
+    pictures = FrameSequence.from_images(
+        frames().take([0, 1, 2]), start_us=frames().end_us + START_US
+    )
+    path = tmp_path / f"sample{suffix}"
+
+    write_recording(Recording(moved, pictures, "made"), path)
+
+    expectation = pytest.warns(RecordingWarning) if not count else contextlib.nullcontext()
+    with expectation:
+        recording = open_recording(path)
+    require_events(recording.events, moved, 0)
+    np.testing.assert_array_equal(recording.frames.take([0, 1, 2]), frames().take([0, 1, 2]))
+    assert recording.frames.end_us.tolist() == pictures.end_us.tolist()
+    read = []
+    with AnyReader([path]) as reader:
+        for connection, _, data in reader.messages():
+            message = reader.deserialize(data, connection.msgtype)
+            if connection.topic == "/dvs/events":
+                read += [(e.ts.sec, e.ts.nanosec, e.x, e.y, e.polarity) for e in message.events]
+            else:
+                assert (message.encoding, message.step) == ("rgb8", 3 * WIDTH)
+    times = [(t // 1_000_000, t % 1_000_000 * 1000) for t in moved.t_us.tolist()]
+    rows = zip(moved.x.tolist(), moved.y.tolist(), moved.polarity.tolist(), strict=True)
+    assert read == [(*time, *row) for time, row in zip(times, rows, strict=True)]
+
+
+def test_times_that_ros_cannot_hold_are_refused_and_lost_exposures_reported(tmp_path):
+    early = EventStream.from_arrays([-1], [0], [0], [1], width=WIDTH, height=HEIGHT)
+    with pytest.raises(RecordingError, match="do not fit ROS"):
+        write_recording(Recording(early, None, "made"), tmp_path / "sample.mcap")
+    with pytest.warns(RecordingWarning, match="the end of its exposure was written"):
+        write_recording(Recording(stream(), frames(), "made"), tmp_path / "sample.bag")

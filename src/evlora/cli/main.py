@@ -6,7 +6,7 @@ import warnings
 
 import typer
 
-from evlora.cli import comparing, datasets, learning, publishing, recordings
+from evlora.cli import comparing, converting, datasets, learning, publishing, recordings
 from evlora.errors import EvloraError, RecordingWarning
 
 app = typer.Typer(
@@ -18,7 +18,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (learning, comparing, datasets, recordings, publishing):
+for group in (learning, comparing, datasets, recordings, converting, publishing):
     group.register(app)
 
 

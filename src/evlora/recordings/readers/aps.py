@@ -6,7 +6,7 @@ reading minus the second. With a global shutter all resets come first, and the e
 the last of them to the first signal; with a rolling shutter they alternate column by column.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ SAMPLE_BITS = 10
 
 
 class _Frame(NamedTuple):
-    count: int
+    whole_pixels: int
     """Pixels of which both readings are there."""
     image: NDArray[np.uint8]
     start_us: int
@@ -63,8 +63,8 @@ class ApsFrames:
         """All frames; those that lack samples which others have are left out and reported."""
         if len(self._addresses):
             self._assemble(len(self._addresses))
-        most = max((frame.count for frame in self._assembled), default=0)
-        whole = [frame for frame in self._assembled if frame.count == most > 0]
+        most = max((frame.whole_pixels for frame in self._assembled), default=0)
+        whole = [frame for frame in self._assembled if frame.whole_pixels == most > 0]
         if len(whole) < len(self._assembled):
             findings.warn(
                 f"{len(self._assembled) - len(whole)} of {len(self._assembled)} APS frames lack "
@@ -126,9 +126,9 @@ def _exposure(is_signal: NDArray[np.bool_], t_us: NDArray[np.int64]) -> tuple[in
     return int(t_us[last_reset if is_global else 0]), int(t_us[first_signal])
 
 
-def _column(addresses: NDArray[np.uint32]) -> NDArray[np.uint32]:
+def _column(addresses: NDArray[np.uint32]) -> NDArray[Any]:
     return addresses >> 12 & 0x3FF
 
 
-def _row(addresses: NDArray[np.uint32]) -> NDArray[np.uint32]:
+def _row(addresses: NDArray[np.uint32]) -> NDArray[Any]:
     return addresses >> 22 & 0x1FF

@@ -17,4 +17,4 @@ def colours_of(raw: NDArray[np.uint8], pattern: str) -> NDArray[np.uint8]:
     import av
 
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(raw), format=f"bayer_{pattern}8")
-    return frame.to_ndarray(format="rgb24")
+    return np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)

@@ -75,4 +75,4 @@ def _from_yuv422(pixels: NDArray[np.uint8], *, is_luma_first: bool) -> NDArray[n
         raise RecordingError(f"expected an even width in YUV 4:2:2, got {pixels.shape[1]}")
     packed = pixels if is_luma_first else pixels[..., ::-1]
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(packed), format="yuyv422")
-    return frame.to_ndarray(format="rgb24")
+    return np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)

@@ -103,10 +103,12 @@ class PacketDecoder:
         counts = np.where(is_vector, np.bitwise_count(block & 0xFF), kinds == ADDR_Y)
         y = np.where(is_vector, (base & 0x7FF) + moved, values & 0x7FF)
         is_on = np.where(is_vector, base, values) & 0x800 != 0
-        t_us, x, y, is_on = (np.repeat(field, counts) for field in (t_us, x, y, is_on))
+        y = np.repeat(y, counts)
         bits = np.unpackbits((block & 0xFF)[is_vector].astype(np.uint8), bitorder="little")
         y[np.repeat(is_vector, counts)] += np.flatnonzero(bits) & 7
-        return EventChunk(t_us, x, y, is_on)
+        return EventChunk(
+            np.repeat(t_us, counts), np.repeat(x, counts), y, np.repeat(is_on, counts)
+        )
 
     def _from_mono(self, packet: EventPacket) -> EventChunk:
         words, t_us = self._mono_words(packet)

@@ -28,12 +28,15 @@ class Writer:
 WRITERS: tuple[Writer, ...] = (
     Writer("npz", (".npz",), "npz", keeps_frames=True),
     Writer("hdf5", (".h5", ".hdf5"), "hdf5", keeps_frames=True),
+    Writer("aedat4", (".aedat4",), "aedat4", keeps_frames=True),
     Writer("text", (".csv", ".txt"), "text"),
     Writer("evt2", (".raw",), "evt2"),
     Writer("evt2.1", (".raw",), "evt21"),
     Writer("evt3", (".raw",), "evt3"),
     Writer("dat", (".dat",), "dat"),
     Writer("es", (".es",), "event_stream"),
+    Writer("ros1", (".bag",), "ros", keeps_frames=True),
+    Writer("ros2", (".mcap",), "ros", keeps_frames=True),
 )
 
 
