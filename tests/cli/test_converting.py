@@ -68,11 +68,11 @@ def test_a_recording_is_written_in_a_file_from_each_trigger_to_the_next(tmp_path
     header = b"% evt 3.0\n% geometry 8x6\n% end\n"
     path.write_bytes(header + np.array(words, "<u2").tobytes())
 
-    printed = run("convert", path, tmp_path / "out.npz", "--split-at-triggers")
+    printed = run("convert", path, tmp_path / "out.h5", "--split-at-triggers")
 
     assert "2 files: 3 events" in printed
-    assert len(open_recording(tmp_path / "out_0000.npz").events) == 1
-    assert len(open_recording(tmp_path / "out_0001.npz").events) == 2
+    assert len(open_recording(tmp_path / "out_0000.h5").events) == 1
+    assert len(open_recording(tmp_path / "out_0001.h5").events) == 2
 
 
 @pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from recording_samples import evt21, written
 
-from evlora.errors import RecordingError
-from evlora.recordings import open_recording
+from evlora.errors import RecordingError, RecordingWarning
+from evlora.recordings import open_recording, write_recording
 from evlora.recordings.inspection import summarize
 from evlora.recordings.readers.prophesee_header import read_header
 from evlora.recordings.triggers import Triggers
@@ -107,3 +107,16 @@ def test_a_summary_counts_triggers(tmp_path):
     assert summary.triggers.count == 3
     assert summary.triggers.channels == (0, 3)
     assert summarize(open_recording(written(".h5")(tmp_path / "other"))).triggers is None
+
+
+def test_hdf5_keeps_triggers_and_the_others_warn(tmp_path):
+    recording = open_recording(evt2(tmp_path / "sample"))
+    path = tmp_path / "kept.h5"
+
+    write_recording(recording, path)
+
+    triggers = open_recording(path).triggers
+    for field in ("t_us", "channel", "polarity"):
+        np.testing.assert_array_equal(getattr(triggers, field), getattr(recording.triggers, field))
+    with pytest.warns(RecordingWarning, match="without the recording's 3 triggers; hdf5 keeps"):
+        write_recording(recording, tmp_path / "lost.npz")

@@ -66,7 +66,8 @@ def convert(
 ) -> None:
     """Change the format of a recording, or of all recordings in a folder.
 
-    To HDF5, npz, CSV, EVT2, EVT2.1, EVT3, DAT or Event Stream, as the suffix of OUT shows;
+    To HDF5, npz, CSV, AEDAT 4, EVT2, EVT2.1, EVT3, DAT, Event Stream or a ROS bag, as the suffix of
+    OUT shows;
     folders need `--to`. Times count from the recording's first event.
     """
     from evlora.recordings.converting import Conversion

@@ -1,7 +1,8 @@
 """What Prophesee's own HDF5 files have beyond others: events in ECF chunks, and triggers.
 
 Their events lie in `CD/events` with members x, y, p and t, the sensor's size in the attribute
-`geometry`, external triggers in `EXT_TRIGGER/events` with members p, t and id.
+`geometry`, external triggers in `EXT_TRIGGER/events` with members p, t and id. This library's own
+files have triggers too, in `triggers`.
 """
 
 from typing import Any
@@ -16,6 +17,7 @@ from evlora.recordings.readers.hdf5_layout import READ_ERRORS
 from evlora.recordings.triggers import FALLING, RISING
 
 TRIGGERS = "EXT_TRIGGER/events"
+OWN_TRIGGERS = ("triggers/t_us", "triggers/channel", "triggers/polarity")
 MOST_TRIGGERS = 1 << 24
 
 
@@ -66,6 +68,12 @@ class EcfEvents:
 def keep_triggers(file: Any, findings: Findings) -> None:
     """Keep the external triggers of an open file, if it has any."""
     try:
+        if all(name in file for name in OWN_TRIGGERS):
+            own = [np.asarray(file[name][:MOST_TRIGGERS], np.int64) for name in OWN_TRIGGERS]
+            shortest = min(map(len, own))
+            t_us, channel, polarity = (column[:shortest] for column in own)
+            findings.add_triggers(t_us, channel, np.sign(polarity))
+            return
         data = file.get(TRIGGERS)
         if data is None or not {"p", "t", "id"} <= set(data.dtype.names or ()):
             return
