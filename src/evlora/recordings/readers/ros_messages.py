@@ -143,10 +143,10 @@ class Cursor:
         # bytes; x and y of all but the first stand right before the time, behind one byte of
         # filling, 2 bytes lower than their event begins.
         padded = self._data[self._at :] + bytes(CDR_EVENT_BYTES)
-        rows = np.frombuffer(padded, np.uint8, count * CDR_EVENT_BYTES).reshape(count, -1)
+        rows = np.frombuffer(padded, np.uint8, count * CDR_EVENT_BYTES).reshape(-1, CDR_EVENT_BYTES)
         words = np.ascontiguousarray(rows[:, 4:12]).view("<u4")
         before = np.frombuffer(bytes(2) + padded, np.uint8, count * CDR_EVENT_BYTES)
-        places = before.reshape(count, -1)[:, :4].copy().view("<u2")
+        places = before.reshape(-1, CDR_EVENT_BYTES)[:, :4].copy().view("<u2")
         if count:
             places[0] = np.frombuffer(padded, "<u2", 2)
         return [places[:, 0], places[:, 1], words[:, 0], words[:, 1], rows[:, 12]]
