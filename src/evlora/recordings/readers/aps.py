@@ -18,6 +18,8 @@ from evlora.recordings.readers.decoding import Findings
 IS_SIGNAL = 0x400
 SAMPLE = 0x3FF
 SAMPLE_BITS = 10
+MOST_TORN_FRAMES = 200
+"""So many frames of less than half of the pixels are damage: no more are assembled."""
 
 
 class _Frame(NamedTuple):
@@ -44,6 +46,7 @@ class ApsFrames:
         self._t_us = np.zeros(0, np.int64)
         self._assembled: list[_Frame] = []
         self._outside = 0
+        self._torn = 0
 
     def add(self, addresses: NDArray[np.uint32], t_us: NDArray[np.int64]) -> None:
         """Take samples, in the order of the file; every frame that they complete is assembled.
@@ -56,8 +59,12 @@ class ApsFrames:
         self._outside += len(addresses) - int(np.count_nonzero(is_inside))
         self._addresses = np.concatenate([self._addresses, addresses[is_inside]])
         self._t_us = np.concatenate([self._t_us, t_us[is_inside]])
-        while end := self._next_frame():
+        while self._torn < MOST_TORN_FRAMES and (end := self._next_frame()):
             self._assemble(end)
+            if 2 * self._assembled[-1].whole_pixels < self.width * self.height:
+                self._torn += 1
+        if self._torn == MOST_TORN_FRAMES:
+            self._addresses, self._t_us = self._addresses[:0], self._t_us[:0]
 
     def finish(self, findings: Findings) -> CollectedFrames:
         """All frames; those that lack samples which others have are left out and reported."""
@@ -70,6 +77,8 @@ class ApsFrames:
                 f"{len(self._assembled) - len(whole)} of {len(self._assembled)} APS frames lack "
                 "samples and were left out; the file is cut there, or the camera lost data"
             )
+        if self._torn == MOST_TORN_FRAMES:
+            findings.warn(f"{self._torn} APS frames are torn; no frame behind them was read")
         if self._outside:
             findings.warn(
                 f"{self._outside} APS samples lie outside the {self.width}×{self.height} sensor"
