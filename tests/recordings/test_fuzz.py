@@ -15,7 +15,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from recording_samples import HEIGHT, SAMPLES, WIDTH
+from recording_samples import HEIGHT, SAMPLES, VARIANTS, WIDTH
 from table_samples import TABLE_VARIANTS
 
 LONGEST_S = 5.0
@@ -89,7 +89,7 @@ def samples_of(folder: Path, data_root: Path) -> list[tuple[str, str, bytes]]:
         for name, make in SAMPLES.items()
         for path in [make(folder / name.replace(".", "_"))]
     ]
-    for name, (format_, make) in TABLE_VARIANTS.items():
+    for name, (format_, make) in {**TABLE_VARIANTS, **VARIANTS}.items():
         path = make(folder / name)
         samples.append((format_, path.suffix, path.read_bytes()))
     formats = {".aedat4": "aedat4", ".es": "es", ".dat": "dat", ".bin": "nmnist"}

@@ -30,7 +30,7 @@ from evlora.recordings import EventStream, open_recording
 from evlora.recordings.readers import FORMATS, evt3, open_frames, prophesee_words, reader_for
 from evlora.recordings.readers.prophesee_header import read_header
 
-SIZES = {"nmnist": (34, 34), "aedat2": (128, 128), "aedat3": (128, 128)}
+SIZES = {"nmnist": (34, 34), "aedat1": (128, 128), "aedat2": (128, 128), "aedat3": (128, 128)}
 ONLY_FRAMES = ("images", "video")
 WITH_VECTORS = ("evt2.1", "evt3")
 
@@ -506,22 +506,6 @@ def test_hdf5_packed_by_blosc_is_read_where_the_extra_is_installed(tmp_path):
     require_same(open_recording(path).events, events)
 
 
-def test_hdf5_packed_by_prophesee_says_what_to_do(tmp_path):
-    path = tmp_path / "sample.h5"
-    with h5py.File(path, "w") as file:
-        properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-        properties.set_chunk((4,))
-        properties.set_filter(0x8ECF, h5py.h5z.FLAG_OPTIONAL, ())
-        type_ = np.dtype([("x", "u2"), ("y", "u2"), ("p", "i2"), ("t", "i8")])
-        group = file.create_group("CD")
-        h5py.h5d.create(
-            group.id, b"events", h5py.h5t.py_create(type_), h5py.h5s.create_simple((4,)), properties
-        )
-
-    with pytest.raises(RecordingError, match=r"Prophesee's ECF codec.*convert the file"):
-        open_recording(path, width=1280, height=720)
-
-
 def test_text_in_seconds_is_read_to_the_microsecond(tmp_path):
     recording = open_recording(seconds_text(tmp_path / "sample"))
 
@@ -583,11 +567,12 @@ def test_dat_and_nmnist_clocks_go_on_after_a_turn(tmp_path):
     assert open_recording(path).events.t_us.tolist() == [(1 << 23) - 1, (1 << 23) + 1]
 
 
-def test_aedat2_of_another_camera_is_refused(tmp_path):
-    path = tmp_path / "sample.aedat"
-    path.write_bytes(
-        b"#!AER-DAT2.0\r\n# AEChip: eu.seebetter.ini.chips.davis.DAVIS240C\r\n" + bytes(8)
-    )
+@pytest.mark.parametrize("line", ["% evt 4.0", "% format EVT4;height=720;width=1280"])
+def test_an_encoding_known_by_name_alone_is_named_without_a_cure(tmp_path, line):
+    path = tmp_path / "sample.raw"
+    path.write_bytes(f"{line}\n% end\n".encode() + bytes(80))
 
-    with pytest.raises(RecordingError, match=r"DVS128, the header says DAVIS240C"):
+    with pytest.raises(RecordingError, match="the encoding evt4, which is not read here"):
         open_recording(path)
+    with pytest.raises(RecordingError, match="the header says evt4; which is not read here"):
+        open_recording(path, format="evt3")

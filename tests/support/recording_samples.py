@@ -153,6 +153,16 @@ def aedat2(path: Path) -> Path:
     return path
 
 
+def aedat1(path: Path) -> Path:
+    events = stream(width=128, height=128)
+    words = np.zeros(len(events), [("address", ">u2"), ("time", ">u4")])
+    words["address"] = (127 - events.y) << 8 | (127 - events.x) << 1 | ~events.polarity
+    words["time"] = events.t_us
+    path = path.with_suffix(".aedat")
+    path.write_bytes(b"#!AER-DAT1.0\r\n# written for a test\r\n" + words.tobytes())
+    return path
+
+
 def aedat3(path: Path) -> Path:
     events = stream(width=128, height=128)
     body = b"#!AER-DAT3.1\r\n#Format: RAW\r\n#Source 1: DVS128\r\n#!END-HEADER\r\n"
@@ -329,6 +339,42 @@ def require_equal(events: EventStream, other: np.ndarray, *, polarity: str = "on
     np.testing.assert_array_equal(events.polarity, other[polarity] > 0)
 
 
+def ros1(path: Path) -> Path:
+    from ros_samples import bag
+
+    return bag(".bag")(path)
+
+
+def ros2(path: Path) -> Path:
+    from ros_samples import bag
+
+    return bag(".mcap")(path)
+
+
+def ros2_sqlite(path: Path) -> Path:
+    from ros_samples import bag
+
+    return bag(".db3")(path)
+
+
+def davis_aedat2(path: Path) -> Path:
+    from aedat_samples import davis_aedat2 as make
+
+    return make(path, count=1)
+
+
+def ecf(path: Path) -> Path:
+    from ecf_samples import prophesee_hdf5
+
+    return prophesee_hdf5(path, stream())
+
+
+def davis_aedat3(path: Path) -> Path:
+    from aedat_samples import davis_aedat3 as make
+
+    return make(path)
+
+
 SAMPLES: dict[str, Callable[[Path], Path]] = {
     "nmnist": nmnist,
     "npz": written(".npz", with_frames=True),
@@ -338,13 +384,24 @@ SAMPLES: dict[str, Callable[[Path], Path]] = {
     "aedat4": aedat4,
     "aedat3": aedat3,
     "aedat2": aedat2,
+    "aedat1": aedat1,
     "evt2": written(".raw", "evt2"),
     "evt2.1": evt21,
     "evt3": evt3_with_vectors,
     "dat": dat,
     "es": written(".es"),
+    "ros1": ros1,
+    "ros2": ros2,
     "text": written(".csv"),
     "images": picture,
     "video": video,
 }
 """Format → what writes a sample of it; a new format is one row here."""
+
+VARIANTS: dict[str, tuple[str, Callable[[Path], Path]]] = {
+    "hdf5 of Prophesee": ("hdf5", ecf),
+    "ros2 in sqlite": ("ros2", ros2_sqlite),
+    "aedat2 of a davis": ("aedat2", davis_aedat2),
+    "aedat3 of a davis": ("aedat3", davis_aedat3),
+}
+"""More samples of a format, for the fuzz run: what it is → the format and what writes it."""

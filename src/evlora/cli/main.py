@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from evlora import __version__
-from evlora.cli import comparing, datasets, learning, publishing, recordings
+from evlora.cli import comparing, converting, datasets, learning, publishing, recordings
 from evlora.errors import EvloraError, RecordingWarning
 
 app = typer.Typer(
@@ -44,7 +44,7 @@ def options(
     del version, debug  # `run` looks for --debug itself: it may stand anywhere
 
 
-for group in (learning, comparing, datasets, recordings, publishing):
+for group in (learning, comparing, datasets, recordings, converting, publishing):
     group.register(app)
 
 

@@ -42,6 +42,13 @@ UnitOption = Annotated[
     str | None, typer.Option("--unit", help="Of a table's times: s, ms, us or ns.")
 ]
 
+TopicsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--topics", help="A topic of a ROS bag to read; once for events, once for frames."
+    ),
+]
+
 T = TypeVar("T")
 
 SPARKS = "▁▂▃▄▅▆▇█"
@@ -49,9 +56,8 @@ SPARK_COLUMNS = 50
 
 
 def register(app: typer.Typer) -> None:
-    """Give the command its verbs `inspect`, `convert` and `simulate`."""
+    """Give the command its verbs `inspect` and `simulate`."""
     app.command()(inspect)
-    app.command()(convert)
     app.command()(simulate)
 
 
@@ -70,6 +76,7 @@ def inspect(
     height: HeightOption = None,
     columns: ColumnsOption = None,
     unit: UnitOption = None,
+    topics: TopicsOption = None,
     frames: Annotated[
         Path | None, typer.Option(help="Pictures or a video that belong to the events.")
     ] = None,
@@ -81,7 +88,7 @@ def inspect(
     from evlora.recordings import open_recording
     from evlora.recordings.inspection import save_figure, summarize
 
-    with _working(f"reading {recording}"), warnings.catch_warnings():
+    with working(f"reading {recording}"), warnings.catch_warnings():
         # What is wrong with the file is part of what is printed below.
         warnings.simplefilter("ignore", RecordingWarning)
         opened = open_recording(
@@ -92,6 +99,7 @@ def inspect(
             height=height,
             columns=columns,
             unit=unit,
+            topics=topics,
         )
         summary = summarize(opened)
     if as_json:
@@ -99,43 +107,13 @@ def inspect(
     else:
         _print_summary(summary)
     if out is not None:
-        with _working(f"drawing {out}"):
+        with working(f"drawing {out}"):
             save_figure(opened, out)
     if animate is not None:
         from evlora.recordings.rendering import animate as pictures_of
         from evlora.recordings.rendering import save_animation
 
-        save_animation(_counted(pictures_of(opened), "pictures"), animate)
-
-
-def convert(
-    recording: RecordingPath,
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write.")],
-    *,
-    to: Annotated[
-        str | None, typer.Option(help="Format of OUT, where its suffix does not tell.")
-    ] = None,
-    format: FormatOption = None,
-    width: WidthOption = None,
-    height: HeightOption = None,
-    columns: ColumnsOption = None,
-    unit: UnitOption = None,
-) -> None:
-    """Change the format of a recording.
-
-    To HDF5, npz, CSV, EVT2, EVT3 or Event Stream, as the suffix of OUT says.
-    """
-    from evlora.recordings import open_recording
-    from evlora.recordings.writers import write_recording
-
-    with _working(f"reading {recording}"):
-        opened = open_recording(
-            recording, format=format, width=width, height=height, columns=columns, unit=unit
-        )
-    with _working(f"writing {out}"):
-        write_recording(opened, out, format=to)
-    count = 0 if opened.events is None else len(opened.events)
-    typer.echo(f"{out}: {count:,} events", err=True)
+        save_animation(counted(pictures_of(opened), "pictures"), animate)
 
 
 def simulate(
@@ -171,8 +149,8 @@ def simulate(
 
     model = _sensor_model(sensor or [])
     streams = simulate_video(video, width=width, height=height, sensor=model, seed=seed)
-    events = join_streams(_counted(streams, "frames"))
-    with _working(f"writing {out}"):
+    events = join_streams(counted(streams, "frames"))
+    with working(f"writing {out}"):
         write_recording(Recording(events, None, "simulated", video), out, format=to)
     typer.echo(f"{out}: {len(events):,} events", err=True)
 
@@ -222,6 +200,11 @@ def _rows(summary: "Summary") -> Iterator[tuple[str, str]]:
     if timing is not None and timing.interval_us:
         lost = f", about {timing.lost} lost" if timing.lost else ""
         yield "interval", f"{timing.interval_us / 1e3:.2f} ms from frame to frame{lost}"
+    if summary.triggers is not None:
+        triggers = summary.triggers
+        inputs = ", ".join(map(str, triggers.channels))
+        span = f"from {triggers.first_us:,} to {triggers.last_us:,} µs"
+        yield "triggers", f"{triggers.count:,} at input {inputs}, {span}"
     for remark in summary.remarks:
         yield "remark", remark
     for warning in summary.warnings:
@@ -251,7 +234,7 @@ def _sparkline(values: tuple[float, ...]) -> str:
 
 
 @contextmanager
-def _working(what: str) -> Generator[None]:
+def working(what: str) -> Generator[None]:
     """A sign of life on standard error while something of unknown length is done."""
     if not sys.stderr.isatty():
         yield
@@ -262,7 +245,7 @@ def _working(what: str) -> Generator[None]:
         yield
 
 
-def _counted(items: Iterable[T], what: str) -> Iterator[T]:
+def counted(items: Iterable[T], what: str) -> Iterator[T]:
     """The items, counted on standard error as they pass."""
     if not sys.stderr.isatty():
         yield from items

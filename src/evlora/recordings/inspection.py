@@ -28,6 +28,7 @@ from evlora.recordings.representations import (
     equal_windows,
     polarity_counts,
 )
+from evlora.recordings.triggers import Triggers
 
 RATE_PARTS = 100
 """The rate over time is given in so many equal parts of the recording."""
@@ -88,6 +89,16 @@ class FrameTiming:
 
 
 @dataclass(frozen=True, slots=True)
+class TriggerSummary:
+    """When signals came at the camera's inputs."""
+
+    count: int
+    channels: tuple[int, ...]
+    first_us: int
+    last_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """The numbers of a recording; what it does not have is None."""
 
@@ -108,6 +119,8 @@ class Summary:
     """What was detected rather than declared."""
     activity: Activity | None
     frame_timing: FrameTiming | None
+    triggers: TriggerSummary | None
+    """None where the format keeps no triggers, or there were none."""
 
 
 def summarize(recording: Recording) -> Summary:
@@ -131,6 +144,7 @@ def summarize(recording: Recording) -> Summary:
         remarks=recording.remarks,
         activity=None if some is None else _activity(some),
         frame_timing=None if frames is None else _frame_timing(frames),
+        triggers=None if recording.triggers is None else _trigger_summary(recording.triggers),
     )
 
 
@@ -228,6 +242,12 @@ def _activity(events: EventStream) -> Activity:
         active_pixels=int(np.count_nonzero(per_pixel)),
         busiest_pixel=(int(x), int(y), int(per_pixel.max())),
     )
+
+
+def _trigger_summary(triggers: Triggers) -> TriggerSummary:
+    channels = tuple(np.unique(triggers.channel).tolist())
+    first_us, last_us = int(triggers.t_us[0]), int(triggers.t_us[-1])
+    return TriggerSummary(len(triggers), channels, first_us, last_us)
 
 
 def _gaps_us(events: EventStream) -> list[tuple[int, int]]:

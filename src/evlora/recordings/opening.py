@@ -22,6 +22,7 @@ def open_recording(
     height: int | None = None,
     columns: str | Sequence[str] | None = None,
     unit: str | None = None,
+    topics: Sequence[str] | None = None,
 ) -> Recording:
     """The recording in this file or folder.
 
@@ -38,6 +39,8 @@ def open_recording(
             any other word for a column to pass over; or the names that hold the four fields, such
             as `t=stamps,x=col,y=row,p=on`. For files that do not say which column is which.
         unit: Of a table's times, `s`, `ms`, `us` or `ns`, where nothing states it.
+        topics: The topics of a ROS bag to read: one of events, one of pictures, or both; found by
+            themselves where they are not named.
 
     Raises:
         RecordingError: The file is missing, of no known format, or holds nothing readable.
@@ -52,7 +55,9 @@ def open_recording(
     if not source.exists():
         raise RecordingError(f"{source}: no such file or folder; check the path")
     reader = reader_for(source, format)
-    recording = reader.read(source, width=width, height=height, columns=columns, unit=unit)
+    recording = reader.read(
+        source, width=width, height=height, columns=columns, unit=unit, topics=topics
+    )
     if frames is not None:
         recording = recording.with_frames(open_frames(frames))
     if event_images is not None:

@@ -8,6 +8,7 @@ from evlora.errors import RecordingError
 from evlora.recordings.events import EventStream
 from evlora.recordings.frames import FrameSequence
 from evlora.recordings.pairing import paired
+from evlora.recordings.triggers import Triggers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,6 +27,8 @@ class Recording:
     event_images: FrameSequence | None = None
     """Pictures of the events that somebody drew before, one for each frame where there are frames:
     a clip takes them as they are, and draws none from the events."""
+    triggers: Triggers | None = None
+    """Signals at the camera's inputs, where the format keeps them and there were some."""
 
     def __post_init__(self) -> None:
         if self.frames is None or self.event_images is None:

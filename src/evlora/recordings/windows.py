@@ -45,6 +45,7 @@ def iterate_windows(
     height: int | None = None,
     columns: str | Sequence[str] | None = None,
     unit: str | None = None,
+    topics: Sequence[str] | None = None,
 ) -> Iterator[Window]:
     """The events in windows of one duration or one number of events, in the order of time.
 
@@ -60,6 +61,7 @@ def iterate_windows(
         height: Rows of the sensor.
         columns: The columns of a table; see `open_recording`.
         unit: Of a table's times.
+        topics: The topics of a ROS bag to read; see `open_recording`.
 
     Raises:
         RecordingError: Not exactly one of the lengths, or the file cannot be read.
@@ -77,7 +79,13 @@ def iterate_windows(
         pieces = _pieces(recording)
         notes: list[str] = []
     else:
-        options = {"width": width, "height": height, "columns": columns, "unit": unit}
+        options = {
+            "width": width,
+            "height": height,
+            "columns": columns,
+            "unit": unit,
+            "topics": topics,
+        }
         file = _opened(Path(recording), format, options)
         size = (file.width, file.height)
         pieces = _in_order(file)

@@ -1,21 +1,26 @@
-"""AEDAT 3.1 (`.aedat`), as DVS-Gesture has it: the polarity packets of one camera.
+"""AEDAT 3.1 (`.aedat`), as DVS-Gesture and cAER have it: events, triggers, frames of one camera.
 
 Text lines that begin with `#`, up to `#!END-HEADER`, then packets of 28 bytes of header and events
 of 8 bytes: validity, polarity, y and x in 1, 1, 15 and 15 bits, and 31 bits of time in µs, whose
 turns the packet's header counts
 (https://docs.inivation.com/software/software-advanced-usage/file-formats/aedat-3.1.html).
-Packets of other kinds — frames, inertia — are passed over.
+A frame is 36 bytes of header — channels, times of readout and exposure, size, place — and 16 bits
+a sample, rows from the top, channels interleaved. Special events of types 2 to 11 are edges and
+pulses at the camera's inputs. Packets of other kinds, such as inertia, are skipped.
 """
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evlora.errors import RecordingError
+from evlora.recordings.readers.cameras import size_of_camera
+from evlora.recordings.readers.collected_frames import CollectedFrames
 from evlora.recordings.readers.decoding import (
     EventChunk,
     EventFile,
@@ -24,6 +29,7 @@ from evlora.recordings.readers.decoding import (
     sensor_size,
 )
 from evlora.recordings.recording import Recording
+from evlora.recordings.triggers import FALLING, PULSE, RISING
 
 MAGIC = b"#!AER-DAT3"
 END_OF_HEADER = b"#!END-HEADER"
@@ -34,28 +40,34 @@ HEADER = np.dtype(
         *(("turns", "<u4"), ("capacity", "<u4"), ("number", "<u4"), ("valid", "<u4")),
     ]
 )
-POLARITY = 1
+SPECIAL, POLARITY, FRAME = 0, 1, 2
+EVENT_BYTES = 8
+FRAME_HEADER = np.dtype(
+    [
+        *(("info", "<u4"), ("begin", "<i4"), ("end", "<i4")),
+        *(("exposure_begin", "<i4"), ("exposure_end", "<i4")),
+        *(("width", "<i4"), ("height", "<i4"), ("x", "<i4"), ("y", "<i4")),
+    ]
+)
+FIRST_INPUT_TYPE, ROW_TYPE, LAST_INPUT_TYPE = 2, 5, 11
+"""Special events: rising, falling and pulse of input 0, then, behind the type of a lone row, of
+input 1 and of input 2."""
+EDGES = np.array([RISING, FALLING, PULSE], np.int8)
 LAST_KIND = 32
 """Kinds are small numbers; a larger one is no packet header."""
-SENSOR_OF_CAMERA = {
-    "DVS128": (128, 128),
-    "DAVIS128": (128, 128),
-    "DAVIS208": (208, 192),
-    "DAVIS240": (240, 180),
-    "DAVIS346": (346, 260),
-    "DAVIS640": (640, 480),
-    "DVXPLORER": (640, 480),
-}
-"""Start of the camera's name in the header → width and height."""
 
 
 def read(path: Path, *, width: int | None, height: int | None) -> Recording:
-    """The events of the file; see `open_events`."""
-    return collect(open_events(path, width=width, height=height))
+    """The events, triggers and frames of the file; see `open_events`."""
+    frames = CollectedFrames()
+    file = _event_file(path, frames, width=width, height=height)
+    recording = collect(file)
+    sequence = frames.sequence(file.findings)
+    return replace(recording, frames=sequence, warnings=tuple(file.findings.warnings))
 
 
 def open_events(path: Path, *, width: int | None, height: int | None) -> EventFile:
-    """The file, opened.
+    """The events of the file, opened; its frames are skipped.
 
     Args:
         path: The file.
@@ -65,6 +77,12 @@ def open_events(path: Path, *, width: int | None, height: int | None) -> EventFi
     Raises:
         RecordingError: The header is damaged, or packed data, or no sensor size is known.
     """
+    return _event_file(path, None, width=width, height=height)
+
+
+def _event_file(
+    path: Path, frames: CollectedFrames | None, *, width: int | None, height: int | None
+) -> EventFile:
     with path.open("rb") as stream:
         head = stream.read(LONGEST_HEADER_BYTES)
     if not head.startswith(MAGIC):
@@ -78,70 +96,119 @@ def open_events(path: Path, *, width: int | None, height: int | None) -> EventFi
     if packing and packing[1].upper() != "RAW":
         raise RecordingError(f"{path}: expected packets in format RAW, got {packing[1]}")
     source = re.search(r"^#Source \d+:\s*(\S+)", text, re.MULTILINE)
-    declared = _size_of(source[1]) if source else None
+    declared = size_of_camera(source[1]) if source else None
     width, height = sensor_size(path, declared, width=width, height=height)
     findings = Findings(path)
     if source and declared:
         findings.remark(f"sensor of {width}×{height} by the camera's name, {source[1]}")
-    return EventFile("aedat3", width, height, _decoded(path, start, findings), findings)
+    chunks = _decoded(path, start, findings, frames)
+    return EventFile("aedat3", width, height, chunks, findings)
 
 
-def _size_of(camera: str) -> tuple[int, int] | None:
-    for name, size in SENSOR_OF_CAMERA.items():
-        if camera.upper().startswith(name):
-            return size
-    return None
+class _Packet(NamedTuple):
+    """What a packet holds, and what is wrong with it."""
+
+    kind: int
+    turns: int
+    """Turns of the clock of 31 bits."""
+    events: NDArray[np.uint8]
+    """The bytes of its events, shape (number, size of one)."""
+    damage: str
 
 
-def _decoded(path: Path, start: int, findings: Findings) -> Iterator[EventChunk]:
+NO_EVENTS = np.zeros((0, 0), np.uint8)
+
+
+def _decoded(
+    path: Path, start: int, findings: Findings, frames: CollectedFrames | None
+) -> Iterator[EventChunk]:
     events = number = 0
     at = start
     size = path.stat().st_size
     with path.open("rb") as stream:
         stream.seek(at)
         while at < size:
-            kind, turns, body, reason = _packet(stream, size - at)
+            packet = _packet(stream, size - at)
             at_next = stream.tell()
-            if kind == POLARITY:
-                chunk = _polarity(body, turns)
+            if packet.kind == POLARITY:
+                chunk = _polarity(packet)
                 events += len(chunk.t_us)
                 yield chunk
-            if reason:
+            elif packet.kind == SPECIAL:
+                _keep_triggers(packet, findings)
+            elif packet.kind == FRAME and frames is not None:
+                _keep_frames(packet, frames, f"packet {number}, byte {at}")
+            if packet.damage:
                 findings.warn(
-                    f"packet {number} at byte {at} {reason}; the {events} events before the "
-                    "damage were read"
+                    f"packet {number} at byte {at} {packet.damage}; the {events} events before "
+                    "the damage were read"
                 )
                 return
             at, number = at_next, number + 1
 
 
-def _packet(stream: BinaryIO, present: int) -> tuple[int, int, NDArray[np.uint32], str]:
-    """Kind, turns of the clock, events of the next packet, and what is wrong with it."""
-    nothing = np.zeros((0, 2), np.uint32)
+def _packet(stream: BinaryIO, present: int) -> _Packet:
     if present < HEADER.itemsize:
-        return 0, 0, nothing, "is cut off in its header"
+        return _Packet(-1, 0, NO_EVENTS, "is cut off in its header")
     header = np.fromfile(stream, HEADER, 1)[0]
     kind, size, number = (int(header[name]) for name in ("kind", "size", "number"))
-    if kind > LAST_KIND or not 0 < size <= present or int(header["turns"]) >= 1 << 31:
-        return 0, 0, nothing, "has a damaged header"
+    turns = int(header["turns"])
+    if kind > LAST_KIND or not 0 < size <= present or turns >= 1 << 31:
+        return _Packet(-1, 0, NO_EVENTS, "has a damaged header")
     there = min(number, (present - HEADER.itemsize) // size)
-    reason = "" if there == number else f"says {number} events, {there} are there"
-    if kind != POLARITY:
+    damage = "" if there == number else f"says {number} events, {there} are there"
+    if kind not in (SPECIAL, POLARITY, FRAME):
         stream.seek(there * size, 1)
-        return kind, 0, nothing, reason
-    if size != nothing.itemsize * 2:
-        return 0, 0, nothing, f"says {size} bytes an event, expected 8"
-    body = np.fromfile(stream, "<u4", 2 * there).reshape(there, 2)
-    return kind, int(header["turns"]), body, reason
+        return _Packet(kind, turns, NO_EVENTS, damage)
+    if kind != FRAME and size != EVENT_BYTES:
+        return _Packet(-1, 0, NO_EVENTS, f"says {size} bytes an event, expected {EVENT_BYTES}")
+    events = np.fromfile(stream, np.uint8, size * there).reshape(there, size)
+    return _Packet(kind, turns, events, damage)
 
 
-def _polarity(body: NDArray[np.uint32], turns: int) -> EventChunk:
-    data, ticks = body[:, 0], body[:, 1] & 0x7FFFFFFF
-    is_valid = data & 1 == 1
-    data, ticks = data[is_valid], ticks[is_valid]
-    return EventChunk(
-        ticks.astype(np.int64) + (turns << 31),
-        (data >> 17).astype(np.uint16),
-        ((data >> 2) & 0x7FFF).astype(np.uint16),
-        data & 2 != 0,
-    )
+def _words(packet: _Packet) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """The valid events' words and their times in µs."""
+    pairs = packet.events.view("<u4").reshape(-1, 2)
+    pairs = pairs[pairs[:, 0] & 1 == 1]
+    return pairs[:, 0], (pairs[:, 1] & 0x7FFFFFFF).astype(np.int64) + (packet.turns << 31)
+
+
+def _polarity(packet: _Packet) -> EventChunk:
+    data, t_us = _words(packet)
+    x, y = (data >> 17).astype(np.uint16), ((data >> 2) & 0x7FFF).astype(np.uint16)
+    return EventChunk(t_us, x, y, data & 2 != 0)
+
+
+def _keep_triggers(packet: _Packet, findings: Findings) -> None:
+    data, t_us = _words(packet)
+    types = data >> 1 & 0x7F
+    is_input = (types >= FIRST_INPUT_TYPE) & (types <= LAST_INPUT_TYPE) & (types != ROW_TYPE)
+    numbers = types[is_input].astype(np.int32)
+    numbers -= FIRST_INPUT_TYPE + (numbers > ROW_TYPE)
+    findings.add_triggers(t_us[is_input], numbers // 3, EDGES[numbers % 3])
+
+
+def _keep_frames(packet: _Packet, frames: CollectedFrames, where: str) -> None:
+    for event in packet.events:
+        if len(event) < FRAME_HEADER.itemsize:
+            frames.refuse(where, f"{len(event)} bytes hold no frame")
+            continue
+        header: Any = event[: FRAME_HEADER.itemsize].view(FRAME_HEADER)[0]
+        if not header["info"] & 1:
+            continue
+        channels = int(header["info"]) >> 1 & 7
+        width, height = int(header["width"]), int(header["height"])
+        room = (len(event) - FRAME_HEADER.itemsize) // 2
+        if channels not in (1, 3, 4) or min(width, height) < 1 or width * height * channels > room:
+            said = f"{width}×{height} with {channels} channels"
+            frames.refuse(where, f"its header says {said}, there are {room} samples")
+            continue
+        count = width * height * channels
+        stop = FRAME_HEADER.itemsize + 2 * count
+        samples = event[FRAME_HEADER.itemsize : stop].view("<u2")
+        shape = (height, width) if channels == 1 else (height, width, channels)
+        # Samples fill their 16 bits from the top, whatever the sensor's own number of bits.
+        pixels = (samples >> 8).astype(np.uint8).reshape(shape)
+        base_us = packet.turns << 31
+        start_us, end_us = int(header["exposure_begin"]), int(header["exposure_end"])
+        frames.add(pixels, base_us + start_us, base_us + end_us, where=where)

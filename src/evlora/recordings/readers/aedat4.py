@@ -1,4 +1,4 @@
-"""AEDAT 4 (`.aedat4`): events and frames as iniVation's DV software writes them.
+"""AEDAT 4 (`.aedat4`): events, frames and triggers as iniVation's DV software writes them.
 
 A line `#!AER-DAT4.0`, a header that is a flatbuffer with an XML description of the streams, then
 packets of 4 bytes stream, 4 bytes size and a compressed flatbuffer, at the end a table of the
@@ -12,7 +12,7 @@ packet after packet, so that everything before a damage is kept.
 import mmap
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evlora.errors import RecordingError
-from evlora.recordings.frames import FrameSequence, MemoryFrames
+from evlora.recordings.readers.collected_frames import CollectedFrames
 from evlora.recordings.readers.decoding import (
     EventChunk,
     EventFile,
@@ -30,8 +30,11 @@ from evlora.recordings.readers.decoding import (
     sensor_size,
 )
 from evlora.recordings.recording import Recording
+from evlora.recordings.triggers import FALLING, PULSE, RISING
 
 MAGIC = b"#!AER-DAT4.0\r\n"
+EDGES_OF_SOURCES = np.array([RISING, FALLING, PULSE], np.int8)
+"""Triggers of sources 1 to 3 come from the camera's input; the others are its own marks."""
 
 
 def read(path: Path, *, width: int | None, height: int | None) -> Recording:
@@ -45,7 +48,7 @@ def read(path: Path, *, width: int | None, height: int | None) -> Recording:
     Raises:
         RecordingError: The header is damaged, or there is neither an event nor a frame stream.
     """
-    frames = _CollectedFrames()
+    frames = CollectedFrames()
     layout = _checked_layout(path)
     findings = Findings(path)
     recording = Recording(None, None, "aedat4", path)
@@ -88,58 +91,11 @@ class _Layout:
     """Further event or frame streams, which are not read."""
 
 
-@dataclass(slots=True)
-class _CollectedFrames:
-    images: list[NDArray[np.uint8]] = field(default_factory=list[NDArray[np.uint8]])
-    start_us: list[int] = field(default_factory=list[int])
-    end_us: list[int] = field(default_factory=list[int])
-    refused: list[str] = field(default_factory=list[str])
-    """Where frames were that cannot be used, and why."""
-
-    def add(self, frame: Mapping[str, Any]) -> None:
-        pixels = np.asarray(frame["pixels"])
-        if pixels.ndim == 3 and pixels.shape[-1] == 4:
-            pixels = pixels[..., :3]
-        is_picture = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[-1] == 3)
-        if pixels.dtype != np.uint8 or not is_picture or 0 in pixels.shape:
-            raise RecordingError(f"expected a grey or RGB frame, got {pixels.shape}")
-        if self.images and pixels.shape != self.images[0].shape:
-            raise RecordingError(
-                f"expected a frame of {self.images[0].shape} as the first, got {pixels.shape}"
-            )
-        start, end = int(frame["exposure_begin_t"]), int(frame["exposure_end_t"])
-        if max(start, end) <= 0:  # DV leaves the exposure out where the camera does not tell it
-            start, end = int(frame["begin_t"]), int(frame["end_t"])
-        if max(start, end) <= 0:
-            start = end = int(frame["t"])
-        if not 0 <= start <= end < 1 << 62:
-            raise RecordingError(f"expected an exposure, got {start} to {end} µs")
-        self.images.append(pixels)
-        self.start_us.append(start)
-        self.end_us.append(end)
-
-    def sequence(self, findings: Findings) -> FrameSequence | None:
-        if self.refused:
-            findings.warn(
-                f"{len(self.refused)} frames were left out, the first at {self.refused[0]}"
-            )
-        if not self.images:
-            return None
-        ends = np.asarray(self.end_us, np.int64)
-        starts = np.asarray(self.start_us, np.int64)
-        order = np.argsort(ends, kind="stable")
-        if (np.diff(ends) < 0).any():
-            findings.warn("frames are not in the order of time; they were put in order")
-        images = np.stack([self.images[index] for index in order])
-        height, width = images.shape[1:3]
-        return FrameSequence(MemoryFrames(images), width, height, starts[order], ends[order])
-
-
 def _event_file(
     path: Path,
     layout: _Layout,
     findings: Findings,
-    frames: _CollectedFrames | None,
+    frames: CollectedFrames | None,
     *,
     width: int | None,
     height: int | None,
@@ -151,7 +107,7 @@ def _event_file(
 
 
 def _decoded(
-    path: Path, layout: _Layout, findings: Findings, frames: _CollectedFrames | None
+    path: Path, layout: _Layout, findings: Findings, frames: CollectedFrames | None
 ) -> Iterator[EventChunk]:
     if layout.others:
         findings.warn(f"streams {layout.others} were left out; the first of each kind is read")
@@ -168,19 +124,38 @@ def _decoded(
             return
         if frames is not None and "frame" in packet:
             if packet["stream_id"] == layout.frame_stream:
-                try:
-                    frames.add(packet["frame"])
-                except RecordingError as error:
-                    frames.refused.append(f"packet {number}, byte {at} ({error})")
+                start_us, end_us = _exposure(packet["frame"])
+                pixels = np.asarray(packet["frame"]["pixels"])
+                frames.add(pixels, start_us, end_us, where=f"packet {number}, byte {at}")
         elif "events" in packet and packet["stream_id"] == layout.event_stream:
             chunk = packet["events"]
             events += len(chunk)
             yield EventChunk(chunk["t"].astype(np.int64), chunk["x"], chunk["y"], chunk["on"])
+        elif "triggers" in packet:
+            _keep_triggers(packet["triggers"], findings)
     if layout.cut_at is not None:
         findings.warn(
             f"packet {len(layout.packet_bytes)} at byte {layout.cut_at} is cut off or damaged; "
             f"the {events} events before it were read"
         )
+
+
+def _keep_triggers(triggers: NDArray[Any], findings: Findings) -> None:
+    sources = triggers["source"].astype(np.int32)
+    is_input = (sources >= 1) & (sources <= len(EDGES_OF_SOURCES))
+    edges = EDGES_OF_SOURCES[sources[is_input] - 1]
+    t_us = triggers["t"][is_input].astype(np.int64)
+    findings.add_triggers(t_us, np.zeros(len(edges), np.int32), edges)
+
+
+def _exposure(frame: Mapping[str, Any]) -> tuple[int, int]:
+    """Start and end of the exposure; DV leaves it out where the camera does not tell it."""
+    start, end = int(frame["exposure_begin_t"]), int(frame["exposure_end_t"])
+    if max(start, end) <= 0:
+        start, end = int(frame["begin_t"]), int(frame["end_t"])
+    if max(start, end) <= 0:
+        start = end = int(frame["t"])
+    return start, end
 
 
 def _decoder(path: Path) -> Iterator[dict[str, Any]]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from evlora.errors import RecordingError, SensorSizeError
 from evlora.recordings.events import EventStream
 from evlora.recordings.recording import Recording
+from evlora.recordings.triggers import Triggers
 
 CHUNK_EVENTS = 1 << 18
 """Events that a reader decodes at once: small enough for the cache, large enough for numpy."""
@@ -49,6 +50,10 @@ class Findings:
     """What was wrong; the user is warned of it."""
     remarks: list[str] = field(default_factory=list[str])
     """What was detected rather than declared."""
+    trigger_parts: list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]] = field(
+        default_factory=list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]
+    )
+    """Triggers met so far: arrays of times, channels and polarities."""
 
     def warn(self, message: str) -> None:
         """Note what was wrong."""
@@ -57,6 +62,21 @@ class Findings:
     def remark(self, message: str) -> None:
         """Note what was detected."""
         self.remarks.append(f"{self.path}: {message}")
+
+    def add_triggers(
+        self, t_us: NDArray[Any], channel: NDArray[Any], polarity: NDArray[Any]
+    ) -> None:
+        """Keep some triggers, each array of shape (N,); see `Triggers`."""
+        is_timely = (t_us > -LATEST_US) & (t_us < LATEST_US)
+        if is_timely.any():
+            self.trigger_parts.append((t_us[is_timely], channel[is_timely], polarity[is_timely]))
+
+    @property
+    def triggers(self) -> Triggers | None:
+        """The triggers met so far, in the order of time; None when there were none."""
+        if not self.trigger_parts:
+            return None
+        return Triggers.from_arrays(*map(np.concatenate, zip(*self.trigger_parts, strict=True)))
 
 
 @dataclass(slots=True, eq=False)
@@ -109,6 +129,7 @@ def collect(file: EventFile) -> Recording:
         findings.path,
         tuple(findings.warnings),
         tuple(findings.remarks),
+        triggers=findings.triggers,
     )
 
 

@@ -1,7 +1,8 @@
 """Prophesee RAW with EVT 2.0 words of 32 bits.
 
 The high four bits are the type. CD events (0 OFF, 1 ON) carry the low 6 bits of the time, x and y
-(11 bits each); a word of type 8 carries the time's other 28 bits
+(11 bits each); a word of type 8 carries the time's other 28 bits; one of type 10 is an external
+trigger, its input in bits 8–12, the level behind its edge in the lowest
 (https://docs.prophesee.ai/stable/data/encoding_formats/evt2.html).
 
 Own numpy: faery reads these words right, but assumes 1280×720 where the header is silent and does
@@ -18,7 +19,12 @@ from numpy.typing import NDArray
 
 from evlora.recordings.readers.clocks import WrappingClock
 from evlora.recordings.readers.decoding import EventChunk, EventFile, Findings, collect
-from evlora.recordings.readers.prophesee_words import UnknownWords, open_words, report_untimed
+from evlora.recordings.readers.prophesee_words import (
+    UnknownWords,
+    keep_triggers,
+    open_words,
+    report_untimed,
+)
 from evlora.recordings.recording import Recording
 
 OFF, ON, TIME_HIGH, EXT_TRIGGER, OTHERS, CONTINUED = 0x0, 0x1, 0x8, 0xA, 0xE, 0xF
@@ -58,9 +64,13 @@ def _decoded(
         is_event = kinds <= ON
         time_words = np.flatnonzero(kinds == TIME_HIGH)
         events = block[is_event]
+        highs = clock.unwrapped(block[time_words] & 0x0FFFFFFF)
         if len(events) + len(time_words) < len(block):
             unknown.look_at(kinds, start, 4)
-        highs = clock.unwrapped(block[time_words] & 0x0FFFFFFF)
+            at = np.flatnonzero(kinds == EXT_TRIGGER)
+            before = -1 if high is None else (high << LOW_BITS) + base_us
+            times = np.concatenate([[before], (highs << LOW_BITS) + base_us])
+            keep_triggers(block[at], at, time_words, times, findings)
         # How many events follow each time word, first those that go on from the block before.
         borders = np.concatenate([[0], time_words, [len(block)]])
         follow = _counts_between(is_event, borders, len(events))

@@ -2,7 +2,8 @@
 
 The high four bits are the type. A CD word (0 OFF, 1 ON) carries the low 6 bits of the time, the
 column of the first of 32 pixels and the row (11 bits each), and 32 bits that say which of those
-pixels fired; a word of type 8 carries the time's other 28 bits
+pixels fired; a word of type 8 carries the time's other 28 bits, one of type 10 an external
+trigger, in the upper half as in EVT 2.0
 (https://docs.prophesee.ai/stable/data/encoding_formats/evt21.html). IMX636 cameras send the upper
 half of a word first (`endianness=legacy`), GenX320 cameras the lower.
 """
@@ -28,7 +29,12 @@ from evlora.recordings.readers.evt2 import (
     TIME_HIGH_PERIOD,
 )
 from evlora.recordings.readers.prophesee_header import read_header
-from evlora.recordings.readers.prophesee_words import UnknownWords, open_words, report_untimed
+from evlora.recordings.readers.prophesee_words import (
+    UnknownWords,
+    keep_triggers,
+    open_words,
+    report_untimed,
+)
 from evlora.recordings.recording import Recording
 
 SAMPLE_WORDS = 1 << 14
@@ -80,6 +86,12 @@ def _decoded(
         unknown.look_at(kinds, start, 8)
         is_time = kinds == TIME_HIGH
         highs = clock.unwrapped(uppers[is_time] & 0x0FFFFFFF)
+        triggers = np.flatnonzero(kinds == EXT_TRIGGER)
+        if len(triggers):
+            before = -1 if high is None else (high << LOW_BITS) + base_us
+            times = np.concatenate([[before], (highs << LOW_BITS) + base_us])
+            places = np.flatnonzero(is_time)
+            keep_triggers(uppers.take(triggers), triggers, places, times, findings)
         at = np.flatnonzero(kinds <= ON)
         words, masks = uppers.take(at), masks.take(at)
         which = np.cumsum(is_time, dtype=np.int32).take(at)

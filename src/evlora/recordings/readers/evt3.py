@@ -2,7 +2,8 @@
 
 The high four bits are the type; the words change a state — row, base column, polarity, time — of
 which only what changes is written: a single event (x and polarity), or vectors of 12 or 8 pixels
-behind a base column (https://docs.prophesee.ai/stable/data/encoding_formats/evt3.html).
+behind a base column; one of type 10 is an external trigger, its input in bits 8–11, the level
+behind its edge in the lowest (https://docs.prophesee.ai/stable/data/encoding_formats/evt3.html).
 
 Time has 24 bits in two words of 12. When the high word changes, the low one counts as 0 until its
 own word comes, and a fall of the high word is a new turn of the clock. That is the decoder of
@@ -19,7 +20,12 @@ from numpy.typing import NDArray
 
 from evlora.recordings.readers.clocks import WrappingClock
 from evlora.recordings.readers.decoding import EventChunk, EventFile, Findings, collect
-from evlora.recordings.readers.prophesee_words import UnknownWords, open_words, report_untimed
+from evlora.recordings.readers.prophesee_words import (
+    UnknownWords,
+    edges_of,
+    open_words,
+    report_untimed,
+)
 from evlora.recordings.recording import Recording
 
 ADDR_Y, ADDR_X, VECT_BASE_X, VECT_12, VECT_8 = 0x0, 0x2, 0x3, 0x4, 0x5
@@ -60,7 +66,7 @@ def open_events(path: Path, *, width: int | None, height: int | None) -> EventFi
 def _decoded(
     blocks: Iterator[tuple[int, NDArray[Any]]], findings: Findings, base_us: int
 ) -> Iterator[EventChunk]:
-    decoder = _Decoder(base_us)
+    decoder = Evt3Decoder(base_us, findings)
     unknown = UnknownWords(KNOWN, findings)
     for start, block in blocks:
         kinds = (block >> 12).astype(np.uint8)
@@ -70,11 +76,18 @@ def _decoded(
     unknown.report()
 
 
-class _Decoder:
-    """The state between blocks."""
+class Evt3Decoder:
+    """Decodes blocks of words one after the other, and keeps the state between them."""
 
-    def __init__(self, base_us: int) -> None:
+    def __init__(self, base_us: int, findings: Findings) -> None:
+        """Nothing decoded yet.
+
+        Args:
+            base_us: What to add to every time.
+            findings: Where triggers are kept.
+        """
         self.base_us = base_us
+        self.findings = findings
         self.clock = WrappingClock(TIME_HIGH_PERIOD)
         self.untimed = 0
         self.row: int | None = None
@@ -83,10 +96,16 @@ class _Decoder:
         self.vector_is_on = False
 
     def decode(self, block: NDArray[np.uint16], kinds: NDArray[np.uint8]) -> EventChunk:
+        """The events of these words, of which `kinds` are the high four bits."""
         is_vector = (kinds == VECT_12) | (kinds == VECT_8)
         carriers = np.flatnonzero((kinds == ADDR_X) | is_vector)  # the words that hold events
         untimed = self._words_before_state(kinds, carriers)
-        t_us = self._times(block, kinds, carriers)
+        triggers = np.flatnonzero(kinds == EXT_TRIGGER)
+        is_timed = triggers >= self._first_of(TIME_HIGH, kinds, self.time_us)
+        t_us, trigger_us = self._times(block, kinds, (carriers, triggers[is_timed]))
+        if len(trigger_us):
+            edges = block.take(triggers[is_timed])
+            self.findings.add_triggers(trigger_us, edges >> 8 & 0xF, edges_of(edges))
         y = self._rows(block, kinds, carriers)
         words = block.take(carriers)
         x = words & 0x7FF
@@ -109,16 +128,25 @@ class _Decoder:
 
     def _words_before_state(self, kinds: NDArray[np.uint8], carriers: NDArray[Any]) -> int:
         """How many of the words that hold events come before any row or any time."""
-        starts = [0]
-        for kind, state in ((ADDR_Y, self.row), (TIME_HIGH, self.time_us)):
-            if state is None:
-                found = np.flatnonzero(kinds == kind)
-                starts.append(int(found[0]) if len(found) else len(kinds))
-        return int(np.searchsorted(carriers, max(starts)))
+        start = max(
+            self._first_of(ADDR_Y, kinds, self.row), self._first_of(TIME_HIGH, kinds, self.time_us)
+        )
+        return int(np.searchsorted(carriers, start))
+
+    def _first_of(self, kind: int, kinds: NDArray[np.uint8], state: int | None) -> int:
+        """Where a state is known from on: at once if it is, else behind the first such word."""
+        if state is not None:
+            return 0
+        found = np.flatnonzero(kinds == kind)
+        return int(found[0]) if len(found) else len(kinds)
 
     def _times(
-        self, block: NDArray[np.uint16], kinds: NDArray[np.uint8], carriers: NDArray[Any]
-    ) -> NDArray[np.int64]:
+        self,
+        block: NDArray[np.uint16],
+        kinds: NDArray[np.uint8],
+        places: tuple[NDArray[Any], NDArray[Any]],
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The times at both lists of places."""
         is_time = (kinds == TIME_LOW) | (kinds == TIME_HIGH)
         words = block.take(np.flatnonzero(is_time))
         is_high = words >= TIME_HIGH << 12
@@ -140,7 +168,8 @@ class _Decoder:
         if len(times) and (len(at_high) or self.time_us is not None):
             self.time_us = int(times[-1])
         states = np.concatenate([[before], times]) + self.base_us
-        return states.take(_running_count(is_time, carriers))
+        running = np.cumsum(is_time, dtype=np.int32)
+        return states.take(running.take(places[0])), states.take(running.take(places[1]))
 
     def _rows(
         self, block: NDArray[np.uint16], kinds: NDArray[np.uint8], carriers: NDArray[Any]
@@ -151,7 +180,7 @@ class _Decoder:
         states[1:] = block.take(np.flatnonzero(is_row)) & 0x7FF
         if len(states) > 1:
             self.row = int(states[-1])
-        return states.take(_running_count(is_row, carriers))
+        return states.take(np.cumsum(is_row, dtype=np.int32).take(carriers))
 
     def _vector_bases(
         self, block: NDArray[np.uint16], kinds: NDArray[np.uint8]
@@ -172,11 +201,6 @@ class _Decoder:
         self.vector_x = min(int(starts[-1] + moved[-1]), FAR_OUTSIDE)
         self.vector_is_on = bool(polarities[-1])
         return np.minimum(x, FAR_OUTSIDE).astype(np.uint16), polarities.take(which)[~is_base]
-
-
-def _running_count(is_state: NDArray[np.bool_], at: NDArray[Any]) -> NDArray[np.int32]:
-    """How many state words come before each of these places."""
-    return np.cumsum(is_state, dtype=np.int32).take(at)
 
 
 def _set_bits(masks: NDArray[np.uint16]) -> NDArray[np.uint16]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evlora.errors import RecordingError
+from evlora.recordings.readers import ecf
 from evlora.recordings.readers.decoding import (
     CHUNK_EVENTS,
     EventChunk,
@@ -33,12 +34,11 @@ from evlora.recordings.readers.hdf5_layout import (
     present_rows,
 )
 from evlora.recordings.readers.locating import note_columns
+from evlora.recordings.readers.prophesee_hdf5 import EcfEvents, keep_triggers
 from evlora.recordings.recording import Recording
 
 READ_EVENTS = 4 * CHUNK_EVENTS
 """Larger than elsewhere: a read may have to unpack whole chunks of the file."""
-ECF_FILTER = 0x8ECF
-"""Prophesee's codec for events."""
 
 
 def read(
@@ -147,7 +147,8 @@ def _decoded(path: Path, sets: EventSets, findings: Findings) -> Iterator[EventC
     with file:
         data: dict[str, Any] = {name: file[sets.path_of(name)] for name in where.arrays}
         for name, item in data.items():
-            _require_codec(path, sets.path_of(name), item)
+            data[name] = _readable(path, sets.path_of(name), item)
+        keep_triggers(file, findings)
         lengths = _lengths(path, sets, file)
         count = min(lengths.values())
         said = {place.array: place.length(data[place.array]) for place in where.places.values()}
@@ -179,7 +180,12 @@ def _fields(
     return sets.located.fields(read)
 
 
-def _require_codec(path: Path, name: str, data: Any) -> None:
+def _readable(path: Path, name: str, data: Any) -> Any:
+    """The data set, or what unpacks it where HDF5 itself cannot.
+
+    Raises:
+        RecordingError: It is packed by a codec that is not installed.
+    """
     import h5py
 
     try:
@@ -188,7 +194,9 @@ def _require_codec(path: Path, name: str, data: Any) -> None:
     except READ_ERRORS as error:
         raise RecordingError(f"{path}: {name} is damaged: {error}") from error
     missing = [code for code in codes if not h5py.h5z.filter_avail(code)]
-    if missing and ECF_FILTER not in missing:
+    if codes == [ecf.FILTER] and missing and data.ndim == 1:
+        return EcfEvents(data)
+    if missing:
         try:
             importlib.import_module("hdf5plugin")  # which registers its codecs
         except ImportError:
@@ -198,8 +206,8 @@ def _require_codec(path: Path, name: str, data: Any) -> None:
             ) from None
         missing = [code for code in codes if not h5py.h5z.filter_avail(code)]
     if missing:
-        whose = "Prophesee's ECF codec" if ECF_FILTER in missing else f"HDF5 codec {missing[0]}"
         raise RecordingError(
-            f"{path}: {name} is packed with {whose}, which no Python package holds; "
-            "convert the file to RAW or DAT with its maker's tools"
+            f"{path}: {name} is packed with HDF5 codec {missing[0]}, which neither HDF5 nor "
+            "hdf5plugin has"
         )
+    return data

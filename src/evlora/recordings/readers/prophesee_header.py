@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LONGEST_HEADER_BYTES = 1 << 16
+ENCODINGS = ("evt2", "evt2.1", "evt3")
+"""Encodings of RAW files that are read."""
 CONTROLS = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 """Bytes that no line of text holds."""
 
@@ -49,13 +51,14 @@ class PropheseeHeader:
 
     @property
     def encoding(self) -> str | None:
-        """evt2, evt2.1 or evt3, as the header names it; None where it does not."""
+        """evt2, evt2.1, evt3 or evt4, as the header names it; None where it does not."""
         name = self.fields.get("format", "").split(";")[0].strip().lower()
         version = self.fields.get("evt", "").strip().lower()
         for encoding, names in (
             ("evt2", ("evt2", "2.0", "2")),
             ("evt2.1", ("evt21", "evt2.1", "2.1")),
             ("evt3", ("evt3", "3.0", "3")),
+            ("evt4", ("evt4", "4.0", "4")),
         ):
             if (name or version) in names:
                 return encoding

@@ -15,7 +15,8 @@ from evlora.recordings.readers.decoding import (
     Findings,
     sensor_size,
 )
-from evlora.recordings.readers.prophesee_header import PropheseeHeader, read_header
+from evlora.recordings.readers.prophesee_header import ENCODINGS, PropheseeHeader, read_header
+from evlora.recordings.triggers import FALLING, RISING
 
 WordDecoder = Callable[[Iterator[tuple[int, NDArray[Any]]], Findings, int], Iterator[EventChunk]]
 """Blocks of words with their place in the file, findings, time base → chunks of events."""
@@ -39,9 +40,10 @@ def open_words(
     if path.stat().st_size == 0:
         raise RecordingError(f"{path}: expected Prophesee RAW data, got an empty file")
     if header.encoding not in (None, encoding):
+        is_read = header.encoding in ENCODINGS
+        cure = "read it as that format" if is_read else "which is not read here"
         raise RecordingError(
-            f"{path}: expected {encoding}, the header says {header.encoding}; "
-            f"read it as that format"
+            f"{path}: expected {encoding}, the header says {header.encoding}; {cure}"
         )
     width, height = sensor_size(
         path,
@@ -110,6 +112,35 @@ class UnknownWords:
                 f"{self._count} words are of types that the format does not have, first at byte "
                 f"{self._first}; they were passed over, and events near them may be wrong"
             )
+
+
+def keep_triggers(
+    words: NDArray[Any],
+    places: NDArray[Any],
+    time_places: NDArray[Any],
+    highs: NDArray[np.int64],
+    findings: Findings,
+) -> None:
+    """Keep the external triggers of EVT 2.0 words, or of the upper halves of EVT 2.1's.
+
+    Args:
+        words: Trigger words, shape (N,): low 6 bits of the time, 5 bits of input, 1 bit of level.
+        places: Where each stands, shape (N,).
+        time_places: Where the time words stand, shape (M,).
+        highs: The time's high part before them, −1 where there is none yet, and by each of them,
+            in µs, shape (M + 1,).
+        findings: Where triggers are kept.
+    """
+    times = highs.take(np.searchsorted(time_places, places))
+    is_timed = times >= 0
+    words = words[is_timed]
+    t_us = times[is_timed] + (words >> 22 & 0x3F).astype(np.int64)
+    findings.add_triggers(t_us, words >> 8 & 0x1F, edges_of(words))
+
+
+def edges_of(words: NDArray[Any]) -> NDArray[np.int8]:
+    """The polarity of triggers whose lowest bit is the level behind the edge."""
+    return np.where(words & 1, RISING, FALLING).astype(np.int8)
 
 
 def report_untimed(count: int, findings: Findings) -> None:

@@ -71,6 +71,9 @@ class Format:
 TABLE_OPTIONS = ("columns", "unit")
 """Of formats that hold a table of events without always saying what its columns are."""
 
+BAG_OPTIONS = ("topics",)
+"""Of bags, which may hold several cameras."""
+
 FORMATS: tuple[Format, ...] = (
     Format("nmnist", (".bin", ".bs2"), "nmnist"),
     Format("npz", (".npz",), "npz", streams=False, options=TABLE_OPTIONS),
@@ -80,11 +83,14 @@ FORMATS: tuple[Format, ...] = (
     Format("aedat4", (".aedat4",), "aedat4"),
     Format("aedat3", (".aedat",), "aedat3"),
     Format("aedat2", (".aedat",), "aedat2"),
+    Format("aedat1", (".aedat",), "aedat1"),
     Format("evt2", (".raw",), "evt2"),
     Format("evt2.1", (".raw",), "evt21"),
     Format("evt3", (".raw",), "evt3"),
     Format("dat", (".dat",), "dat"),
     Format("es", (".es",), "event_stream"),
+    Format("ros1", (".bag",), "ros", options=BAG_OPTIONS),
+    Format("ros2", (".db3", ".mcap"), "ros", options=BAG_OPTIONS),
     Format("text", (".txt", ".csv"), "text", options=TABLE_OPTIONS),
     Format("images", IMAGE_SUFFIXES, "images", streams=False),
     Format("video", VIDEO_SUFFIXES, "video", streams=False),
@@ -99,7 +105,7 @@ def reader_for(path: Path, format: str | None = None) -> Format:
             something else than the suffix.
     """
     if format is None and path.is_dir():
-        format = "images"
+        format = "ros2" if (path / "metadata.yaml").is_file() else "images"
     if format is not None:
         for row in FORMATS:
             if row.name == format:

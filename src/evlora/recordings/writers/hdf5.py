@@ -2,7 +2,7 @@
 
 `t_offset` in µs is to be added to the times; entry m of `ms_to_idx` is the first event that is m
 milliseconds or more behind it (https://dsec.ifi.uzh.ch/data-format/). Frames lie in `frames`,
-with their times beside them.
+with their times beside them; triggers, of which DSEC has none, in `triggers/t_us channel polarity`.
 """
 
 from pathlib import Path
@@ -31,6 +31,10 @@ def write(recording: Recording, path: Path) -> None:
             _write_events(file, recording.events)
         if recording.frames is not None:
             _write_frames(file, recording.frames)
+        if recording.triggers is not None:
+            file["triggers/t_us"] = recording.triggers.t_us
+            file["triggers/channel"] = recording.triggers.channel
+            file["triggers/polarity"] = recording.triggers.polarity
 
 
 def _write_events(file: Any, events: EventStream) -> None:

@@ -19,6 +19,7 @@ class Writer:
     suffixes: tuple[str, ...]
     module: str
     keeps_frames: bool = False
+    keeps_triggers: bool = False
 
     def write(self, recording: Recording, path: Path) -> None:
         """Write the recording to `path`; see the module for what may go wrong."""
@@ -27,11 +28,16 @@ class Writer:
 
 WRITERS: tuple[Writer, ...] = (
     Writer("npz", (".npz",), "npz", keeps_frames=True),
-    Writer("hdf5", (".h5", ".hdf5"), "hdf5", keeps_frames=True),
+    Writer("hdf5", (".h5", ".hdf5"), "hdf5", keeps_frames=True, keeps_triggers=True),
+    Writer("aedat4", (".aedat4",), "aedat4", keeps_frames=True),
     Writer("text", (".csv", ".txt"), "text"),
     Writer("evt2", (".raw",), "evt2"),
+    Writer("evt2.1", (".raw",), "evt21"),
     Writer("evt3", (".raw",), "evt3"),
+    Writer("dat", (".dat",), "dat"),
     Writer("es", (".es",), "event_stream"),
+    Writer("ros1", (".bag",), "ros", keeps_frames=True),
+    Writer("ros2", (".mcap",), "ros", keeps_frames=True),
 )
 
 
@@ -67,6 +73,13 @@ def write_recording(recording: Recording, path: str | Path, format: str | None =
                 RecordingWarning,
                 stacklevel=2,
             )
+    if recording.triggers is not None and not writer.keeps_triggers:
+        warnings.warn(
+            f"{target}: {writer.name} is written without the recording's "
+            f"{len(recording.triggers)} triggers; hdf5 keeps them",
+            RecordingWarning,
+            stacklevel=2,
+        )
     try:
         with writing_file(target) as temporary:
             writer.write(recording, temporary)

@@ -1,0 +1,129 @@
+"""The verb that changes the format of recordings."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from evlora.cli.recordings import (
+    ColumnsOption,
+    FormatOption,
+    HeightOption,
+    RecordingPath,
+    TopicsOption,
+    UnitOption,
+    WidthOption,
+    counted,
+    working,
+)
+from evlora.errors import RecordingError
+
+if TYPE_CHECKING:
+    from evlora.recordings.converting import Conversion
+
+US_OF_UNIT = {"": 1_000_000, "s": 1_000_000, "ms": 1_000, "us": 1, "µs": 1}
+
+
+def register(app: typer.Typer) -> None:
+    """Give the command its verb `convert`."""
+    app.command()(convert)
+
+
+def convert(
+    recording: RecordingPath,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The file or the folder to write.")],
+    *,
+    to: Annotated[
+        str | None, typer.Option(help="Format of OUT, where its suffix does not tell.")
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", help="Leave out what comes before, such as 1.5s or 300ms."),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(help="Leave out what comes at this time and after, such as 3s.")
+    ] = None,
+    crop: Annotated[
+        str | None, typer.Option(help="Keep these pixels only: x,y,width,height.")
+    ] = None,
+    downsample: Annotated[
+        int, typer.Option(min=1, help="Make one pixel of so many by so many.")
+    ] = 1,
+    split_at_triggers: Annotated[
+        bool,
+        typer.Option("--split-at-triggers", help="Write a file from each trigger to the next."),
+    ] = False,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Processes that convert the files of a folder.")
+    ] = 1,
+    format: FormatOption = None,
+    width: WidthOption = None,
+    height: HeightOption = None,
+    columns: ColumnsOption = None,
+    unit: UnitOption = None,
+    topics: TopicsOption = None,
+) -> None:
+    """Change the format of a recording, or of all recordings in a folder.
+
+    To HDF5, npz, CSV, AEDAT 4, EVT2, EVT2.1, EVT3, DAT, Event Stream or a ROS bag, as the suffix of
+    OUT shows;
+    folders need `--to`. Times count from the recording's first event.
+    """
+    from evlora.recordings.converting import Conversion
+    from evlora.recordings.converting import convert as convert_file
+
+    conversion = Conversion(
+        to=to,
+        start_us=None if start is None else _microseconds("--from", start),
+        end_us=None if until is None else _microseconds("--until", until),
+        crop=None if crop is None else _rectangle(crop),
+        downsample=downsample,
+        is_split_at_triggers=split_at_triggers,
+        options={
+            **{"format": format, "width": width, "height": height},
+            **{"columns": columns, "unit": unit, "topics": topics},
+        },
+    )
+    if recording.is_dir() and to is not None and not out.suffix:
+        _convert_folder(recording, out, conversion, jobs)
+        return
+    with working(f"converting {recording}"):
+        written, events = convert_file(recording, out, conversion)
+    for path in written:
+        typer.echo(f"{path}: {events:,} events" if len(written) == 1 else f"{path}", err=True)
+    if len(written) > 1:
+        typer.echo(f"{len(written):,} files: {events:,} events", err=True)
+
+
+def _convert_folder(source: Path, out: Path, conversion: "Conversion", jobs: int) -> None:
+    from evlora.recordings.converting import convert_folder
+
+    outcomes = list(counted(convert_folder(source, out, conversion, jobs=jobs), "recordings"))
+    for outcome in sorted(outcomes, key=lambda outcome: outcome.source):
+        for warning in outcome.warnings:
+            typer.echo(f"warning: {warning}", err=True)
+    failed = sorted((o for o in outcomes if o.error is not None), key=lambda o: o.source)
+    files = sum(len(outcome.written) for outcome in outcomes)
+    events = sum(outcome.events for outcome in outcomes)
+    typer.echo(f"{out}: {files:,} files, {events:,} events", err=True)
+    if failed:
+        lines = "\n".join(f"  {outcome.error}" for outcome in failed)
+        raise RecordingError(
+            f"{len(failed)} of {len(outcomes)} recordings were not converted:\n{lines}"
+        )
+
+
+def _microseconds(option: str, text: str) -> int:
+    found = re.fullmatch(r"(\d{1,12}(?:\.\d{1,9})?) ?(s|ms|us|µs|)", text.strip())
+    if found is None:
+        raise RecordingError(f"{option}: expected a time such as 1.5s, 300ms or 20us, got {text!r}")
+    return round(float(found[1]) * US_OF_UNIT[found[2]])
+
+
+def _rectangle(text: str) -> tuple[int, int, int, int]:
+    found = re.fullmatch(r"(\d{1,6}),(\d{1,6}),(\d{1,6}),(\d{1,6})", text.replace(" ", ""))
+    if found is None:
+        raise RecordingError(f"--crop: expected x,y,width,height in pixels, got {text!r}")
+    x, y, width, height = map(int, found.groups())
+    return x, y, width, height

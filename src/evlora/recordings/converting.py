@@ -1,0 +1,162 @@
+"""Changing the format of recordings: of a part of one, or of all in a folder."""
+
+import warnings
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from evlora.errors import EvloraError, RecordingError, RecordingWarning
+from evlora.recordings.excerpts import between, cropped, downsampled, split_at_triggers
+from evlora.recordings.opening import open_recording
+from evlora.recordings.readers import FORMATS
+from evlora.recordings.recording import Recording
+from evlora.recordings.writers import write_recording
+from evlora.recordings.writers.table import WRITERS
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What to write of a recording, and as what."""
+
+    to: str | None = None
+    """The format; None goes by the suffix."""
+    start_us: int | None = None
+    """Since the recording began; None is its begin."""
+    end_us: int | None = None
+    """Likewise; None is its end."""
+    crop: tuple[int, int, int, int] | None = None
+    """Column and row of the upper left pixel, width and height."""
+    downsample: int = 1
+    is_split_at_triggers: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """How to open the recording; see `open_recording`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one recording of a folder."""
+
+    source: Path
+    written: tuple[Path, ...]
+    events: int
+    error: str | None
+    warnings: tuple[str, ...]
+
+
+def convert(source: Path, target: Path, conversion: Conversion) -> tuple[tuple[Path, ...], int]:
+    """Write the recording, or its parts, as `target`; parts get a number behind the name.
+
+    Returns:
+        The files written, and the number of events in them.
+
+    Raises:
+        RecordingError: The recording cannot be read, cut or written so.
+    """
+    recording = open_recording(source, **conversion.options)
+    if conversion.start_us is not None or conversion.end_us is not None:
+        origin_us = _origin_us(recording)
+        start_us = origin_us + (conversion.start_us or 0)
+        end_us = _behind_us(recording)
+        if conversion.end_us is not None:
+            end_us = origin_us + conversion.end_us
+        recording = between(recording, start_us, end_us)
+    if conversion.crop is not None:
+        x, y, width, height = conversion.crop
+        recording = cropped(recording, x=x, y=y, width=width, height=height)
+    if conversion.downsample != 1:
+        recording = downsampled(recording, conversion.downsample)
+    if not conversion.is_split_at_triggers:
+        write_recording(recording, target, conversion.to)
+        return (target,), _count(recording)
+    written: list[Path] = []
+    events = 0
+    for number, part in enumerate(split_at_triggers(recording)):
+        written.append(target.with_name(f"{target.stem}_{number:04d}{target.suffix}"))
+        write_recording(part, written[-1], conversion.to)
+        events += _count(part)
+    return tuple(written), events
+
+
+def convert_folder(
+    source: Path, target: Path, conversion: Conversion, *, jobs: int = 1
+) -> Iterator[Outcome]:
+    """Convert every recording below a folder into the same place below another.
+
+    Args:
+        source: The folder; pictures and videos in it are no recordings of events and are skipped.
+        target: Where to; folders are made as needed.
+        conversion: With a format.
+        jobs: How many processes.
+
+    Raises:
+        RecordingError: No format is named, or the folder holds no recording.
+    """
+    suffix = next((row.suffixes[0] for row in WRITERS if row.name == conversion.to), None)
+    if suffix is None:
+        known = ", ".join(row.name for row in WRITERS)
+        raise RecordingError(f"{source}: a folder needs a format to convert to; one of {known}")
+    paths = recordings_below(source)
+    if not paths:
+        raise RecordingError(f"{source}: expected recordings below this folder, got none")
+    pairs = [(path, (target / path.relative_to(source)).with_suffix(suffix)) for path in paths]
+    if len({place for _, place in pairs}) < len(pairs):
+        # Two recordings of one name and several suffixes: keep the suffix in the name.
+        pairs = [(path, place.with_name(f"{path.name}{suffix}")) for path, place in pairs]
+    if jobs == 1:
+        for path, place in pairs:
+            yield _outcome(path, place, conversion)
+        return
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        waiting = [pool.submit(_outcome, path, place, conversion) for path, place in pairs]
+        for done in as_completed(waiting):
+            yield done.result()
+
+
+def recordings_below(folder: Path) -> list[Path]:
+    """The files below a folder whose suffix a format of events claims, in the order of names."""
+    suffixes = {
+        suffix for row in FORMATS if row.name not in ("images", "video") for suffix in row.suffixes
+    }
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in suffixes and path.is_file() and not path.name.startswith(".")
+    )
+
+
+def _outcome(source: Path, target: Path, conversion: Conversion) -> Outcome:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", RecordingWarning)
+        try:
+            written, events = convert(source, target, conversion)
+            error = None
+        except EvloraError as failure:
+            written, events, error = (), 0, str(failure)
+    said = tuple(str(one.message) for one in caught if one.category is RecordingWarning)
+    return Outcome(source, written, events, error, said)
+
+
+def _origin_us(recording: Recording) -> int:
+    """When the recording begins: with its first event, else its first frame."""
+    if recording.events is not None and len(recording.events):
+        return recording.events.first_us
+    if recording.frames is not None and recording.frames.end_us is not None:
+        return int(recording.frames.end_us[0])
+    raise RecordingError(f"{recording.path}: expected events or frames with times, got neither")
+
+
+def _behind_us(recording: Recording) -> int:
+    """A time behind everything in the recording."""
+    ends = [_origin_us(recording)]
+    if recording.events is not None and len(recording.events):
+        ends.append(recording.events.last_us)
+    if recording.frames is not None and recording.frames.end_us is not None:
+        ends.append(int(recording.frames.end_us[-1]))
+    return max(ends) + 1
+
+
+def _count(recording: Recording) -> int:
+    return 0 if recording.events is None else len(recording.events)

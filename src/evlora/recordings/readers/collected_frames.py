@@ -1,0 +1,77 @@
+"""Frames that a reader meets one by one among the events, gathered into a sequence."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evlora.errors import RecordingError
+from evlora.recordings.frames import FrameSequence, MemoryFrames
+from evlora.recordings.readers.decoding import Findings
+
+LATEST_END_US = 1 << 62
+
+
+@dataclass(slots=True)
+class CollectedFrames:
+    """Frames of one shape, and a note on each that could not be used."""
+
+    images: list[NDArray[np.uint8]] = field(default_factory=list[NDArray[np.uint8]])
+    start_us: list[int] = field(default_factory=list[int])
+    end_us: list[int] = field(default_factory=list[int])
+    refused: list[str] = field(default_factory=list[str])
+    """Where frames were that cannot be used, and why."""
+
+    def add(self, pixels: NDArray[Any], start_us: int, end_us: int, *, where: str) -> None:
+        """Take a frame, or note why not.
+
+        Args:
+            pixels: uint8 of shape (H, W), (H, W, 3) RGB or (H, W, 4) RGBA.
+            start_us: Start of its exposure.
+            end_us: End of its exposure.
+            where: Its place in the file, for the note.
+        """
+        try:
+            image = self._checked(pixels)
+        except RecordingError as error:
+            self.refuse(where, str(error))
+            return
+        if not 0 <= start_us <= end_us < LATEST_END_US:
+            self.refuse(where, f"expected an exposure, got {start_us} to {end_us} µs")
+            return
+        self.images.append(image)
+        self.start_us.append(start_us)
+        self.end_us.append(end_us)
+
+    def refuse(self, where: str, reason: str) -> None:
+        """Note a frame that cannot be used."""
+        self.refused.append(f"{where} ({reason})")
+
+    def sequence(self, findings: Findings) -> FrameSequence | None:
+        """The frames in the order of time; None when there are none."""
+        if self.refused:
+            findings.warn(
+                f"{len(self.refused)} frames were left out, the first at {self.refused[0]}"
+            )
+        if not self.images:
+            return None
+        ends = np.asarray(self.end_us, np.int64)
+        starts = np.asarray(self.start_us, np.int64)
+        order = np.argsort(ends, kind="stable")
+        if (np.diff(ends) < 0).any():
+            findings.warn("frames are not in the order of time; they were put in order")
+        images = np.stack([self.images[index] for index in order])
+        height, width = images.shape[1:3]
+        return FrameSequence(MemoryFrames(images), width, height, starts[order], ends[order])
+
+    def _checked(self, pixels: NDArray[Any]) -> NDArray[np.uint8]:
+        image = pixels[..., :3] if pixels.ndim == 3 and pixels.shape[-1] == 4 else pixels
+        is_picture = image.ndim == 2 or (image.ndim == 3 and image.shape[-1] == 3)
+        if image.dtype != np.uint8 or not is_picture or 0 in image.shape:
+            raise RecordingError(f"expected a grey or RGB frame, got {image.shape}")
+        if self.images and image.shape != self.images[0].shape:
+            raise RecordingError(
+                f"expected a frame of {self.images[0].shape} as the first, got {image.shape}"
+            )
+        return image
