@@ -210,6 +210,15 @@ def test_grey_frames_of_aedat4_are_repeated_into_three_channels(tmp_path):
     np.testing.assert_array_equal(recording.frames.take(range(4)), red.repeat(3, axis=-1))
 
 
+@pytest.mark.parametrize("bits", [10, 16])
+def test_deep_frames_of_aedat4_keep_their_highest_bits(tmp_path, bits):
+    recording = open_recording(aedat4(tmp_path / "sample", deep_bits=bits))
+
+    red = frames(4).take(range(4))[..., :1]
+    np.testing.assert_array_equal(recording.frames.take(range(4)), red.repeat(3, axis=-1))
+    assert any(f"uint16 were read as {bits} bits" in remark for remark in recording.remarks)
+
+
 @pytest.mark.parametrize("kind", ["events", "frames"])
 def test_aedat4_may_hold_only_one_of_the_two(tmp_path, kind):
     path = aedat4(tmp_path / "a", with_events=kind == "events", with_frames=kind == "frames")

@@ -219,7 +219,12 @@ def _flatbuffer(identifier: bytes, fields: list[tuple[str, object] | None]) -> b
 
 
 def aedat4(
-    path: Path, *, with_events: bool = True, with_frames: bool = True, is_grey: bool = False
+    path: Path,
+    *,
+    with_events: bool = True,
+    with_frames: bool = True,
+    is_grey: bool = False,
+    deep_bits: int | None = None,
 ) -> Path:
     """AEDAT 4 without compression: events in packets of 250, and a frame between them."""
     events, pictures = stream(), frames(4)
@@ -261,12 +266,16 @@ def aedat4(
             start_us, end_us = int(pictures.start_us[number]), int(pictures.end_us[number])
             picture = pictures[number][..., ::-1]  # DV keeps colours as BGR
             pixels = (picture[..., 2] if is_grey else picture).tobytes()
+            kind = 0 if is_grey else 16  # as OpenCV numbers them
+            if deep_bits is not None:
+                pixels = (picture[..., 2].astype("<u2") << (deep_bits - 8)).tobytes()
+                kind = 2
             packet = _flatbuffer(
                 b"FRME",
                 [
                     ("q", start_us),
                     *([("q", start_us), ("q", end_us)] * 2),
-                    ("b", 0 if is_grey else 16),
+                    ("b", kind),
                     *(("h", WIDTH), ("h", HEIGHT), ("h", 0), ("h", 0)),
                     ("vector", (len(pixels), pixels, 4)),
                 ],

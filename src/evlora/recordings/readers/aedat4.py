@@ -63,7 +63,12 @@ def read(path: Path, *, width: int | None, height: int | None) -> Recording:
             f"{path}: expected frames, none can be read"
             + "".join(f"; {w}" for w in findings.warnings)
         )
-    return replace(recording, frames=sequence, warnings=tuple(findings.warnings))
+    return replace(
+        recording,
+        frames=sequence,
+        warnings=tuple(findings.warnings),
+        remarks=tuple(findings.remarks),
+    )
 
 
 def open_events(path: Path, *, width: int | None, height: int | None) -> EventFile:

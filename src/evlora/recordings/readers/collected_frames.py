@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evlora.errors import RecordingError
+from evlora.recordings.depth import as_8_bits, bits_of
 from evlora.recordings.frames import FrameSequence, MemoryFrames
 from evlora.recordings.readers.decoding import Findings
 
@@ -17,7 +18,7 @@ LATEST_END_US = 1 << 62
 class CollectedFrames:
     """Frames of one shape, and a note on each that could not be used."""
 
-    images: list[NDArray[np.uint8]] = field(default_factory=list[NDArray[np.uint8]])
+    images: list[NDArray[Any]] = field(default_factory=list[NDArray[Any]])
     start_us: list[int] = field(default_factory=list[int])
     end_us: list[int] = field(default_factory=list[int])
     refused: list[str] = field(default_factory=list[str])
@@ -27,7 +28,7 @@ class CollectedFrames:
         """Take a frame, or note why not.
 
         Args:
-            pixels: uint8 of shape (H, W), (H, W, 3) RGB or (H, W, 4) RGBA.
+            pixels: uint8 or uint16 of shape (H, W), (H, W, 3) RGB or (H, W, 4) RGBA.
             start_us: Start of its exposure.
             end_us: End of its exposure.
             where: Its place in the file, for the note.
@@ -61,17 +62,28 @@ class CollectedFrames:
         order = np.argsort(ends, kind="stable")
         if (np.diff(ends) < 0).any():
             findings.warn("frames are not in the order of time; they were put in order")
-        images = np.stack([self.images[index] for index in order])
+        images = self._as_bytes(np.stack([self.images[index] for index in order]), findings)
         height, width = images.shape[1:3]
         return FrameSequence(MemoryFrames(images), width, height, starts[order], ends[order])
 
-    def _checked(self, pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    @staticmethod
+    def _as_bytes(images: NDArray[Any], findings: Findings) -> NDArray[np.uint8]:
+        """The frames with 8 bits a value, of as many as all of them use."""
+        where = f"{findings.path}: frames"
+        bits = bits_of([images], where=where)
+        if images.dtype != np.uint8:
+            findings.remark(f"frames of {images.dtype} were read as {bits} bits")
+        return as_8_bits(images, bits, where=where)
+
+    def _checked(self, pixels: NDArray[Any]) -> NDArray[Any]:
         image = pixels[..., :3] if pixels.ndim == 3 and pixels.shape[-1] == 4 else pixels
         is_picture = image.ndim == 2 or (image.ndim == 3 and image.shape[-1] == 3)
-        if image.dtype != np.uint8 or not is_picture or 0 in image.shape:
+        if image.dtype.str[1:] not in ("u1", "u2") or not is_picture or 0 in image.shape:
             raise RecordingError(f"expected a grey or RGB frame, got {image.shape}")
-        if self.images and image.shape != self.images[0].shape:
+        first = self.images[0] if self.images else image
+        if (image.shape, image.dtype) != (first.shape, first.dtype):
             raise RecordingError(
-                f"expected a frame of {self.images[0].shape} as the first, got {image.shape}"
+                f"expected a frame of {first.shape}, {first.dtype}, as the first, got "
+                f"{image.shape}, {image.dtype}"
             )
         return image
