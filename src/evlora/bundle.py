@@ -221,7 +221,8 @@ def backbone_tensors(recognizer: Recognizer) -> dict[str, Tensor]:
         name.replace(".base_layer", ""): tensor
         for name, tensor in recognizer.network.vit.state_dict().items()
     }
-    return {name: state[name].contiguous() for name in recognizer.backbone_names}
+    exact = {**state, **recognizer.exact_weights}
+    return {name: exact[name].contiguous() for name in recognizer.backbone_names}
 
 
 def _model_card(recognizer: Recognizer, sha256: str, metrics: Mapping[str, float]) -> str:

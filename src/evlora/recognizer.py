@@ -1,7 +1,9 @@
 """A recognizer: a network, its labels, and how its clips are made."""
 
 import math
+from collections.abc import Sequence
 
+import torch
 from peft import PeftModel
 from torch import Tensor, nn
 
@@ -16,6 +18,17 @@ from evlora.models import (
     build_backbone,
     build_network,
     weights_sha256,
+)
+from evlora.models.backbone import RANDOM
+from evlora.models.fast import (
+    FROZEN_TYPES,
+    IDEAS,
+    Checkpointing,
+    Idea,
+    Precision,
+    Settings,
+    cast_frozen_weights,
+    set_blocks,
 )
 
 
@@ -53,6 +66,31 @@ class Recognizer(nn.Module):
         """How many numbers the backbone has, without adapters."""
         self.backbone_sha256 = weights_sha256(weights)
         """SHA-256 of the weights that the network was built on."""
+        self.exact_weights: dict[str, Tensor] = {}
+        """Those of the backbone's tensors that `prepare_training` has cast and no file holds."""
+        self._half: torch.dtype | None = None
+
+    def prepare_training(
+        self,
+        *,
+        precision: Precision = "32-true",
+        fast: Sequence[Idea] = IDEAS,
+        checkpointing: Checkpointing = "none",
+    ) -> None:
+        """Make steps of training cheap; what is learned and saved stays what it would be without.
+
+        Args:
+            precision: Lightning's precision; in half precision the frozen weights are kept so.
+            fast: Which parts of a block are computed by `evlora.models.fast`.
+            checkpointing: What is made again on the way back: nothing but what is cheap, the FFN's
+                hidden features, or all of each block.
+        """
+        exact = cast_frozen_weights(self.network.vit, precision)
+        if exact:
+            self._half = FROZEN_TYPES[precision]
+            if self.config.backbone.weights == RANDOM:  # no file has them for the bundle
+                self.exact_weights = exact
+        set_blocks(self.network, Settings(frozenset(fast), checkpointing))
 
     @property
     def clip_config(self) -> ClipConfig:
@@ -61,7 +99,11 @@ class Recognizer(nn.Module):
 
     def forward(self, rgb: Tensor | None = None, events: Tensor | None = None) -> Output:
         """Class scores and loss terms; see `Network.forward`."""
-        return self.network(rgb, events)
+        device = self.network.mean.device.type
+        if self._half is None or torch.is_autocast_enabled(device):
+            return self.network(rgb, events)
+        with torch.autocast(device, self._half):  # its frozen weights are of that type by now
+            return self.network(rgb, events)
 
     def normalize(self, images: Tensor) -> Tensor:
         """uint8 images as the backbone was trained to see them; see `Network.normalize`."""

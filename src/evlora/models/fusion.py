@@ -20,6 +20,7 @@ from evlora.models.adapters import (
     unwrapped,
 )
 from evlora.models.backbone import BackboneBlock, share_weights
+from evlora.models.fast import through
 
 
 def frame_difference(*modalities: Tensor) -> Tensor:
@@ -60,7 +61,7 @@ class Reconstruction(nn.Module):
         seen_rgb, seen_event = (
             (rgb.detach(), event.detach()) if self.has_fixed_targets else (rgb, event)
         )
-        return mse_loss(rho(event), seen_rgb) + mse_loss(rho(rgb), seen_event)
+        return mse_loss(through(rho, event), seen_rgb) + mse_loss(through(rho, rgb), seen_event)
 
 
 class SharedStage(nn.Module):
@@ -90,7 +91,8 @@ class SharedStage(nn.Module):
         Returns:
             By modality, γ ⊙ Z_m + S(Z_m), shape (B, N, D).
         """
-        joined = unwrapped(self.phi)(torch.cat(list(tokens.values()), dim=1))  # (B, views·N, D)
+        joined = torch.cat(list(tokens.values()), dim=1)  # (B, views·N, D)
+        joined = through(unwrapped(self.phi), joined)
         lengths = [part.shape[1] for part in tokens.values()]
         parts = dict(zip(tokens, joined.split(lengths, dim=1), strict=True))
         return {

@@ -5,7 +5,6 @@ Here every block finds them itself, so that whoever calls blocks one by one hand
 those of one image, or of several views joined, where a patch has the same angles in every view.
 """
 
-from functools import partial
 from typing import Any, cast
 
 import torch
@@ -37,10 +36,10 @@ def give_positions(vit: Eva, name: str) -> None:
     unturned = _unturned(of_patches).expand(vit.num_prefix_tokens, -1)
     rotations = torch.cat([unturned, of_patches]).detach()
     vit.register_buffer("rotations", rotations, persistent=False)
-    hook = partial(_with_rotations, prefix_tokens=vit.num_prefix_tokens)
     for block in vit.blocks:
         block.register_buffer("rotations", rotations, persistent=False)
-        block.register_forward_pre_hook(hook, with_kwargs=True)
+        cast(Any, block).prefix_tokens = vit.num_prefix_tokens
+        block.register_forward_pre_hook(_with_rotations, with_kwargs=True)
 
 
 def positions_at(vit: nn.Module, places: Tensor) -> dict[str, Tensor]:
@@ -63,6 +62,33 @@ def positions_at(vit: nn.Module, places: Tensor) -> dict[str, Tensor]:
     return {"rope": torch.cat([of_patches, without_place], dim=1).unsqueeze(1)}
 
 
+def positions_of(block: nn.Module, tokens: Tensor) -> dict[str, Tensor]:
+    """What a block needs beside the tokens of whole images, of one or several views.
+
+    Args:
+        block: Of a backbone or a view.
+        tokens: Shape (B, N, D).
+
+    Returns:
+        Keywords for the block; none where the tokens themselves know where they are.
+
+    Raises:
+        ShapeError: N is not that of whole images.
+    """
+    rotations = dict(block.named_buffers(recurse=False)).get("rotations")
+    if rotations is None:
+        return {}
+    views, rest = divmod(tokens.shape[1], len(rotations))
+    if rest:
+        raise ShapeError(
+            f"tokens: expected N = {len(rotations)} for each view, as many as an image of the size "
+            f"that the backbone was built for has, got N = {tokens.shape[1]}"
+        )
+    # The attention itself leaves the prefix alone, and wants angles for what follows it.
+    prefix_tokens = cast(Any, block).prefix_tokens
+    return {"rope": rotations.repeat(views, 1)[prefix_tokens:]}
+
+
 def _unturned(rotations: Tensor) -> Tensor:
     """The row of a token that is not turned, sines 0 and cosines 1, like the rows of these."""
     row = torch.zeros_like(rotations[:1])
@@ -71,17 +97,8 @@ def _unturned(rotations: Tensor) -> Tensor:
 
 
 def _with_rotations(
-    block: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any], *, prefix_tokens: int
+    block: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     if named.get("rope") is not None:  # timm's own forward hands them on
         return arguments, named
-    rotations, tokens = block.rotations, arguments[0]
-    assert isinstance(rotations, Tensor)  # from `give_positions`
-    views, rest = divmod(tokens.shape[1], len(rotations))
-    if rest:
-        raise ShapeError(
-            f"tokens: expected N = {len(rotations)} for each view, as many as an image of the size "
-            f"that the backbone was built for has, got N = {tokens.shape[1]}"
-        )
-    # The attention itself leaves the prefix alone, and wants angles for what follows it.
-    return arguments, {**named, "rope": rotations.repeat(views, 1)[prefix_tokens:]}
+    return arguments, {**named, **positions_of(block, arguments[0])}

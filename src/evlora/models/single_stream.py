@@ -18,6 +18,7 @@ from evlora.models.backbone import (
     pool_tokens,
     share_weights,
 )
+from evlora.models.fast import through
 from evlora.models.network import (
     Modality,
     MomentwiseNetwork,
@@ -104,7 +105,7 @@ class SingleStream(MomentwiseNetwork):
         ((name, pictures),) = images.items()
         tokens = embed_images(self.vit, pictures.flatten(0, 1))  # (B·T, N, D)
         for block in blocks_of(self.vit):
-            tokens = block(tokens)
+            tokens = through(block, tokens)
         moments = pool_tokens(self.vit, tokens, self.config.pool)  # (B·T, D)
         return {name: moments.unflatten(0, pictures.shape[:2])}
 

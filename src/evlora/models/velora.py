@@ -21,6 +21,7 @@ from evlora.models.backbone import (
     pool_tokens,
     share_weights,
 )
+from evlora.models.fast import through
 from evlora.models.fusion import Reconstruction, SharedStage, frame_difference
 from evlora.models.network import Modality, MomentwiseNetwork, Output, Pool, require_pool
 from evlora.models.sparsity import most_active, through_blocks
@@ -268,7 +269,7 @@ class View(nn.Module):
             tokens = through_blocks(self.vit, blocks, tokens, places)
         else:
             for block in blocks:
-                tokens = block(tokens)
+                tokens = through(block, tokens)
         return tokens.unflatten(0, images.shape[:2])
 
     def high(self, tokens: Tensor, shared: Tensor | None, *, pool: str) -> Tensor:
@@ -283,7 +284,8 @@ class View(nn.Module):
             Shape (B, D).
         """
         for block in blocks_of(self.vit)[self.low_blocks : self.depth]:
-            tokens = block(tokens) if shared is None else block(tokens) + shared
+            seen = through(block, tokens)
+            tokens = seen if shared is None else seen + shared
         return pool_tokens(self.vit, tokens, pool)
 
 

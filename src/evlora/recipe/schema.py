@@ -15,6 +15,7 @@ from pydantic import (
 from evlora.config import Config
 from evlora.datasets.bucket import CACHE_GB
 from evlora.models import NetworkConfig
+from evlora.models.fast import IDEAS, Checkpointing, Idea
 from evlora.recipe.rows import keys_of_row
 from evlora.recognizer import RecognizerConfig
 
@@ -86,6 +87,12 @@ class TrainingConfig(Config):
     is what is validated and kept. 0 for none."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     """Lightning's precision."""
+    fast: tuple[Idea, ...] = IDEAS
+    """Which halves of a block are computed with less time and memory, and the same numbers; [] for
+    none. See docs/performance.md."""
+    checkpointing: Checkpointing = "none"
+    """What is computed again on the way back instead of kept: none, the hidden features of each
+    ffn, or all of each block."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     """Where to train."""
     devices: PositiveInt | Literal["auto"] = "auto"

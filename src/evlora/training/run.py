@@ -95,6 +95,11 @@ def train(
     seed_everything(whole.run.seed, workers=True, verbose=False)
     data = _data_of(whole)
     recognizer = build_recognizer(whole.recognizer(), data.manifest.labels)
+    recognizer.prepare_training(
+        precision=whole.training.precision,
+        fast=whole.training.fast,
+        checkpointing=whole.training.checkpointing,
+    )
     module = RecognizerModule(recognizer, whole.training, seed=whole.run.seed)
     write_recipe(folder, whole)
     report_line(_summary(recognizer, data))
