@@ -7,6 +7,8 @@ that `torch.nn.Dropout` drops.
 """
 
 import math
+from collections.abc import Generator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -28,7 +30,8 @@ def dropped_entries(count: int, *, rate: float, device: torch.device) -> Tensor:
     found = torch.empty(0, dtype=torch.int64, device=device)
     last = -1
     while last < count:  # once, but for one case in 10¹⁵
-        gaps = torch.empty(draws, dtype=torch.float64, device=device).geometric_(rate)
+        uniform = torch.rand(draws, dtype=torch.float64, device=device)
+        gaps = uniform.neg_().log1p_().div_(math.log1p(-rate)).floor_().add_(1)  # geometric
         more = last + gaps.cumsum(0).long()
         found = torch.cat([found, more])
         last = int(more[-1])
@@ -36,43 +39,26 @@ def dropped_entries(count: int, *, rate: float, device: torch.device) -> Tensor:
     return found.int() if count < 2**31 else found
 
 
-def without_dropped(hidden: Tensor, x: Tensor, down: Tensor, dropped: Tensor) -> Tensor:
-    """A·x without what the dropped entries of x gave.
-
-    Args:
-        hidden: A·x of the whole x, shape (tokens, r); changed in place.
-        x: Shape (tokens, D).
-        down: A, shape (r, D).
-        dropped: From `dropped_entries`.
-
-    Returns:
-        Shape (tokens, r).
-    """
-    rows, columns = _places(dropped, x)
-    lost = x.reshape(-1)[dropped].unsqueeze(1) * down.t()[columns]
-    return hidden.index_add_(0, rows, lost, alpha=-1)
+@contextmanager
+def entries_dropped(x: Tensor, dropped: Tensor | None) -> Generator[None]:
+    """Inside, these entries of x are 0; afterwards they are what they were."""
+    if dropped is None:
+        yield
+        return
+    flat, places = x.view(-1), dropped.long()
+    values = flat.index_select(0, places)
+    flat.index_fill_(0, places, 0)
+    yield
+    flat.index_copy_(0, places, values)
 
 
-def down_gradient_without_dropped(
-    gradient: Tensor, x: Tensor, hidden_gradient: Tensor, dropped: Tensor
-) -> Tensor:
-    """The gradient of A without what the dropped entries of x gave; changed in place, (r, D)."""
-    rows, columns = _places(dropped, x)
-    lost = x.reshape(-1)[dropped].unsqueeze(1) * hidden_gradient[rows]
-    correction = torch.zeros_like(gradient.t(), memory_format=torch.contiguous_format)
-    return gradient.sub_(correction.index_add_(0, columns, lost).t())
-
-
-def input_gradient_without_dropped(
-    gradient: Tensor, hidden_gradient: Tensor, down: Tensor, dropped: Tensor
-) -> Tensor:
-    """The gradient of x, (tokens, D), without that of dropped entries; changed in place."""
-    rows, columns = _places(dropped, gradient)
-    lost = (hidden_gradient[rows] * down.t()[columns]).sum(dim=1)
-    gradient.view(-1).index_add_(0, dropped.long(), lost, alpha=-1)
-    return gradient
-
-
-def _places(dropped: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-    width = x.shape[-1]
-    return dropped // width, dropped % width
+@contextmanager
+def entries_kept(x: Tensor, dropped: Tensor | None) -> Generator[None]:
+    """What is done to x inside is undone for these entries."""
+    if dropped is None:
+        yield
+        return
+    flat, places = x.view(-1), dropped.long()
+    values = flat.index_select(0, places)
+    yield
+    flat.index_copy_(0, places, values)

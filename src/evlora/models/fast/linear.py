@@ -11,12 +11,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from evlora.models.fast.dropout import (
-    down_gradient_without_dropped,
-    dropped_entries,
-    input_gradient_without_dropped,
-    without_dropped,
-)
+from evlora.models.fast.dropout import dropped_entries, entries_dropped, entries_kept
 
 
 class Pair(NamedTuple):
@@ -54,15 +49,16 @@ def product(layer: AdaptedLinear, x: Tensor) -> Tensor:
 
 
 def hidden_of(layer: AdaptedLinear, x: Tensor) -> tuple[Hidden, ...]:
-    """A·dropout(x) of each pair."""
+    """A·dropout(x) of each pair; x is changed on the way, and is as it was afterwards."""
     found: list[Hidden] = []
     for pair in layer.pairs:
         down = pair.down.to(x.dtype)
-        values, dropped = _narrow(down, x), None
+        dropped = None
         if pair.dropout:
             dropped = dropped_entries(x.numel(), rate=pair.dropout, device=x.device)
-            values = without_dropped(values, x, down, dropped) / (1 - pair.dropout)
-        found.append(Hidden(values, dropped))
+        with entries_dropped(x, dropped):
+            values = _narrow(down, x)
+        found.append(Hidden(values if dropped is None else values / (1 - pair.dropout), dropped))
     return tuple(found)
 
 
@@ -100,9 +96,8 @@ def input_gradient(
     of_x = before @ layer.weight.to(gradient.dtype)
     for pair, of_values, kept in zip(layer.pairs, of_hidden, hidden, strict=True):
         down = pair.down.to(gradient.dtype)
-        of_x.addmm_(of_values, down)
-        if kept.dropped is not None:
-            input_gradient_without_dropped(of_x, of_values, down, kept.dropped)
+        with entries_kept(of_x, kept.dropped):
+            of_x.addmm_(of_values, down)
     return of_x
 
 
@@ -149,7 +144,5 @@ def _narrow(down: Tensor, x: Tensor) -> Tensor:
 
 
 def _down_gradient(of_values: Tensor, x: Tensor, kept: Hidden) -> Tensor:
-    of_down = of_values.t() @ x
-    if kept.dropped is None:
-        return of_down
-    return down_gradient_without_dropped(of_down, x, of_values, kept.dropped)
+    with entries_dropped(x, kept.dropped):
+        return of_values.t() @ x
