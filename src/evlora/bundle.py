@@ -51,9 +51,15 @@ def save_bundle(
         metrics: Results for the model card.
 
     Raises:
-        BundleError: The folder holds other things than a bundle, which would be lost.
+        BundleError: The folder holds other things than a bundle, which would be lost, or the
+            recognizer is a copy that only answers.
     """
     target = Path(folder)
+    if recognizer.only_answers:
+        raise BundleError(
+            f"{target}: expected a recognizer with its adapters, got a copy made by for_answers, "
+            "in which they are folded into the weights; save the one that the copy was made from"
+        )
     if target.is_dir() and any(target.iterdir()) and not (target / DESCRIPTION).is_file():
         raise BundleError(
             f"{target}: expected no folder, an empty one or an earlier bundle, found other things "

@@ -1,7 +1,10 @@
 """A recognizer: a network, its labels, and how its clips are made."""
 
 import math
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
+import torch
 from peft import PeftModel
 from torch import Tensor, nn
 
@@ -53,6 +56,10 @@ class Recognizer(nn.Module):
         """How many numbers the backbone has, without adapters."""
         self.backbone_sha256 = weights_sha256(weights)
         """SHA-256 of the weights that the network was built on."""
+        self.answer_type: torch.dtype | None = None
+        """Type of half precision in which answers are computed, where `for_answers` set one."""
+        self.only_answers = False
+        """Whether it is a copy from `for_answers`, to be neither trained nor saved."""
 
     @property
     def clip_config(self) -> ClipConfig:
@@ -74,6 +81,18 @@ class Recognizer(nn.Module):
             None if events is None else self.normalize(events),
         )
 
+    def answer(self, rgb: Tensor | None, events: Tensor | None) -> Tensor:
+        """Class scores alone, shape (B, K), from uint8 clips, shape (B, T, 3, H, W) each."""
+        images = [None if x is None else self.normalize(x) for x in (rgb, events)]
+        with self.in_answer_type():
+            return self.network.answer(*images)
+
+    def in_answer_type(self) -> AbstractContextManager[Any]:
+        """Inside, the network computes in the half precision that `for_answers` set, if any."""
+        if self.answer_type is None:
+            return nullcontext()
+        return torch.autocast(self.network.mean.device.type, self.answer_type)
+
     def log_probabilities(
         self, rgb: Tensor | None, events: Tensor | None, *, views: int = 1
     ) -> Tensor:
@@ -87,7 +106,7 @@ class Recognizer(nn.Module):
         Returns:
             Shape (B, K), float32.
         """
-        of_clips = self.recognize(rgb, events).logits.float().log_softmax(dim=-1)
+        of_clips = self.answer(rgb, events).float().log_softmax(dim=-1)
         mean = of_clips.unflatten(0, (-1, views)).logsumexp(dim=1) - math.log(views)
         return mean.clamp(max=0)  # rounding must not make a probability larger than 1
 

@@ -74,6 +74,10 @@ class Network(nn.Module):
         """
         raise NotImplementedError
 
+    def answer(self, rgb: Tensor | None = None, events: Tensor | None = None) -> Tensor:
+        """The scores alone, shape (B, K), without what only training needs; see `forward`."""
+        return self(rgb, events).logits
+
     def normalize(self, images: Tensor) -> Tensor:
         """The images as the backbone was trained to see them.
 
@@ -127,6 +131,10 @@ class MomentwiseNetwork(Network):
             Shape (B, T, 3, H, W) each, or (B, T−1, 3, H, W) for steps.
         """
         return self.images_by_modality(rgb, events)
+
+    def answer(self, rgb: Tensor | None = None, events: Tensor | None = None) -> Tensor:
+        """The scores alone, shape (B, K): no reconstruction, no scores by view."""
+        return self.decide(self.over_time(self.encode(self.images_by_view(rgb, events))))
 
     def encode(self, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What each view makes of each of its images by itself, shape (B, T, …) each."""
