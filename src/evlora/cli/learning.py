@@ -323,3 +323,17 @@ def profile(
     for measured in (result.latency, result.memory):
         for name, value in (measured or {}).items():
             typer.echo(f"{name}: {value:.1f}")
+    found = result.efficiency
+    if found is None:
+        return
+    typer.echo(
+        f"share of the measured peak of {found.peak_gflops_per_s:.0f} GFLOP/s: "
+        f"{found.utilisation:.0%}"
+    )
+    typer.echo(f"limited by {found.limit}")
+    table(
+        ("kept for backward of a clip", "MB"),
+        [(part, f"{size:.1f}") for part, size in found.kept_mb.items()],
+    )
+    there = "" if found.has_bf16 else ", which this device only emulates"
+    typer.echo(f"largest difference of a probability in bf16{there}: {found.bf16_difference:.4f}")

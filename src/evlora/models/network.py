@@ -140,6 +140,18 @@ class MomentwiseNetwork(Network):
         """What each view makes of each of its images by itself, shape (B, T, …) each."""
         raise NotImplementedError
 
+    def encode_once(self, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What `conclude` takes of each view, shape (B, T, …), or (B, 1, …) if already averaged."""
+        return self.encode(images)
+
+    def encoding_parts(self) -> list[nn.Module]:
+        """The modules that `encode` uses."""
+        raise NotImplementedError
+
+    def conclude(self, encoded: Mapping[str, Tensor]) -> Output:
+        """The output from what `encode_once` gives; together they are `forward`."""
+        raise NotImplementedError
+
     def over_time(self, moments: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The moments of each view, as `encode` gives them, joined: shape (B, …) each."""
         raise NotImplementedError

@@ -86,6 +86,12 @@ class TrainingConfig(Config):
     is what is validated and kept. 0 for none."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     """Lightning's precision."""
+    cache_features: str = "off"
+    """Whether features that nothing trained has a part in are computed once and kept: off,
+    memory, or a folder, where later runs find them."""
+    cache_variants: PositiveInt | None = None
+    """How many draws of each clip cached features hold, where training changes clips at random:
+    epoch e uses draw e modulo this number."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     """Where to train."""
     devices: PositiveInt | Literal["auto"] = "auto"
