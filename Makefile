@@ -7,7 +7,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
 # Tests beside each other, one thread each.
 TEST := $(ONE_THREAD) $(VENV)/bin/python -m pytest -n 2
 
-.PHONY: demo test test-slow docs check fuzz backbone format clean
+.PHONY: bench demo test test-slow docs check fuzz backbone format clean
 
 demo: $(INSTALLED)
 	$(ONE_THREAD) $(VENV)/bin/evlora demo demo
@@ -28,6 +28,10 @@ backbone: $(INSTALLED)
 # The documentation as a site, site/index.html. Its search needs a server: python -m http.server -d site
 docs: $(INSTALLED)
 	$(VENV)/bin/zensical build --strict --clean
+
+# Training steps side by side, short form; benchmarks/steps.py has the options.
+bench: $(INSTALLED)
+	$(ONE_THREAD) $(VENV)/bin/python benchmarks/steps.py
 
 check: $(INSTALLED)
 	$(VENV)/bin/ruff format --check .

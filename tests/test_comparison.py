@@ -5,15 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from evlora.comparison import compare
 from evlora.comparison_table import Comparison, Over
-from evlora.errors import AdapterError, RecipeError
-from evlora.profiling import example_batch
+from evlora.errors import RecipeError
 from evlora.recipe import load_recipe
 from evlora.recognizer import build_recognizer
-from evlora.training.cost import measure_step, merged
+from evlora.training.cost import measure_step
 
 RECIPE = """\
 clip: {modalities: [rgb]}
@@ -193,35 +191,3 @@ def test_memory_is_that_of_the_tensors(recipe: Path, settings: dict[str, Any]) -
     assert cost.weights_mb == pytest.approx(
         sum(t.numel() * t.element_size() for t in tensors) / 1e6
     )
-
-
-@pytest.mark.parametrize("network", ["single_stream", "velora"])
-def test_merged_adapters_answer_the_same_without_any_of_them_left(
-    recipe: Path, settings: dict[str, Any], network: str
-) -> None:
-    modalities = ["rgb"] if network == "single_stream" else ["rgb", "event"]
-    changes = {"model.network": network, "clip.modalities": modalities}
-    whole = load_recipe(recipe, {**settings, **changes})
-    recognizer = build_recognizer(whole.recognizer(), ("a", "b")).eval()
-    with torch.no_grad():
-        for parameter in recognizer.trained_tensors().values():
-            parameter.add_(0.05 * torch.randn_like(parameter))
-    batch = example_batch(recognizer, 2)
-
-    with torch.inference_mode():
-        expected = recognizer.recognize(batch.rgb, batch.events).logits
-        folded = merged(recognizer)
-        answer = folded.recognize(batch.rgb, batch.events).logits
-
-    torch.testing.assert_close(answer, expected, rtol=1e-4, atol=1e-4)
-    left = [name for name, _ in folded.named_parameters() if "lora_" in name]
-    # The shared stage uses its LoRA as a branch of its own as well.
-    assert all(name.startswith("network.shared_stage.") for name in left)
-    torch.testing.assert_close(recognizer.recognize(batch.rgb, batch.events).logits, expected)
-
-
-def test_what_cannot_be_folded_is_refused(recipe: Path, settings: dict[str, Any]) -> None:
-    whole = load_recipe(recipe, {**settings, "model.adapter": {"method": "adaptformer"}})
-    recognizer = build_recognizer(whole.recognizer(), ("a", "b"))
-    with pytest.raises(AdapterError, match="cannot merge AdaptFormer"):
-        merged(recognizer)

@@ -10,6 +10,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from evlora.models import build_backbone
 from evlora.profiling import count_parameters, example_batch, measure_ms, profile
 from evlora.recipe import build, load_recipe
+from evlora.recipe.schema import TrainingConfig
+from evlora.training.cost import measure_step
+from evlora.utilisation import Machine, limit
 
 
 def test_the_counts_are_those_of_the_module(tiny_settings: dict[str, Any]) -> None:
@@ -107,9 +110,47 @@ def test_nothing_is_measured_unless_asked(tiny_settings: dict[str, Any]) -> None
     assert measured.memory["weights_mb"] > 0
 
 
+def test_the_efficiency_is_measured_with_the_latency(tiny_settings: dict[str, Any]) -> None:
+    recognizer = build("demo", num_classes=4, overrides=tiny_settings)
+    assert profile(recognizer).efficiency is None
+    measured = profile(recognizer, repeats=2)
+    assert measured.efficiency is not None
+    assert measured.latency is not None
+    reached = measured.flops / measured.latency["median_ms"] / 1e6
+    share = reached / measured.efficiency.peak_gflops_per_s
+    assert measured.efficiency.utilisation == pytest.approx(share)
+    assert 0 < measured.efficiency.bf16_difference < 0.05
+    assert "\n" not in measured.efficiency.limit
+    assert not recognizer.training
+
+
+def test_what_is_kept_by_part_adds_up_to_what_autograd_keeps(
+    tiny_settings: dict[str, Any],
+) -> None:
+    recognizer = build("demo", num_classes=4, overrides=tiny_settings)
+    measured = profile(recognizer, repeats=1).efficiency
+    assert measured is not None
+    assert {"rgb view", "event view", "difference view", "shared stage"} <= set(measured.kept_mb)
+    config = TrainingConfig(batch_size=1)
+    whole = measure_step(recognizer, config, repeats=1).activations_mb
+    assert sum(measured.kept_mb.values()) == pytest.approx(whole, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("flops", "weight_bytes", "words"),
+    [(90, 1, "matrix products: 90%"), (1, 40, "reading weights"), (2, 1, "passes over memory")],
+)
+def test_what_limits_follows_from_the_machines_rates(
+    flops: int, weight_bytes: int, words: str
+) -> None:
+    machine = Machine(flops_per_s=100, bytes_per_s=100)
+    line = limit(machine, flops=flops, weight_bytes=weight_bytes, seconds=1.0)
+    assert words in line
+
+
 def test_the_dictionary_has_the_documented_keys(tiny_settings: dict[str, Any]) -> None:
     content = profile(build("demo", num_classes=4, overrides=tiny_settings)).as_dict()
-    assert set(content) == {"parameters", "flops", "memory", "latency"}
+    assert set(content) == {"parameters", "flops", "memory", "latency", "efficiency"}
     keys = {"total", "trained", "trained_percent", "adapter_percent", "saved_mb", "by_part"}
     assert set(content["parameters"]) == keys
     assert content["parameters"]["by_part"]["head"] == {"total": 196, "trained": 196}

@@ -20,6 +20,7 @@ from evlora.errors import (
 )
 
 if TYPE_CHECKING:
+    from evlora.answering import for_answers
     from evlora.bundle import load_bundle, save_bundle
     from evlora.clips import ClipConfig
     from evlora.datasets import prepare, read_manifest
@@ -77,6 +78,7 @@ __all__ = [
     "VptConfig",
     "build",
     "evaluate",
+    "for_answers",
     "import_published",
     "iterate_windows",
     "load_bundle",
@@ -93,6 +95,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "evlora.answering": ("for_answers",),
     "evlora.bundle": ("load_bundle", "save_bundle"),
     "evlora.clips": ("ClipConfig",),
     "evlora.datasets": ("prepare", "read_manifest"),

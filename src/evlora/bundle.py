@@ -51,15 +51,21 @@ def save_bundle(
         metrics: Results for the model card.
 
     Raises:
-        BundleError: The folder holds other things than a bundle, which would be lost.
+        BundleError: The folder holds other things than a bundle, which would be lost, or the
+            recognizer is a copy that only answers.
     """
     target = Path(folder)
+    if recognizer.only_answers:
+        raise BundleError(
+            f"{target}: expected a recognizer with its adapters, got a copy made by for_answers, "
+            "in which they are folded into the weights; save the one that the copy was made from"
+        )
     if target.is_dir() and any(target.iterdir()) and not (target / DESCRIPTION).is_file():
         raise BundleError(
             f"{target}: expected no folder, an empty one or an earlier bundle, found other things "
             "in it; name another folder"
         )
-    own_backbone = backbone_tensors(recognizer) if has_own_backbone(recognizer.config) else None
+    own_backbone = recognizer.backbone_tensors() if has_own_backbone(recognizer.config) else None
     sha256 = weights_sha256(own_backbone) if own_backbone else recognizer.backbone_sha256
     with writing_folder(target, durable=True) as temporary:
         for name, adapted in adapted_parts(recognizer).items():
@@ -112,13 +118,15 @@ def load_bundle(
             f"{source}: cannot get its backbone, {config.backbone.name}: {error}; if the weights "
             "lie elsewhere, name the file with weights= or --weights"
         ) from error
-    if weights_sha256(backbone.state_dict()) != sha256:
+    found_sha256 = weights_sha256(backbone.state_dict())
+    if found_sha256 != sha256:
         raise BundleError(
             f"{source}: was made for another backbone: expected weights of {config.backbone.name} "
-            f"with SHA-256 {sha256[:16]}…, got {weights_sha256(backbone.state_dict())[:16]}… from "
+            f"with SHA-256 {sha256[:16]}…, got {found_sha256[:16]}… from "
             f"{weight_source}; name the right file with weights= or --weights"
         )
     recognizer = Recognizer(backbone, config, labels)
+    recognizer.backbone_sha256 = sha256  # so that it is not taken again
     for name, adapted in adapted_parts(recognizer).items():
         _load_adapters(source / "adapters" / name, adapted)
     _load_beside_adapters(source / "head.safetensors", recognizer)
@@ -213,16 +221,6 @@ def has_own_backbone(config: RecognizerConfig) -> bool:
         or config.model.adapter.method == "full"
         or config.model.network == "published"
     )
-
-
-def backbone_tensors(recognizer: Recognizer) -> dict[str, Tensor]:
-    """The backbone's own weights, without adapters, under timm's names."""
-    state = {
-        name.replace(".base_layer", ""): tensor
-        for name, tensor in recognizer.network.vit.state_dict().items()
-    }
-    exact = {**state, **recognizer.exact_weights}
-    return {name: exact[name].contiguous() for name in recognizer.backbone_names}
 
 
 def _model_card(recognizer: Recognizer, sha256: str, metrics: Mapping[str, float]) -> str:

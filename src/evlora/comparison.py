@@ -12,10 +12,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from evlora.answering import for_answers, is_wholly_foldable
 from evlora.bundle import load_bundle
 from evlora.comparison_table import Comparison, Cost, Over, Row, write
 from evlora.devices import device_named
-from evlora.errors import AdapterError, RecipeError
+from evlora.errors import RecipeError
 from evlora.evaluation import evaluate
 from evlora.files import writing_file
 from evlora.messages import suggestion
@@ -23,7 +24,7 @@ from evlora.models.adapters import METHODS
 from evlora.profiling import count_parameters
 from evlora.recipe import Recipe, load_recipe, split_override
 from evlora.recognizer import Recognizer, build_recognizer
-from evlora.training.cost import inference_ratio, measure_step, merged
+from evlora.training.cost import inference_ratio, measure_step
 from evlora.training.data import open_dataset
 from evlora.training.run import train
 
@@ -195,10 +196,7 @@ def _measure(recipe: Recipe, labels: tuple[str, ...], repeats: int) -> Cost:
     recognizer, plain = build(), build("none")
     counts = count_parameters(recognizer)
     step = measure_step(recognizer, recipe.training, repeats=repeats)
-    try:
-        folded = merged(recognizer)
-    except AdapterError:
-        folded = None
+    folded = for_answers(recognizer) if is_wholly_foldable(recognizer) else None
     is_adapted = recipe.model.adapter.method not in ("none", "full")
 
     def ratio(network: Recognizer) -> float:

@@ -13,6 +13,7 @@ from torchmetrics.functional.classification import (
     multiclass_confusion_matrix,
 )
 
+from evlora.answering import Precision, for_answers
 from evlora.clips import Batch, Modality
 from evlora.datasets import AllTestViews, Manifest
 from evlora.datasets.loading import InOrder, loader_options
@@ -63,6 +64,7 @@ def evaluate(
     batch_size: int | None = None,
     workers: int = 0,
     without: Modality | None = None,
+    precision: Precision = "fp32",
 ) -> Evaluation:
     """Score a recognizer on a split.
 
@@ -77,6 +79,7 @@ def evaluate(
             answers depend on the clips beside them.
         workers: Processes that read clips.
         without: Of both modalities, one that is hidden, even where the samples have it.
+        precision: See `for_answers`.
 
     Raises:
         DatasetError: The labels differ, the split is empty, or only the hidden modality is left.
@@ -85,7 +88,7 @@ def evaluate(
     config = recognizer.clip_config.hiding(without)
     dataset = clip_dataset(manifest, split, config)
     device = next(recognizer.parameters()).device
-    recognizer.eval()
+    answering = for_answers(recognizer, precision=precision)
     views = config.test_views.count
     if batch_size is None:
         batch_size = 1 if recognizer.network.depends_on_batch else BATCH_SIZE
@@ -100,7 +103,7 @@ def evaluate(
     with torch.inference_mode():
         for batch in cast(Iterable[Batch], loader):
             rgb, events, *_ = batch.to(device)
-            scores.append(recognizer.log_probabilities(rgb, events, views=views).cpu())
+            scores.append(answering.log_probabilities(rgb, events, views=views).cpu())
             assert batch.labels is not None  # a manifest's samples have labels
             labels.append(batch.labels[::views])
             names.extend(batch.samples[::views])

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from evlora.answering import Precision, for_answers
 from evlora.clips import ClipConfig
 from evlora.clips.moment import draw_moment
 from evlora.clips.sampling import Moments, choose_moments
@@ -32,7 +33,9 @@ class StreamingRecognizer:
     Per new frame it encodes one frame, one picture of events and one difference, and decides once.
 
     Args:
-        recognizer: Loaded from a bundle; it is put into evaluation mode.
+        recognizer: Loaded from a bundle; it is put into evaluation mode. What it learns later is
+            seen after the next `reset`.
+        precision: See `for_answers`.
         stride: Frames from a moment of a clip to the next one. Trained on clips whose moments lay
             further apart than the camera's frames, a recognizer wants them so here as well.
 
@@ -41,11 +44,13 @@ class StreamingRecognizer:
         ShapeError: The stride is less than 1, or its clips are shorter than its network can answer.
     """
 
-    def __init__(self, recognizer: Recognizer, *, stride: int = 1) -> None:
+    def __init__(
+        self, recognizer: Recognizer, *, stride: int = 1, precision: Precision = "fp32"
+    ) -> None:
         self.recognizer = recognizer.eval()
-        self.stream = StreamingNetwork(
-            recognizer.network, frames=recognizer.clip_config.frames, stride=stride
-        )
+        self.stride = stride
+        self.precision: Precision = precision
+        self.reset()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -59,7 +64,9 @@ class StreamingRecognizer:
 
     def reset(self) -> None:
         """Forget all frames: what comes next is the first of another recording."""
-        self.stream.reset()
+        self._answering = for_answers(self.recognizer, precision=self.precision)
+        frames = self.recognizer.clip_config.frames
+        self.stream = StreamingNetwork(self._answering.network, frames=frames, stride=self.stride)
 
     def push(
         self,
@@ -88,7 +95,8 @@ class StreamingRecognizer:
             ShapeError: A tensor has another shape than (3, H, W).
             RecordingError: An array is no picture.
         """
-        return self.stream.push(*self._pictures(frame, events, window_us))
+        with self._answering.in_answer_type():
+            return self.stream.push(*self._pictures(frame, events, window_us))
 
     def _pictures(
         self,
@@ -203,6 +211,7 @@ def predict_live(
     *,
     speed: float = 1.0,
     window_us: int | None = None,
+    precision: Precision = "fp32",
     now: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[LiveAnswer]:
@@ -217,6 +226,7 @@ def predict_live(
         speed: How many times as fast as it was recorded; 0 is as fast as possible, and leaves
             nothing out.
         window_us: See `schedule`.
+        precision: See `for_answers`.
         now: Tells the time in seconds.
         sleep: Waits so many seconds.
 
@@ -227,7 +237,7 @@ def predict_live(
     """
     config = recognizer.clip_config
     plan = schedule(recording, config, window_us=window_us)
-    stream = StreamingRecognizer(recognizer, stride=plan.stride)
+    stream = StreamingRecognizer(recognizer, stride=plan.stride, precision=precision)
     with _Feed(recording, plan.moments, config) as feed:
         stream.push(*feed.at(0), window_us=feed.window_us(0))  # what torch does only once
         stream.reset()

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 
+from evlora.answering import Precision, for_answers
 from evlora.clips import ClipConfig, Modality, collate, make_test_views
 from evlora.companions import visible
 from evlora.datasets.storage import EVENT_SUFFIXES, FRAME_SUFFIXES
@@ -25,7 +26,11 @@ class Prediction:
 
 
 def predict(
-    recognizer: Recognizer, recording: Recording, *, without: Modality | None = None
+    recognizer: Recognizer,
+    recording: Recording,
+    *,
+    without: Modality | None = None,
+    precision: Precision = "fp32",
 ) -> list[Prediction]:
     """All labels of the recognizer, the most probable first.
 
@@ -36,6 +41,7 @@ def predict(
         recording: With the modalities that the recognizer was trained on; one of both if it was
             trained with `clip.augmentation.modality_dropout`.
         without: Of both modalities, one that is hidden, even where the recording has it.
+        precision: See `for_answers`.
 
     Raises:
         DatasetError: The recording lacks a modality, or the recognizer has only the hidden one.
@@ -44,10 +50,10 @@ def predict(
     config = recognizer.clip_config.hiding(without)
     clips = make_test_views(recording, config, sample=str(recording.path or "recording"))
     device = next(recognizer.parameters()).device
-    recognizer.eval()
+    answering = for_answers(recognizer, precision=precision)
     with torch.inference_mode():
         rgb, events, *_ = collate(clips).to(device)
-        scores = recognizer.log_probabilities(rgb, events, views=config.test_views.count)
+        scores = answering.log_probabilities(rgb, events, views=config.test_views.count)
     probabilities = scores[0].exp().cpu()
     order = probabilities.argsort(descending=True, stable=True)
     return [Prediction(recognizer.labels[i], float(probabilities[i])) for i in order.tolist()]

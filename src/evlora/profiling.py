@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
+from evlora.answering import for_answers, has_bf16
 from evlora.clips import Batch
 from evlora.recognizer import Recognizer, adapted_parts
+from evlora.utilisation import kept_for_backward, limit, measure_machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,24 @@ class ParameterCount:
 
 
 @dataclass(frozen=True, slots=True)
+class Efficiency:
+    """How well one clip's answer and training step use the machine."""
+
+    utilisation: float
+    """Share of the device's measured peak of float32 products that the forward pass reaches."""
+    peak_gflops_per_s: float
+    """That peak, in 10⁹ operations a second."""
+    limit: str
+    """What limits the forward pass, in a line."""
+    kept_mb: dict[str, float]
+    """What training keeps of a clip for the backward pass, by part, in MB of 10⁶ bytes."""
+    bf16_difference: float
+    """Largest difference of a class's probability when answers are computed in bf16."""
+    has_bf16: bool
+    """Whether the device has instructions for products of bf16."""
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """What a recognizer costs for a clip."""
 
@@ -52,6 +72,8 @@ class Profile:
     """Measured, in MB of 10⁶ bytes: weights, and on CUDA the peak of a forward pass."""
     latency: dict[str, float] | None
     """Measured, in ms for one clip: median, fastest, slowest."""
+    efficiency: Efficiency | None
+    """Measured: how well answers and training use the machine."""
 
     def as_dict(self) -> dict[str, Any]:
         """The profile as plain values; parts by name."""
@@ -68,11 +90,34 @@ def profile(recognizer: Recognizer, *, repeats: int = 0) -> Profile:
         recognizer: Trained or not.
         repeats: Forward passes to time after one to warm up; 0 measures nothing.
     """
+    flops = _count_flops(recognizer)
+    latency = _measure_latency(recognizer, repeats) if repeats else None
     return Profile(
         count_parameters(recognizer),
-        _count_flops(recognizer),
+        flops,
         _weights_mb(recognizer) if repeats else None,
-        _measure_latency(recognizer, repeats) if repeats else None,
+        latency,
+        None if latency is None else _efficiency(recognizer, flops, latency["median_ms"] / 1e3),
+    )
+
+
+def _efficiency(recognizer: Recognizer, flops: int, seconds: float) -> Efficiency:
+    machine = measure_machine(next(recognizer.parameters()).device)
+    weight_bytes = sum(p.numel() * p.element_size() for p in recognizer.parameters())
+    batch = example_batch(recognizer, 1)
+    kept_mb = kept_for_backward(recognizer, _example(recognizer), _parts(recognizer))
+    with torch.inference_mode():
+        exact, half = (
+            for_answers(recognizer, precision=precision).log_probabilities(batch.rgb, batch.events)
+            for precision in ("fp32", "bf16")
+        )
+    return Efficiency(
+        utilisation=flops / seconds / machine.flops_per_s,
+        peak_gflops_per_s=machine.flops_per_s / 1e9,
+        limit=limit(machine, flops=flops, weight_bytes=weight_bytes, seconds=seconds),
+        kept_mb=kept_mb,
+        bf16_difference=float((exact.exp() - half.exp()).abs().max()),
+        has_bf16=has_bf16(recognizer),
     )
 
 

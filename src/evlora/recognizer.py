@@ -2,6 +2,9 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
+from typing import Any
 
 import torch
 from peft import PeftModel
@@ -59,16 +62,17 @@ class Recognizer(nn.Module):
         )
         self.config = config
         self.labels = labels
-        weights = backbone.state_dict()
-        self.backbone_names = tuple(weights)
+        self.backbone_names = tuple(backbone.state_dict())
         """timm's names of the backbone's tensors."""
         self.backbone_parameters = sum(p.numel() for p in backbone.parameters())
         """How many numbers the backbone has, without adapters."""
-        self.backbone_sha256 = weights_sha256(weights)
-        """SHA-256 of the weights that the network was built on."""
         self.exact_weights: dict[str, Tensor] = {}
         """Those of the backbone's tensors that `prepare_training` has cast and no file holds."""
         self._half: torch.dtype | None = None
+        self.answer_type: torch.dtype | None = None
+        """Type of half precision in which answers are computed, where `for_answers` set one."""
+        self.only_answers = False
+        """Whether it is a copy from `for_answers`, to be neither trained nor saved."""
 
     def prepare_training(
         self,
@@ -85,12 +89,29 @@ class Recognizer(nn.Module):
             checkpointing: What is made again on the way back: nothing but what is cheap, the FFN's
                 hidden features, or all of each block.
         """
+        sha256 = self.backbone_sha256 if precision in FROZEN_TYPES else None  # before they are cast
         exact = cast_frozen_weights(self.network.vit, precision)
         if exact:
+            assert sha256 is not None  # only half precision casts
+            self.backbone_sha256 = sha256
             self._half = FROZEN_TYPES[precision]
             if self.config.backbone.weights == RANDOM:  # no file has them for the bundle
                 self.exact_weights = exact
         set_blocks(self.network, Settings(frozenset(fast), checkpointing))
+
+    @cached_property
+    def backbone_sha256(self) -> str:
+        """SHA-256 of the frozen weights that the network was built on, taken when needed."""
+        return weights_sha256(self.backbone_tensors())
+
+    def backbone_tensors(self) -> dict[str, Tensor]:
+        """The backbone's weights under timm's names, as they are now, those cast as they were."""
+        state = {
+            name.replace(".base_layer", ""): tensor
+            for name, tensor in self.network.vit.state_dict().items()
+        }
+        exact = {**state, **self.exact_weights}
+        return {name: exact[name].contiguous() for name in self.backbone_names}
 
     @property
     def clip_config(self) -> ClipConfig:
@@ -116,6 +137,19 @@ class Recognizer(nn.Module):
             None if events is None else self.normalize(events),
         )
 
+    def answer(self, rgb: Tensor | None, events: Tensor | None) -> Tensor:
+        """Class scores alone, shape (B, K), from uint8 clips, shape (B, T, 3, H, W) each."""
+        images = [None if x is None else self.normalize(x) for x in (rgb, events)]
+        with self.in_answer_type():
+            return self.network.answer(*images)
+
+    def in_answer_type(self) -> AbstractContextManager[Any]:
+        """Inside, the network computes in the half precision that `for_answers` set, if any."""
+        half = self.answer_type or self._half  # frozen weights that training has cast are of it
+        if half is None:
+            return nullcontext()
+        return torch.autocast(self.network.mean.device.type, half)
+
     def log_probabilities(
         self, rgb: Tensor | None, events: Tensor | None, *, views: int = 1
     ) -> Tensor:
@@ -129,7 +163,7 @@ class Recognizer(nn.Module):
         Returns:
             Shape (B, K), float32.
         """
-        of_clips = self.recognize(rgb, events).logits.float().log_softmax(dim=-1)
+        of_clips = self.answer(rgb, events).float().log_softmax(dim=-1)
         mean = of_clips.unflatten(0, (-1, views)).logsumexp(dim=1) - math.log(views)
         return mean.clamp(max=0)  # rounding must not make a probability larger than 1
 

@@ -31,6 +31,13 @@ Without = Annotated[
     typer.Option(help="Of both modalities, one that is hidden from the recognizer: rgb or event."),
 ]
 
+AnswerPrecision = Annotated[
+    Literal["fp32", "bf16", "auto"],
+    typer.Option(
+        help="fp32; bf16, less exact and faster where the device has it; auto: bf16 if it has."
+    ),
+]
+
 
 def _list_recipes(is_wanted: bool) -> None:
     if not is_wanted:
@@ -120,6 +127,7 @@ def evaluate(
     ] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes that read clips.")] = 0,
     without: Without = None,
+    precision: AnswerPrecision = "fp32",
     weights: Weights = None,
     device: Device = "auto",
     as_json: AsJson = False,
@@ -138,6 +146,7 @@ def evaluate(
         batch_size=batch_size,
         workers=workers,
         without=without,
+        precision=precision,
     )
     if as_json:
         typer.echo(json.dumps(result.as_dict()))
@@ -174,6 +183,7 @@ def predict(
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many labels to print.")] = 5,
     without: Without = None,
+    precision: AnswerPrecision = "fp32",
     weights: Weights = None,
     device: Device = "auto",
     live: Annotated[
@@ -217,13 +227,22 @@ def predict(
     if live:
         beside = frames[0] if frames else None
         recording = open_recording(inputs[0], frames=beside, width=width, height=height)
-        show_live(recognizer, recording, speed=speed, window_ms=window_ms, as_json=as_json)
+        show_live(
+            recognizer,
+            recording,
+            speed=speed,
+            window_ms=window_ms,
+            precision=precision,
+            as_json=as_json,
+        )
         return
     failed = 0
     for path, given in zip(inputs, frames or [None] * len(inputs), strict=True):
         if given is not None or not path.is_dir():
             opened = open_recording(path, frames=given, width=width, height=height)
-            ranked = prediction.predict(recognizer, opened, without=without)[:top]
+            ranked = prediction.predict(recognizer, opened, without=without, precision=precision)[
+                :top
+            ]
             _print_ranked(path, ranked, as_json=as_json)
             continue
         found = prediction.recordings_in(path, recognizer.clip_config)
@@ -231,7 +250,9 @@ def predict(
         for recording, beside in found:
             try:
                 opened = _opened_among_others(recording, beside, width=width, height=height)
-                ranked = prediction.predict(recognizer, opened, without=without)[:top]
+                ranked = prediction.predict(
+                    recognizer, opened, without=without, precision=precision
+                )[:top]
             except (DatasetError, RecordingError) as error:
                 typer.echo(f"error: {error}", err=True)
                 continue
@@ -302,3 +323,17 @@ def profile(
     for measured in (result.latency, result.memory):
         for name, value in (measured or {}).items():
             typer.echo(f"{name}: {value:.1f}")
+    found = result.efficiency
+    if found is None:
+        return
+    typer.echo(
+        f"share of the measured peak of {found.peak_gflops_per_s:.0f} GFLOP/s: "
+        f"{found.utilisation:.0%}"
+    )
+    typer.echo(f"limited by {found.limit}")
+    table(
+        ("kept for backward of a clip", "MB"),
+        [(part, f"{size:.1f}") for part, size in found.kept_mb.items()],
+    )
+    there = "" if found.has_bf16 else ", which this device only emulates"
+    typer.echo(f"largest difference of a probability in bf16{there}: {found.bf16_difference:.4f}")

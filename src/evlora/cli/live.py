@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from evlora.answering import Precision
     from evlora.live import LiveAnswer
     from evlora.recognizer import Recognizer
     from evlora.recordings import Recording
@@ -19,6 +20,7 @@ def show_live(
     *,
     speed: float,
     window_ms: float | None,
+    precision: "Precision",
     as_json: bool,
 ) -> None:
     """Print the answers to a recording in its own time, and at the end what became of it.
@@ -34,7 +36,10 @@ def show_live(
     dropped = 0
     is_interrupted = False
     try:
-        for answer in predict_live(recognizer, recording, speed=speed, window_us=window_us):
+        answers = predict_live(
+            recognizer, recording, speed=speed, window_us=window_us, precision=precision
+        )
+        for answer in answers:
             if not latencies_ms and not as_json:
                 typer.echo(
                     f"{'time':>10}  {'label':<{width}}  confidence  {'latency':>10}  moments"

@@ -58,6 +58,11 @@ class ClipDataset(Dataset[Clip]):
         self._epoch.fill_(epoch)
 
     @property
+    def drawn_by(self) -> tuple[str, int, bool]:
+        """What a clip depends on beside sample and epoch: folder, seed, and whether it trains."""
+        return str(self._source), self._seed, self._is_training
+
+    @property
     def chunk_sizes(self) -> list[int]:
         """Samples that are read together from one place; no order is better than another here."""
         return [len(self)]

@@ -13,7 +13,7 @@ from evlora.datasets.dataset import ClipDataset
 class InOrder(SequentialSampler):
     """The clips of a split in the order of the manifest."""
 
-    def __init__(self, dataset: ClipDataset) -> None:
+    def __init__(self, dataset: Any) -> None:
         super().__init__(dataset)
         self.dataset = dataset
 

@@ -74,6 +74,10 @@ class Network(nn.Module):
         """
         raise NotImplementedError
 
+    def answer(self, rgb: Tensor | None = None, events: Tensor | None = None) -> Tensor:
+        """The scores alone, shape (B, K), without what only training needs; see `forward`."""
+        return self(rgb, events).logits
+
     def normalize(self, images: Tensor) -> Tensor:
         """The images as the backbone was trained to see them.
 
@@ -128,8 +132,24 @@ class MomentwiseNetwork(Network):
         """
         return self.images_by_modality(rgb, events)
 
+    def answer(self, rgb: Tensor | None = None, events: Tensor | None = None) -> Tensor:
+        """The scores alone, shape (B, K): no reconstruction, no scores by view."""
+        return self.decide(self.over_time(self.encode(self.images_by_view(rgb, events))))
+
     def encode(self, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What each view makes of each of its images by itself, shape (B, T, …) each."""
+        raise NotImplementedError
+
+    def encode_once(self, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What `conclude` takes of each view, shape (B, T, …), or (B, 1, …) if already averaged."""
+        return self.encode(images)
+
+    def encoding_parts(self) -> list[nn.Module]:
+        """The modules that `encode` uses."""
+        raise NotImplementedError
+
+    def conclude(self, encoded: Mapping[str, Tensor]) -> Output:
+        """The output from what `encode_once` gives; together they are `forward`."""
         raise NotImplementedError
 
     def over_time(self, moments: Mapping[str, Tensor]) -> dict[str, Tensor]:

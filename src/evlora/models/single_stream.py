@@ -97,8 +97,15 @@ class SingleStream(MomentwiseNetwork):
 
     def forward(self, rgb: Tensor | None = None, events: Tensor | None = None) -> Output:
         """Scores of the K classes; see `Network.forward`. There are no terms."""
-        clips = self.over_time(self.encode(self.images_by_view(rgb, events)))  # (B, D)
-        return Output(self.decide(clips), {}, {})
+        return self.conclude(self.encode(self.images_by_view(rgb, events)))
+
+    def encoding_parts(self) -> list[nn.Module]:
+        """The whole backbone."""
+        return [self.backbone]
+
+    def conclude(self, encoded: Mapping[str, Tensor]) -> Output:
+        """Temporal part and head; see `MomentwiseNetwork.conclude`."""
+        return Output(self.decide(self.over_time(encoded)), {}, {})
 
     def encode(self, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """One vector for each moment, shape (B, T, D)."""

@@ -110,7 +110,8 @@ class VELoRA(MomentwiseNetwork):
             if adapted is None:
                 is_heard = name in self.heard
                 vit = _as_seen_by(name, backbone, low_blocks=low_blocks, is_heard=is_heard)
-                adapted = adapt(vit, config.adapter, name=f"{name} view")
+                depth = len(backbone.blocks)
+                adapted = adapt(vit, config.adapter, name=f"{name} view", depth=depth)
             depth = low_blocks if name == "difference" else len(backbone.blocks)
             self.views[name] = View(
                 adapted,
@@ -149,7 +150,19 @@ class VELoRA(MomentwiseNetwork):
 
         Takes and raises what `Network.forward` says.
         """
-        tokens = self.over_time(self.encode(self.images_by_view(rgb, events)))  # (B, N, D)
+        return self.conclude(self.encode(self.images_by_view(rgb, events)))
+
+    def encode_once(self, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The mean over time of each view's low-level tokens, shape (B, 1, N, D)."""
+        return {name: x.mean(dim=1, keepdim=True) for name, x in self.encode(images).items()}
+
+    def encoding_parts(self) -> list[nn.Module]:
+        """The low-level blocks of every view, and what makes tokens for them."""
+        return [part for name in self.views for part in self.view(name).low_parts()]
+
+    def conclude(self, encoded: Mapping[str, Tensor]) -> Output:
+        """Reconstruction, fusion, high-level blocks and head; see `MomentwiseNetwork.conclude`."""
+        tokens = self.over_time(encoded)  # (B, N, D)
         terms: dict[str, Tensor] = {}
         if self.reconstruction is not None:
             terms["reconstruction"] = self.reconstruction(tokens["rgb"], tokens["event"])
@@ -271,6 +284,10 @@ class View(nn.Module):
             for block in blocks:
                 tokens = through(block, tokens)
         return tokens.unflatten(0, images.shape[:2])
+
+    def low_parts(self) -> list[nn.Module]:
+        """The modules that `low` uses."""
+        return [self.vit.patch_embed, self.vit.norm_pre, *blocks_of(self.vit)[: self.low_blocks]]
 
     def high(self, tokens: Tensor, shared: Tensor | None, *, pool: str) -> Tensor:
         """The high-level blocks, the shared branch added to each FFN, and one vector per clip.

@@ -93,6 +93,12 @@ class TrainingConfig(Config):
     checkpointing: Checkpointing = "none"
     """What is computed again on the way back instead of kept: none, the hidden features of each
     ffn, or all of each block."""
+    cache_features: str = "off"
+    """Whether features that nothing trained has a part in are computed once and kept: off,
+    memory, or a folder, where later runs find them."""
+    cache_variants: PositiveInt | None = None
+    """How many draws of each clip cached features hold, where training changes clips at random:
+    epoch e uses draw e modulo this number."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     """Where to train."""
     devices: PositiveInt | Literal["auto"] = "auto"

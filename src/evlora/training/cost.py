@@ -4,26 +4,22 @@ Activations are what autograd keeps between the forward and the backward pass, c
 tensor, so that the figure is the same on every device.
 """
 
-import copy
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
 
 import torch
-from peft import PeftModel
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 from evlora.profiling import example_batch, measure_ms
 from evlora.recipe.schema import TrainingConfig
-from evlora.recognizer import Recognizer, adapted_parts
+from evlora.recognizer import Recognizer
 from evlora.training.module import RecognizerModule, make_optimizer
 
 MB = 1e6
-SHARED_STAGE = "shared_stage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,36 +89,11 @@ def inference_ratio(recognizer: Recognizer, base: Recognizer, *, repeats: int) -
     batch = example_batch(recognizer, 1)
     clock = time.perf_counter if torch.cuda.is_available() else time.process_time
     calls = [
-        partial(network.eval().recognize, batch.rgb, batch.events) for network in (recognizer, base)
+        partial(network.eval().answer, batch.rgb, batch.events) for network in (recognizer, base)
     ]
     with torch.inference_mode():
         mine, its = map(statistics.median, measure_ms(*calls, repeats=repeats, clock=clock))
     return mine / its
-
-
-def merged(recognizer: Recognizer) -> Recognizer:
-    """A copy of a recognizer whose adapters are folded into the layers that carried them.
-
-    VELoRA's shared stage keeps its own: it uses them as a branch beside the frozen layers too.
-
-    Raises:
-        AdapterError: The method cannot be folded.
-    """
-    folded = copy.deepcopy(recognizer)
-    parts = {id(part) for name, part in adapted_parts(folded).items() if name != SHARED_STAGE}
-    places = [(path, module) for path, module in folded.named_modules() if id(module) in parts]
-    for path, part in places:
-        _give_own_weights(part)
-        folded.set_submodule(path, cast(PeftModel, part).merge_and_unload())
-    return folded
-
-
-def _give_own_weights(part: nn.Module) -> None:
-    """Views share the frozen weights; each needs its own to fold something else into them."""
-    for module in part.modules():
-        for name, parameter in list(module.named_parameters(recurse=False)):
-            own = nn.Parameter(parameter.detach().clone(), requires_grad=parameter.requires_grad)
-            module.register_parameter(name, own)
 
 
 def _activation_bytes(recognizer: Recognizer, forward: Callable[[], Tensor]) -> int:

@@ -5,7 +5,9 @@ epoch needs to know nothing but how many batches were taken: a run that goes on 
 these, and reads neither a clip twice nor too few.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -13,13 +15,16 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, DistributedSampler
 
-from evlora.clips import Clip, ClipConfig
+from evlora.clips import ClipConfig
 from evlora.datasets import ClipDataset, Manifest, read_manifest
-from evlora.datasets.loading import loader_options, make_loader
+from evlora.datasets.loading import InOrder, loader_options
 from evlora.errors import RecipeError, RunError
 from evlora.packing import clip_dataset
 from evlora.recipe.schema import DataConfig
+from evlora.recognizer import Recognizer
+from evlora.training.features import MEMORY, FeatureDataset
 
+Clips = ClipDataset | FeatureDataset
 SHUFFLED_CHUNKS = 32
 """Chunks of a packed dataset whose clips are shuffled together: so many must be at hand at once."""
 
@@ -32,7 +37,7 @@ class EpochSampler(DistributedSampler[int]):
     enters the data.
     """
 
-    def __init__(self, dataset: ClipDataset, *, world_size: int, rank: int, seed: int) -> None:
+    def __init__(self, dataset: Clips, *, world_size: int, rank: int, seed: int) -> None:
         super().__init__(dataset, num_replicas=world_size, rank=rank, shuffle=True, seed=seed)
         self.skipped = 0
         """Clips of this rank that are left out at the beginning of the epoch."""
@@ -40,10 +45,10 @@ class EpochSampler(DistributedSampler[int]):
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch of the order and of the augmentation."""
         super().set_epoch(epoch)
-        cast(ClipDataset, self.dataset).set_epoch(epoch)
+        cast(Clips, self.dataset).set_epoch(epoch)
 
     def __iter__(self) -> Iterator[int]:
-        dataset = cast(ClipDataset, self.dataset)
+        dataset = cast(Clips, self.dataset)
         order = shuffled(dataset.chunk_sizes, seed=self.seed, epoch=self.epoch)
         # Each rank has one stretch of the order, so that it reads few of the chunks of the others.
         padded = order.repeat(-(-self.total_size // len(order)))[: self.total_size]
@@ -51,10 +56,10 @@ class EpochSampler(DistributedSampler[int]):
         yield from dataset.reading(mine[self.skipped :].tolist())
 
 
-class ResumableLoader(DataLoader[Clip]):
+class ResumableLoader(DataLoader[Any]):
     """Training batches, of which Lightning's checkpoints remember how many were taken."""
 
-    def __init__(self, dataset: ClipDataset, *, sampler: EpochSampler, **options: Any) -> None:
+    def __init__(self, dataset: Clips, *, sampler: EpochSampler, **options: Any) -> None:
         super().__init__(dataset, sampler=sampler, **options)
         self._order = sampler
         self._taken = 0
@@ -106,13 +111,49 @@ class ClipDataModule(LightningDataModule):
     def __init__(self, data: DataConfig, clip: ClipConfig, *, batch_size: int, seed: int) -> None:
         super().__init__()
         self.manifest = open_dataset(data, seed=seed)
-        self.training = clip_dataset(self.manifest, "train", clip, seed=seed, is_training=True)
+        self.training: Clips = clip_dataset(
+            self.manifest, "train", clip, seed=seed, is_training=True
+        )
         has_validation = "val" in self.manifest.splits
-        self.validation = clip_dataset(self.manifest, "val", clip) if has_validation else None
+        self.validation: Clips | None = (
+            clip_dataset(self.manifest, "val", clip) if has_validation else None
+        )
+        self.features_folder: Path | None = None
         self.seed = seed
         self.options = {"batch_size": batch_size, "workers": data.workers}
         self._training_loader: ResumableLoader | None = None
         self._resumed: dict[str, int] | None = None
+
+    def cache_features(self, place: str, *, variants: int) -> None:
+        """Let training go on from features, which `fill_caches` computes.
+
+        Args:
+            place: `memory`, or a folder to keep them in.
+            variants: Draws of each training clip.
+        """
+        self.features_folder = None if place == MEMORY else Path(place)
+        assert isinstance(self.training, ClipDataset)
+        self.training = FeatureDataset(self.training, variants=variants)
+        if isinstance(self.validation, ClipDataset):
+            self.validation = FeatureDataset(self.validation, variants=1)
+
+    def fill_caches(
+        self, recognizer: Recognizer, precision: Callable[[], AbstractContextManager[Any]]
+    ) -> None:
+        """Compute what cached features are wanted, with the recognizer on its device.
+
+        Args:
+            recognizer: What is trained.
+            precision: Gives the context in which the run computes.
+        """
+        was_training = recognizer.training
+        for dataset, is_training in ((self.training, True), (self.validation, False)):
+            if isinstance(dataset, FeatureDataset):
+                recognizer.train(is_training)  # pruned networks may see all patches in validation
+                dataset.fill(
+                    recognizer, self.features_folder, precision=precision(), **self.options
+                )
+        recognizer.train(was_training)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -127,21 +168,24 @@ class ClipDataModule(LightningDataModule):
             return ()
         return (f"packed pictures of events stay as they were drawn, without {', '.join(idle)}",)
 
-    def train_dataloader(self) -> DataLoader[Clip]:
+    def train_dataloader(self) -> DataLoader[Any]:
         """The clips to learn from, shuffled anew in each epoch."""
         world_size, rank = (
             (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
         )
         sampler = EpochSampler(self.training, world_size=world_size, rank=rank, seed=self.seed)
-        loader = ResumableLoader(self.training, sampler=sampler, **loader_options(**self.options))
+        loader = ResumableLoader(self.training, sampler=sampler, **_options(self.training, self))
         if self._resumed is not None:
             loader.load_state_dict(self._resumed)
         self._training_loader = loader
         return loader
 
-    def val_dataloader(self) -> DataLoader[Clip] | list[DataLoader[Clip]]:
+    def val_dataloader(self) -> DataLoader[Any] | list[DataLoader[Any]]:
         """The clips that choose the best epoch, in the order of the manifest; may be none."""
-        return [] if self.validation is None else make_loader(self.validation, **self.options)
+        if self.validation is None:
+            return []
+        options = _options(self.validation, self)
+        return DataLoader(self.validation, sampler=InOrder(self.validation), **options)
 
     # Lightning would ask the loader itself, but loses its state where the length of an epoch is
     # asked for before, as our schedule of the learning rate does.
@@ -152,6 +196,12 @@ class ClipDataModule(LightningDataModule):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there when the loader is made, which is after this."""
         self._resumed = state_dict or None
+
+
+def _options(dataset: Clips, data: ClipDataModule) -> dict[str, Any]:
+    if isinstance(dataset, FeatureDataset):
+        return dataset.loader_options(**data.options)
+    return loader_options(**data.options)
 
 
 def shuffled(chunk_sizes: Sequence[int], *, seed: int, epoch: int) -> Tensor:

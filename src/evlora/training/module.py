@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning.pytorch import LightningModule
@@ -21,9 +21,11 @@ from evlora.models.adapters import (
     load_training_state,
     training_state,
 )
+from evlora.models.network import MomentwiseNetwork, Output
 from evlora.recipe.schema import TrainingConfig
 from evlora.recognizer import Recognizer
 from evlora.training.averaging import MovingAverage
+from evlora.training.features import FeatureBatch
 from evlora.training.mixup import mix_clips
 
 SGD_MOMENTUM = 0.9
@@ -63,7 +65,13 @@ class RecognizerModule(LightningModule):
         if self._resumed_adapters:
             load_training_state(self.recognizer, self._resumed_adapters)
 
-    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+    def on_fit_start(self) -> None:
+        """Fill the caches of features, on the device and in the precision of the run."""
+        data: Any = getattr(self.trainer, "datamodule", None)
+        if data is not None:
+            data.fill_caches(self.recognizer, self.trainer.precision_plugin.forward_context)
+
+    def training_step(self, batch: Batch | FeatureBatch, batch_index: int) -> Tensor:
         """The loss of a batch, a scalar."""
         # Dropout is a function of seed and step, so that a resumed run repeats it.
         step = self.seed * 1_000_003 + self.trainer.global_step
@@ -94,9 +102,12 @@ class RecognizerModule(LightningModule):
         if self._average is not None:
             self._average.exchange()
 
-    def validation_step(self, batch: Batch, batch_index: int) -> None:
+    def validation_step(self, batch: Batch | FeatureBatch, batch_index: int) -> None:
         """Add a batch to the validation's figures."""
-        logits, loss = self._answer(*self._images_and_labels(batch))
+        if isinstance(batch, FeatureBatch):
+            logits, loss = self._from_features(batch)
+        else:
+            logits, loss = self._answer(*self._images_and_labels(batch))
         self.validation_accuracy(logits, batch.labels)
         size = len(batch.samples)
         self.log("val/loss", loss, batch_size=size, sync_dist=True)
@@ -163,7 +174,9 @@ class RecognizerModule(LightningModule):
         """What training takes the gradient of, a scalar."""
         return self._learn_from(batch)[1]
 
-    def _learn_from(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _learn_from(self, batch: Batch | FeatureBatch) -> tuple[Tensor, Tensor]:
+        if isinstance(batch, FeatureBatch):
+            return self._from_features(batch, label_smoothing=self.config.label_smoothing)
         images, targets = self._images_and_labels(batch)
         if self.config.mixup:
             images, targets = mix_clips(
@@ -184,7 +197,20 @@ class RecognizerModule(LightningModule):
     def _answer(
         self, images: list[Tensor | None], targets: Tensor, *, label_smoothing: float = 0.0
     ) -> tuple[Tensor, Tensor]:
-        logits, terms, by_view = self.recognizer(*images)
+        return self._loss_of(self.recognizer(*images), targets, label_smoothing=label_smoothing)
+
+    def _from_features(
+        self, batch: FeatureBatch, *, label_smoothing: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
+        assert batch.labels is not None  # a manifest's samples have labels
+        network = cast(MomentwiseNetwork, self.recognizer.network)
+        output = network.conclude(batch.encoded)
+        return self._loss_of(output, batch.labels, label_smoothing=label_smoothing)
+
+    def _loss_of(
+        self, output: Output, targets: Tensor, *, label_smoothing: float
+    ) -> tuple[Tensor, Tensor]:
+        logits, terms, by_view = output
         loss = cross_entropy(logits, targets, label_smoothing=label_smoothing)
         if self.config.view_weight:
             for scores in by_view.values():

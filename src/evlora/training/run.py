@@ -20,6 +20,7 @@ from evlora.recognizer import Recognizer, build_recognizer
 from evlora.training.callbacks import EpochLine
 from evlora.training.checkpoints import CheckpointInsideEpoch, WholeCheckpoints
 from evlora.training.data import ClipDataModule
+from evlora.training.features import OFF, random_keys, require_cacheable
 from evlora.training.folder import (
     BUNDLE,
     CHECKPOINTS,
@@ -100,6 +101,10 @@ def train(
         fast=whole.training.fast,
         checkpointing=whole.training.checkpointing,
     )
+    if whole.training.cache_features != OFF:
+        require_cacheable(whole, recognizer)
+        variants = whole.training.cache_variants if random_keys(whole.clip) else 1
+        data.cache_features(whole.training.cache_features, variants=variants or 1)
     module = RecognizerModule(recognizer, whole.training, seed=whole.run.seed)
     write_recipe(folder, whole)
     report_line(_summary(recognizer, data))

@@ -4,6 +4,7 @@ from evlora.models.adapters.adapter_plus import AdapterPlusConfig
 from evlora.models.adapters.adaptformer import AdaptFormerConfig
 from evlora.models.adapters.adapting import adapt, unwrapped
 from evlora.models.adapters.config import AdapterConfig
+from evlora.models.adapters.folding import fold, is_foldable
 from evlora.models.adapters.from_peft.adalora.schedule import (
     after_step,
     before_loading,
@@ -32,6 +33,8 @@ __all__ = [
     "before_loading",
     "before_saving",
     "begin_training",
+    "fold",
+    "is_foldable",
     "load_training_state",
     "require_low_rank_pair",
     "training_state",

@@ -1,6 +1,6 @@
 """Adding an adapter to a network: every method in the same way, through peft."""
 
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from peft import PeftModel, get_peft_model
 from torch import nn
@@ -11,13 +11,17 @@ from evlora.models.adapters.config import AdapterConfig
 from evlora.models.adapters.methods import METHODS
 
 
-def adapt(module: nn.Module, config: AdapterConfig, *, name: str) -> nn.Module:
+def adapt(
+    module: nn.Module, config: AdapterConfig, *, name: str, depth: int | None = None
+) -> nn.Module:
     """The module with adapters: a `PeftModel` around it, or itself for `none` and `full`.
 
     Args:
         module: Frozen; layers of it are replaced in place by adapted ones.
         config: Method, sites and size.
         name: What the module is called in a message.
+        depth: Blocks of the backbone that `config.blocks` counts from, where the module is a view
+            of it that may lack the last ones; None is as many as the module has.
 
     Raises:
         AdapterError: The method finds nothing to adapt in this module, or its settings do not suit
@@ -26,10 +30,15 @@ def adapt(module: nn.Module, config: AdapterConfig, *, name: str) -> nn.Module:
     method = METHODS[config.method]
     if method.config is None:
         return module.requires_grad_(method.trains_backbone)
+    skipped = _skipped(module, config, name=name, depth=depth)
+    if skipped is not None and not skipped.has_any_left:
+        return module.requires_grad_(False)
     # peft can replace parts of a network, but not the network itself.
     held = nn.Sequential(module) if method.adapts_blocks and is_block(module) else module
     try:
         peft_config = method.peft_config(config.settings(), module)
+        if skipped is not None:
+            cast(Any, peft_config).exclude_modules = skipped.pattern
         with method.while_adapting():
             adapted = get_peft_model(cast(Any, held), peft_config)
     except (AdapterError, ValueError, TypeError) as error:
@@ -37,6 +46,34 @@ def adapt(module: nn.Module, config: AdapterConfig, *, name: str) -> nn.Module:
     if method.afterwards is not None:
         method.afterwards(cast(PeftModel, adapted))
     return cast(nn.Module, adapted)
+
+
+class _Skipped(NamedTuple):
+    """What `AdapterConfig.blocks` excludes."""
+
+    pattern: str
+    """A regular expression over names of modules: blocks, and what comes before all of them."""
+    has_any_left: bool
+    """Whether the module has a block that is adapted."""
+
+
+def _skipped(
+    module: nn.Module, config: AdapterConfig, *, name: str, depth: int | None
+) -> _Skipped | None:
+    """What is not adapted of this module; None where all of it is."""
+    if config.blocks is None or is_block(module):
+        return None
+    present = len(cast(Any, module).blocks)
+    first = (depth or present) - config.blocks
+    if first < 0:
+        raise AdapterError(
+            f"{name}: adapter.blocks: expected at most the backbone's {depth or present} blocks, "
+            f"got {config.blocks}"
+        )
+    numbers = "|".join(map(str, range(first)))
+    blocks = rf"|blocks\.({numbers})(\..+)?" if numbers else ""
+    pattern = rf"patch_embed(\..+)?|norm_pre{blocks}"
+    return _Skipped(pattern, present > first)
 
 
 def unwrapped(module: nn.Module) -> nn.Module:

@@ -31,6 +31,9 @@ class AdapterConfig(Config):
     """The pair's output is scaled by alpha / rank."""
     dropout: float | None = Field(default=None, ge=0, lt=1)
     """Dropout in the adapter in training."""
+    blocks: int | None = Field(default=None, gt=0)
+    """Adapt only this number of the backbone's last blocks, and what follows them; all by default.
+    """
     options: dict[str, Any] = Field(default_factory=dict)
     """What only this method has, by name; docs/adapters.md lists it."""
 
@@ -42,6 +45,11 @@ class AdapterConfig(Config):
     @model_validator(mode="after")
     def _require_what_the_method_has(self) -> "AdapterConfig":
         settings, method = self.settings(), self._row()
+        if self.blocks is not None and method.trains_backbone:
+            raise AdapterError(
+                f"adapter.blocks: {self.method} trains the whole backbone, got blocks: "
+                f"{self.blocks}; remove the key, or choose a method that adds adapters"
+            )
         if method.config is not None:
             try:
                 method.peft_config(settings)

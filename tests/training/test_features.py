@@ -1,0 +1,136 @@
+"""Cached features: the same training without encoding each clip in every epoch."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from evlora.bundle import load_bundle
+from evlora.errors import EvloraError, RecipeError
+from evlora.models.velora import View
+from evlora.recipe import build
+from evlora.recognizer import Recognizer, tensors_beside_adapters
+from evlora.training.run import train
+
+AUGMENTATION = {"crop": 1.0, "colour": 0.0, "event_drop": 0.0}
+STILL: dict[str, Any] = {"clip.jitter": False, "clip.augmentation": AUGMENTATION}
+PROBE: dict[str, Any] = {"model": {"network": "single_stream", "adapter": "none"}}
+ONE_MODALITY: dict[str, Any] = {**PROBE, "clip.modalities": ["rgb"]}
+LAST_BLOCK: dict[str, Any] = {
+    "model.adapter": {"method": "lora", "sites": "ffn", "rank": 4, "blocks": 1},
+}
+
+
+def _trained(settings: dict[str, Any], folder: Path, **keys: Any) -> Recognizer:
+    run = train("velora_vitb16_clip", overrides={**settings, **keys, "run.dir": str(folder)})
+    return load_bundle(run.bundle)
+
+
+def _require_equal(one: Recognizer, other: Recognizer) -> None:
+    expected, found = (r.state_dict() for r in (one, other))
+    assert expected.keys() == found.keys()
+    for name, tensor in expected.items():
+        torch.testing.assert_close(found[name], tensor, rtol=1e-4, atol=1e-5, msg=name)
+
+
+@pytest.mark.parametrize("keys", [ONE_MODALITY, LAST_BLOCK], ids=["linear probe", "last block"])
+def test_training_from_cached_features_learns_the_same(
+    tiny_settings: dict[str, Any], tmp_path: Path, keys: dict[str, Any]
+) -> None:
+    settings = {**tiny_settings, **STILL, **keys}
+    plain = _trained(settings, tmp_path / "plain")
+    cached = _trained(settings, tmp_path / "cached", **{"training.cache_features": "memory"})
+    _require_equal(plain, cached)
+    head = tensors_beside_adapters(cached)
+    untrained = build("velora_vitb16_clip", num_classes=40, overrides=settings)
+    assert any(
+        not torch.equal(tensor, head[name])
+        for name, tensor in tensors_beside_adapters(untrained).items()
+    )
+
+
+def test_as_many_variants_as_epochs_are_the_clips_that_training_draws(
+    tiny_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    settings = {**tiny_settings, **ONE_MODALITY}
+    cache = {"training.cache_features": "memory", "training.cache_variants": 3}
+    plain = _trained(settings, tmp_path / "plain")
+    _require_equal(plain, _trained(settings, tmp_path / "cached", **cache))
+
+
+def test_a_folder_keeps_features_for_later_runs_of_the_same_weights_and_clips(
+    tiny_settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "features"
+    settings = {**tiny_settings, **STILL, **ONE_MODALITY, "training.cache_features": str(kept)}
+    first = _trained(settings, tmp_path / "first")
+    files = sorted(kept.iterdir())
+    assert len(files) == 2  # train and val
+    again = _trained(settings, tmp_path / "again", **{"training.learning_rate": 1e-3})
+    assert sorted(kept.iterdir()) == files
+    assert first.backbone_sha256 == again.backbone_sha256
+    _trained(settings, tmp_path / "other", **{"clip.fit": "stretch"})
+    assert len(list(kept.iterdir())) == 4
+    files[0].write_bytes(b"damaged")
+    with pytest.raises(RecipeError, match="damaged"):
+        _trained(settings, tmp_path / "damaged")
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({}, "expected nothing to learn where images are encoded"),
+        (ONE_MODALITY, r"clip\.jitter.*cache_variants"),
+        ({**ONE_MODALITY, **STILL, "training.mixup": 0.4}, "mixup"),
+        (
+            {
+                **ONE_MODALITY,
+                **STILL,
+                "backbone.options": {"embed_dim": 24, "depth": 3, "num_heads": 2, "drop_rate": 0.1},
+            },
+            "dropout",
+        ),
+    ],
+)
+def test_what_would_not_be_the_same_is_refused(
+    tiny_settings: dict[str, Any], tmp_path: Path, keys: dict[str, Any], message: str
+) -> None:
+    cache = {"training.cache_features": "memory"}
+    with pytest.raises(RecipeError, match=message):
+        _trained({**tiny_settings, **keys}, tmp_path / "run", **cache)
+
+
+def test_only_the_last_blocks_are_adapted(tiny_settings: dict[str, Any]) -> None:
+    recognizer = build("velora_vitb16_clip", num_classes=5, overrides=tiny_settings | LAST_BLOCK)
+    learned = [name for name in recognizer.trained_tensors() if "views." in name]
+    adapted = {name for name in learned if "lora_" in name}
+    assert adapted
+    assert all(".blocks.2.mlp." in name for name in adapted)
+    difference = recognizer.network.get_submodule("views.difference")
+    assert isinstance(difference, View)
+    assert [name for name, p in difference.named_parameters() if p.requires_grad] == ["embedding"]
+
+
+@pytest.mark.parametrize("method", ["ssf", "vpt", "adaptformer", "lv_adapter", "bitfit", "hra"])
+def test_every_kind_of_method_keeps_to_the_last_blocks(
+    tiny_settings: dict[str, Any], method: str
+) -> None:
+    keys = {**ONE_MODALITY, "model": {**PROBE["model"], "adapter": {"method": method, "blocks": 1}}}
+    recognizer = build("velora_vitb16_clip", num_classes=5, overrides=tiny_settings | keys)
+    learned = [name for name in recognizer.trained_tensors() if "backbone" in name]
+    assert learned
+    assert not [name for name in learned if "blocks.0." in name or "blocks.1." in name]
+    assert not [name for name in learned if "patch_embed" in name]
+
+
+def test_blocks_are_refused_where_the_whole_backbone_learns_or_there_are_too_few(
+    tiny_settings: dict[str, Any],
+) -> None:
+    for adapter, message in (
+        ({"method": "full", "blocks": 1}, "trains the whole backbone"),
+        ({"method": "lora", "blocks": 9}, "at most the backbone's 3 blocks"),
+    ):
+        keys = {**tiny_settings, "model.adapter": adapter}
+        with pytest.raises(EvloraError, match=message):
+            build("velora_vitb16_clip", num_classes=5, overrides=keys)
