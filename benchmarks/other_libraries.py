@@ -1,13 +1,18 @@
-"""The formats of the decoding benchmark: how each is written, and which other libraries read it."""
+"""How other libraries read recordings; runs in an environment of its own, without the others.
 
+`decoding.py` starts one such process for each library and lets them take turns: every line on its
+input is one reading, answered by a line of JSON with the times it took.
+"""
+
+import json
+import sys
+import time
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-
-from evlora.recordings import EventStream, Recording
-from evlora.recordings.writers import write_recording
 
 WIDTH, HEIGHT = 640, 480
 
@@ -21,116 +26,162 @@ class Fields(NamedTuple):
     polarity: Any
 
 
-def formats() -> dict[str, tuple[str, Callable[[Path, EventStream], None], Mapping[str, Any]]]:
-    """Name → suffix, how to write it, and the other libraries that read it."""
-    wizards = {kind: by_expelliarmus(kind) for kind in ("evt2", "evt3", "dat")}
-    return {
-        "aedat4": (".aedat4", write_faery(None), {"faery": by_faery, "tonic": by_tonic_aedat4}),
-        "evt2": (".raw", write_ours("evt2"), {"faery": by_faery, **wizards["evt2"]}),
-        "evt2.1": (".raw", write_evt21, {}),  # faery names it, but has no decoder for it
-        "evt3": (".raw", write_ours("evt3"), {"faery": by_faery, **wizards["evt3"]}),
-        "dat": (".dat", write_faery("dat2"), {"faery": by_faery, **wizards["dat"]}),
-        "es": (".es", write_ours("es"), {"faery": by_faery}),
-        "nmnist": (".bin", write_nmnist, {"tonic": by_tonic_nmnist}),
-        "hdf5": (".h5", write_ours("hdf5"), {"h5py alone": by_h5py}),
-        "npz": (".npz", write_ours("npz"), {"numpy alone": by_npz}),
-        "npy": (".npy", write_npy, {"numpy alone": by_npy}),
-        "text": (".csv", write_plain_csv, {"faery": by_faery_csv}),
-    }
+Read = Callable[[Path], Fields]
 
 
-def write_ours(format: str) -> Callable[[Path, EventStream], None]:
-    return lambda path, events: write_recording(Recording(events, None, "made"), path, format)
+def main(library: str, format: str, path: str, written: str) -> None:
+    """Read the file once for each line of the input."""
+    warnings.simplefilter("ignore")
+    read = READERS[library][format]
+    result = ""
+    for _ in sys.stdin:
+        answer: dict[str, float] = {}
+        try:
+            start, start_wall = time.process_time(), time.perf_counter()
+            fields = read(Path(path))
+            answer["processor_s"] = time.process_time() - start
+            answer["wall_s"] = time.perf_counter() - start_wall
+            result = result or verdict(fields, written)
+            if result.startswith("right"):
+                start = time.process_time()
+                if library != "evlora":
+                    checked(fields)
+                answer["checked_s"] = answer["processor_s"] + time.process_time() - start
+        except BaseException as error:
+            result = f"error: {error}"
+        print(json.dumps({**answer, "result": result}), flush=True)
 
 
-def write_faery(version: Any) -> Callable[[Path, EventStream], None]:
-    import faery
+def checked(fields: Fields) -> Fields:
+    """What evlora gives: one array per field, every event inside the sensor, times in order.
 
-    def write(path: Path, events: EventStream) -> None:
-        array = structured(events, faery.EVENTS_DTYPE, polarity="on")
-        stream = faery.events_stream_from_array(array, (events.width, events.height))
-        stream.to_file(path, version=version, zero_t0=False)
-
-    return write
-
-
-def write_evt21(path: Path, events: EventStream) -> None:
-    """One event a word, which no camera would do: real files have fewer words and read faster."""
-    fields = (events.t_us & 63, events.x & 0xFFE0, events.y)
-    time_low, column, row = (values.astype(np.uint64) for values in fields)
-    word = events.polarity.astype(np.uint64) << 60 | time_low << 54 | column << 43 | row << 32
-    word |= np.uint64(1) << (events.x & 31).astype(np.uint64)
-    high = (events.t_us >> 6).astype(np.uint64)
-    starts = np.flatnonzero(np.diff(high, prepend=high[:1] + np.uint64(1)))
-    words = np.insert(word, starts, np.uint64(8) << 60 | high[starts] << 32)
-    size = f"width={events.width};height={events.height}"
-    header = f"% evt 2.1\n% format EVT21;endianness=little;{size}\n% end\n"
-    path.write_bytes(header.encode() + words.astype("<u8").tobytes())
+    Raises:
+        ValueError: An event lies outside the sensor, or time runs backwards.
+    """
+    whole = Fields(
+        np.ascontiguousarray(fields.t_us).astype(np.int64, copy=False),
+        np.ascontiguousarray(fields.x).astype(np.uint16, copy=False),
+        np.ascontiguousarray(fields.y).astype(np.uint16, copy=False),
+        fields.polarity if fields.polarity.dtype == np.bool_ else fields.polarity > 0,
+    )
+    if int(whole.x.max()) >= WIDTH or int(whole.y.max()) >= HEIGHT:
+        raise ValueError("events outside the sensor")
+    if (whole.t_us[1:] < whole.t_us[:-1]).any():
+        raise ValueError("time runs backwards")
+    return whole
 
 
-def write_nmnist(path: Path, events: EventStream) -> None:
-    packed = events.polarity.astype(np.int64) << 23 | events.t_us & 0x7FFFFF
-    columns = (events.x, events.y, packed >> 16, packed >> 8 & 0xFF, packed & 0xFF)
-    path.write_bytes(np.stack(columns, axis=1).astype(np.uint8).tobytes())
+def verdict(fields: Fields, written: str) -> str:
+    """Whether these are the events that were written."""
+    with np.load(written) as arrays:
+        truth = Fields(arrays["t"], arrays["x"], arrays["y"], arrays["p"])
+    if len(fields.t_us) != len(truth.t_us):
+        return f"wrong: {len(fields.t_us):,} events"
+    got = Fields(*(np.asarray(field) for field in fields[:3]), np.asarray(fields.polarity) > 0)
+    wrong = [
+        name
+        for name, values, right in zip(Fields._fields, got, truth, strict=True)
+        if not np.array_equal(values, right)
+    ]
+    if not wrong:
+        return "right"
+    if wrong == ["t_us"]:
+        share = 100 * np.count_nonzero(got.t_us != truth.t_us) / len(truth.t_us)
+        return f"wrong: {share:.1f} % of the times"
+    if _in_one_order(got) == _in_one_order(truth):
+        return "right, events of one time in another order"
+    return f"wrong: {', '.join(wrong)}"
 
 
-def write_plain_csv(path: Path, events: EventStream) -> None:
-    """A header line and nothing else that only evlora understands."""
-    write_recording(Recording(events, None, "made"), path, "text")
-    _, _, content = path.read_bytes().partition(b"\n")
-    path.write_bytes(content)
+def _in_one_order(fields: Fields) -> bytes:
+    order = np.lexsort(fields[::-1])
+    return b"".join(np.asarray(field)[order].astype(np.int64).tobytes() for field in fields)
 
 
-def write_npy(path: Path, events: EventStream) -> None:
-    np.save(path, structured(events, [("t", "<i8"), ("x", "<u2"), ("y", "<u2"), ("p", "?")]))
+def by_evlora(path: Path) -> Fields:
+    from evlora.recordings import open_recording
+
+    events = open_recording(path, width=WIDTH, height=HEIGHT).events
+    assert events is not None
+    return Fields(events.t_us, events.x, events.y, events.polarity)
 
 
-def structured(events: EventStream, dtype: Any, *, polarity: str = "p") -> Any:
-    array = np.empty(len(events), dtype)
-    array["t"], array["x"], array["y"] = events.t_us, events.x, events.y
-    array[polarity] = events.polarity
-    return array
+def by_evutils(path: Path) -> Fields:
+    from evutils.io import EventReader
+
+    events = EventReader(path).read_all()
+    return Fields(events.t, events.x, events.y, events.p)
+
+
+def by_evt3(path: Path) -> Fields:
+    import evt3
+
+    events = evt3.decode_file(str(path))
+    return Fields(events.timestamp, events.x, events.y, events.polarity)
 
 
 def by_faery(path: Path) -> Fields:
     import faery
 
-    array = faery.events_stream_from_file(path).to_array()
-    return Fields(array["t"], array["x"], array["y"], array["on"])
+    events = faery.events_stream_from_file(path).to_array()
+    return Fields(events["t"], events["x"], events["y"], events["on"])
 
 
 def by_faery_csv(path: Path) -> Fields:
+    import dataclasses
+
     import faery
 
-    array = faery.events_stream_from_file(path, dimensions_fallback=(WIDTH, HEIGHT)).to_array()
-    return Fields(array["t"], array["x"], array["y"], array["on"])
+    usual = faery.events_stream_from_file.__defaults__[-1]
+    plain = dataclasses.replace(usual, has_header=False)
+    stream = faery.events_stream_from_file(
+        path, dimensions_fallback=(WIDTH, HEIGHT), csv_properties=plain
+    )
+    events = stream.to_array()
+    return Fields(events["t"], events["x"], events["y"], events["on"])
 
 
-def by_expelliarmus(encoding: str) -> Mapping[str, Callable[[Path], Fields]]:
-    try:
-        from expelliarmus import Wizard
-    except ImportError:
-        return {}
+def by_eventcv(path: Path) -> Fields:
+    import eventcv
 
+    # Named, because it reads whole µs shorter than a second a thousand times too large otherwise.
+    is_table = path.suffix in (".h5", ".csv")
+    unit = {"time_unit": "microseconds"} if is_table else {}
+    events = eventcv.load(str(path), sensor_size=(WIDTH, HEIGHT), **unit).numpy()
+    return Fields(events[:, 2], events[:, 0], events[:, 1], events[:, 3])
+
+
+def by_evlib(path: Path) -> Fields:
+    import evlib
+
+    events = evlib.load_events(str(path)).collect()
+    t_us = events["t"].to_physical().to_numpy()
+    return Fields(t_us, *(events[name].to_numpy() for name in ("x", "y", "polarity")))
+
+
+def by_expelliarmus(encoding: str) -> Read:
     def read(path: Path) -> Fields:
-        array = Wizard(encoding=encoding).read(path)
-        return Fields(array["t"], array["x"], array["y"], array["p"])
+        from expelliarmus import Wizard
 
-    return {"expelliarmus": read}
+        events = Wizard(encoding=encoding).read(path)
+        return Fields(events["t"], events["x"], events["y"], events["p"])
+
+    return read
+
+
+def by_aedat(path: Path) -> Fields:
+    import aedat
+
+    packets = [packet["events"] for packet in aedat.Decoder(str(path)) if "events" in packet]
+    events = np.concatenate(packets)
+    return Fields(events["t"], events["x"], events["y"], events["on"])
 
 
 def by_tonic_aedat4(path: Path) -> Fields:
     import tonic
 
-    array = tonic.io.read_aedat4(str(path))
-    return Fields(array["t"], array["x"], array["y"], array["on"])
-
-
-def by_tonic_nmnist(path: Path) -> Fields:
-    import tonic
-
-    array = tonic.io.read_mnist_file(str(path), dtype=tonic.io.events_struct)
-    return Fields(array["t"], array["x"], array["y"], array["p"])
+    events = tonic.io.read_aedat4(str(path))
+    return Fields(events["t"], events["x"], events["y"], events["on"])
 
 
 def by_h5py(path: Path) -> Fields:
@@ -141,11 +192,35 @@ def by_h5py(path: Path) -> Fields:
         return Fields(group["t"][:], group["x"][:], group["y"][:], group["p"][:].astype(bool))
 
 
-def by_npz(path: Path) -> Fields:
-    with np.load(path) as arrays:
-        return Fields(arrays["t"], arrays["x"], arrays["y"], arrays["p"])
+FORMATS = ("aedat4", "evt2", "evt2.1", "evt3", "evt3 vectors", "dat", "es", "hdf5", "npz", "text")
+
+READERS: Mapping[str, Mapping[str, Read]] = {
+    "evlora": dict.fromkeys(FORMATS, by_evlora),
+    "evutils": dict.fromkeys(
+        ("aedat4", "evt2", "evt2.1", "evt3", "evt3 vectors", "dat", "hdf5", "npz", "text"),
+        by_evutils,
+    ),
+    "evt3": dict.fromkeys(("evt2", "evt3", "evt3 vectors"), by_evt3),
+    "faery": {
+        **dict.fromkeys(("aedat4", "evt2", "evt3", "evt3 vectors", "dat", "es"), by_faery),
+        "text": by_faery_csv,
+    },
+    "eventcv": dict.fromkeys(
+        ("aedat4", "evt2", "evt2.1", "evt3", "evt3 vectors", "dat", "hdf5", "text"), by_eventcv
+    ),
+    "evlib": dict.fromkeys(("aedat4", "evt2", "evt2.1", "evt3", "evt3 vectors", "hdf5"), by_evlib),
+    "expelliarmus": {
+        "evt2": by_expelliarmus("evt2"),
+        "evt3": by_expelliarmus("evt3"),
+        "evt3 vectors": by_expelliarmus("evt3"),
+        "dat": by_expelliarmus("dat"),
+    },
+    "aedat": {"aedat4": by_aedat},
+    "tonic": {"aedat4": by_tonic_aedat4},
+    "h5py": {"hdf5": by_h5py},
+}
+"""Library → format → how it is read. evlora stands here too, so that all run in the same way."""
 
 
-def by_npy(path: Path) -> Fields:
-    array = np.load(path)
-    return Fields(*(np.ascontiguousarray(array[name]) for name in "txyp"))
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,12 +1,11 @@
-"""How fast recordings are read, drawn and simulated, beside other libraries in the same run.
+"""How fast recordings are drawn and simulated, beside tonic in the same run.
 
     python benchmarks/recordings.py                       # everything at 10 million events
-    python benchmarks/recordings.py decode --events 1000000
+    python benchmarks/recordings.py represent --events 1000000
 
 Every function is run once to warm up and then `--repeats` times, the libraries in turn, and the
-medians are compared. The clock is the processor time of this process: none of the functions
-decodes in several threads, and what else the machine does counts less. What a library decodes is
-compared with what was written: a wrong result is marked, and is no competitor.
+medians are compared. The clock is the processor time of this process: none of the functions works
+in several threads, and what else the machine does counts less. `decoding.py` measures the reading.
 """
 
 import argparse
@@ -16,15 +15,13 @@ import platform
 import statistics
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from evlora.errors import RecordingWarning
-from evlora.recordings import EventStream, open_recording
+from evlora.recordings import EventStream
 from evlora.recordings.representations import (
     REPRESENTATIONS,
     equal_windows,
@@ -34,30 +31,24 @@ from evlora.recordings.representations import (
 )
 from evlora.recordings.simulator import EventSimulator
 from evlora.recordings.video_events import simulate_video
-from other_libraries import HEIGHT, WIDTH, Fields, formats, structured
+from other_libraries import HEIGHT, WIDTH
 
 RATE_HZ = 5_000_000
 WINDOWS, BINS = 8, 10
-LIBRARIES = ("numpy", "h5py", "aedat", "faery", "expelliarmus", "tonic", "torch", "av")
-
-
-Decode = Callable[[], Fields]
+LIBRARIES = ("numpy", "tonic", "torch", "av")
 
 
 def main() -> None:
     """Run the parts that the command line names."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parts = {
-        "decode": decode,
         "represent": represent,
         "simulate": simulate,
     }
     parser.add_argument("parts", nargs="*", help=f"{', '.join(parts)}; all of them by default")
     parser.add_argument("--events", type=int, default=10_000_000)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--formats", nargs="*", help="of decode; all of them by default")
     options = parser.parse_args()
-    warnings.simplefilter("ignore", RecordingWarning)
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     print(", ".join(f"{name} {version(name)}" for name in LIBRARIES))
     with tempfile.TemporaryDirectory() as folder:
@@ -103,83 +94,6 @@ def generate(count: int, *, width: int = WIDTH, height: int = HEIGHT) -> EventSt
         width=width,
         height=height,
     )
-
-
-# --- decoding -----------------------------------------------------------------------------------
-
-
-def decode(folder: Path, options: argparse.Namespace) -> None:
-    """Read each format with every library that reads it.
-
-    `checked` counts what evlora's reader does besides: fields of their own, every event inside the
-    sensor, times in order.
-    """
-    print("| format | library | million events/s | evlora is × as fast | checked | × | result |")
-    print("|---|---|---|---|---|---|---|")
-    for name, (suffix, write, readers) in formats().items():
-        if options.formats and name not in options.formats:
-            continue
-        size = (34, 34) if name == "nmnist" else (WIDTH, HEIGHT)
-        events = generate(options.events, width=size[0], height=size[1])
-        path = folder / f"made{suffix}"
-        write(path, events)
-        functions: dict[str, Decode] = {"evlora": lambda path=path, size=size: ours(path, *size)}
-        for library, reader in readers.items():
-            functions[library] = lambda path=path, reader=reader: reader(path)
-        results = {library: verdict(function, events) for library, function in functions.items()}
-        if "error" in results["evlora"]:
-            raise SystemExit(f"{name}: {results['evlora']}")
-        able = {key: function for key, function in functions.items() if "error" not in results[key]}
-        whole: dict[str, Callable[[], object]] = {
-            f"{key} checked": lambda function=function, size=size: checked(function(), *size)
-            for key, function in able.items()
-            if key != "evlora"
-        }
-        seconds = measure({**able, **whole}, options.repeats)
-        seconds["evlora checked"] = seconds["evlora"]
-        for library, result in results.items():
-            cells = [name, library, "", "", "", "", result]
-            if library in able:
-                for column, key in ((2, library), (4, f"{library} checked")):
-                    cells[column] = f"{options.events / seconds[key] / 1e6:.1f}"
-                    cells[column + 1] = f"{seconds[key] / seconds['evlora']:.2f}"
-            print(f"| {' | '.join(cells)} |", flush=True)
-        path.unlink()
-
-
-def checked(fields: Fields, width: int, height: int) -> EventStream:
-    """What evlora gives: one array per field, every event inside the sensor and in order."""
-    return EventStream.from_arrays(*fields, width=width, height=height, sort=True)
-
-
-def ours(path: Path, width: int, height: int) -> Fields:
-    events = open_recording(path, width=width, height=height).events
-    assert events is not None
-    return Fields(events.t_us, events.x, events.y, events.polarity)
-
-
-def verdict(function: Decode, events: EventStream) -> str:
-    """Whether a library's events are those that were written."""
-    try:
-        got = function()
-    except Exception as error:
-        return f"error: {error}"
-    if len(got.t_us) != len(events):
-        return f"wrong: {len(got.t_us):,} events"
-    wrong = [
-        field
-        for field in Fields._fields
-        if not np.array_equal(np.asarray(getattr(got, field)), getattr(events, field))
-    ]
-    if not wrong:
-        return "right"
-    if wrong == ["t_us"] and len(events):
-        shift = np.asarray(got.t_us).astype(np.int64) - events.t_us
-        if (shift == shift[0]).all():
-            return f"right, times from {got.t_us[0]} µs"
-        share = 100 * np.count_nonzero(shift) / len(events)
-        return f"wrong: {share:.1f} % of the times"
-    return f"wrong: {', '.join(wrong)}"
 
 
 # --- representations ----------------------------------------------------------------------------
@@ -228,6 +142,13 @@ def represent(folder: Path, options: argparse.Namespace) -> None:
         run = {name: lambda function=function: function(events, windows)}
         rate = options.events / measure(run, options.repeats)[name] / 1e6
         print(f"| {name}, {WINDOWS} windows | {rate:.0f} |", flush=True)
+
+
+def structured(events: EventStream, dtype: Any, *, polarity: str = "p") -> Any:
+    array = np.empty(len(events), dtype)
+    array["t"], array["x"], array["y"] = events.t_us, events.x, events.y
+    array[polarity] = events.polarity
+    return array
 
 
 # --- simulator ----------------------------------------------------------------------------------

@@ -1,6 +1,5 @@
 """The benchmarks run, and evlora is right in them."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -23,14 +22,11 @@ def test_the_long_recording_becomes_clips_in_little_memory(project_root: Path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    importlib.util.find_spec("tonic") is None, reason="the extra `bench` is not installed"
-)
 def test_evlora_decodes_right_in_the_benchmark(project_root: Path):
-    script = project_root / "benchmarks" / "recordings.py"
-    table = printed_by(script, "decode", "--events", "20000", "--repeats", "1")
+    script = project_root / "benchmarks" / "decoding.py"
+    table = printed_by(script, "--events", "20000", "--repeats", "1", "--libraries")
     rows = [line.split(" | ") for line in table.splitlines() if " | evlora | " in line]
-    assert len(rows) == 11
+    assert len(rows) == 10
     assert {row[-1] for row in rows} == {"right |"}
 
 

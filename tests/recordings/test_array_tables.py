@@ -35,6 +35,21 @@ def structured(**types):
 # npz and npy
 
 
+@pytest.mark.parametrize(("scale", "times"), [(0.001, T), (0.000001, T * 1000)])
+def test_an_npz_of_eventcv_states_the_unit_of_its_times(tmp_path, scale, times):
+    path = tmp_path / "eventcv.npz"
+    np.savez(path, t=times, x=X, y=Y, p=P, width=[346], height=[260], timestamp_scale_ms=[scale])
+    require_events(open_recording(path))
+
+
+@pytest.mark.parametrize("scale", [[0.5], ["ms"], []])
+def test_an_npz_of_eventcv_in_another_unit_is_refused(tmp_path, scale):
+    path = tmp_path / "eventcv.npz"
+    np.savez(path, t=T, x=X, y=Y, p=P, width=[346], height=[260], timestamp_scale_ms=scale)
+    with pytest.raises(RecordingError, match="timestamp_scale_ms"):
+        open_recording(path)
+
+
 @pytest.mark.parametrize("name", ["event_data", "events", "arr_0"])
 def test_an_npz_with_one_structured_array_is_read(tmp_path, name):
     path = tmp_path / "n01440764_10026.npz"

@@ -34,6 +34,7 @@ from evlora.recordings.readers.prophesee_words import (
     keep_triggers,
     open_words,
     report_untimed,
+    set_bits,
 )
 from evlora.recordings.recording import Recording
 
@@ -104,12 +105,11 @@ def _decoded(
             first = int(counts[:skipped].sum())
             untimed += first
         high = int(highs[-1]) if len(highs) else high
-        bits = np.unpackbits(masks.view(np.uint8), bitorder="little")
-        x = np.repeat(((words >> 11) & 0x7FF).astype(np.uint16), counts)
-        x += (np.flatnonzero(bits) & 31).astype(np.uint16)
-        y = np.repeat((words & 0x7FF).astype(np.uint16), counts)
-        is_on = np.repeat(words >= ON << 28, counts)
-        yield EventChunk(np.repeat(t_us, counts)[first:], x[first:], y[first:], is_on[first:])
+        events = np.repeat(np.arange(len(words)), counts)
+        x = ((words >> 11) & 0x7FF).astype(np.uint16).take(events) + set_bits(masks, counts)
+        y = (words & 0x7FF).astype(np.uint16).take(events)
+        is_on = (words >= ON << 28).take(events)
+        yield EventChunk(t_us.take(events)[first:], x[first:], y[first:], is_on[first:])
     report_untimed(untimed, findings)
     unknown.report()
 

@@ -25,6 +25,7 @@ from evlora.recordings.readers.prophesee_words import (
     edges_of,
     open_words,
     report_untimed,
+    set_bits,
 )
 from evlora.recordings.recording import Recording
 
@@ -114,15 +115,15 @@ class Evt3Decoder:
         first_x, vector_is_on = self._vector_bases(block, kinds)
         if len(vectors):
             x[vectors], is_on[vectors] = first_x, vector_is_on
-            masks = words.take(vectors) & VECTOR_MASK.take(kinds.take(carriers.take(vectors)))
-            counts = np.ones(len(carriers), np.int64)
-            counts[vectors] = np.bitwise_count(masks)
-            t_us, x = np.repeat(t_us, counts), np.repeat(x, counts)
-            y, is_on = np.repeat(y, counts), np.repeat(is_on, counts)
+            masks = np.ones(len(carriers), np.uint16)  # a single event is its column's only pixel
+            masks[vectors] = words.take(vectors) & VECTOR_MASK.take(
+                kinds.take(carriers.take(vectors))
+            )
+            counts = np.bitwise_count(masks)
+            which = np.repeat(np.arange(len(carriers)), counts)
+            t_us, y, is_on = t_us.take(which), y.take(which), is_on.take(which)
+            x = x.take(which) + set_bits(masks, counts)
             untimed = int(counts[:untimed].sum())
-            in_vector = np.zeros(len(carriers), np.bool_)
-            in_vector[vectors] = True
-            x[np.flatnonzero(np.repeat(in_vector, counts))] += _set_bits(masks)
         self.untimed += untimed
         return EventChunk(t_us[untimed:], x[untimed:], y[untimed:], is_on[untimed:])
 
@@ -201,9 +202,3 @@ class Evt3Decoder:
         self.vector_x = min(int(starts[-1] + moved[-1]), FAR_OUTSIDE)
         self.vector_is_on = bool(polarities[-1])
         return np.minimum(x, FAR_OUTSIDE).astype(np.uint16), polarities.take(which)[~is_base]
-
-
-def _set_bits(masks: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    """The numbers of the set bits of all masks, one mask after the other."""
-    bits = np.unpackbits(masks.astype("<u2").view(np.uint8), bitorder="little")
-    return (np.flatnonzero(bits) & 15).astype(np.uint16)

@@ -2,7 +2,8 @@
 
 `t x y p`, each of shape (N,), under any of the names in `fields.FIELD_NAMES`, one structured array
 with these members (N-ImageNet, evlab), or one plain array whose columns the caller names; whole
-times are µs, times with fractions are seconds. `width` and `height` are optional numbers. `frames`,
+times are µs, times with fractions are seconds, unless eventcv's `timestamp_scale_ms` states the
+unit. `width` and `height` are optional numbers. `frames`,
 optional, is uint8 or uint16 of shape (T, H, W) or (T, H, W, 3) RGB, with `frame_start_us` and
 `frame_end_us`, shape (T,).
 """
@@ -28,6 +29,9 @@ from evlora.recordings.readers.stated_size import stated_size
 from evlora.recordings.recording import Recording
 
 FRAME_FIELDS = ("frames", "frame_start_us", "frame_end_us")
+EVENTCV_SCALE = "timestamp_scale_ms"
+UNIT_OF_SCALE = {1000.0: "s", 1.0: "ms", 0.001: "us", 0.000001: "ns"}
+"""Milliseconds in one step of eventcv's times → unit."""
 
 
 def read(
@@ -54,6 +58,9 @@ def read(
     findings = Findings(path)
     frames = _frames(path, arrays, findings)
     of_events = {name: array for name, array in arrays.items() if name not in FRAME_FIELDS}
+    scale = of_events.pop(EVENTCV_SCALE, None)
+    if scale is not None and unit is None:
+        unit = _unit_of(scale, path)
     declared = Declared.by_caller(columns, unit)
     where = located(of_events, declared, where=str(path))
     if where is None and frames is not None and columns is None:
@@ -69,6 +76,18 @@ def read(
     chunks = decoder.decoded([where.fields(arrays)])
     recording = collect(EventFile("npz", width, height, chunks, findings))
     return recording if frames is None else recording.with_frames(frames)
+
+
+def _unit_of(scale: NDArray[Any], path: Path) -> str:
+    """The unit that eventcv states."""
+    is_number = scale.size == 1 and scale.dtype.kind in "iuf"
+    unit = UNIT_OF_SCALE.get(float(scale.flat[0])) if is_number else None
+    if unit is None:
+        raise RecordingError(
+            f"{path}: expected {EVENTCV_SCALE} as one of {list(UNIT_OF_SCALE)}, got {scale}; name "
+            "the unit with unit= or --unit"
+        )
+    return unit
 
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:

@@ -138,6 +138,33 @@ def keep_triggers(
     findings.add_triggers(t_us, words >> 8 & 0x1F, edges_of(words))
 
 
+def set_bits(masks: NDArray[Any], counts: NDArray[Any]) -> NDArray[np.uint16]:
+    """The numbers of the set bits of all masks, one mask after the other, the lowest bit first.
+
+    Args:
+        masks: Unsigned, of 16 or 32 bits, shape (N,).
+        counts: How many bits of each are set, shape (N,).
+
+    Returns:
+        As many as all counts make.
+    """
+    # The lowest bit of each is found at once; only masks with more are worth unpacking.
+    rest = masks & (masks - masks.dtype.type(1))
+    present = counts > 0
+    lowest = np.bitwise_count((masks ^ rest) - masks.dtype.type(1))[present].astype(np.uint16)
+    more = np.flatnonzero(rest)
+    if not len(more):
+        return lowest
+    numbers = np.empty(int(counts.sum(dtype=np.int64)), np.uint16)
+    ends = np.cumsum(counts, dtype=np.int64)
+    is_lowest = np.zeros(len(numbers), np.bool_)
+    is_lowest[(ends - counts)[present]] = True
+    numbers[is_lowest] = lowest
+    bits = np.unpackbits(rest[more].view(np.uint8), bitorder="little").view(np.bool_)
+    numbers[~is_lowest] = np.flatnonzero(bits) & (8 * masks.itemsize - 1)
+    return numbers
+
+
 def edges_of(words: NDArray[Any]) -> NDArray[np.int8]:
     """The polarity of triggers whose lowest bit is the level behind the edge."""
     return np.where(words & 1, RISING, FALLING).astype(np.int8)
