@@ -60,7 +60,7 @@ class ResumableLoader(DataLoader[Any]):
     """Training batches, of which Lightning's checkpoints remember how many were taken."""
 
     def __init__(self, dataset: Clips, *, sampler: EpochSampler, **options: Any) -> None:
-        super().__init__(cast(Dataset[Clip], dataset), sampler=sampler, **options)
+        super().__init__(cast(Dataset[Any], dataset), sampler=sampler, **options)
         self._order = sampler
         self._taken = 0
         self._resumed: dict[str, int] | None = None
@@ -185,7 +185,7 @@ class ClipDataModule(LightningDataModule):
         if self.validation is None:
             return []
         options = _options(self.validation, self)
-        clips = cast(Dataset[Clip], self.validation)
+        clips = cast(Dataset[Any], self.validation)
         return DataLoader(clips, sampler=InOrder(self.validation), **options)
 
     # Lightning would ask the loader itself, but loses its state where the length of an epoch is
