@@ -195,7 +195,7 @@ COLUMNS = (
 
 
 def columns(result: Comparison) -> tuple[str, ...]:
-    """What the table tells of each row: accuracy alone where no cost was measured."""
+    """What the table shows of each row: accuracy alone where no cost was measured."""
     return COLUMNS if any(row.cost for row in result.rows) else COLUMNS[:2]
 
 

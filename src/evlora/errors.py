@@ -14,7 +14,7 @@ EvloraError
 
 RecordingWarning     a recording that was read only in part
 
-Every message says what was expected, what came, where, and what to do.
+Every message states what was expected, what came, where, and what to do.
 """
 
 
@@ -63,4 +63,4 @@ class RunError(EvloraError):
 
 
 class RecordingWarning(UserWarning):
-    """A recording was read only in part; the message says how much and from where."""
+    """A recording was read only in part; the message gives how much and from where."""

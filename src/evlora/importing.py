@@ -19,11 +19,11 @@ from evlora.recognizer import Recognizer, RecognizerConfig, build_recognizer
 
 CLIP_TOWER = "vit_base_patch16_clip_quickgelu_224.openai"
 RANK, ALPHA = 4, 8.0
-"""Of the released LoRA. A checkpoint's shapes tell the rank; nothing in it tells α."""
+"""Of the released LoRA. A checkpoint's shapes give the rank; nothing in it gives α."""
 FRAMES = 8
 
 PUBLISHED_CLIP = ClipConfig(frames=FRAMES, fit="stretch", window="exposure")
-"""How clips are made for the released network; docs/published.md says what of it is known."""
+"""How clips are made for the released network; docs/published.md lists what of it is known."""
 
 
 def import_published(

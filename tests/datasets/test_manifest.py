@@ -71,7 +71,7 @@ def test_what_is_written_is_read_back(manifest, written):
 
 
 def test_a_dataset_of_an_earlier_version_is_read(manifest, source, tmp_path):
-    """Written by version 0.1.0: without pictures of events and without a word on the split."""
+    """Written by version 0.1.0: without event images and without a word on the split."""
     about = {
         "format": "evlora dataset",
         "version": 1,
@@ -137,7 +137,10 @@ def test_a_source_that_moved_can_be_given(source, written, tmp_path):
         ({"sample": "s1"}, "the sample 's1' stands there 2 times"),
         ({"weight": 1}, "line 1: expected the keys sample, events, .* got .*weight"),
         ({"events": "a.png"}, "line 1: s0: expected a recording as events, got frames: a.png"),
-        ({"split": "val"}, "expected .*'train': 2.* samples as dataset.json says, got .*'val': 2"),
+        (
+            {"split": "val"},
+            "expected .*'train': 2.* samples as dataset.json states, got .*'val': 2",
+        ),
     ],
 )
 def test_a_wrong_line_is_reported_with_its_place(written, fields, message):
@@ -173,7 +176,7 @@ def test_many_faults_are_counted_and_the_first_are_shown(source, tmp_path):
 def test_a_manifest_that_was_cut_short_is_noticed(written):
     path = written / MANIFEST_FILE
     path.write_text("".join(path.read_text(encoding="utf-8").splitlines(keepends=True)[:3]))
-    assert f"samples as {DATASET_FILE} says" in fault_in(written)
+    assert f"samples as {DATASET_FILE} states" in fault_in(written)
 
 
 @pytest.mark.parametrize(

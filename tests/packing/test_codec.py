@@ -62,9 +62,9 @@ RECORDINGS = {
     "few frames and no events in them": Recording(
         EventStream.empty(width=40, height=30), recording_of(frames=3).frames, "test"
     ),
-    "pictures of events": with_pictures(recording_of(), keeps_events=False),
-    "pictures of events beside events": with_pictures(recording_of(), keeps_events=True),
-    "few pictures of events": with_pictures(recording_of(frames=3), keeps_events=False),
+    "event images": with_pictures(recording_of(), keeps_events=False),
+    "event images beside events": with_pictures(recording_of(), keeps_events=True),
+    "few event images": with_pictures(recording_of(frames=3), keeps_events=False),
 }
 
 

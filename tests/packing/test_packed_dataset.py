@@ -132,7 +132,7 @@ def test_a_modality_that_was_not_packed_is_refused(source, tmp_path):
         (lambda index: index["config"].update(data_spec="[1, {}]"), "evlora reads nothing else"),
         (lambda index: index["config"].update(compression="zstd"), "config.compression"),
         (lambda index: index["chunks"][0].update(filename="../../x.bin"), "chunks.0.filename"),
-        (lambda index: index["chunks"].pop(), "the manifest says, the shards hold 35"),
+        (lambda index: index["chunks"].pop(), "the manifest states, the shards hold 35"),
         (lambda index: index["chunks"][0].update(chunk_bytes=5), "expected 5 bytes as the index"),
         (lambda index: index["chunks"][0].update(chunk_size=6), "the shards hold 39"),
     ],

@@ -623,7 +623,7 @@ def test_the_generated_dataset_is_packed_exactly(tmp_path: Path) -> None:
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """Two samples, each a folder of three frames and one of three pictures of events."""
+    """Two samples, each a folder of three frames and one of three event images."""
     from PIL import Image
 
     rows = ["split,events,frames,event_images,label"]

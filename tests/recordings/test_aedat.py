@@ -122,7 +122,7 @@ def test_aedat2_of_a_camera_that_is_not_known_is_refused(tmp_path):
     path = tmp_path / "sample.aedat"
     path.write_bytes(b"#!AER-DAT2.0\r\n# AEChip: ch.unizh.ini.jaer.CochleaAMS1c\r\n" + bytes(8))
 
-    with pytest.raises(RecordingError, match="the header says CochleaAMS1c"):
+    with pytest.raises(RecordingError, match="the header states CochleaAMS1c"):
         open_recording(path)
 
 

@@ -339,7 +339,7 @@ def test_frames_may_come_from_another_recording(tmp_path):
 def test_a_header_that_contradicts_the_suffix_is_named(tmp_path):
     path = written(".es")(tmp_path / "sample").rename(tmp_path / "sample.raw")
 
-    with pytest.raises(RecordingError, match=r"stands for evt2 or evt2.1 or evt3.*says es"):
+    with pytest.raises(RecordingError, match=r"stands for evt2 or evt2.1 or evt3.*states es"):
         open_recording(path)
 
 
@@ -354,7 +354,7 @@ def test_a_raw_file_whose_header_is_silent_asks_for_its_format(tmp_path):
 def test_a_format_that_the_header_denies_is_refused(tmp_path):
     path = written(".raw", "evt2")(tmp_path / "sample")
 
-    with pytest.raises(RecordingError, match="expected evt3, the header says evt2"):
+    with pytest.raises(RecordingError, match="expected evt3, the header states evt2"):
         open_recording(path, format="evt3")
 
 
@@ -583,5 +583,5 @@ def test_an_encoding_known_by_name_alone_is_named_without_a_cure(tmp_path, line)
 
     with pytest.raises(RecordingError, match="the encoding evt4, which is not read here"):
         open_recording(path)
-    with pytest.raises(RecordingError, match="the header says evt4; which is not read here"):
+    with pytest.raises(RecordingError, match="the header states evt4; which is not read here"):
         open_recording(path, format="evt3")

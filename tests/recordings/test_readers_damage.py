@@ -284,7 +284,7 @@ def test_aedat4_leaves_a_frame_out_that_differs_and_keeps_the_events(tmp_path):
     data[at : at + 4] = data[at + 2 : at + 4] + data[at : at + 2]
     path.write_bytes(data)
 
-    with pytest.warns(RecordingWarning, match=r"1 frames were left out, the first at packet 3"):
+    with pytest.warns(RecordingWarning, match=r"1 frames were skipped, the first at packet 3"):
         recording = open_recording(path)
 
     assert len(recording.events) == 1000

@@ -330,7 +330,7 @@ def test_frames_beyond_the_memory_allowed_are_left_out_and_reported(tmp_path, mo
         bag.write_images()
     monkeypatch.setattr(ros, "LARGEST_FRAMES_BYTES", 2 * WIDTH * HEIGHT * 3)
 
-    with pytest.warns(RecordingWarning, match="1 frames were left out"):
+    with pytest.warns(RecordingWarning, match="1 frames were skipped"):
         assert len(open_recording(path).frames) == 2
 
 

@@ -205,7 +205,7 @@ def celex_har(folder: Path) -> None:
 
 
 def class_tree(folder: Path) -> None:
-    """`class/sample/{rgb,event}` with event pictures in one class and events in the other."""
+    """`class/sample/{rgb,event}` with event images in one class and events in the other."""
     for number in range(5):
         pictures(folder / "drawn" / f"{number}" / "rgb")
         pictures(folder / "drawn" / f"{number}" / "event")
@@ -232,7 +232,7 @@ EVENLY = "evenly chosen, seed 0"
 
 MINIATURES: dict[str, Miniature] = {
     "hardvs, pictures": Miniature("hardvs", hardvs_pictures, ACTION_NAMES, LABEL_LISTS),
-    "hardvs, event pictures": Miniature(
+    "hardvs, event images": Miniature(
         "hardvs", hardvs_events, ACTION_NAMES, LABEL_LISTS, ("event",)
     ),
     "hardvs, compact events": Miniature("hardvs", hardvs_compact, ACTIONS, LABEL_LISTS, ("event",)),

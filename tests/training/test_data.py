@@ -135,7 +135,7 @@ def test_augmentation_that_packed_clips_cannot_have_is_told(packed, tiny_dataset
     recipe = DataConfig(root=str(packed._shards.where).removesuffix("/train"))
     module = ClipDataModule(recipe, CONFIG, batch_size=8, seed=0)
     assert module.notes == (
-        "packed pictures of events stay as they were drawn, without clip.augmentation.event_drop",
+        "packed event images stay as they were drawn, without clip.augmentation.event_drop",
     )
     made = ClipDataModule(DataConfig(root=str(tiny_dataset)), CONFIG, batch_size=8, seed=0)
     assert made.notes == ()

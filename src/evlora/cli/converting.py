@@ -39,16 +39,16 @@ def convert(
     ] = None,
     start: Annotated[
         str | None,
-        typer.Option("--from", help="Leave out what comes before, such as 1.5s or 300ms."),
+        typer.Option("--from", help="Skip what comes before, such as 1.5s or 300ms."),
     ] = None,
     until: Annotated[
-        str | None, typer.Option(help="Leave out what comes at this time and after, such as 3s.")
+        str | None, typer.Option(help="Skip what comes at this time and after, such as 3s.")
     ] = None,
     crop: Annotated[
         str | None, typer.Option(help="Keep these pixels only: x,y,width,height.")
     ] = None,
     downsample: Annotated[
-        int, typer.Option(min=1, help="Make one pixel of so many by so many.")
+        int, typer.Option(min=1, help="Join blocks of N by N pixels into one.")
     ] = 1,
     split_at_triggers: Annotated[
         bool,

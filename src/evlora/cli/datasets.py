@@ -33,7 +33,7 @@ def _list_layouts(is_asked: bool) -> None:
 
     width = max(len(row.name) for row in LAYOUTS)
     for row in LAYOUTS:
-        typer.echo(f"{row.name:{width}}  {row.says}")
+        typer.echo(f"{row.name:{width}}  {row.description}")
     raise typer.Exit
 
 

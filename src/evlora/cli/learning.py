@@ -197,10 +197,10 @@ def predict(
         typer.Option(min=0.001, help="With --live: predict after each window of this length."),
     ] = None,
     width: Annotated[
-        int | None, typer.Option(min=1, help="Columns of the sensor, if no header says.")
+        int | None, typer.Option(min=1, help="Columns of the sensor, if no header states them.")
     ] = None,
     height: Annotated[
-        int | None, typer.Option(min=1, help="Rows of the sensor, if no header says.")
+        int | None, typer.Option(min=1, help="Rows of the sensor, if no header states them.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:

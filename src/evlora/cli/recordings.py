@@ -24,10 +24,12 @@ FormatOption = Annotated[
     str | None, typer.Option("--format", help="Its format, where the suffix does not tell.")
 ]
 WidthOption = Annotated[
-    int | None, typer.Option("--width", min=1, help="Columns of the sensor, if no header says.")
+    int | None,
+    typer.Option("--width", min=1, help="Columns of the sensor, if no header states them."),
 ]
 HeightOption = Annotated[
-    int | None, typer.Option("--height", min=1, help="Rows of the sensor, if no header says.")
+    int | None,
+    typer.Option("--height", min=1, help="Rows of the sensor, if no header states them."),
 ]
 
 ColumnsOption = Annotated[

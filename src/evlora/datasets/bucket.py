@@ -90,7 +90,7 @@ class Bucket:
 
         Args:
             name: Path below the dataset's folder.
-            version: Tells chunks of this name apart that were written at different times.
+            version: Distinguishes chunks of this name that were written at different times.
             size_bytes: How long it is.
 
         Raises:

@@ -24,7 +24,7 @@ from evlora.files import place_folder
 REJECTED_FILE = "rejected.csv"
 """Names the samples that could not be packed, and why."""
 SOURCES_FILE = "sources.csv"
-"""Tells what each packed sample was made of."""
+"""Lists what each packed sample was made of."""
 SETTINGS_FILE = "packing.json"
 """Holds the settings that clips were packed with."""
 
@@ -94,7 +94,7 @@ def layout_with_source(name: str, source: str | Path | None) -> Layout:
             f"layout {name}: expected a source that exists, got {source}; check the path"
         )
     if not row.has_source and source is not None:
-        raise DatasetError(f"layout {name}: makes its own recordings, leave out {source}")
+        raise DatasetError(f"layout {name}: makes its own recordings, got {source}; give no source")
     return row
 
 

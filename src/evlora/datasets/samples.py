@@ -10,7 +10,7 @@ import numpy as np
 
 SPLITS = ("train", "val", "test")
 NO_SPLIT = "none"
-"""Where samples are that a run leaves out; never written."""
+"""The split of samples that a run does not use; never written."""
 SAMPLE_KEYS = ("sample", "events", "frames", "label", "split")
 OPTIONAL_KEYS = ("event_images", "sensor_px")
 
@@ -28,7 +28,7 @@ class Sample:
     label: str
     split: str
     event_images: str | tuple[str, ...] | None = None
-    """Pictures of the events, drawn before: one for each frame, as a folder of pictures, a video or
+    """Event images, drawn before: one for each frame, as a folder of pictures, a video or
     several pictures."""
     sensor_px: tuple[int, int] | None = None
     """Width and height of the sensor, where the file of the events does not hold them."""

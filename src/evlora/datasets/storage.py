@@ -240,7 +240,7 @@ def _whole_faults(samples: Sequence[Sample], counts: Mapping[str, int] | None) -
             yield f"the sample {name!r} stands there {times} times"
     found = dict(Counter(sample.split for sample in samples))
     if counts is not None and found != counts:
-        yield f"expected {dict(counts)} samples as {DATASET_FILE} says, got {found}"
+        yield f"expected {dict(counts)} samples as {DATASET_FILE} states, got {found}"
     if counts is not None and not samples:
         yield "expected at least one sample, got none"
 

@@ -43,7 +43,7 @@ class BackboneConfig(Config):
     name: str = "vit_base_patch16_clip_quickgelu_224.openai"
     """A ViT of timm, with or without the tag of its weights; or evlora_nano, evlora's own."""
     weights: str = PRETRAINED
-    """`pretrained` (from the hub; evlora_nano's come along with evlora), `random`, or a weight
+    """`pretrained` (from the hub; evlora_nano's ship with evlora), `random`, or a weight
     file: .safetensors, or .pt of tensors."""
     options: dict[str, int | float | str | bool] = Field(default_factory=dict)
     """More arguments of timm's constructor, such as depth and embed_dim, for a ViT of your own."""
@@ -99,7 +99,7 @@ def build_backbone(config: BackboneConfig, *, size: tuple[int, int]) -> Backbone
     _require_whole_patches(backbone, config.name, size)
     if isinstance(backbone, Eva):
         give_positions(backbone, config.name)
-        _let_adapters_be_heard(backbone)
+        _let_adapters_act(backbone)
     if weights not in (PRETRAINED, RANDOM):
         _load_weights(backbone, Path(weights), config.name)
     return backbone.requires_grad_(False)
@@ -109,7 +109,7 @@ def build_backbone(config: BackboneConfig, *, size: tuple[int, int]) -> Backbone
 def _impatient_hub() -> Generator[None]:
     """Where the hub does not answer, only what was fetched before is looked for.
 
-    Its own client would ask again and again, for three quarters of a minute, before it says so.
+    Its own client would ask again and again, for three quarters of a minute, before it reports so.
     """
     before = constants.HF_HUB_OFFLINE
     constants.HF_HUB_OFFLINE = before or not _hub_answers()
@@ -206,7 +206,7 @@ def _nearest(size: int, patch: int) -> int:
     return max(1, round(size / patch)) * patch
 
 
-def _let_adapters_be_heard(vit: Eva) -> None:
+def _let_adapters_act(vit: Eva) -> None:
     """Let each attention call its qkv layer; else timm's reads the weight past any adapter."""
     for module in vit.modules():
         if isinstance(module, EvaAttention):

@@ -34,7 +34,7 @@ NetworkConfig = Annotated[
         custom_error_message="expected the key network to be velora or single_stream",
     ),
 ]
-"""The configuration of a network; the key `network` picks the kind, `velora` where it is left out.
+"""The configuration of a network; the key `network` picks the kind, `velora` by default.
 A recipe may name velora or single_stream; published stands in the bundles of that checkpoint."""
 
 

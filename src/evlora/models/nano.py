@@ -3,7 +3,7 @@
 The stem follows Xiao et al., Early Convolutions Help Transformers See Better (2021): strided 3×3
 convolutions in place of one 16×16 patch projection learn sooner and from fewer pictures. Each of
 them but the first is followed by a residual pair, since at 64 px there are only sixteen tokens and
-much is to be told before they are cut.
+much is to be encoded before they are cut.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from evlora.errors import BackboneError
 
 NANO = "evlora_nano"
 WEIGHTS = Path(__file__).with_name("evlora_nano.safetensors")
-"""What comes along with the package; docs/nano.md says how it was made."""
+"""What ships with the package; docs/nano.md shows how it was made."""
 WEIGHTS_SHA256 = "d59c8e0200f5b1b98d6ac224782f89b8ace81f7bdcc61fd3639fde6bfb63b863"
 STEM_CHANNELS = (24, 48, 96, 128)
 """Output channels of the strided convolutions, each of which halves the picture."""
@@ -103,7 +103,7 @@ def evlora_nano(pretrained: bool = False, **options: Any) -> VisionTransformer:
 
 
 def embedded_weights() -> Path:
-    """The weights that come along, checked byte for byte.
+    """The weights that ship with evlora, checked byte for byte.
 
     Raises:
         BackboneError: The file is missing, or is not the one that evlora was published with.

@@ -21,7 +21,7 @@ class Output(NamedTuple):
     terms: dict[str, Tensor]
     """Loss terms by name, scalars, for the objective to weigh."""
     by_view: dict[str, Tensor]
-    """What the head makes of each view by itself, shape (B, K) each; nothing where it hears one."""
+    """What the head makes of each view by itself, shape (B, K) each; nothing where it uses one."""
 
 
 class Network(nn.Module):
@@ -125,7 +125,7 @@ class MomentwiseNetwork(Network):
     def images_by_view(self, rgb: Tensor | None, events: Tensor | None) -> dict[str, Tensor]:
         """What each view sees: the moments of a clip, or the steps from one to the next.
 
-        Takes and raises what `Network.forward` says.
+        Takes and raises what `Network.forward` does.
 
         Returns:
             Shape (B, T, 3, H, W) each, or (B, T−1, 3, H, W) for steps.

@@ -67,7 +67,7 @@ class StreamingNetwork:
 
         Args:
             rgb: The new frame, shape (3, H, W), uint8 or normalised.
-            events: The picture of its events likewise.
+            events: Its event image, the same way.
 
         Returns:
             Shape (K,); None while there are fewer moments than the network answers to: a

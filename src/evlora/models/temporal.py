@@ -42,7 +42,7 @@ class TemporalTransformer(nn.Module):
         super().__init__()
         self.norm_in = nn.LayerNorm(width, elementwise_affine=False)
         self.query = nn.Parameter(0.02 * torch.randn(1, 1, width))
-        # As large as what is seen: places of 0.02, as patches have, are hardly heard beside it.
+        # As large as what is seen: places of 0.02, as patches have, hardly count beside it.
         self.positions = nn.Parameter(torch.randn(1, frames, width))
         self.block = Block(width, heads, qkv_bias=True)
         self.norm = nn.LayerNorm(width)

@@ -45,8 +45,8 @@ def encode(
 ) -> dict[str, Any]:
     """The packed form of a recording, for a shard.
 
-    A recording with at least `config.frames` frames keeps all of them, each with the picture of its
-    events, so that training may draw its moments from all. One with fewer is cut into
+    A recording with at least `config.frames` frames keeps all of them, each with its event
+    image, so that training may draw its moments from all. One with fewer is cut into
     `config.frames` equal windows, and these moments are fixed.
 
     Args:

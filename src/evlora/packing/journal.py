@@ -199,8 +199,9 @@ class Journal:
         size = path.stat().st_size if path.exists() else None
         if size != chunk.bytes:
             raise DatasetError(
-                f"{path}: expected a chunk of {chunk.bytes:,} bytes as {JOURNAL_FILE} says, found "
-                f"{'none' if size is None else f'{size:,} bytes'}; start anew with --overwrite"
+                f"{path}: expected a chunk of {chunk.bytes:,} bytes as {JOURNAL_FILE} states, "
+                f"found {'none' if size is None else f'{size:,} bytes'}; "
+                "start anew with --overwrite"
             )
 
 

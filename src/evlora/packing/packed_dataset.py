@@ -166,7 +166,7 @@ class Shards:
                     size = path.stat().st_size
                     if size != chunk.chunk_bytes:
                         raise DatasetError(
-                            f"{path}: expected {chunk.chunk_bytes} bytes as the index says, "
+                            f"{path}: expected {chunk.chunk_bytes} bytes as the index states, "
                             f"got {size}; {self._remedy}"
                         )
                     return path, memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
@@ -214,7 +214,7 @@ class PackedDataset(ClipDataset):
         self._shards = Shards(manifest.source, home, manifest.bucket)
         if len(self._shards) != len(numbers):
             raise DatasetError(
-                f"{self._shards.where}: expected {len(numbers)} clips as the manifest says, the "
+                f"{self._shards.where}: expected {len(numbers)} clips as the manifest states, the "
                 f"shards hold {len(self._shards)}; copy the dataset again, or pack it again"
             )
 

@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--model", choices=MODELS, default="nano")
     parser.add_argument("--steps", type=_positive, help="batches to learn from")
     parser.add_argument("--seed", type=int, default=0, help="of figures and first weights")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in the folder")
+    parser.add_argument("--resume", action="store_true", help="resume the run in the folder")
     parser.add_argument("--workers", type=int, default=1, help="processes that draw figures")
     parser.add_argument("--threads", type=_positive, help="threads that compute")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")

@@ -20,7 +20,7 @@ from evlora.pretraining.figures import GLYPH_PX
 from evlora.pretraining.scenes import FACTS
 
 MASK_CELL_PX = 2
-"""Rows and columns of a mask that are told as one."""
+"""Rows and columns of a mask that are predicted as one."""
 MATCH_WIDTH = 64
 TEMPERATURE = 0.15
 WEIGHTS = {"glyph": 1.0, "mask": 1.0, "facts": 1.0, "match": 0.2}
@@ -68,13 +68,13 @@ class Objective(nn.Module):
         pooled = tokens.mean(dim=1)  # (B·V, D)
         glyphs = batch.glyphs.flatten(1).repeat_interleave(views, dim=0) / 255
         facts = batch.facts.flatten(0, 1)
-        is_told = ~facts.isnan()
+        is_known = ~facts.isnan()
         return {
             "glyph": binary_cross_entropy_with_logits(self.glyph(pooled).float(), glyphs),
             "mask": binary_cross_entropy_with_logits(
                 self.mask(tokens).float(), self._cells_of(batch.masks)
             ),
-            "facts": smooth_l1_loss(self.facts(pooled).float()[is_told], facts[is_told]),
+            "facts": smooth_l1_loss(self.facts(pooled).float()[is_known], facts[is_known]),
             "match": match_loss(self.match(pooled).float(), views=views),
         }
 

@@ -195,7 +195,7 @@ def pretrain(
     checkpoint, log = folder / CHECKPOINT, folder / LOG
     if checkpoint.is_file():
         if not resume:
-            raise RunError(f"{folder} holds a run; go on with it (--resume) or give another folder")
+            raise RunError(f"{folder} holds a run; resume it (--resume) or give another folder")
         state = torch.load(checkpoint, map_location=run.device, weights_only=True)
         _require_beginning(PretrainingConfig.model_validate_json(state["config"]), config, state)
         run.load_state(state)
@@ -227,7 +227,7 @@ def write_weights(run: Pretraining, path: Path) -> None:
         name: tensor.detach().half().cpu().contiguous()
         for name, tensor in run.backbone.state_dict().items()
     }
-    told = {
+    about = {
         "backbone": run.config.backbone,
         "steps": str(run.step),
         "config": run.config.model_dump_json(),
@@ -235,7 +235,7 @@ def write_weights(run: Pretraining, path: Path) -> None:
         "license": "Apache-2.0",
     }
     with writing_file(path) as temporary:
-        save_file(tensors, temporary, metadata=told)
+        save_file(tensors, temporary, metadata=about)
 
 
 def _optimizers(
@@ -292,7 +292,7 @@ def _require_beginning(
             differing = [words for words in differing if not words.startswith("steps ")]
     if differing:
         raise RunError(
-            f"the run was begun with other settings: {', '.join(differing)}; go on with those, or "
+            f"the run was begun with other settings: {', '.join(differing)}; resume with those, or "
             "begin in another folder (the number of steps may change until the rate falls)"
         )
 

@@ -1,7 +1,7 @@
 """What is seen of a figure: a picture, or the event image of its motion, and what it teaches.
 
-Everything is a function of a seed and a number, so that a run can be stopped anywhere and gone on
-with, and made again from nothing.
+Everything is a function of a seed and a number, so that a run can be stopped anywhere and
+resumed, and made again from nothing.
 """
 
 from itertools import pairwise

@@ -1,6 +1,6 @@
 """`python -m evlora.pretraining.sheet FILE`: a picture of what a backbone is pre-trained on.
 
-Each figure is a group of five: its glyph, which is to be told from any view, and four views.
+Each figure is a group of five: its glyph, which is to be predicted from any view, and four views.
 """
 
 import argparse

@@ -26,7 +26,7 @@ class Conversion:
     start_us: int | None = None
     """Since the recording began; None is its begin."""
     end_us: int | None = None
-    """Likewise; None is its end."""
+    """The same way; None is its end."""
     crop: tuple[int, int, int, int] | None = None
     """Column and row of the upper left pixel, width and height."""
     downsample: int = 1

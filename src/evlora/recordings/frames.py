@@ -65,7 +65,7 @@ class FrameSequence:
         Args:
             images: uint8, shape (T, H, W, 3) RGB or (T, H, W) grey.
             start_us: Start of each exposure, shape (T,).
-            end_us: End of each exposure, shape (T,); the start when left out.
+            end_us: End of each exposure, shape (T,); the start by default.
 
         Raises:
             RecordingError: Shape or type differ, or times do not fit.

@@ -31,22 +31,22 @@ from evlora.recordings.representations import (
 from evlora.recordings.triggers import Triggers
 
 RATE_PARTS = 100
-"""The rate over time is given in so many equal parts of the recording."""
+"""The number of equal parts of a recording that its rate over time is given in."""
 SHORTEST_GAP_US = 10_000
 GAP_MEAN_INTERVALS = 100
-"""A gap is silence of at least `SHORTEST_GAP_US` and of so many times the mean interval."""
+"""A gap is silence of at least `SHORTEST_GAP_US` and of this many times the mean interval."""
 LONGEST_GAPS = 10
-"""So many gaps are listed."""
+"""The most gaps that are listed."""
 LOST_FRAME_INTERVALS = 1.5
-"""Frames that lie further apart than so many usual intervals have lost one between them."""
+"""Frames that lie further apart than this many usual intervals have lost one between them."""
 LIVELY_QUANTILE = 0.9
-"""The picture of events is taken where the rate is higher than in so many parts."""
+"""The event image is taken where the rate is higher than in this share of the parts."""
 SHOWN_SHARE, FEWEST_SHOWN = 0.15, 400
 """A picture shows as many events as this share of the pixels, and not fewer than that many."""
 PANEL_IN, RATE_IN, TITLE_IN = 4.6, 2.4, 0.5
 """Width of a picture in a figure, height of the rate curve and of a title, in inches."""
 PEAK_OUTSIDE = 4.0
-"""A rate of so many times the 95th percentile leaves the curve's panel: it would flatten it."""
+"""A rate above this many times the 95th percentile leaves the panel; it would flatten the curve."""
 EVENTS_AT_ONCE = 1 << 22
 
 
@@ -106,7 +106,7 @@ class Summary:
     width: int | None
     """Columns of the sensor, or of the frames where there are no events."""
     height: int | None
-    """Rows, likewise."""
+    """Rows, the same way."""
     events: int
     on: int
     off: int
@@ -114,7 +114,7 @@ class Summary:
     t_last_us: int | None
     frames: int
     warnings: tuple[str, ...]
-    """What was wrong with the file: damage, events left out, time that ran backwards."""
+    """What was wrong with the file: damage, events skipped, time that ran backwards."""
     remarks: tuple[str, ...]
     """What was detected rather than declared."""
     activity: Activity | None
@@ -194,7 +194,7 @@ def save_figure(recording: Recording, path: str | Path) -> None:
 
     Args:
         recording: Events, frames, or both.
-        path: Where to; a picture of the kind that the suffix says.
+        path: Where to; a picture of the kind that the suffix names.
 
     Raises:
         RecordingError: There is nothing in the recording, or no such kind of picture.

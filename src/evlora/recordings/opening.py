@@ -31,9 +31,9 @@ def open_recording(
     Args:
         path: A recording of any format in the table of `evlora.recordings.readers`.
         frames: Pictures, a folder of them, or a video that belong to the events in `path`.
-        event_images: Pictures of the events, drawn before, one for each frame.
-        format: The name of a format, where the suffix does not tell.
-        width: Columns of the sensor, for formats whose files do not say.
+        event_images: Event images, drawn before, one for each frame.
+        format: The name of a format, where the suffix does not show it.
+        width: Columns of the sensor, for formats whose files do not state them.
         height: Rows of the sensor.
         columns: All columns of a table (text, npy, npz, HDF5, MATLAB) in order, such as `t,x,y,p`,
             any other word for a column to pass over; or the names that hold the four fields, such
@@ -44,12 +44,12 @@ def open_recording(
 
     Raises:
         RecordingError: The file is missing, of no known format, or holds nothing readable.
-        DatasetError: Frames and pictures of events do not belong together.
+        DatasetError: Frames and event images do not belong together.
 
     Warns:
         RecordingWarning: The file is damaged, and what came before the damage is returned;
-            frames and events have no moment in common; or frames and pictures of events have no
-            partner and were left out.
+            frames and events have no moment in common; or frames and event images have no
+            partner and were skipped.
     """
     source = Path(path)
     if not source.exists():
@@ -83,18 +83,18 @@ def require_sensor_size(path: Path, *, width: int | None = None, height: int | N
 
 
 def open_pictures(frames: Pictures | None, event_images: Pictures | None) -> Recording:
-    """The recording that consists of frames, of pictures of events, or of both in pairs.
+    """The recording that consists of frames, of event images, or of both in pairs.
 
     Raises:
         RecordingError: There is nothing, or no picture where one should be.
-        DatasetError: Frames and pictures of events do not belong together.
+        DatasetError: Frames and event images do not belong together.
 
     Warns:
-        RecordingWarning: Some pictures have no partner and were left out.
+        RecordingWarning: Some pictures have no partner and were skipped.
     """
     given = event_images if frames is None else frames
     if not given:
-        raise RecordingError("recording: expected frames or pictures of events, got neither")
+        raise RecordingError("recording: expected frames or event images, got neither")
     path = Path(given if isinstance(given, str | Path) else given[0])
     recording = Recording(None, None if frames is None else open_frames(frames), "images", path)
     if event_images is not None:

@@ -1,4 +1,4 @@
-"""Frames and pictures of events, made apart from each other: which belong together.
+"""Frames and event images, made apart from each other: which belong together.
 
 Datasets such as HARDVS and PokerEvent come as two folders of numbered pictures for each recording.
 The numbers rise in steps that differ between datasets (HARDVS: 5), and a folder may lack some.
@@ -20,17 +20,17 @@ NAMES_SHOWN = 3
 def paired(
     frames: FrameSequence, event_images: FrameSequence
 ) -> tuple[FrameSequence, FrameSequence, str | None]:
-    """Frames and pictures of events as one list each, with what belongs together at one place.
+    """Frames and event images as one list each, with what belongs together at one place.
 
     As many of one as of the other belong together in their order. Otherwise, or where pictures are
-    missing in the middle, the last number in a file's name tells: as it is, or counted in steps of
-    its own folder, whichever finds more pairs.
+    missing in the middle, the last number in a file's name decides: as it is, or counted in steps
+    of its own folder, whichever finds more pairs.
 
     Returns:
-        The frames, the pictures of events, and what was left out, or None.
+        The frames, the event images, and what was skipped, or None.
 
     Raises:
-        DatasetError: They differ in number and nothing tells which belong together.
+        DatasetError: They differ in number and nothing shows which belong together.
     """
     first, second = _numbers(frames), _numbers(event_images)
     is_known = first is not None and second is not None
@@ -40,22 +40,22 @@ def paired(
         return frames, event_images, None
     if first is None or second is None:
         raise DatasetError(
-            f"expected one picture of events for each of {len(frames)} frames, got "
-            f"{len(event_images)}, and no numbers in file names that tell which belong together "
+            f"expected one event image for each of {len(frames)} frames, got "
+            f"{len(event_images)}, and no numbers in file names that show which belong together "
             f"({_shown(frames)}; {_shown(event_images)}); give as many of one as of the other"
         )
     pairs = max(_pairs(first, second), _pairs(_in_steps(first), _in_steps(second)), key=len)
     if not pairs:
         raise DatasetError(
-            "expected frames and pictures of events with the same numbers in their names, got "
-            f"none in common: frames {_shown(frames)}; pictures of events {_shown(event_images)}; "
+            "expected frames and event images with the same numbers in their names, got "
+            f"none in common: frames {_shown(frames)}; event images {_shown(event_images)}; "
             "check that both are of one recording"
         )
     chosen = _chosen(frames, [a for a, _ in pairs]), _chosen(event_images, [b for _, b in pairs])
     return *chosen, (
-        f"{_folder(frames)}: {len(pairs)} of {len(frames)} frames and {len(event_images)} pictures "
-        f"of events ({_folder(event_images)}) belong together by their numbers; "
-        "the others were left out"
+        f"{_folder(frames)}: {len(pairs)} of {len(frames)} frames and {len(event_images)} event "
+        f"images ({_folder(event_images)}) belong together by their numbers; "
+        "the others were skipped"
     )
 
 

@@ -25,7 +25,7 @@ class Recording:
     remarks: tuple[str, ...] = ()
     """What was detected rather than declared, such as the unit of its times."""
     event_images: FrameSequence | None = None
-    """Pictures of the events that somebody drew before, one for each frame where there are frames:
+    """Event images that somebody drew before, one for each frame where there are frames:
     a clip takes them as they are, and draws none from the events."""
     triggers: Triggers | None = None
     """Signals at the camera's inputs, where the format keeps them and there were some."""
@@ -35,8 +35,8 @@ class Recording:
             return
         if len(self.frames) != len(self.event_images):
             raise RecordingError(
-                f"{self.path or 'recording'}: expected one picture of events for each of "
-                f"{len(self.frames)} frames, got {len(self.event_images)}; leave out those "
+                f"{self.path or 'recording'}: expected one event image for each of "
+                f"{len(self.frames)} frames, got {len(self.event_images)}; remove those "
                 "without a partner"
             )
 
@@ -57,22 +57,22 @@ class Recording:
         return replace(self, frames=frames, warnings=warnings_)
 
     def with_event_images(self, event_images: FrameSequence) -> "Recording":
-        """The same recording with these pictures of its events, one for each frame.
+        """The same recording with these event images, one for each frame.
 
-        Frames and pictures without a partner are left out, and a warning says so; see
+        Frames and pictures without a partner are skipped, and a warning reports them; see
         `evlora.recordings.pairing` for what makes a pair.
 
         Raises:
-            DatasetError: Nothing tells which pictures belong to which frames.
+            DatasetError: Nothing shows which pictures belong to which frames.
         """
         if self.frames is None:
             return replace(self, event_images=event_images)
-        frames, event_images, left_out = paired(self.frames, event_images)
+        frames, event_images, skipped = paired(self.frames, event_images)
         return replace(
             self,
             frames=frames,
             event_images=event_images,
-            warnings=self.warnings if left_out is None else (*self.warnings, left_out),
+            warnings=self.warnings if skipped is None else (*self.warnings, skipped),
         )
 
     def _clocks_that_differ(self, frames: FrameSequence) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Pictures of events, frames and both: uint8 RGB arrays of shape (H, W, 3), and files of them.
+"""Event images, frames and both: uint8 RGB arrays of shape (H, W, 3), and files of them.
 
 ON is red and OFF is blue, as in the event image.
 """
@@ -103,7 +103,7 @@ def animation_windows(recording: Recording) -> tuple[WindowArray, list[int] | No
     """The windows that an animation shows, and the frame under each.
 
     With timed frames each picture is a frame and the events since the one before; a recording of
-    more than `MOST_PICTURES` frames shows so many of them, evenly chosen. Without frames the
+    more than `MOST_PICTURES` frames shows that number of them, evenly chosen. Without frames the
     recording is cut into equal windows of about 40 ms.
 
     Returns:
@@ -153,7 +153,7 @@ def animate(recording: Recording) -> Iterator[ImageArray]:
 
 
 def save_picture(picture: ImageArray, path: str | Path) -> None:
-    """Write a picture; the suffix says as what.
+    """Write a picture; the suffix gives its kind.
 
     Raises:
         RecordingError: No such kind of picture.

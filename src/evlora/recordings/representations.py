@@ -32,7 +32,7 @@ RGB_BINS = 3
 DECAY_US = 30_000
 
 EVENTS_AT_ONCE = 1 << 16
-"""So many events' indices stay in the cache while they are painted."""
+"""The number of events whose indices stay in the cache while they are painted."""
 
 
 def equal_windows(events: EventStream, count: int) -> WindowArray:

@@ -73,7 +73,7 @@ class EventSimulator:
 
         Args:
             width: Columns of the sensor and of every frame.
-            height: Rows, likewise.
+            height: Rows, as for `width`.
             sensor: How it answers; None for the default.
             seed: Of thresholds and noise: the same seed and frames give the same events.
 
@@ -93,7 +93,7 @@ class EventSimulator:
         self._t_us: int | None = None
         self._seen = np.zeros(width * height)
         self._remembered = np.zeros(width * height)
-        self._deaf_until_us = np.full(width * height, np.iinfo(np.int64).min)
+        self._at_rest_until_us = np.full(width * height, np.iinfo(np.int64).min)
 
     def push(self, frame: NDArray[Any], t_us: int) -> EventStream:
         """The events between the frame before this one and this one; none for the first.
@@ -117,7 +117,7 @@ class EventSimulator:
         if t_us <= self._t_us:
             raise RecordingError(
                 f"simulator: expected a frame later than {self._t_us} µs, got one of {t_us} µs; "
-                "leave out frames that repeat a time"
+                "skip frames that repeat a time"
             )
         start_us, self._t_us = self._t_us, t_us
         duration_us = t_us - start_us
@@ -209,10 +209,10 @@ class EventSimulator:
             np.minimum.at(first, pixel, waiting)
             is_first = first[pixel] == waiting
             candidate, pixel = waiting[is_first], pixel[is_first]
-            is_heard = fired.t_us[candidate] >= self._deaf_until_us[pixel]
-            sent = candidate[is_heard]
+            is_rested = fired.t_us[candidate] >= self._at_rest_until_us[pixel]
+            sent = candidate[is_rested]
             is_sent[sent] = True
-            self._deaf_until_us[pixel[is_heard]] = fired.t_us[sent] + self.sensor.refractory_us
+            self._at_rest_until_us[pixel[is_rested]] = fired.t_us[sent] + self.sensor.refractory_us
             waiting = waiting[~is_first]
         return np.flatnonzero(is_sent)
 

@@ -1,4 +1,4 @@
-"""Triggers: what other devices told the camera through its input pins, with the camera's clock."""
+"""Triggers: signals of other devices at the camera's input pins, timed by the camera's clock."""
 
 from dataclasses import dataclass
 

@@ -29,7 +29,7 @@ def simulate_video(
     Args:
         path: Any video that PyAV reads; its own timestamps are the times of the frames.
         width: Columns of the sensor, to which the frames are scaled; those of the video if None.
-        height: Rows of the sensor, likewise.
+        height: Rows of the sensor, as for `width`.
         sensor: How the sensor answers; None for the default.
         seed: Of thresholds and noise.
 
@@ -40,7 +40,7 @@ def simulate_video(
         RecordingError: No such file, no video in it, or fewer than two frames that can be read.
 
     Warns:
-        RecordingWarning: The video is damaged, or frames that repeat a time were left out.
+        RecordingWarning: The video is damaged, or frames that repeat a time were skipped.
     """
     source = Path(path)
     if (width is None) != (height is None):
@@ -58,9 +58,7 @@ def simulate_video(
         if count > 1:
             yield events
     if repeated:
-        message = (
-            f"{source}: {repeated} frames do not come after the one before; they were left out"
-        )
+        message = f"{source}: {repeated} frames do not come after the one before; they were skipped"
         warnings.warn(message, RecordingWarning, stacklevel=2)
     if count < 2:
         raise RecordingError(

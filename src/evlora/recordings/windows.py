@@ -2,7 +2,7 @@
 
 A file is decoded in pieces and a window is handed out as soon as it is complete, so that only the
 current window and one piece are in memory. Cameras write events nearly in order: those that come
-late by up to `LATENESS_US` are put in their place, later ones are left out and reported.
+late by up to `LATENESS_US` are put in their place, later ones are skipped and reported.
 """
 
 import warnings
@@ -143,7 +143,7 @@ def _in_order(file: EventFile) -> Iterator[EventChunk]:
     if backwards:
         file.findings.warn(
             f"time runs backwards {backwards} times; events up to {LATENESS_US} µs late were put "
-            f"in order, {late} later ones were left out"
+            f"in order, {late} later ones were skipped"
         )
 
 

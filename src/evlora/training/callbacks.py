@@ -7,7 +7,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 
 class EpochLine(Callback):
-    """Says one line per epoch."""
+    """Reports one line per epoch."""
 
     def __init__(self, report: Callable[[str], None]) -> None:
         self._report = report

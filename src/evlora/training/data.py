@@ -26,7 +26,7 @@ from evlora.training.features import MEMORY, FeatureDataset
 
 Clips = ClipDataset | FeatureDataset
 SHUFFLED_CHUNKS = 32
-"""Chunks of a packed dataset whose clips are shuffled together: so many must be at hand at once."""
+"""Chunks of a packed dataset whose clips are shuffled together: all must be at hand at once."""
 
 
 class EpochSampler(DistributedSampler[int]):
@@ -40,7 +40,7 @@ class EpochSampler(DistributedSampler[int]):
     def __init__(self, dataset: Clips, *, world_size: int, rank: int, seed: int) -> None:
         super().__init__(dataset, num_replicas=world_size, rank=rank, shuffle=True, seed=seed)
         self.skipped = 0
-        """Clips of this rank that are left out at the beginning of the epoch."""
+        """Clips of this rank that are skipped at the beginning of the epoch."""
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch of the order and of the augmentation."""
@@ -95,7 +95,7 @@ class ResumableLoader(DataLoader[Any]):
             raise RunError(
                 f"checkpoint: it lies in the middle of an epoch that {state['ranks']} processes "
                 f"divided into {state['of']} batches each, now {now['ranks']} processes have "
-                f"{now['of']}; go on with as many devices and the same data as before"
+                f"{now['of']}; resume with as many devices and the same data as before"
             )
         self._resumed = dict(state)
 
@@ -166,7 +166,7 @@ class ClipDataModule(LightningDataModule):
         ]
         if self.manifest.packed is None or not idle:
             return ()
-        return (f"packed pictures of events stay as they were drawn, without {', '.join(idle)}",)
+        return (f"packed event images stay as they were drawn, without {', '.join(idle)}",)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """The clips to learn from, shuffled anew in each epoch."""

@@ -4,7 +4,7 @@ recipe.yaml       the recipe as it was run, with all defaults written out
 checkpoints/      best.ckpt (on the val split, if it is kept) and last.ckpt; trained tensors only
 logs/             CSV and TensorBoard
 bundle/           the recognizer of the epoch that is kept
-metrics.json      written last: its presence says that the run is complete
+metrics.json      written last: its presence shows that the run is complete
 """
 
 import json
@@ -39,8 +39,7 @@ def claim(recipe: Recipe, *, resume: bool) -> Path:
     written = folder / RECIPE_FILE
     if not resume and folder.is_dir() and visible(folder):
         raise RunError(
-            f"{folder}: is not empty; go on with the run there with --resume, "
-            "or choose another run.dir"
+            f"{folder}: is not empty; resume the run there with --resume, or choose another run.dir"
         )
     if resume and written.is_file():
         before = _with_defaults(yaml.safe_load(written.read_text(encoding="utf-8")), recipe)

@@ -129,7 +129,7 @@ def test_files_of_no_known_format_are_noted(tree):
         (["train/cat/1.npz", "train/cat/1.bin"], "2 recordings for train/cat/1"),
         (["train/cat/1.png", "train/cat/1.jpg"], "2 pictures, videos or folders for train/cat/1"),
         (["train/cat/1/event/a.npz", "train/cat/1/event/b.npz"], "2 recordings for train/cat/1"),
-        (["train/cat/1/event.png", "train/cat/1/event/a.png"], "2 sets of event pictures for"),
+        (["train/cat/1/event.png", "train/cat/1/event/a.png"], "2 sets of event images for"),
     ],
 )
 def test_a_wrong_tree_is_shown_beside_the_expected_one(tree, paths, found):

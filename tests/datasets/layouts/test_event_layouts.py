@@ -150,7 +150,7 @@ def test_listed_samples_that_are_not_there_are_refused_or_counted(source: Path, 
     assert "on disk is, for example: club_10/dvSave-2021_09_28_19_29_00" in str(caught.value)
     manifest = prepare("pokerevent", source, out, options={"missing": "leave_out"})
     assert manifest.counts == {"train": 6, "val": 1, "test": 4}
-    assert "1 listed samples are not there and were left out: val_label.txt line 2" in str(
+    assert "1 listed samples are not there and were skipped: val_label.txt line 2" in str(
         manifest.notes
     )
 
@@ -171,9 +171,9 @@ def test_what_no_list_names_and_what_is_no_recording_is_counted(source: Path, ou
     extra.with_name("readme.txt").touch()
     (extra.parent / "empty").mkdir()
     notes = "\n".join(prepare("pokerevent", source, out).notes)
-    assert "1 samples that no list names were left out: club_10/extra" in notes
+    assert "1 samples that no list names were skipped: club_10/extra" in notes
     assert "1 files that are no recordings of this dataset were passed over: Poker_Event/" in notes
-    assert "1 folders without pictures were left out: club_10/empty" in notes
+    assert "1 folders without pictures were skipped: club_10/empty" in notes
 
 
 def test_missing_pictures_and_wrong_numbers_of_frames_are_counted(source: Path, out: Path) -> None:
@@ -185,7 +185,7 @@ def test_missing_pictures_and_wrong_numbers_of_frames_are_counted(source: Path, 
     notes = "\n".join(prepare("hardvs", source, out).notes)
     assert "12 recordings are numbered in steps of 5: action_001" in notes
     assert f"action_001/{sequence}: 1 missing in the numbering by 5, the first after" in notes
-    assert f"train_label.txt line 1 says 4, action_001/{sequence} has 3" in notes
+    assert f"train_label.txt line 1 gives 4, action_001/{sequence} has 3" in notes
 
 
 def test_frames_and_event_pictures_of_different_number_are_counted(source: Path, out: Path) -> None:
@@ -194,7 +194,7 @@ def test_frames_and_event_pictures_of_different_number_are_counted(source: Path,
     where = source / "Poker_rgb_event" / "club_10" / sequence / f"{sequence}_dvs"
     (where / "00000003.png").unlink()
     notes = "\n".join(prepare("pokerevent", source, out).notes)
-    assert f"club_10/{sequence}: 4 frames and 3 event pictures" in notes
+    assert f"club_10/{sequence}: 4 frames and 3 event images" in notes
 
 
 def test_recordings_without_frames_among_others_are_counted(source: Path, out: Path) -> None:
@@ -279,7 +279,7 @@ def test_a_member_of_an_archive_never_leaves_its_folder(
     escaped = out / "recordings" / "action_001" / "escaped.npz"
     assert list(tmp_path.rglob("escaped.npz")) == [escaped]
     notes = "\n".join(manifest.notes)
-    assert "samples that no list names were left out: action_001/escaped" in notes
+    assert "samples that no list names were skipped: action_001/escaped" in notes
     assert "members of archives are no recordings and were passed over: readme.txt" in notes
 
 
@@ -306,7 +306,7 @@ def test_a_file_of_dailydvs_whose_name_says_another_class_is_counted(
     path = source / "test.txt"
     path.write_text(path.read_text().replace("09_11_04.aedat4 0", "09_11_04.aedat4 1"))
     notes = prepare("dailydvs200", source, out).notes
-    assert "test.txt line 1 says action_001, C0P4M0S1_20231111_09_11_04 is action_000" in notes[0]
+    assert "test.txt line 1 gives action_001, C0P4M0S1_20231111_09_11_04 is action_000" in notes[0]
 
 
 def test_a_gesture_holds_the_events_of_its_time(source: Path, out: Path) -> None:
@@ -345,7 +345,7 @@ def test_gestures_without_events_are_counted_and_without_lists_split_evenly(
         (source / f"trials_to_{split}.txt").unlink()
     manifest = prepare("dvs_gesture", source, out)
     assert manifest.split_source == "evenly chosen, seed 0"
-    assert "1 gestures without an event were left out: user01_led_labels.csv line 3" in str(
+    assert "1 gestures without an event were skipped: user01_led_labels.csv line 3" in str(
         manifest.notes
     )
 

@@ -108,14 +108,14 @@ def test_where_labels_count_from_is_told_by_all_lists_together(listed, train, te
         (
             "action_001/a 5 0\naction_002/b 5 2",
             "action_003/c 5 2",
-            "expected 1 for action_002, train_label.txt line 2 says 2",
-            "expected 1 for action_001, train_label.txt line 1 says 0",
+            "expected 1 for action_002, train_label.txt line 2 gives 2",
+            "expected 1 for action_001, train_label.txt line 1 gives 0",
         ),
         (
             "club/a 5 0",
             "heart/b 5 2",
-            "expected 0 to 1 for 2 classes, test_label.txt line 1 says 2",
-            "expected 1 to 2 for 2 classes, train_label.txt line 1 says 0",
+            "expected 0 to 1 for 2 classes, test_label.txt line 1 gives 2",
+            "expected 1 to 2 for 2 classes, train_label.txt line 1 gives 0",
         ),
     ],
 )
@@ -150,4 +150,4 @@ def test_a_sample_in_two_splits_or_with_two_labels_is_refused(listed):
 def test_a_sample_that_one_list_repeats_counts_once(listed):
     by_name, notes = without_repetitions(listed(train="a/b 0\na/c 0\na/b 0"), lambda s: s.path)
     assert list(by_name) == ["a/b", "a/c"]
-    assert notes == ["1 lines were left out: train_label.txt line 3 repeats a/b of line 1"]
+    assert notes == ["1 lines were skipped: train_label.txt line 3 repeats a/b of line 1"]

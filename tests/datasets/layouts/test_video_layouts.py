@@ -189,7 +189,7 @@ def test_listed_videos_that_are_gone_are_counted_when_they_may_be_left_out(sourc
         prepare("video_lists", source, out)
     manifest = prepare("video_lists", source, out, options={"missing": "leave_out"})
     assert manifest.counts == {"train": 1, "val": 2, "test": 2}
-    assert "1 of 6 listed videos are not there and were left out" in manifest.notes[0]
+    assert "1 of 6 listed videos are not there and were skipped" in manifest.notes[0]
 
 
 def test_the_videos_may_lie_elsewhere_than_their_lists(source, out, tmp_path):

@@ -1,6 +1,6 @@
 """CeleX-HAR (Wang et al., arXiv 2408.09764): 150 actions, CeleX-V 1280×800, 124,625 recordings.
 
-As published: pictures of events, one folder for each recording.
+As published: event images, one folder for each recording.
 """
 
 import re

@@ -5,7 +5,7 @@ A sample is one of these:
 - a recording (`.aedat4`, `.npz`, `.bin`, …), with its own frames or with a picture, a video or a
   folder of pictures of the same name beside it;
 - a picture, a video or a folder of pictures alone;
-- a folder with `event` (a recording, a folder with one in it, or event pictures: a folder of them,
+- a folder with `event` (a recording, a folder with one in it, or event images: a folder of them,
   a picture or a video), `rgb` (a picture, a video or a folder of pictures), or both.
 
 Without folders for splits, a part of each class becomes the test split.
@@ -35,7 +35,7 @@ train/                 (or no splits)
     0003.bin
     0003.png           (frame of 0003.bin)
     0004/
-      event/           (or event pictures)
+      event/           (or event images)
         events.npz
       rgb/
         000.png
@@ -124,7 +124,7 @@ def _sample(path: Path, same: Sequence[Path], source: Path, split: str) -> Sampl
     for kind, found in (
         ("recordings", events),
         ("pictures, videos or folders", frames),
-        ("sets of event pictures", event_images),
+        ("sets of event images", event_images),
     ):
         if len(found) > 1:
             raise _wrong(source, f"{len(found)} {kind} for {where}")

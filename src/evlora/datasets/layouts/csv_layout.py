@@ -2,7 +2,7 @@
 
 Separated by commas, semicolons or tabs. Paths are relative to the table's folder. `frame` may be
 called `frames` too, and may name a picture, a folder of pictures or a video, as may `event_images`,
-the pictures of events that were drawn before. One of the three is enough. `width` and `height` are
+event images that were drawn before. One of the three is enough. `width` and `height` are
 the sensor's, where the file of the events does not state it. Other columns are passed over.
 """
 

@@ -1,6 +1,6 @@
 """DVS-Gesture (Amir et al., CVPR 2017): 11 gestures of 29 persons, DVS128, AEDAT 3.1.
 
-A recording holds a person's gestures one after the other; a table beside it says when each begins
+A recording holds a person's gestures one after the other; a table beside it lists when each begins
 and ends. Every gesture becomes a recording of its own in the prepared dataset. Which recordings
 train and which test stands in two lists.
 """
@@ -77,7 +77,7 @@ def collect(
     total = sum(map(len, gestures.values()))
     findings = Findings()
     for name in sorted(trials.keys() - gestures.keys()):
-        findings.add("recordings that no list names were left out", name)
+        findings.add("recordings that no list names were skipped", name)
     samples: list[Sample] = []
     done = 0
     for name, rows in gestures.items():
@@ -92,7 +92,7 @@ def collect(
                 label = names[gesture.number - 1]
                 samples.append(Sample(sample, path.as_posix(), None, label, split_of.get(name, "")))
             else:
-                findings.add("gestures without an event were left out", gesture.where)
+                findings.add("gestures without an event were skipped", gesture.where)
             if progress is not None:
                 progress(done, total)
     if split_of:

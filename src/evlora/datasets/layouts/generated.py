@@ -2,9 +2,9 @@
 
 A handwritten digit (scikit-learn's bundled 8×8 set) moves left, right, up or down over a textured
 background, seen as RGB frames and as events. The class is digit and motion together, such as
-`3-left`. Neither modality tells both: frames, some of them dark or blurred, show the digit and at
+`3-left`. Neither modality shows both: frames, some of them dark or blurred, show the digit and at
 best the axis of its motion, for they are not ordered in time once they are averaged; the polarity
-of the events tells the direction, but edges along the motion fire none, the sensor is noisy, and
+of the events shows the direction, but edges along the motion fire none, the sensor is noisy, and
 in some clips the background moves too. No handwritten digit appears in two splits.
 """
 
@@ -39,7 +39,7 @@ SCATTER_SHARE = 0.03
 WARM_COLOURS = ((0.8, 0.5, 0.2), (1.0, 0.9, 0.6))
 """Lowest and highest red, green and blue of a digit."""
 COOL_COLOURS = ((0.3, 0.7, 0.7), (0.7, 1.0, 1.0))
-"""The same of a background: frames show the digit by its colour, which no event tells of."""
+"""The same of a background: frames show the digit by its colour, which no event shows."""
 BAD_FRAME_SHARE = (0.2, 0.5)
 """Share of the frames of a clip that are dark or blurred."""
 DARK_GAIN = (0.01, 0.05)

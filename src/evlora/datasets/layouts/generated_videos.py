@@ -8,7 +8,7 @@ shrinks before faint clouds, while black ones jump about. Three properties are b
   unknown moment is equally likely in every class.
 - Opposite classes show the same frames in opposite orders. Whoever looks at the frames without
   their order is right in half of the videos at most, whatever the network.
-- Each frame is compressed for itself, so that what the codec leaves does not tell the order either.
+- Each frame is compressed separately, so that traces of the codec do not show the order either.
 
 All else is new in every frame, the shape of the digits too, so that little of a video can be
 learned by heart. No handwritten digit appears in two splits.

@@ -1,6 +1,6 @@
 """HARDVS (Wang et al., AAAI 2024, arXiv 2211.09648): 300 actions, DVS346, 107,646 recordings.
 
-As published: pictures of frames and events, pictures of events alone, and compact events, an
+As published: frames and event images, event images alone, and compact events, an
 archive of `.npz` files for each class. The archives are unpacked into the prepared dataset.
 """
 

@@ -73,7 +73,7 @@ def without_repetitions(
                 f"({first.where}) and {sample.label} ({sample.where}); {MEND}"
             )
         repeated.append(f"{sample.where} repeats {name} of line {first.line}")
-    notes = [f"{len(repeated)} lines were left out: {repeated[0]}"] if repeated else []
+    notes = [f"{len(repeated)} lines were skipped: {repeated[0]}"] if repeated else []
     return by_name, notes
 
 
@@ -102,8 +102,8 @@ def label_base(label_of: Mapping[str, ListedSample], number_of: Callable[[str], 
 
     Args:
         label_of: Class → a line with its label.
-        number_of: The number of a class, counted from 0, as its name says it; None where the name
-            says nothing. Where no name says anything, the labels of K classes must lie in K places.
+        number_of: The number of a class, counted from 0, as its name gives it; None where the name
+            gives none. Where no name gives one, the labels of K classes must lie in K places.
 
     Raises:
         DatasetError: Neither reading fits all lines; the message shows a line against each.
@@ -131,10 +131,10 @@ def _fault(
         if number is None and not base <= sample.label <= last:
             return (
                 f"expected {base} to {last} for {len(label_of)} classes, "
-                f"{sample.where} says {sample.label}"
+                f"{sample.where} gives {sample.label}"
             )
         if number is not None and sample.label != number + base:
-            return f"expected {number + base} for {name}, {sample.where} says {sample.label}"
+            return f"expected {number + base} for {name}, {sample.where} gives {sample.label}"
     return None
 
 

@@ -76,7 +76,7 @@ class Naming:
     class_of: Callable[[ListedSample], str] = class_in_path
     """Listed sample → its class, as the sequences on disk name it."""
     number_of: Callable[[str], int | None] = lambda name: None
-    """Class → its number, counted from 0, where its name says it."""
+    """Class → its number, counted from 0, where its name gives it."""
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     """Class → how it is called; its own name where it is not among them."""
 
@@ -131,7 +131,7 @@ def split_officially(
         if name in found
     ]
     for name in sorted(found.keys() - listed.keys()):
-        findings.add("samples that no list names were left out", name)
+        findings.add("samples that no list names were skipped", name)
     manifest = Manifest(
         layout,
         source,
@@ -211,7 +211,7 @@ def _require_there(
             "unpack what is missing, or go on without it with missing=leave_out"
         )
     for name, sample in absent:
-        findings.add("listed samples are not there and were left out", f"{sample.where}: {name}")
+        findings.add("listed samples are not there and were skipped", f"{sample.where}: {name}")
 
 
 def _listed_sample(
@@ -224,13 +224,13 @@ def _listed_sample(
     sample = sequence.sample
     if None not in (listed.frames, sequence.pictures) and listed.frames != sequence.pictures:
         findings.add(
-            "samples have another number of pictures than their list says",
-            f"{listed.where} says {listed.frames}, {sample.sample} has {sequence.pictures}",
+            "samples have another number of pictures than their list gives",
+            f"{listed.where} gives {listed.frames}, {sample.sample} has {sequence.pictures}",
         )
     if label != sample.label:
         findings.add(
             "samples are of another class by their list than by their name; the list was followed",
-            f"{listed.where} says {label}, {sample.sample} is {sample.label} by its name",
+            f"{listed.where} gives {label}, {sample.sample} is {sample.label} by its name",
         )
     return replace(sample, label=merged[label], split=listed.split)
 
@@ -253,7 +253,7 @@ def _one_of_each_label(label_of: Mapping[str, ListedSample], findings: Findings)
 def _called(manifest: Manifest, naming: Naming, findings: Findings) -> Manifest:
     """The manifest with its classes under the names by which they are called.
 
-    Classes that share a name are told apart by their folders.
+    Classes that share a name are distinguished by their folders.
     """
     names = [naming.labels.get(folder, folder) for folder in manifest.labels]
     called = {

@@ -1,7 +1,7 @@
 """Sequences of numbered pictures: where they lie, how many there are, and which are missing.
 
 The authors of HARDVS and PokerEvent publish a folder of frames (`…_aps`) and a folder of event
-pictures (`…_dvs`) for each recording, with the same file names in both. The numbers of HARDVS rise
+images (`…_dvs`) for each recording, with the same file names in both. The numbers of HARDVS rise
 by 5, those of PokerEvent by 1: the step is taken from the files.
 """
 
@@ -26,9 +26,9 @@ class PictureSequence:
     frames: Path | None
     """The folder of its frames."""
     events: Path | None
-    """The folder of its event pictures."""
+    """The folder of its event images."""
     count: int
-    """Frames, or event pictures where there are no frames."""
+    """Frames, or event images where there are no frames."""
     step: int | None
     """By how much the numbers rise from picture to picture; None where names are no numbers."""
     faults: tuple[str, ...] = ()
@@ -39,7 +39,7 @@ def picture_sequence(folder: Path) -> PictureSequence | None:
     """The pictures of the recording in this folder; None where there are none.
 
     Pictures lie in the sub-folders `…_aps` and `…_dvs`, in one of the two alone, or in the folder
-    itself, where they are taken as event pictures.
+    itself, where they are taken as event images.
     """
     with os.scandir(folder) as found:
         inside = sorted(
@@ -58,7 +58,7 @@ def picture_sequence(folder: Path) -> PictureSequence | None:
     step, faults = _numbering(names)
     if frame_names and event_names and len(frame_names) != len(event_names):
         faults.append(
-            f"{len(frame_names)} frames and {len(event_names)} event pictures; "
+            f"{len(frame_names)} frames and {len(event_names)} event images; "
             "those without a partner are passed over"
         )
     return PictureSequence(

@@ -1,7 +1,7 @@
 """PokerEvent (Event-AHU): 114 patterns on playing cards, DVS346, 27,102 recordings.
 
 As published: raw recordings with events and frames (`.aedat4`), or the pictures extracted from
-them. Some classes are called alike: they are told apart by their folders.
+them. Some classes are called alike: they are distinguished by their folders.
 """
 
 from pathlib import Path

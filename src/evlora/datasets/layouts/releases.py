@@ -43,7 +43,7 @@ def write_pictures(
         parts: The splits.
         labels: Names of the classes.
         folder: The dataset that is being prepared.
-        progress: Is told how many pictures are written, and of how many.
+        progress: Called with the number of pictures written, and of all.
 
     Returns:
         One sample a picture, with the paths relative to `folder`.

@@ -44,7 +44,7 @@ class FoundSequence:
 
     sample: Sample
     pictures: int | None = None
-    """How many frames or event pictures it has, where it is a folder of them."""
+    """How many frames or event images it has, where it is a folder of them."""
 
 
 def sequences_in(
@@ -65,9 +65,9 @@ def sequences_in(
         root: Holds the folders of classes.
         source: What paths are relative to.
         suffixes: Of the files that are recordings.
-        sensor_px: Width and height of the sensor, where the files do not say.
+        sensor_px: Width and height of the sensor, where the files do not state it.
         findings: Takes what is odd.
-        progress: Is told how many entries were looked at.
+        progress: Called with the number of entries looked at, and of all.
     """
     listed = [entry for folder in folders(root) for entry in entries(folder)]
     found: dict[str, FoundSequence] = {}
@@ -77,7 +77,7 @@ def sequences_in(
         else:
             sequence = _of_file(entry, source, suffixes, sensor_px, findings)
         if sequence is not None and sequence.sample.sample in found:
-            findings.add("recordings have the name of another and were left out", str(entry))
+            findings.add("recordings have the name of another and were skipped", str(entry))
         elif sequence is not None:
             found[sequence.sample.sample] = sequence
         if progress is not None:
@@ -90,7 +90,7 @@ def _note_what_only_some_have(found: Mapping[str, FoundSequence], findings: Find
     of_pictures = [each.sample for each in found.values() if each.pictures is not None]
     for kind, lacking in (
         ("frames", [sample.sample for sample in of_pictures if sample.frames is None]),
-        ("event pictures", [each.sample for each in of_pictures if each.event_images is None]),
+        ("event images", [each.sample for each in of_pictures if each.event_images is None]),
     ):
         if len(lacking) < len(of_pictures):
             for name in lacking:
@@ -116,7 +116,7 @@ def _of_pictures(folder: Path, source: Path, findings: Findings) -> FoundSequenc
     name = f"{folder.parent.name}/{folder.name}"
     pictures = picture_sequence(folder)
     if pictures is None:
-        findings.add("folders without pictures were left out", name)
+        findings.add("folders without pictures were skipped", name)
         return None
     for fault in pictures.faults:
         findings.add("recordings lack pictures, the others are used", f"{name}: {fault}")

@@ -1,4 +1,4 @@
-"""Something-Something v2: 174 actions with things, told by templates, with the official splits.
+"""Something-Something v2: 174 actions with things, named by templates, with the official splits.
 
 `labels.json` gives each template its number. `train.json` and `validation.json` name the template
 of each video, with brackets around what stands for a thing; they are taken off to find it.

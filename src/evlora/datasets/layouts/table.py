@@ -17,7 +17,7 @@ RECORDINGS_FOLDER = "recordings"
 """Where a layout that makes its recordings itself puts them, inside the prepared dataset."""
 
 Progress = Callable[[int, int], None]
-"""Is told how many samples are done, and of how many."""
+"""Called with the number of samples done, and of all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Layout:
     name: str
     module: str
     has_source: bool
-    says: str
+    description: str
     """What the command line prints about it."""
 
     def collect(
@@ -68,109 +68,109 @@ LAYOUTS: tuple[Layout, ...] = (
         "csv",
         "evlora.datasets.layouts.csv_layout",
         has_source=True,
-        says="a table with the columns split, events, frame, event_images, label",
+        description="a table with the columns split, events, frame, event_images, label",
     ),
     Layout(
         "class_tree",
         "evlora.datasets.layouts.class_tree",
         has_source=True,
-        says="folders: class/sample or split/class/sample",
+        description="folders: class/sample or split/class/sample",
     ),
     Layout(
         "generated",
         "evlora.datasets.layouts.generated",
         has_source=False,
-        says="digits in motion, made on the spot",
+        description="digits in motion, made on the spot",
     ),
     Layout(
         "hardvs",
         "evlora.datasets.layouts.hardvs",
         has_source=True,
-        says="HARDVS: pictures of frames and events, or compact events",
+        description="HARDVS: frames and event images, or compact events",
     ),
     Layout(
         "pokerevent",
         "evlora.datasets.layouts.pokerevent",
         has_source=True,
-        says="PokerEvent: raw recordings, or pictures of frames and events",
+        description="PokerEvent: raw recordings, or frames and event images",
     ),
     Layout(
         "nmnist",
         "evlora.datasets.layouts.nmnist",
         has_source=True,
-        says="N-MNIST: Train and Test with .bin files",
+        description="N-MNIST: Train and Test with .bin files",
     ),
     Layout(
         "ncaltech101",
         "evlora.datasets.layouts.ncaltech101",
         has_source=True,
-        says="N-Caltech101: .bin files",
+        description="N-Caltech101: .bin files",
     ),
     Layout(
         "dvs_gesture",
         "evlora.datasets.layouts.dvs_gesture",
         has_source=True,
-        says="DVS-Gesture: recordings that are cut into gestures",
+        description="DVS-Gesture: recordings that are cut into gestures",
     ),
     Layout(
         "dailydvs200",
         "evlora.datasets.layouts.dailydvs200",
         has_source=True,
-        says="DailyDVS-200: .aedat4 files and lists",
+        description="DailyDVS-200: .aedat4 files and lists",
     ),
     Layout(
         "celex_har",
         "evlora.datasets.layouts.celex_har",
         has_source=True,
-        says="CeleX-HAR: pictures of events",
+        description="CeleX-HAR: event images",
     ),
     Layout(
         "image_folder",
         "evlora.datasets.layouts.image_folder",
         has_source=True,
-        says="pictures: class/picture or split/class/picture",
+        description="pictures: class/picture or split/class/picture",
     ),
     Layout(
         "cifar100",
         "evlora.datasets.layouts.cifar100",
         has_source=True,
-        says="CIFAR-100, the binary or the python release",
+        description="CIFAR-100, the binary or the python release",
     ),
     Layout(
         "svhn",
         "evlora.datasets.layouts.svhn",
         has_source=True,
-        says="SVHN, cropped digits",
+        description="SVHN, cropped digits",
     ),
     Layout(
         "food101",
         "evlora.datasets.layouts.food101",
         has_source=True,
-        says="Food-101",
+        description="Food-101",
     ),
     Layout(
         "hmdb51",
         "evlora.datasets.layouts.hmdb51",
         has_source=True,
-        says="HMDB51, official split 1, 2 or 3",
+        description="HMDB51, official split 1, 2 or 3",
     ),
     Layout(
         "something_something_v2",
         "evlora.datasets.layouts.something_something",
         has_source=True,
-        says="Something-Something v2",
+        description="Something-Something v2",
     ),
     Layout(
         "video_lists",
         "evlora.datasets.layouts.video_lists",
         has_source=True,
-        says="videos with lists `path label`, as of Kinetics",
+        description="videos with lists `path label`, as of Kinetics",
     ),
     Layout(
         "generated_videos",
         "evlora.datasets.layouts.generated_videos",
         has_source=False,
-        says="motions on video, made on the spot",
+        description="motions on video, made on the spot",
     ),
 )
 
@@ -184,5 +184,5 @@ def layout_named(name: str) -> Layout:
     for row in LAYOUTS:
         if row.name == name:
             return row
-    known = "; ".join(f"{row.name} ({row.says})" for row in LAYOUTS)
+    known = "; ".join(f"{row.name} ({row.description})" for row in LAYOUTS)
     raise DatasetError(f"no layout is called {name!r}; there are: {known}")

@@ -46,7 +46,7 @@ class Options(Config):
     """Where the videos of the lists lie."""
 
     videos: Path | None = None
-    """Folder to which the paths in the lists are relative; the lists' own where it is left out."""
+    """Folder to which the paths in the lists are relative; the lists' own by default."""
     missing: Literal["refuse", "leave_out"] = "refuse"
     """What is done when a list names videos that are not there."""
 
@@ -70,7 +70,7 @@ def collect(source: Path, folder: Path, options: Options, progress: Progress | N
         raise disagreement(root, faults, ABSENT_CURE)
     if absent:
         notes.append(
-            f"{len(absent)} of {len(listed)} listed videos are not there and were left out, the "
+            f"{len(absent)} of {len(listed)} listed videos are not there and were skipped, the "
             f"first {absent[0].path} ({absent[0].where})"
         )
     gone = {sample.path for sample in absent}

@@ -34,7 +34,7 @@ VIEWS = {
 }
 """The section of each view's CLIP."""
 REST = "model_state_dict"
-LEFT_OUT = ("epoch", "optimizer_state_dict")
+UNREAD = ("epoch", "optimizer_state_dict")
 """What a checkpoint may hold beside its sections."""
 
 CLIP = "base_model.model."
@@ -172,7 +172,7 @@ def read_published_checkpoint(path: str | Path) -> PublishedCheckpoint:
     source = Path(path)
     content = _load(source)
     missing = sorted({REST, *VIEWS.values()} - content.keys())
-    extra = sorted(map(str, content.keys() - {REST, *VIEWS.values(), *LEFT_OUT}))
+    extra = sorted(map(str, content.keys() - {REST, *VIEWS.values(), *UNREAD}))
     if missing or extra:
         raise CheckpointError(
             f"{source}: expected a checkpoint of VELoRA's released code; missing: "
@@ -228,7 +228,7 @@ def _state_dict(path: Path, section: str, content: Any) -> Iterator[tuple[str, T
 
 
 def _depth(tensors: Mapping[Key, Tensor]) -> int:
-    """Blocks of a tower: so many follow one another from the first one on."""
+    """Blocks of a tower: the number that follow one another from the first one on."""
     block = re.compile(re.escape(VISION) + r"transformer\.resblocks\.(\d+)\..+")
     found = {int(match[1]) for _, key in tensors if (match := block.fullmatch(key))}
     return next(number for number in count() if number not in found)

@@ -23,12 +23,12 @@ from evlora.models.fusion import frame_difference
 from evlora.models.network import Modality, MomentwiseNetwork, Output
 
 TOKENS_READ = 10
-"""The head reads so many of the last tokens, which are patches at the bottom right."""
+"""The number of last tokens that the head reads: patches at the bottom right."""
 HALF = 0.5
 
 
 class PublishedConfig(Config):
-    """What the released checkpoint tells, and one thing that it does not."""
+    """What the released checkpoint states, and one thing that it does not."""
 
     network: Literal["published"] = "published"
     """Which network this is."""
@@ -107,7 +107,7 @@ class PublishedVELoRA(MomentwiseNetwork):
     def forward(self, rgb: Tensor | None = None, events: Tensor | None = None) -> Output:
         """Logarithms of the K classes' probabilities, and `reconstruction`.
 
-        Takes and raises what `Network.forward` says.
+        Takes and raises what `Network.forward` does.
         """
         tokens = self.over_time(self.encode(self.images_by_view(rgb, events)))  # (B, N, D)
         r, e = tokens["rgb"], tokens["event"]
@@ -158,7 +158,7 @@ class PublishedVELoRA(MomentwiseNetwork):
         return cast(VisionTransformer, unwrapped(self.views[view]))
 
     def _refine(self, view: str, tokens: Tensor, z: Tensor) -> Tensor:
-        """The tower's last block once more, on the joined moments, and what the fusion lends it.
+        """The tower's last block again, on the joined moments, and what the fusion shares with it.
 
         Args:
             view: Whose tower.

@@ -75,7 +75,7 @@ def open_events(path: Path, *, width: int | None, height: int | None) -> EventFi
     Args:
         path: The file.
         width: Columns of the sensor, where the header names no camera.
-        height: Rows of the sensor, likewise.
+        height: Rows of the sensor, as for `width`.
 
     Raises:
         RecordingError: The header is damaged or names a camera that is not known, or no sensor
@@ -139,7 +139,7 @@ def _camera(path: Path, *, width: int | None, height: int | None) -> _Camera:
     declared = size_of_camera(name)
     if declared is None or "RGBW" in name.upper():
         raise RecordingError(
-            f"{path}: expected a recording of a DVS128 or a DAVIS, the header says {name}, whose "
+            f"{path}: expected a recording of a DVS128 or a DAVIS, the header states {name}, whose "
             "addresses are not known here; jAER's DavisTextOutputWriter writes its events as text"
         )
     size = sensor_size(path, declared, width=width, height=height)

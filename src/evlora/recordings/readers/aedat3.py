@@ -72,7 +72,7 @@ def open_events(path: Path, *, width: int | None, height: int | None) -> EventFi
     Args:
         path: The file.
         width: Columns of the sensor, where the header names no camera that is known.
-        height: Rows of the sensor, likewise.
+        height: Rows of the sensor, as for `width`.
 
     Raises:
         RecordingError: The header is damaged, or packed data, or no sensor size is known.
@@ -156,12 +156,12 @@ def _packet(stream: BinaryIO, present: int) -> _Packet:
     if kind > LAST_KIND or not 0 < size <= present or turns >= 1 << 31:
         return _Packet(-1, 0, NO_EVENTS, "has a damaged header")
     there = min(number, (present - HEADER.itemsize) // size)
-    damage = "" if there == number else f"says {number} events, {there} are there"
+    damage = "" if there == number else f"states {number} events, {there} are there"
     if kind not in (SPECIAL, POLARITY, FRAME):
         stream.seek(there * size, 1)
         return _Packet(kind, turns, NO_EVENTS, damage)
     if kind != FRAME and size != EVENT_BYTES:
-        return _Packet(-1, 0, NO_EVENTS, f"says {size} bytes an event, expected {EVENT_BYTES}")
+        return _Packet(-1, 0, NO_EVENTS, f"states {size} bytes an event, expected {EVENT_BYTES}")
     events = np.fromfile(stream, np.uint8, size * there).reshape(there, size)
     return _Packet(kind, turns, events, damage)
 
@@ -201,7 +201,7 @@ def _keep_frames(packet: _Packet, frames: CollectedFrames, where: str) -> None:
         room = (len(event) - FRAME_HEADER.itemsize) // 2
         if channels not in (1, 3, 4) or min(width, height) < 1 or width * height * channels > room:
             said = f"{width}×{height} with {channels} channels"
-            frames.refuse(where, f"its header says {said}, there are {room} samples")
+            frames.refuse(where, f"its header states {said}, there are {room} samples")
             continue
         count = width * height * channels
         stop = FRAME_HEADER.itemsize + 2 * count

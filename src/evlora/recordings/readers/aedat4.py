@@ -42,8 +42,8 @@ def read(path: Path, *, width: int | None, height: int | None) -> Recording:
 
     Args:
         path: The file.
-        width: Columns of the sensor; the file says it, so this may only agree.
-        height: Rows of the sensor, likewise.
+        width: Columns of the sensor; the file states it, so this may only agree.
+        height: Rows of the sensor, as for `width`.
 
     Raises:
         RecordingError: The header is damaged, or there is neither an event nor a frame stream.
@@ -83,7 +83,7 @@ def open_events(path: Path, *, width: int | None, height: int | None) -> EventFi
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """What the header says, and where the packets lie."""
+    """What the header states, and where the packets lie."""
 
     event_stream: int | None
     frame_stream: int | None
@@ -115,7 +115,7 @@ def _decoded(
     path: Path, layout: _Layout, findings: Findings, frames: CollectedFrames | None
 ) -> Iterator[EventChunk]:
     if layout.others:
-        findings.warn(f"streams {layout.others} were left out; the first of each kind is read")
+        findings.warn(f"streams {layout.others} were skipped; the first of each kind is read")
     events = 0
     decoder = _decoder(path)
     for number, at in enumerate(layout.packet_bytes):
@@ -231,9 +231,9 @@ def _header(data: mmap.mmap) -> tuple[int, int, str]:
     (length,) = struct.unpack_from("<I", data, len(MAGIC))
     base = len(MAGIC) + 4
     if base + length > len(data):
-        raise ValueError(f"it says {length} bytes, the file has {len(data) - base} behind it")
+        raise ValueError(f"it states {length} bytes, the file has {len(data) - base} behind it")
     body = data[base : base + length]
-    # A flatbuffer: the root table knows where its table of fields is; fields may be left out.
+    # A flatbuffer: the root table knows where its table of fields is; fields may be absent.
     (root,) = struct.unpack_from("<I", body)
     (back,) = struct.unpack_from("<i", body, root)
     fields = root - back

@@ -19,7 +19,7 @@ IS_SIGNAL = 0x400
 SAMPLE = 0x3FF
 SAMPLE_BITS = 10
 MOST_TORN_FRAMES = 200
-"""So many frames of less than half of the pixels are damage: no more are assembled."""
+"""This many frames of less than half of the pixels are damage: no more are assembled."""
 
 
 class _Frame(NamedTuple):
@@ -67,7 +67,7 @@ class ApsFrames:
             self._addresses, self._t_us = self._addresses[:0], self._t_us[:0]
 
     def finish(self, findings: Findings) -> CollectedFrames:
-        """All frames; those that lack samples which others have are left out and reported."""
+        """All frames; those that lack samples which others have are skipped and reported."""
         if len(self._addresses):
             self._assemble(len(self._addresses))
         most = max((frame.whole_pixels for frame in self._assembled), default=0)
@@ -75,7 +75,7 @@ class ApsFrames:
         if len(whole) < len(self._assembled):
             findings.warn(
                 f"{len(self._assembled) - len(whole)} of {len(self._assembled)} APS frames lack "
-                "samples and were left out; the file is cut there, or the camera lost data"
+                "samples and were skipped; the file is cut there, or the camera lost data"
             )
         if self._torn == MOST_TORN_FRAMES:
             findings.warn(f"{self._torn} APS frames are torn; no frame behind them was read")

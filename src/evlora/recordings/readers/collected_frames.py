@@ -53,7 +53,7 @@ class CollectedFrames:
         """The frames in the order of time; None when there are none."""
         if self.refused:
             findings.warn(
-                f"{len(self.refused)} frames were left out, the first at {self.refused[0]}"
+                f"{len(self.refused)} frames were skipped, the first at {self.refused[0]}"
             )
         if not self.images:
             return None

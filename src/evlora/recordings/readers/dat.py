@@ -45,8 +45,8 @@ def open_events(path: Path, *, width: int | None, height: int | None) -> EventFi
 
     Args:
         path: The file.
-        width: Columns of the sensor, where the header neither says them nor names the ATIS.
-        height: Rows of the sensor, likewise.
+        width: Columns of the sensor, where the header neither states them nor names the ATIS.
+        height: Rows of the sensor, as for `width`.
 
     Raises:
         RecordingError: No DAT file, events of another kind, or no sensor size is known.
@@ -57,7 +57,7 @@ def open_events(path: Path, *, width: int | None, height: int | None) -> EventFi
         kind = stream.read(2)
     if not header.data_byte or header.encoding is not None:
         said = header.encoding or "nothing"
-        raise RecordingError(f"{path}: expected a DAT header of % lines, the header says {said}")
+        raise RecordingError(f"{path}: expected a DAT header of % lines, the header states {said}")
     if len(kind) < 2 or kind[0] not in EVENT_TYPES or kind[1] != EVENT_BYTES:
         raise RecordingError(
             f"{path}: expected CD events (type 0x00 or 0x0c, 8 bytes) at byte "

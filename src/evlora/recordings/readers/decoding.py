@@ -1,8 +1,8 @@
 """What every reader of events shares: the file in pieces, its sensor's size, and the checks.
 
-A reader decodes its file chunk by chunk and says in `Findings` what was wrong with it. Here the
+A reader decodes its file chunk by chunk and notes in `Findings` what was wrong with it. Here the
 chunks are checked, put together or handed on, so that no reader repeats it: events outside the
-sensor are left out and counted, and time that runs backwards is counted and put in order.
+sensor are skipped and counted, and time that runs backwards is counted and put in order.
 """
 
 from collections.abc import Iterator
@@ -89,7 +89,7 @@ class EventFile:
     chunks: Iterator[EventChunk]
     findings: Findings
     most_events: int | None = None
-    """How many events there can be at most, where the file's length says it."""
+    """How many events there can be at most, where the file's length gives it."""
     doubt: str = ""
     """What was assumed rather than declared, and what to do if that is wrong."""
 
@@ -197,7 +197,7 @@ def sensor_size(
         declared: Width and height by the file's header or its camera's model.
         width: Columns by the caller.
         height: Rows by the caller.
-        hint: What else helps when nobody says it.
+        hint: What else helps where nothing states it.
 
     Raises:
         SensorSizeError: Nobody states it, they contradict each other, or it is no sensor's size.

@@ -5,8 +5,8 @@ polarity in one byte, x, y. Longer times stand before the event as overflow byte
 stand where a device wants to get back into step
 (https://github.com/neuromorphic-paris/event_stream). Row 0 is at the bottom.
 
-Own numpy: faery reads these files right, but loses a whole packet with one damaged event and says
-nothing of a cut one.
+Own numpy: faery reads these files right, but loses a whole packet with one damaged event and
+does not report a cut one.
 """
 
 from collections.abc import Iterator
@@ -60,8 +60,8 @@ def open_events(path: Path, *, width: int | None, height: int | None) -> EventFi
 
     Args:
         path: The file.
-        width: Columns of the sensor; the file says it, so this may only agree.
-        height: Rows of the sensor, likewise.
+        width: Columns of the sensor; the file states it, so this may only agree.
+        height: Rows of the sensor, as for `width`.
 
     Raises:
         RecordingError: The header is damaged, or the stream is of another version or kind.

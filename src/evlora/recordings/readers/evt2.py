@@ -42,8 +42,8 @@ def open_events(path: Path, *, width: int | None, height: int | None) -> EventFi
 
     Args:
         path: The file.
-        width: Columns of the sensor, where neither header nor camera model says it.
-        height: Rows of the sensor, likewise.
+        width: Columns of the sensor, where neither header nor camera model gives it.
+        height: Rows of the sensor, as for `width`.
 
     Raises:
         RecordingError: The header names another encoding, or no sensor size is known.

@@ -43,7 +43,7 @@ TIME_BASE_FIELDS = (TIME_BASE_FIELD, "t0")
 
 @dataclass(frozen=True, slots=True)
 class PropheseeHeader:
-    """What the header says, and where the data begin."""
+    """What the header states, and where the data begin."""
 
     fields: dict[str, str]
     """Keyword in small letters → value."""
@@ -66,7 +66,7 @@ class PropheseeHeader:
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Width and height, as the header says them or its camera's model has them."""
+        """Width and height, as the header states them or its camera's model has them."""
         geometry = re.fullmatch(r"(\d{1,9})x(\d{1,9})", self.fields.get("geometry", "").strip())
         if geometry:
             return int(geometry[1]), int(geometry[2])

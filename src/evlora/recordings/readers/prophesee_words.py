@@ -43,7 +43,7 @@ def open_words(
         is_read = header.encoding in ENCODINGS
         cure = "read it as that format" if is_read else "which is not read here"
         raise RecordingError(
-            f"{path}: expected {encoding}, the header says {header.encoding}; {cure}"
+            f"{path}: expected {encoding}, the header states {header.encoding}; {cure}"
         )
     width, height = sensor_size(
         path,
@@ -53,7 +53,7 @@ def open_words(
         hint="its header has neither geometry nor a known camera; Gen3 is 640×480, Gen4 1280×720",
     )
     findings = Findings(path)
-    if header.size is not None and not _says_size(header):
+    if header.size is not None and not _states_size(header):
         findings.remark(f"sensor of {width}×{height} by the camera's model in the header")
     blocks = words(path, header.data_byte, np.dtype(dtype), findings)
     note_time_base(header, findings)
@@ -171,10 +171,10 @@ def edges_of(words: NDArray[Any]) -> NDArray[np.int8]:
 
 
 def report_untimed(count: int, findings: Findings) -> None:
-    """Warn of events that come before the file has said any time, if there were any."""
+    """Warn of events that come before the file has given any time, if there were any."""
     if count:
-        findings.warn(f"{count} events stand before the first time word; they were left out")
+        findings.warn(f"{count} events stand before the first time word; they were skipped")
 
 
-def _says_size(header: PropheseeHeader) -> bool:
+def _states_size(header: PropheseeHeader) -> bool:
     return "geometry" in header.fields or {"width", "height"} <= {*header.option, *header.fields}

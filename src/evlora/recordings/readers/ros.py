@@ -73,8 +73,8 @@ def open_events(
 
     Args:
         path: A bag, or the folder of a ROS 2 bag.
-        width: Columns of the sensor, where the messages do not say it.
-        height: Rows of the sensor, likewise.
+        width: Columns of the sensor, where the messages do not state it.
+        height: Rows of the sensor, as for `width`.
         topics: The topics to read: one of events, one of pictures, or both; None finds them.
 
     Raises:

@@ -101,7 +101,7 @@ def reader_for(path: Path, format: str | None = None) -> Format:
     """The row for this file: by the name of a format, else by suffix and header together.
 
     Raises:
-        RecordingError: No such format, a suffix that no format claims, or a header that says
+        RecordingError: No such format, a suffix that no format claims, or a header that states
             something else than the suffix.
     """
     if format is None and path.is_dir():
@@ -125,7 +125,7 @@ def reader_for(path: Path, format: str | None = None) -> Format:
     suffix = f"suffix {path.suffix!r}" if path.suffix else "missing suffix"
     if said is not None:
         raise RecordingError(
-            f"{path}: its {suffix} stands for {_names(rows)}, its header says {said}; rename the "
+            f"{path}: its {suffix} stands for {_names(rows)}, its header states {said}; rename the "
             f"file, or name the format with format={said!r} or --format {said}"
         )
     if len(rows) == 1:

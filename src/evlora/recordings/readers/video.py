@@ -33,7 +33,7 @@ VIDEO_SUFFIXES = (
     *(".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".gif"),
 )
 MOST_LEADING_FRAMES = 64
-"""So many frames may come out before the one that decoding began with."""
+"""The most frames that may come out before the one that decoding began with."""
 INTRA_PICTURE = 1
 """A picture that is coded without others, as FFmpeg counts the kinds (`AV_PICTURE_TYPE_I`)."""
 
@@ -191,7 +191,7 @@ def _is_expected(
 
 
 def _begin(path: Path, container: Any, stream: Any) -> None:
-    """Show the decoder the first packet: there an encoder says who it is, which changes pixels."""
+    """Show the decoder the first packet: there an encoder names itself, which changes pixels."""
     with as_recording_error(path, "a first frame"):
         next(container.demux(stream)).decode()
 

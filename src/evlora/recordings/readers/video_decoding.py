@@ -14,7 +14,7 @@ from evlora.errors import RecordingError
 LARGEST_FRAME_PX = 1 << 26
 """A damaged header may ask for more memory than there is."""
 CHECKED_ROWS = 4
-"""Every so many rows of a frame enter its checksum."""
+"""One row of a frame in this many enters its checksum."""
 
 
 @contextmanager
@@ -57,7 +57,7 @@ def decoded(packets: Iterable[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
     """The frames of numbered packets in the order of showing, each with its packet's number.
 
     The number goes through the decoder in the place of the packet's time, so that a frame is
-    known by the packet it came in, whatever the container says about times. Packets before the
+    known by the packet it came in, whatever the container states about times. Packets before the
     first frame that cannot be decoded are skipped: a stream that was joined midway begins so.
 
     Raises:

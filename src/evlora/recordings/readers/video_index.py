@@ -37,9 +37,9 @@ CONSTANT_RATE_CONTAINERS = ("mpeg",)
 ORDERED_CODECS = ("h264", "hevc", "vp9", "av1")
 """One packet, one frame. MPEG-4 packs two into one, VP8 hides some, MPEG-2 stores fields."""
 TRIED_FRAMES = 8
-"""So many frames are decoded to see that a stated order is kept."""
+"""The number of frames that are decoded to see that a stated order is kept."""
 ENDING_FRAMES = 3
-"""A video that ends so many frames before its announced end has been cut."""
+"""A video that ends this many frames before its announced end has been cut."""
 
 
 class Packet(NamedTuple):

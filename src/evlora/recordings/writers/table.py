@@ -69,7 +69,7 @@ def write_recording(recording: Recording, path: str | Path, format: str | None =
         if recording.frames is not None:
             warnings.warn(
                 f"{target}: {writer.name} holds no frames; the recording's "
-                f"{len(recording.frames)} were left out, npz and hdf5 keep them",
+                f"{len(recording.frames)} were skipped, npz and hdf5 keep them",
                 RecordingWarning,
                 stacklevel=2,
             )
