@@ -6,7 +6,7 @@ import pytest
 from pydantic import Discriminator, Field, NonNegativeFloat, PositiveInt, Tag, ValidationError
 
 from evlora.config import Config
-from evlora.messages import explain, listed, shown, suggestion
+from evlora.messages import explain, itemized, listed, shown, suggestion
 
 
 class Part(Config):
@@ -57,6 +57,11 @@ def explanation(tree: Any) -> str:
 )
 def test_many_names_are_counted(names: list[str], expected: str) -> None:
     assert listed(names) == expected
+
+
+def test_many_faults_stand_on_lines_and_are_counted() -> None:
+    assert itemized(["one", "two"]) == "\n  one\n  two"
+    assert itemized(["one", "two", "three"], at_most=1) == "\n  one\n  … and 2 more"
 
 
 def test_a_long_value_is_cut() -> None:

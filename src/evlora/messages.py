@@ -1,13 +1,13 @@
 """How messages name many things, answer an unknown name, and explain a value that does not fit."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, Tag, ValidationError
 
-NAMES_SHOWN = 3
+NAMES_SHOWN, FAULTS_SHOWN = 3, 5
 FEW = 12
 """The number of known names that an answer to an unknown one still lists in full."""
 VALUE_LENGTH = 80
@@ -25,6 +25,12 @@ def listed(names: Iterable[object], *, at_most: int = NAMES_SHOWN, none: str = "
     texts = list(map(str, names))
     rest = f" and {len(texts) - at_most} more" if len(texts) > at_most else ""
     return ", ".join(texts[:at_most]) + rest if texts else none
+
+
+def itemized(faults: Sequence[str], *, at_most: int = FAULTS_SHOWN) -> str:
+    """Faults on a line each, after a line break, the rest counted."""
+    rest = [f"… and {len(faults) - at_most} more"] if len(faults) > at_most else []
+    return "".join(f"\n  {line}" for line in [*faults[:at_most], *rest])
 
 
 def shown(value: object) -> str:

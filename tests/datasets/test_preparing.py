@@ -99,8 +99,10 @@ def test_the_former_folder_comes_back_when_the_new_one_cannot_take_its_place(tmp
     assert (target / "old").exists()
 
 
-def test_an_unknown_layout_is_refused_with_those_there_are(tmp_path):
-    with pytest.raises(DatasetError, match=r"no layout is called 'tsv'; there are: csv \("):
+def test_an_unknown_layout_is_refused_with_the_nearest_one(tmp_path):
+    with pytest.raises(
+        DatasetError, match=r"no layout is called 'tsv'; did you mean csv\?; evlora prepare --list"
+    ):
         prepare("tsv", tmp_path, tmp_path / "out")
 
 

@@ -285,7 +285,7 @@ def test_a_contradicting_configuration_is_refused(
 
 
 def test_an_unknown_adapter_is_refused_with_the_catalogue(make_network: Make) -> None:
-    with pytest.raises(AdapterError, match="no adapter is called 'lorra'; there are: none, full"):
+    with pytest.raises(AdapterError, match="no adapter is called 'lorra'; did you mean lora"):
         make_network(adapter={"method": "lorra"})
 
 

@@ -469,7 +469,7 @@ def test_samples_that_came_and_went_are_named(source: Path, tmp_path: Path) -> N
         packed(source, tmp_path / "out", progress=interrupt_after(5))
     (source / "train" / "cat" / "00.npz").rename(source / "train" / "cat" / "77.npz")
     with pytest.raises(
-        DatasetError, match=r"that are new: 1 \(train/cat/77\), samples that are gone: 1"
+        DatasetError, match=r"that are new: train/cat/77, samples that are gone: train/"
     ):
         packed(source, tmp_path / "out")
 

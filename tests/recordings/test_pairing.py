@@ -49,7 +49,7 @@ def test_numbers_of_another_step_or_start_are_pairs_in_their_order_where_none_is
 
 def test_pictures_without_a_partner_are_left_out_and_reported(folder_of):
     aps, dvs = folder_of("aps", [0, 5, 10, 15]), folder_of("dvs", [5, 15, 20, 25, 30])
-    with pytest.warns(RecordingWarning, match=r"aps: 2 of 4 frames and 5 pictures.*skipped"):
+    with pytest.warns(RecordingWarning, match=r"aps: 2 of 4 frames and 5 event images.*skipped"):
         assert opened(aps, dvs) == ([5, 15], [5, 15])
 
 

@@ -21,7 +21,6 @@ from evlora.recordings.rendering import (
     enlarged,
     save_animation,
     save_picture,
-    side_by_side,
 )
 
 ON, OFF, WHITE = [220, 30, 30], [30, 30, 200], [255, 255, 255]
@@ -89,15 +88,6 @@ def test_activity_shows_more_events_darker_and_each_polarity_in_its_colour():
     assert picture[0, 2, 0] < picture[0, 2, 2]
     assert picture[1, 1].tolist() == WHITE
     assert (draw_activity(stream()) == 255).all()
-
-
-def test_pictures_stand_side_by_side_at_the_top():
-    left, right = np.zeros((2, 3, 3), np.uint8), np.full((4, 5, 3), 9, np.uint8)
-    row = side_by_side(left, right)
-    assert row.shape == (4, 3 + 2 + 5, 3)
-    assert (row[:2, :3] == 0).all()
-    assert (row[2:, :3] == 255).all()
-    assert (row[:, -5:] == 9).all()
 
 
 @pytest.mark.parametrize(("size", "factor"), [((34, 34), 15), ((240, 320), 2), ((720, 1280), 1)])

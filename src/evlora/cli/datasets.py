@@ -10,6 +10,7 @@ import typer
 from evlora.cli import packing
 from evlora.cli.printing import counting_bar, megabytes, table
 from evlora.errors import DatasetError
+from evlora.messages import listed
 
 if TYPE_CHECKING:
     from evlora.clips import ClipConfig
@@ -138,9 +139,8 @@ def _show_layout(layout: str, source: Path | None, *, options: dict[str, Any]) -
         ],
     )
     _print_notes(manifest)
-    shown = ", ".join(manifest.labels[:LABELS_SHOWN])
-    more = ", …" if len(manifest.labels) > LABELS_SHOWN else ""
-    typer.echo(f"{len(manifest.labels)} classes: {shown}{more}")
+    labels = listed(manifest.labels, at_most=LABELS_SHOWN)
+    typer.echo(f"{len(manifest.labels)} classes: {labels}")
     if found.missing:
         sample, path = found.missing[0]
         typer.echo(

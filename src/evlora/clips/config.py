@@ -11,7 +11,7 @@ from evlora.clips.transforms import (
 )
 from evlora.config import Config
 from evlora.errors import DatasetError
-from evlora.messages import explain
+from evlora.messages import explain, suggestion
 from evlora.recordings.representations import REPRESENTATIONS
 
 Modality = Literal["rgb", "event"]
@@ -80,7 +80,7 @@ class ClipConfig(Config):
     def _is_known(cls, name: str) -> str:
         if name not in REPRESENTATIONS:
             raise ValueError(
-                f"no representation is called {name!r}; there are: {', '.join(REPRESENTATIONS)}"
+                f"no representation is called {name!r}; {suggestion(name, REPRESENTATIONS)}"
             )
         return name
 

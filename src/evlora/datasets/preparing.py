@@ -20,6 +20,7 @@ from evlora.datasets.storage import (
 )
 from evlora.errors import DatasetError
 from evlora.files import place_folder
+from evlora.messages import listed
 
 REJECTED_FILE = "rejected.csv"
 """Names the samples that could not be packed, and why."""
@@ -115,7 +116,7 @@ def require_free(target: Path, *, overwrite: bool) -> None:
     if foreign or not is_prepared(target):
         raise DatasetError(
             f"{target}: expected no folder, an empty one or an earlier preparation, found "
-            f"{', '.join(foreign[:3] or sorted(entries))} in it; name another folder"
+            f"{listed(foreign or sorted(entries))} in it; name another folder"
         )
     if not overwrite:
         raise DatasetError(

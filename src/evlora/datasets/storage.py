@@ -15,7 +15,7 @@ from evlora.datasets.rendering import PackedAbout
 from evlora.datasets.samples import Sample, parse_line, to_line
 from evlora.errors import DatasetError, RecordingError
 from evlora.files import writing_file
-from evlora.messages import explain
+from evlora.messages import explain, itemized
 from evlora.recordings.readers import FORMATS, reader_for
 
 DATASET_FILE = "dataset.json"
@@ -25,9 +25,6 @@ MANIFEST_FILE = "manifest.jsonl"
 
 
 FORMAT_VERSION = 1
-
-
-FAULTS_SHOWN = 5
 
 
 FRAME_FORMATS = ("images", "video")
@@ -160,7 +157,7 @@ def read_manifest(
     faults += _whole_faults(samples, None if faults else about.counts)
     if faults:
         raise DatasetError(
-            f"{path}: {_listed(faults)}\n"
+            f"{path}: {_counted(faults)}\n"
             f"recordings in {where}; mend the lines or the files, or prepare the dataset again"
         )
     return Manifest(
@@ -184,7 +181,7 @@ def require_sound(manifest: Manifest, *, checks_files: bool = True) -> None:
     faults += _whole_faults(manifest.samples, manifest.counts)
     if faults:
         raise DatasetError(
-            f"{manifest.source}: {_listed(faults)}\nmend these, then prepare the dataset again"
+            f"{manifest.source}: {_counted(faults)}\nmend these, then prepare the dataset again"
         )
 
 
@@ -245,8 +242,6 @@ def _whole_faults(samples: Sequence[Sample], counts: Mapping[str, int] | None) -
         yield "expected at least one sample, got none"
 
 
-def _listed(faults: Sequence[str]) -> str:
+def _counted(faults: Sequence[str]) -> str:
     count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-    shown = "".join(f"\n  {fault}" for fault in faults[:FAULTS_SHOWN])
-    more = f"\n  … and {len(faults) - FAULTS_SHOWN} more" if len(faults) > FAULTS_SHOWN else ""
-    return f"{count}:{shown}{more}"
+    return f"{count}:{itemized(faults)}"

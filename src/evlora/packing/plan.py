@@ -22,10 +22,10 @@ from evlora.datasets.rendering import CODEC_VERSION, Rendering
 from evlora.datasets.storage import is_prepared, read_manifest, require_sound, write_manifest
 from evlora.errors import DatasetError
 from evlora.files import writing_file
+from evlora.messages import listed
 
 PLAN_FOLDER = "plan"
 LOCK_FILE = "lock"
-NAMES_SHOWN = 3
 FORMER_KEYS = ("layout", "options", "made_recordings", "source")
 """Keys that `packing.json` had while packing took a layout instead of a prepared dataset."""
 
@@ -178,7 +178,5 @@ def _difference(begun: Manifest, now: Manifest) -> str:
     parts: list[str] = []
     for names, what in ((after - before, "are new"), (before - after, "are gone")):
         if names:
-            shown = ", ".join(sorted(names)[:NAMES_SHOWN])
-            more = ", …" if len(names) > NAMES_SHOWN else ""
-            parts.append(f"samples that {what}: {len(names)} ({shown}{more})")
+            parts.append(f"samples that {what}: {listed(sorted(names))}")
     return f", {', '.join(parts)}" if parts else ""

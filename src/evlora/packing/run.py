@@ -27,6 +27,7 @@ from evlora.datasets.sources import look_at
 from evlora.datasets.storage import read_manifest
 from evlora.errors import DatasetError
 from evlora.files import place_folder
+from evlora.messages import listed
 from evlora.packing.drawing import Job, render_all
 from evlora.packing.joining import JOINED_FOLDER, join, require_enough
 from evlora.packing.journal import Done, Journal
@@ -38,7 +39,6 @@ ENOUGH_TO_JUDGE = 20
 """Samples after which it is first looked at how many were rejected."""
 WORTH_A_PROCESS = 100
 """Number of samples for which another process is worth the seconds that it takes to start."""
-NAMES_SHOWN = 3
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -291,10 +291,9 @@ def _require_same_files(plan: Plan, before: Mapping[str, str], where: Path) -> N
         and before[sample.sample] != look_at(sample.paths, plan.manifest.source).fingerprint
     ]
     if changed:
-        shown = ", ".join(changed[:NAMES_SHOWN]) + (", …" if len(changed) > NAMES_SHOWN else "")
         raise DatasetError(
-            f"{where}: samples whose files have changed since they were packed: {len(changed)} "
-            f"({shown}); start anew with --overwrite"
+            f"{where}: samples whose files have changed since they were packed: "
+            f"{listed(changed)}; start anew with --overwrite"
         )
 
 

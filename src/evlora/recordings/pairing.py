@@ -12,9 +12,8 @@ from math import gcd
 from pathlib import Path
 
 from evlora.errors import DatasetError
+from evlora.messages import listed
 from evlora.recordings.frames import FileFrames, FrameSequence
-
-NAMES_SHOWN = 3
 
 
 def paired(
@@ -102,6 +101,4 @@ def _shown(sequence: FrameSequence) -> str:
     if not isinstance(sequence.source, FileFrames):
         return f"{len(sequence)} from a video or another file"
     paths = sequence.source.paths
-    names = ", ".join(path.name for path in paths[:NAMES_SHOWN])
-    more = f", … {len(paths)} in all" if len(paths) > NAMES_SHOWN else ""
-    return f"{names}{more} in {paths[0].parent}"
+    return f"{listed(path.name for path in paths)} in {paths[0].parent}"

@@ -82,17 +82,6 @@ def draw_activity(events: EventStream) -> ImageArray:
     return (WHITE - strength * (WHITE - colour)).round().astype(np.uint8)
 
 
-def side_by_side(*pictures: ImageArray) -> ImageArray:
-    """The pictures in a row with a thin grey line between them; lower ones end in white."""
-    height = max(picture.shape[0] for picture in pictures)
-    line = np.full((height, 2, 3), 160, np.uint8)
-    parts: list[ImageArray] = []
-    for picture in pictures:
-        below = ((0, height - picture.shape[0]), (0, 0), (0, 0))
-        parts += [line, np.pad(picture, below, constant_values=WHITE)]
-    return np.concatenate(parts[1:], axis=1)
-
-
 def enlarged(picture: ImageArray, *, at_least_px: int = LEGIBLE_PX) -> ImageArray:
     """The picture, each pixel repeated as often as its longer side needs to reach a length."""
     factor = -(-at_least_px // max(picture.shape[:2]))

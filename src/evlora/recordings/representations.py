@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evlora.errors import ShapeError
+from evlora.messages import suggestion
 from evlora.recordings.events import EventStream
 
 WindowArray = NDArray[np.int64]
@@ -190,8 +191,8 @@ def as_rgb_images(
         ShapeError: No representation has this name.
     """
     if representation not in _RGB_IMAGES:
-        known = ", ".join(_RGB_IMAGES)
-        raise ShapeError(f"no representation is called {representation!r}; there are: {known}")
+        nearest = suggestion(representation, _RGB_IMAGES)
+        raise ShapeError(f"no representation is called {representation!r}; {nearest}")
     return _RGB_IMAGES[representation](events, windows_us)
 
 

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from evlora.companions import visible
 from evlora.errors import RecipeError, RunError
 from evlora.files import writing_file
+from evlora.messages import listed
 from evlora.recipe.schema import Recipe
 
 RECIPE_FILE = "recipe.yaml"
@@ -47,7 +48,7 @@ def claim(recipe: Recipe, *, resume: bool) -> Path:
         if changed:
             raise RunError(
                 f"{written}: the run was started with another recipe; "
-                f"{'; '.join(changed[:5])}; resume without these changes, or choose another run.dir"
+                f"{listed(changed)}; resume without these changes, or choose another run.dir"
             )
     return folder
 

@@ -23,7 +23,7 @@ def test_a_name_alone_is_the_method_with_its_defaults(method: str) -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"method": "lorra"}, "no adapter is called 'lorra'; there are: none, full, lora, dora"),
+        ({"method": "lorra"}, "no adapter is called 'lorra'; did you mean lora"),
         (
             {"method": "bitfit", "rank": 4},
             r"adapter\.rank: bitfit has no rank; remove it \(it has nothing to set\); over a "

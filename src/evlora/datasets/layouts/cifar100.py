@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from evlora.config import Config
-from evlora.datasets.layouts.releases import Pictures, folder_above, write_pictures
+from evlora.datasets.layouts.releases import SplitPictures, folder_above, write_pictures
 from evlora.datasets.layouts.table import Progress
 from evlora.datasets.layouts.trees import require_folder, wrong_tree
 from evlora.datasets.manifest import Manifest
@@ -68,7 +68,7 @@ def collect(source: Path, folder: Path, options: Options, progress: Progress | N
     )
 
 
-def _read_binary(root: Path) -> tuple[tuple[str, ...], list[Pictures]]:
+def _read_binary(root: Path) -> tuple[tuple[str, ...], list[SplitPictures]]:
     where = root / BINARY_FOLDER
     missing = [
         name
@@ -84,7 +84,7 @@ def _read_binary(root: Path) -> tuple[tuple[str, ...], list[Pictures]]:
     return labels, [_read_part(where / f"{split}.bin", split) for split in OFFICIAL_COUNTS]
 
 
-def _read_part(path: Path, split: str) -> Pictures:
+def _read_part(path: Path, split: str) -> SplitPictures:
     data = np.fromfile(path, np.uint8)
     if not data.size or data.size % RECORD_BYTES:
         raise DatasetError(
@@ -100,10 +100,10 @@ def _read_part(path: Path, split: str) -> Pictures:
             f"{targets[number]}; this is not CIFAR-100's binary release, {CURE}"
         )
     planes = records[:, 2:].reshape(-1, 3, SIDE_PX, SIDE_PX)
-    return Pictures(split, np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), targets)
+    return SplitPictures(split, np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), targets)
 
 
-def _read_python(root: Path) -> tuple[tuple[str, ...], list[Pictures]]:
+def _read_python(root: Path) -> tuple[tuple[str, ...], list[SplitPictures]]:
     from torchvision.datasets import CIFAR100
 
     missing = [name for name in PYTHON_FILES if not (root / PYTHON_FOLDER / name).is_file()]
@@ -117,7 +117,7 @@ def _read_python(root: Path) -> tuple[tuple[str, ...], list[Pictures]]:
             f"a pickle that is not known is not opened. {CURE[0].upper()}{CURE[1:]}"
         ) from error
     parts = [
-        Pictures(split, part.data, np.asarray(part.targets, np.int64))
+        SplitPictures(split, part.data, np.asarray(part.targets, np.int64))
         for split, part in (("train", train), ("test", test))
     ]
     return tuple(train.classes), parts

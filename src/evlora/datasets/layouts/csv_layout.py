@@ -20,6 +20,7 @@ from evlora.datasets.layouts.sensors import SensorOptions
 from evlora.datasets.layouts.table import Progress
 from evlora.datasets.manifest import Manifest, Sample, choose_evenly
 from evlora.errors import DatasetError
+from evlora.messages import listed
 
 TABLE_NAME = "index.csv"
 COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
@@ -55,7 +56,7 @@ def collect(source: Path, folder: Path, options: Options, progress: Progress | N
     del folder, progress  # nothing is made, and reading a table takes no time
     table = source / TABLE_NAME if source.is_dir() else source
     if not table.is_file():
-        found = ", ".join([entry.name for entry in visible(source)][:5]) or "nothing"
+        found = listed((entry.name for entry in visible(source)), at_most=5, none="nothing")
         raise DatasetError(
             f"{table}: no such table; expected {TABLE_NAME} with {EXPECTED}, found {found} there"
         )

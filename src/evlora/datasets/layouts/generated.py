@@ -29,7 +29,7 @@ POOL_SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
 """Share of the handwritten digits that each split draws from."""
 
 SUBFRAMES = 4
-"""Pictures rendered for each frame; between them brightness changes linearly."""
+"""Brightness rendered for each frame; between them brightness changes linearly."""
 GLYPH_SHARE = 0.5
 """Height of the digit, as a share of the picture's."""
 TRAVEL_SHARE = (0.2, 0.28)
@@ -57,7 +57,8 @@ CLUTTERED_SHARE = 0.7
 CLUTTER_TRAVEL_SHARE = (0.1, 0.3)
 """How far a moving background goes, as a share of the picture."""
 
-Pictures = NDArray[np.float32]
+Brightness = NDArray[np.float32]
+"""Of pictures, in [0, 1]."""
 
 
 class Options(Config):
@@ -111,7 +112,7 @@ def collect(
 
 def make_recording(
     label: str,
-    glyphs: dict[int, Pictures],
+    glyphs: dict[int, Brightness],
     options: Options,
     generator: np.random.Generator,
 ) -> dict[str, NDArray[Any]]:
@@ -143,14 +144,14 @@ def make_recording(
     }
 
 
-def digit_pools(seed: int) -> dict[str, dict[int, Pictures]]:
+def digit_pools(seed: int) -> dict[str, dict[int, Brightness]]:
     """The handwritten digits of each split, by digit, of shape (n, 8, 8) each, in [0, 1]."""
     from sklearn.datasets import load_digits
 
     flat, digits = load_digits(return_X_y=True)
     images = (flat / 16).astype(np.float32).reshape(-1, 8, 8)
     generator = np.random.default_rng(seed)
-    pools: dict[str, dict[int, Pictures]] = {split: {} for split in SPLITS}
+    pools: dict[str, dict[int, Brightness]] = {split: {} for split in SPLITS}
     for digit in range(10):
         places = generator.permutation(np.flatnonzero(digits == digit))
         stops = np.cumsum([POOL_SHARES[split] * len(places) for split in SPLITS[:-1]])
@@ -160,8 +161,8 @@ def digit_pools(seed: int) -> dict[str, dict[int, Pictures]]:
 
 
 def _render(
-    glyph: Pictures, step: tuple[int, int], options: Options, generator: np.random.Generator
-) -> Pictures:
+    glyph: Brightness, step: tuple[int, int], options: Options, generator: np.random.Generator
+) -> Brightness:
     """The scene in linear brightness, shape (frames · SUBFRAMES + 1, H, W, 3), in [0, 1]."""
     size = options.size_px
     time = np.linspace(-0.5, 0.5, options.frames * SUBFRAMES + 1)
@@ -186,7 +187,7 @@ def _render(
     return pictures
 
 
-def _texture(size: int, generator: np.random.Generator) -> Pictures:
+def _texture(size: int, generator: np.random.Generator) -> Brightness:
     """A cloudy pattern in a cool colour, shape (size, size, 3), in [0, 1]."""
     coarse = generator.random((6, 6, 1), np.float32)
     fine = generator.random((size // 4, size // 4, 1), np.float32)
@@ -196,7 +197,7 @@ def _texture(size: int, generator: np.random.Generator) -> Pictures:
     return brightness * generator.uniform(*COOL_COLOURS).astype(np.float32)
 
 
-def _resized(picture: Pictures, height: int, width: int) -> Pictures:
+def _resized(picture: Brightness, height: int, width: int) -> Brightness:
     """The picture in another size, by linear interpolation along both axes."""
     for axis, size in ((0, height), (1, width)):
         positions = np.linspace(0, picture.shape[axis] - 1, size)
@@ -209,7 +210,7 @@ def _resized(picture: Pictures, height: int, width: int) -> Pictures:
     return picture
 
 
-def _window(layer: Pictures, corner: NDArray[np.float64], size: int) -> Pictures:
+def _window(layer: Brightness, corner: NDArray[np.float64], size: int) -> Brightness:
     """The square of the layer whose corner lies there, between pixels if need be."""
     whole = np.floor(corner).astype(int)
     (row, column), (down, right) = whole, (corner - whole).astype(np.float32)
@@ -219,7 +220,7 @@ def _window(layer: Pictures, corner: NDArray[np.float64], size: int) -> Pictures
 
 
 def _expose(
-    scene: Pictures, options: Options, generator: np.random.Generator
+    scene: Brightness, options: Options, generator: np.random.Generator
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Frames, shape (T, H, W, 3), and first and last rendered picture of each, shape (T, 2)."""
     count = options.frames
@@ -240,7 +241,7 @@ def _expose(
 
 
 def _events(
-    scene: Pictures, times_us: NDArray[np.int64], generator: np.random.Generator
+    scene: Brightness, times_us: NDArray[np.int64], generator: np.random.Generator
 ) -> EventStream:
     """What an event camera sends of the scene."""
     threshold, noise_rate_hz = CONTRAST_THRESHOLD, generator.uniform(*NOISE_RATE_HZ)

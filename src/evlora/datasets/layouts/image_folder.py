@@ -13,6 +13,7 @@ from evlora.datasets.layouts.table import Progress
 from evlora.datasets.layouts.trees import folders, require_folder, wrong_tree
 from evlora.datasets.manifest import Manifest, Sample
 from evlora.errors import DatasetError
+from evlora.messages import listed
 from evlora.recordings.readers.images import IMAGE_SUFFIXES
 
 EXPECTED_TREE = """\
@@ -117,6 +118,6 @@ def _require_trained(samples: list[Sample], source: Path) -> None:
     if trained and foreign:
         first = next(sample for sample in samples if sample.label == foreign[0])
         raise DatasetError(
-            f"{source}: expected the classes of train in every split, got {', '.join(foreign[:5])} "
+            f"{source}: expected the classes of train in every split, got {listed(foreign)} "
             f"in {first.split} alone ({first.sample}); rename or remove these folders"
         )

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from evlora.datasets.layouts.table import RECORDINGS_FOLDER, Progress
 from evlora.datasets.manifest import Sample
-from evlora.datasets.storage import FAULTS_SHOWN
 from evlora.errors import DatasetError
+from evlora.messages import itemized
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pictures:
+class SplitPictures:
     """The pictures of one split, as a release packs them into one file."""
 
     split: str
@@ -35,7 +35,7 @@ def folder_above(source: Path, name: str) -> Path | None:
 
 
 def write_pictures(
-    parts: Iterable[Pictures], labels: tuple[str, ...], folder: Path, progress: Progress | None
+    parts: Iterable[SplitPictures], labels: tuple[str, ...], folder: Path, progress: Progress | None
 ) -> tuple[Sample, ...]:
     """Write each picture as a PNG file below `folder`, in folders of splits and classes.
 
@@ -76,6 +76,4 @@ def disagreement(source: Path, faults: Sequence[str], advice: str) -> DatasetErr
         faults: Each with its list, its line and what is wrong; at least one.
         advice: What to do.
     """
-    shown = "".join(f"\n  {fault}" for fault in faults[:FAULTS_SHOWN])
-    more = f"\n  … and {len(faults) - FAULTS_SHOWN} more" if len(faults) > FAULTS_SHOWN else ""
-    return DatasetError(f"{source}: the lists and the files disagree:{shown}{more}\n{advice}")
+    return DatasetError(f"{source}: the lists and the files disagree:{itemized(faults)}\n{advice}")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from evlora.config import Config
-from evlora.datasets.layouts.releases import Pictures, write_pictures
+from evlora.datasets.layouts.releases import SplitPictures, write_pictures
 from evlora.datasets.layouts.table import Progress
 from evlora.datasets.layouts.trees import require_folder, wrong_tree
 from evlora.datasets.manifest import Manifest
@@ -43,7 +43,7 @@ def collect(source: Path, folder: Path, options: Options, progress: Progress | N
             raise wrong_tree(source, EXPECTED_TREE, f"no {name}_32x32.mat", CURE)
     parts = [_read_part(source, name) for name in names]
     train, test = parts[:-1], parts[-1]
-    joined = Pictures(
+    joined = SplitPictures(
         "train",
         np.concatenate([part.images for part in train]),
         np.concatenate([part.targets for part in train]),
@@ -53,7 +53,7 @@ def collect(source: Path, folder: Path, options: Options, progress: Progress | N
     return Manifest("svhn", folder, LABELS, samples, split_source=files)
 
 
-def _read_part(source: Path, name: str) -> Pictures:
+def _read_part(source: Path, name: str) -> SplitPictures:
     from torchvision.datasets import SVHN
 
     try:
@@ -64,4 +64,4 @@ def _read_part(source: Path, name: str) -> Pictures:
             f"another; it is damaged or of another format, {CURE}"
         ) from error
     images = np.ascontiguousarray(part.data.transpose(0, 2, 3, 1))
-    return Pictures("test" if name == "test" else "train", images, part.labels)
+    return SplitPictures("test" if name == "test" else "train", images, part.labels)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from evlora.datasets.layouts.sensors import SensorOptions, require_sensors, with_sensor
 from evlora.datasets.manifest import Manifest
 from evlora.errors import DatasetError
-from evlora.messages import explain
+from evlora.messages import explain, suggestion
 
 RECORDINGS_FOLDER = "recordings"
 """Where a layout that makes its recordings itself puts them, inside the prepared dataset."""
@@ -184,5 +184,5 @@ def layout_named(name: str) -> Layout:
     for row in LAYOUTS:
         if row.name == name:
             return row
-    known = "; ".join(f"{row.name} ({row.description})" for row in LAYOUTS)
-    raise DatasetError(f"no layout is called {name!r}; there are: {known}")
+    nearest = suggestion(name, (row.name for row in LAYOUTS), listing="evlora prepare --list")
+    raise DatasetError(f"no layout is called {name!r}; {nearest}")

@@ -168,13 +168,6 @@ def exactly(names: Iterable[str]) -> str:
     return "|".join(re.escape(name) for name in names)
 
 
-def some(names: Iterable[str], *, at_most: int = 8) -> str:
-    """Names for a message, the rest counted."""
-    listed = list(names)
-    rest = f", and {len(listed) - at_most} more" if len(listed) > at_most else ""
-    return ", ".join(listed[:at_most]) + rest if listed else "none"
-
-
 def _block(name: str, module: nn.Module) -> Block:
     # The names as they were before any of the layers was wrapped by an adapter.
     inside = {path.replace(".base_layer", "") for path, _ in module.named_modules()}

@@ -6,7 +6,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from evlora.config import Config
 from evlora.errors import AdapterError
-from evlora.messages import explain
+from evlora.messages import explain, suggestion
 from evlora.models.adapters.method import Method, Settings
 from evlora.models.adapters.methods import METHODS
 from evlora.models.adapters.sites import Site
@@ -88,7 +88,7 @@ class AdapterConfig(Config):
         if self.method not in METHODS:
             raise AdapterError(
                 f"adapter.method: no adapter is called {self.method!r}; "
-                f"there are: {', '.join(METHODS)}"
+                f"{suggestion(self.method, METHODS)}"
             )
         return METHODS[self.method]
 

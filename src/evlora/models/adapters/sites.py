@@ -10,6 +10,7 @@ from typing import Literal
 from torch import nn
 
 from evlora.errors import AdapterError
+from evlora.messages import listed
 from evlora.models.adapters.blocks import (
     ATTENTION_INPUT,
     ATTENTION_OUTPUT,
@@ -19,8 +20,9 @@ from evlora.models.adapters.blocks import (
     is_block,
     linear_layers,
     names_where,
-    some,
 )
+
+LAYERS_SHOWN = 8
 
 Site = Literal["ffn", "attention", "both", "all", "linear"]
 
@@ -61,7 +63,8 @@ def targets(module: nn.Module, site: Site, patterns: Mapping[Site, str] = TARGET
     if not any(re.fullmatch(pattern, name) for name in layers):
         raise AdapterError(
             f"{site} was not found in {type(module).__name__}: no linear layer has such a name; "
-            f"its linear layers are: {some(layers)}; sites=linear takes all of them"
+            f"its linear layers are: {listed(layers, at_most=LAYERS_SHOWN)}; "
+            "sites=linear takes all of them"
         )
     if site == "all" and not is_block(module):  # a single block has no patch embedding
         pattern = f"{pattern}|{exactly(_patch_embedding(module))}"

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evlora.errors import RecordingError
+from evlora.messages import listed
 from evlora.recordings.readers.decoding import Findings
 from evlora.recordings.readers.fields import (
     FIELDS,
@@ -147,12 +148,11 @@ def note_columns(found: Located, findings: Findings) -> None:
 
 def not_found(arrays: Mapping[str, Any], columns: Columns | None, *, where: str, what: str) -> str:
     """The message that nothing holds the four fields, and what to do."""
-    listed = [_described(name, array) for name, array in arrays.items()]
-    more = len(listed) - NAMES_SHOWN
-    seen = ", ".join(listed[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    described = (_described(name, array) for name, array in arrays.items())
+    seen = listed(described, at_most=NAMES_SHOWN, none="nothing")
     if columns is not None:
         asked = columns.names.values() if columns.names else [f"{columns.count} columns"]
-        return f"{where}: expected {', '.join(asked)} as columns= states, got {seen or 'nothing'}"
+        return f"{where}: expected {', '.join(asked)} as columns= states, got {seen}"
     plain = [name for name, array in arrays.items() if _columns_of(array)]
     cure = "name them with columns= or --columns, such as t=…,x=…,y=…,p=…"
     if plain:
@@ -162,7 +162,7 @@ def not_found(arrays: Mapping[str, Any], columns: Columns | None, *, where: str,
         )
     return (
         f"{where}: expected {what} t, x, y and p (or one of their other names: "
-        f"{expected_names()}), got {seen or 'none'}; {cure}"
+        f"{expected_names()}), got {seen}; {cure}"
     )
 
 

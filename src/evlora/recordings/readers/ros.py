@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evlora.errors import RecordingError
+from evlora.messages import listed
 from evlora.recordings.readers.collected_frames import CollectedFrames
 from evlora.recordings.readers.decoding import (
     EventChunk,
@@ -119,7 +120,7 @@ def _described(path: Path, names: Sequence[str] | None) -> _Described:
         if not of_events and not pictures:
             raise RecordingError(
                 f"{path}: expected a topic of {', '.join((*ARRAY_TYPES, *PACKET_TYPES))} or "
-                f"{', '.join(IMAGE_TYPES)} that holds messages, got {_listed(bag.topics)}"
+                f"{', '.join(IMAGE_TYPES)} that holds messages, got {_described(bag.topics)}"
             )
         if names is not None and (len(of_events) > 1 or len(pictures) > 1):
             raise RecordingError(
@@ -158,15 +159,14 @@ def _named(bag: Bag, known: list[Topic], name: str) -> Topic:
         if topic.name in (name, f"/{name}"):
             return topic
     raise RecordingError(
-        f"{bag.path}: expected a topic {name} that holds events or pictures; there are "
-        f"{_listed(bag.topics)}"
+        f"{bag.path}: expected a topic {name} that holds events or pictures; there are: "
+        f"{_described(bag.topics)}"
     )
 
 
-def _listed(topics: list[Topic]) -> str:
-    texts = [f"{t.name} ({t.type}, {t.messages} messages)" for t in topics[:TOPICS_SHOWN]]
-    more = ["…"] if len(topics) > TOPICS_SHOWN else []
-    return ", ".join(texts + more) or "no topic"
+def _described(topics: list[Topic]) -> str:
+    texts = [f"{topic.name} ({topic.type}, {topic.messages} messages)" for topic in topics]
+    return listed(texts, at_most=TOPICS_SHOWN, none="no topic")
 
 
 def _nearest(pictures: list[Topic], events: Topic | None) -> Topic | None:

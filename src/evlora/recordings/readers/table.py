@@ -10,6 +10,7 @@ from typing import Any
 
 from evlora.companions import is_apple_double
 from evlora.errors import RecordingError, RecordingWarning
+from evlora.messages import suggestion
 from evlora.recordings.frames import FrameSequence
 from evlora.recordings.readers.decoding import EventFile
 from evlora.recordings.readers.fields import Columns
@@ -110,7 +111,8 @@ def reader_for(path: Path, format: str | None = None) -> Format:
         for row in FORMATS:
             if row.name == format:
                 return row
-        raise RecordingError(f"{path}: no format is called {format!r}; there are: {_known()}")
+        nearest = suggestion(format, (row.name for row in FORMATS))
+        raise RecordingError(f"{path}: no format is called {format!r}; {nearest}")
     rows = [row for row in FORMATS if path.suffix.lower() in row.suffixes]
     with _reading(path):
         if is_apple_double(path):
@@ -132,7 +134,7 @@ def reader_for(path: Path, format: str | None = None) -> Format:
         return rows[0]
     if rows:
         raise RecordingError(
-            f"{path}: its {suffix} stands for {_names(rows)}, and its header does not say which; "
+            f"{path}: its {suffix} stands for {_names(rows)}, and its header does not state which; "
             "name one with format= or --format"
         )
     raise RecordingError(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from evlora.errors import RecordingError, RecordingWarning
 from evlora.files import writing_file
+from evlora.messages import suggestion
 from evlora.recordings.recording import Recording
 
 
@@ -95,9 +96,13 @@ def _writer_for(path: Path, format: str | None) -> Writer:
     ]
     if len(rows) == 1:
         return rows[0]
-    known = ", ".join(f"{row.name} ({' '.join(row.suffixes)})" for row in WRITERS)
     if rows:
         names = " or ".join(row.name for row in rows)
         raise RecordingError(f"{path}: {path.suffix} may be {names}; name one with format= or --to")
-    asked = f"no format called {format!r}" if format else f"no format with suffix {path.suffix!r}"
-    raise RecordingError(f"{path}: {asked} can be written; there are: {known}")
+    if format is not None:
+        nearest = suggestion(format, (row.name for row in WRITERS))
+        raise RecordingError(f"{path}: no format called {format!r} can be written; {nearest}")
+    known = ", ".join(f"{row.name} ({' '.join(row.suffixes)})" for row in WRITERS)
+    raise RecordingError(
+        f"{path}: no format with suffix {path.suffix!r} can be written; there are: {known}"
+    )

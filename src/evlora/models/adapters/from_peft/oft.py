@@ -8,7 +8,8 @@ from torch import nn
 
 from evlora.config import Config
 from evlora.errors import AdapterError
-from evlora.models.adapters.blocks import linear_layers, some
+from evlora.messages import listed
+from evlora.models.adapters.blocks import linear_layers
 from evlora.models.adapters.method import Method, Settings, at_the_sites, options_of
 
 
@@ -36,7 +37,8 @@ def divisible_targets(module: nn.Module, settings: Settings) -> str:
         fitting = [size for size in (64, 32, 16, 8, 4, 2) if width % size == 0]
         raise AdapterError(
             f"adapter.options.block_size: expected a divisor of the width of every layer's input, "
-            f"got {block_size}, and {name} takes {width}; of use there: {some(map(str, fitting))}"
+            f"got {block_size}, and {name} takes {width}; of use there: "
+            f"{listed(fitting, at_most=len(fitting))}"
         )
     return pattern
 
