@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-ROOTS = ("docs", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "recipes")
-"""What is read; `src` is added here when its words are these."""
+ROOTS = ("src", "docs", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "recipes")
+"""What is read."""
 
 SUFFIXES = (".md", ".yaml", ".py")
 

@@ -41,7 +41,7 @@ class Evaluation:
     per_class: dict[str, float | None]
     """Top-1 of each class; None where the split has no sample of it."""
     split_source: str
-    """Where the split came from, as the dataset says."""
+    """Where the split came from, as the dataset states."""
     views: int
     """Clips of a sample that were averaged over."""
     without: str | None

@@ -22,7 +22,7 @@ from evlora.recordings.frames import ImageArray
 from evlora.tensors import require_shape
 
 MOST_MOMENTS = 10_000_000
-"""So many windows fit into memory; a recording that gives more has a damaged clock."""
+"""The most windows that fit into memory; a recording that gives more has a damaged clock."""
 READ_AHEAD = 16
 """Frames that are read together, while those before them are shown."""
 
@@ -30,7 +30,7 @@ READ_AHEAD = 16
 class StreamingRecognizer:
     """Answers after every frame as the recognizer answers to the clip of the last T.
 
-    Per new frame it encodes one frame, one picture of events and one difference, and decides once.
+    Per new frame it encodes one frame, one event image and one difference, and decides once.
 
     Args:
         recognizer: Loaded from a bundle; it is put into evaluation mode. What it learns later is
@@ -137,7 +137,7 @@ class LiveAnswer:
     moments: int
     """How many moments it rests on, 1…T."""
     dropped: int
-    """Moments left out since the answer before, because newer ones were there already."""
+    """Moments skipped since the answer before, because newer ones were there already."""
 
 
 class Schedule(NamedTuple):
@@ -162,13 +162,13 @@ def schedule(recording: Recording, config: ClipConfig, *, window_us: int | None)
     Args:
         recording: Events, frames, or both.
         config: How clips are made.
-        window_us: Cut the recording into windows of this length instead; where nothing tells the
-            time, so long after one another the frames come.
+        window_us: Cut the recording into windows of this length instead; where nothing states the
+            times, the frames come this long after one another.
 
     Raises:
         RecordingError: There is nothing in it, or no time and no window either, or more windows
             than could be meant.
-        DatasetError: The clips' window asks for what the frames do not tell.
+        DatasetError: The clips' window asks for what the frames do not state.
     """
     frames = recording.frames or recording.event_images
     length_us = _length_us(recording)
@@ -199,7 +199,7 @@ def schedule(recording: Recording, config: ClipConfig, *, window_us: int | None)
     if window_us is None:
         raise RecordingError(
             f"{recording.path or 'recording'}: expected the times of its {present} frames, which "
-            "nothing tells; say how long after one another they come with --window-ms"
+            "nothing states; give the time from one to the next with --window-ms"
         )
     times_us = np.arange(1, len(windows_us) + 1, dtype=np.int64) * window_us
     return Schedule(moments, times_us, 0, stride)
@@ -217,18 +217,18 @@ def predict_live(
 ) -> Iterator[LiveAnswer]:
     """The answers to a recording as if it were happening, each as soon as it is there.
 
-    A moment is taken when it is complete. Where another one is complete by then it is left out
+    A moment is taken when it is complete. Where another one is complete by then it is skipped
     and counted in the next answer: nothing queues up. The last one is always answered.
 
     Args:
         recognizer: Loaded from a bundle.
         recording: With the modalities that the recognizer was trained on.
-        speed: How many times as fast as it was recorded; 0 is as fast as possible, and leaves
-            nothing out.
+        speed: How many times as fast as it was recorded; 0 is as fast as possible, and skips
+            nothing.
         window_us: See `schedule`.
         precision: See `for_answers`.
-        now: Tells the time in seconds.
-        sleep: Waits so many seconds.
+        now: Returns the time in seconds.
+        sleep: Waits for a number of seconds.
 
     Raises:
         DatasetError: The recording lacks a modality.
@@ -341,7 +341,7 @@ def _length_us(recording: Recording) -> int | None:
 
 
 def _stride(present: int, config: ClipConfig) -> int:
-    """How far apart a clip's moments lie in a recording of so many frames."""
+    """How far apart a clip's moments lie in a recording of this number of frames."""
     if config.frames == 1:
         return 1
     if config.sampling == "dense":

@@ -67,7 +67,7 @@ class Found(NamedTuple):
 
 
 def recordings_in(path: Path, config: ClipConfig) -> list[Found]:
-    """The recordings that a path stands for, each to be answered for itself.
+    """The recordings that a path stands for, each to be answered separately.
 
     A file is one. So is a folder of pictures, whose pictures are its frames, unless clips are
     single pictures (`frames: 1`): then each is one. Any other folder is searched, and the folders

@@ -157,7 +157,7 @@ class Recognizer(nn.Module):
 
         Args:
             rgb: Frames, uint8, shape (B·V, T, 3, H, W), the views of a sample next to one another.
-            events: Event images likewise.
+            events: Event images, the same way.
             views: V, clips of one sample.
 
         Returns:

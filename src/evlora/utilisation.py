@@ -109,7 +109,7 @@ def kept_for_backward(
                 stack.callback(module.register_forward_pre_hook(enter).remove)
                 stack.callback(module.register_forward_hook(leave).remove)
         with saved_tensors_hooks(note, lambda tensor: tensor):
-            output = recognizer(**images)  # must live while storages are told apart by address
+            output = recognizer(**images)  # must live while storages are distinguished by address
     recognizer.train(was_training)
     del output
     by_part: dict[str, float] = {}

@@ -37,15 +37,15 @@ def frame_difference(*modalities: Tensor) -> Tensor:
 
 
 class Reconstruction(nn.Module):
-    """Each modality's tokens foretell the other's: L = mse(ρ(E), R) + mse(ρ(R), E).
+    """Each modality's tokens predict the other's: L = mse(ρ(E), R) + mse(ρ(R), E).
 
     ρ is a block of the backbone, frozen, with an adapter of its own.
 
     Args:
         block: Of the backbone.
         adapter: That of ρ.
-        has_fixed_targets: Whether the tokens that are foretold get no gradient, so that none is
-            drawn to what the other modality can tell.
+        has_fixed_targets: Whether the tokens that are predicted get no gradient, so that none is
+            drawn to what the other modality can predict.
     """
 
     def __init__(
@@ -65,12 +65,12 @@ class Reconstruction(nn.Module):
 
 
 class SharedStage(nn.Module):
-    """The modality-shared stage: Z = φ([Δ; R; E]), and what it lends to each modality.
+    """The modality-shared stage: Z = φ([Δ; R; E]), and what it shares with each modality.
 
     φ is a block of the backbone, frozen, with the modality-shared LoRA (or Lv-Adapter) on its FFN.
 
     Raises:
-        AdapterError: The adapter has no low-rank pair to lend.
+        AdapterError: The adapter has no low-rank pair to share.
     """
 
     def __init__(

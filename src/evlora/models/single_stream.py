@@ -136,7 +136,7 @@ class FeatureNorm(nn.BatchNorm1d):
         """Shape (B, D) to shape (B, D)."""
         if len(input) > 1 or not self.training:
             return super().forward(input)
-        assert self.running_mean is not None  # batch norm keeps statistics unless told not to
+        assert self.running_mean is not None  # batch norm keeps statistics unless set not to
         assert self.running_var is not None
         return (input - self.running_mean) / (self.running_var + self.eps).sqrt()
 

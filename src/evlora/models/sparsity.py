@@ -1,6 +1,6 @@
 """Fewer tokens where most of a picture is blank: the most active patches, and one for the rest.
 
-Between two moments little of a scene changes, so that most patches of an event picture or of a
+Between two moments little of a scene changes, so that most patches of an event image or of a
 difference show next to nothing. The blocks see the K most active patches of each image, in the
 order of their places, and behind them one token, the mean of all others. Afterwards every token
 goes back to its place, and each of the blank places has what the blocks made of that one.
@@ -74,7 +74,7 @@ def through_blocks(
         Shape (B, N', D).
     """
     prefix, patches = tokens.tensor_split([vit.num_prefix_tokens], dim=1)
-    seen = torch.cat([prefix, *_thinned(patches, places)], dim=1)  # (B, N' − N + K + 1, D)
+    seen = torch.cat([prefix, *_pruned(patches, places)], dim=1)  # (B, N' − N + K + 1, D)
     positions = positions_at(vit, places)
     for block in blocks:
         seen = through(block, seen, **positions)
@@ -83,7 +83,7 @@ def through_blocks(
     return torch.cat([prefix, rest.expand_as(patches).scatter(1, at_places, kept)], dim=1)
 
 
-def _thinned(patches: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+def _pruned(patches: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
     """The patches at these places, shape (B, K, D), and the mean of the others, (B, 1, D)."""
     kept = patches.gather(1, places.unsqueeze(2).expand(-1, -1, patches.shape[2]))
     is_kept = torch.zeros_like(patches[:, :, :1], dtype=torch.bool)

@@ -41,7 +41,7 @@ class VELoRAConfig(Config):
     difference: bool = True
     """Whether the frame difference is a view of its own."""
     reconstruction: bool = True
-    """Whether each modality's tokens must foretell the other's."""
+    """Whether each modality's tokens must predict the other's."""
     shared_stage: bool = True
     """Whether the views are fused by the modality-shared stage; if not, the head sees them all."""
     high_blocks: int = 1
@@ -50,13 +50,13 @@ class VELoRAConfig(Config):
     """What stands for an image: its class token, the mean of its patches, or `map`, what the
     backbone's own attention pooling makes of them (SigLIP)."""
     fixed_targets: bool = False
-    """Whether the tokens that reconstruction foretells get no gradient from it: then a modality
+    """Whether the tokens that reconstruction predicts get no gradient from it: then a modality
     that shows little cannot blunt the other one."""
     active_patches: PositiveInt | None = None
-    """How many patches of an event picture and of a difference the low-level blocks see by
+    """How many patches of an event image and of a difference the low-level blocks see by
     themselves: the most active ones, all others as one; null, or as many as there are, is all."""
     active_difference_patches: PositiveInt | None = None
-    """How many of a difference, which bears fewer; null is as many as of an event picture."""
+    """How many of a difference, which bears fewer; null is as many as of an event image."""
     thin_answers: bool = True
     """Whether answers too see those patches only; if not, training alone does, and costs less
     accuracy."""
@@ -94,7 +94,7 @@ class VELoRA(MomentwiseNetwork):
         if has_both and config.difference:
             names.insert(0, "difference")  # the order in which φ sees them, [Δ; R; E]
         # The difference speaks through the shared stage; where there is none, to the head itself.
-        self.heard = tuple(modalities if has_both and config.shared_stage else names)
+        self.head_views = tuple(modalities if has_both and config.shared_stage else names)
         self.all_views = (
             None
             if config.adapter_per_view
@@ -108,8 +108,8 @@ class VELoRA(MomentwiseNetwork):
         for name in names:
             adapted = self.all_views
             if adapted is None:
-                is_heard = name in self.heard
-                vit = _as_seen_by(name, backbone, low_blocks=low_blocks, is_heard=is_heard)
+                reaches_head = name in self.head_views
+                vit = _as_seen_by(name, backbone, low_blocks=low_blocks, reaches_head=reaches_head)
                 depth = len(backbone.blocks)
                 adapted = adapt(vit, config.adapter, name=f"{name} view", depth=depth)
             depth = low_blocks if name == "difference" else len(backbone.blocks)
@@ -138,7 +138,7 @@ class VELoRA(MomentwiseNetwork):
         if config.adapter.method == "full":
             # φ shares a block with the views, and its adapter has frozen that.
             self.vit.requires_grad_(True)
-        self.head = nn.Linear(backbone.embed_dim * len(self.heard), num_classes)
+        self.head = nn.Linear(backbone.embed_dim * len(self.head_views), num_classes)
 
     @property
     def vit(self) -> Backbone:
@@ -148,7 +148,7 @@ class VELoRA(MomentwiseNetwork):
     def forward(self, rgb: Tensor | None = None, events: Tensor | None = None) -> Output:
         """Scores of the K classes, and `reconstruction` where that stage is on.
 
-        Takes and raises what `Network.forward` says.
+        Takes and raises what `Network.forward` does.
         """
         return self.conclude(self.encode(self.images_by_view(rgb, events)))
 
@@ -186,11 +186,11 @@ class VELoRA(MomentwiseNetwork):
         return self.head(concatenated(self.features(joined)))
 
     def features(self, tokens: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Fusion and high-level blocks: what the head hears of each view, shape (B, D) each."""
+        """Fusion and high-level blocks: what the head gets of each view, shape (B, D) each."""
         shared = {} if self.shared_stage is None else self.shared_stage(tokens)
         return {
             name: self.view(name).high(tokens[name], shared.get(name), pool=self.config.pool)
-            for name in self.heard
+            for name in self.head_views
         }
 
     def scores_by_view(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -294,7 +294,7 @@ class View(nn.Module):
 
         Args:
             tokens: Shape (B, N, D).
-            shared: What the modality-shared stage lends, shape (B, N, D), or None.
+            shared: What the modality-shared stage shares, shape (B, N, D), or None.
             pool: `token`, `mean` or `map`.
 
         Returns:
@@ -311,16 +311,16 @@ def concatenated(features: Mapping[str, Tensor]) -> Tensor:
     return torch.cat(list(features.values()), dim=-1)
 
 
-def _as_seen_by(name: str, backbone: Backbone, *, low_blocks: int, is_heard: bool) -> Backbone:
+def _as_seen_by(name: str, backbone: Backbone, *, low_blocks: int, reaches_head: bool) -> Backbone:
     """A tree over the backbone's weights without what this view never calls, to be adapted.
 
     A difference view has no high-level part, and no last norms and no pooling where the head
-    does not hear it.
+    does not use it.
     """
     vit = share_weights(backbone)
     if name == "difference":
         del vit.blocks[low_blocks:]
-    if not is_heard:
+    if not reaches_head:
         vit.norm = vit.fc_norm = nn.Identity()
         vit.attn_pool = None
     return vit
@@ -337,7 +337,7 @@ def _require_consistent(
         )
     if config.active_patches is not None and "event" not in modalities:
         raise RecipeError(
-            "model.active_patches: expected events, whose pictures and differences are thinned, "
+            "model.active_patches: expected events, whose images and differences are pruned, "
             f"got clip.modalities: {list(modalities)}; leave the key out, or add event"
         )
     has_difference = config.difference and len(modalities) == 2
@@ -347,8 +347,8 @@ def _require_consistent(
             f"clip.modalities: {list(modalities)}, model.difference: {config.difference}; "
             "leave the key out"
         )
-    is_thinned = config.active_patches or config.active_difference_patches
-    if not config.thin_answers and not is_thinned:
+    is_pruned = config.active_patches or config.active_difference_patches
+    if not config.thin_answers and not is_pruned:
         raise RecipeError(
             "model.thin_answers: expected a number of patches that training sees, got neither "
             "model.active_patches nor model.active_difference_patches; give one, or leave it out"

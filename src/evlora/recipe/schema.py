@@ -29,7 +29,7 @@ class DataConfig(Config):
     source: Path | None = None
     """Where the recordings lie now, if they moved since they were prepared."""
     shots: PositiveInt | None = None
-    """Training samples of each class, chosen by the seed; all of them where this is left out."""
+    """Training samples of each class, chosen by the seed; all of them by default."""
     validation_fraction: float = Field(default=0.1, ge=0, lt=1)
     """Part of the training split held out to choose the best epoch, where there is no val split;
     0 holds out nothing, for training.keep: last."""

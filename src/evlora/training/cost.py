@@ -107,7 +107,7 @@ def _activation_bytes(recognizer: Recognizer, forward: Callable[[], Tensor]) -> 
         return tensor
 
     with saved_tensors_hooks(note, lambda tensor: tensor):
-        loss = forward()  # the graph must live while storages are told apart by their address
+        loss = forward()  # the graph must live while storages are distinguished by address
     total = sum(kept.values())
     del loss
     return total

@@ -1,4 +1,4 @@
-"""Layers that compute the same with less time and memory; docs/performance.md says how much."""
+"""Layers that compute the same with less time and memory; docs/performance.md shows how much."""
 
 from evlora.models.fast.blocks import IDEAS, Checkpointing, Idea, Settings, set_blocks, through
 from evlora.models.fast.preparing import FROZEN_TYPES, Precision, cast_frozen_weights
