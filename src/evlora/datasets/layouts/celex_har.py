@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from evlora.datasets.layouts.official_split import ListOptions, Naming, split_officially
-from evlora.datasets.layouts.sequences import Findings, sequences_in
+from evlora.datasets.layouts.sequences import Oddities, sequences_in
 from evlora.datasets.layouts.table import Progress
 from evlora.datasets.layouts.trees import release_and_root, require_folder, wrong_tree
 from evlora.datasets.manifest import Manifest
@@ -45,8 +45,8 @@ def collect(
     del folder  # nothing is made
     source = require_folder(source)
     release, root = release_and_root(source, "rawframe", "rawframes")
-    findings = Findings()
-    found = sequences_in(root, release, findings=findings, progress=progress)
+    oddities = Oddities()
+    found = sequences_in(root, release, oddities=oddities, progress=progress)
     if not found or not all(CLASS_FOLDER.fullmatch(each.sample.label) for each in found.values()):
         raise wrong_tree(
             source,
@@ -60,7 +60,7 @@ def collect(
         found,
         Naming(lists=LISTS, number_of=_number),
         options=options,
-        findings=findings,
+        oddities=oddities,
         list_folders=(release, root),
     )
 

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from evlora.companions import is_companion
 from evlora.datasets.layouts.label_lists import ListedSample
 from evlora.datasets.layouts.official_split import ListOptions, Naming, split_officially
-from evlora.datasets.layouts.sequences import Findings, FoundSequence
+from evlora.datasets.layouts.sequences import FoundSequence, Oddities
 from evlora.datasets.layouts.table import Progress
 from evlora.datasets.layouts.trees import require_folder, wrong_tree
 from evlora.datasets.manifest import Manifest, Sample
@@ -69,7 +69,7 @@ def collect(
         found,
         naming,
         options=options,
-        findings=Findings(),
+        oddities=Oddities(),
         list_folders=(source,),
     )
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evlora.datasets.layouts.official_split import EvenSplit, split_evenly
-from evlora.datasets.layouts.sequences import Findings
+from evlora.datasets.layouts.sequences import Oddities
 from evlora.datasets.layouts.table import RECORDINGS_FOLDER, Progress
 from evlora.datasets.layouts.trees import entries, release_and_root, require_folder, wrong_tree
 from evlora.datasets.manifest import Manifest, Sample
@@ -75,9 +75,9 @@ def collect(
     split_of = _splits(root, trials)
     gestures = {name: _gestures(trials[name], len(names)) for name in split_of or sorted(trials)}
     total = sum(map(len, gestures.values()))
-    findings = Findings()
+    oddities = Oddities()
     for name in sorted(trials.keys() - gestures.keys()):
-        findings.add("recordings that no list names were skipped", name)
+        oddities.add("recordings that no list names were skipped", name)
     samples: list[Sample] = []
     done = 0
     for name, rows in gestures.items():
@@ -92,7 +92,7 @@ def collect(
                 label = names[gesture.number - 1]
                 samples.append(Sample(sample, path.as_posix(), None, label, split_of.get(name, "")))
             else:
-                findings.add("gestures without an event were skipped", gesture.where)
+                oddities.add("gestures without an event were skipped", gesture.where)
             if progress is not None:
                 progress(done, total)
     if split_of:
@@ -101,7 +101,7 @@ def collect(
     else:
         reason = f"neither {' nor '.join(LISTS.values())} in {root}"
         made = split_evenly("dvs_gesture", folder, samples, options, reason=reason)
-    return replace(made, labels=names, notes=(*made.notes, *findings.notes()))
+    return replace(made, labels=names, notes=(*made.notes, *oddities.notes()))
 
 
 def _splits(root: Path, trials: dict[str, Path]) -> dict[str, str]:

@@ -13,8 +13,8 @@ from pathlib import Path
 from evlora.companions import is_companion
 from evlora.datasets.layouts.official_split import ListOptions, Naming, split_officially
 from evlora.datasets.layouts.sequences import (
-    Findings,
     FoundSequence,
+    Oddities,
     note_other_forms,
     sequences_in,
 )
@@ -79,10 +79,10 @@ def collect(
             f"archives, such as {archives[0].name}, beside {len(classes)} folders, such as "
             f"{classes[0].name}; unpack the archives, or move the folders away"
         )
-    findings = Findings()
-    note_other_forms(release, root, FORMS, findings)
+    oddities = Oddities()
+    note_other_forms(release, root, FORMS, oddities)
     if archives:
-        found = _unpacked(archives, folder, findings, progress)
+        found = _unpacked(archives, folder, oddities, progress)
         base = folder
     else:
         base = release
@@ -91,7 +91,7 @@ def collect(
             base,
             suffixes=SUFFIXES,
             sensor_px=SENSOR_PX,
-            findings=findings,
+            oddities=oddities,
             progress=progress,
         )
     if not found or not all(CLASS_FOLDER.fullmatch(each.sample.label) for each in found.values()):
@@ -110,7 +110,7 @@ def collect(
         found,
         naming,
         options=options,
-        findings=findings,
+        oddities=oddities,
         list_folders=(release, root),
     )
 
@@ -131,7 +131,7 @@ def _class_names(places: tuple[Path, ...]) -> dict[str, str]:
 
 
 def _unpacked(
-    archives: list[Path], folder: Path, findings: Findings, progress: Progress | None
+    archives: list[Path], folder: Path, oddities: Oddities, progress: Progress | None
 ) -> dict[str, FoundSequence]:
     """The recordings in these archives, unpacked into the prepared dataset."""
     for number, archive in enumerate(archives, start=1):
@@ -139,7 +139,7 @@ def _unpacked(
         target.mkdir(parents=True)
         try:
             with zipfile.ZipFile(archive) as opened:
-                _unpack(opened, target, findings)
+                _unpack(opened, target, oddities)
         except (
             zipfile.BadZipFile,
             zlib.error,
@@ -158,11 +158,11 @@ def _unpacked(
         folder,
         suffixes=SUFFIXES,
         sensor_px=SENSOR_PX,
-        findings=findings,
+        oddities=oddities,
     )
 
 
-def _unpack(archive: zipfile.ZipFile, target: Path, findings: Findings) -> None:
+def _unpack(archive: zipfile.ZipFile, target: Path, oddities: Oddities) -> None:
     for member in archive.infolist():
         # The name alone, whatever folders stand before it: no member can leave the target.
         name = member.filename.replace("\\", "/").rpartition("/")[2]
@@ -170,7 +170,7 @@ def _unpack(archive: zipfile.ZipFile, target: Path, findings: Findings) -> None:
             continue
         if member.is_dir() or Path(name).suffix.lower() not in SUFFIXES:
             if name:
-                findings.add("members of archives are no recordings and were passed over", name)
+                oddities.add("members of archives are no recordings and were passed over", name)
             continue
         if member.file_size > LARGEST_EXPANSION * max(member.compress_size, 1):
             raise zipfile.BadZipFile(

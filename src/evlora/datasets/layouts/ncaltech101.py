@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from evlora.datasets.layouts.official_split import EvenSplit, split_evenly
-from evlora.datasets.layouts.sequences import Findings, sequences_in
+from evlora.datasets.layouts.sequences import Oddities, sequences_in
 from evlora.datasets.layouts.table import Progress
 from evlora.datasets.layouts.trees import release_and_root, require_folder, wrong_tree
 from evlora.datasets.manifest import Manifest
@@ -37,13 +37,13 @@ def collect(
     del folder  # nothing is made
     source = require_folder(source)
     release, root = release_and_root(source, "Caltech101")
-    findings = Findings()
+    oddities = Oddities()
     found = sequences_in(
         root,
         release,
         suffixes=(".bin",),
         sensor_px=SENSOR_PX,
-        findings=findings,
+        oddities=oddities,
         progress=progress,
     )
     if not found:
@@ -57,4 +57,4 @@ def collect(
     manifest = split_evenly(
         "ncaltech101", release, samples, options, reason="N-Caltech101 has none"
     )
-    return replace(manifest, notes=(*manifest.notes, *findings.notes()))
+    return replace(manifest, notes=(*manifest.notes, *oddities.notes()))

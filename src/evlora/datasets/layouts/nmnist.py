@@ -8,7 +8,7 @@ from pathlib import Path
 
 from evlora.config import Config
 from evlora.datasets.layouts.naming import class_order, folders_of_splits, split_name
-from evlora.datasets.layouts.sequences import Findings, sequences_in
+from evlora.datasets.layouts.sequences import Oddities, sequences_in
 from evlora.datasets.layouts.table import Progress
 from evlora.datasets.layouts.trees import folders, require_folder, wrong_tree
 from evlora.datasets.manifest import Manifest, Sample
@@ -43,7 +43,7 @@ def collect(
     del folder, options  # nothing is made, and nothing to choose
     source = require_folder(source)
     splits = {each: split_name(each.name) for each in folders(source)}
-    findings = Findings()
+    oddities = Oddities()
     samples: list[Sample] = []
     for top, split in splits.items():
         if split is not None:
@@ -52,7 +52,7 @@ def collect(
                 source.resolve(),
                 suffixes=(".bin",),
                 sensor_px=SENSOR_PX,
-                findings=findings,
+                oddities=oddities,
                 progress=progress,
             )
             samples += [
@@ -73,6 +73,6 @@ def collect(
         source.resolve(),
         labels,
         tuple(samples),
-        findings.notes(),
+        oddities.notes(),
         split_source=folders_of_splits(top.name for top, split in splits.items() if split),
     )

@@ -20,7 +20,7 @@ from evlora.datasets.layouts.label_lists import (
     without_repetitions,
 )
 from evlora.datasets.layouts.naming import class_order
-from evlora.datasets.layouts.sequences import Findings, FoundSequence
+from evlora.datasets.layouts.sequences import FoundSequence, Oddities
 from evlora.datasets.manifest import Manifest, Sample, choose_evenly
 from evlora.datasets.storage import EVENT_SUFFIXES
 from evlora.errors import DatasetError
@@ -88,7 +88,7 @@ def split_officially(
     naming: Naming,
     *,
     options: ListOptions,
-    findings: Findings,
+    oddities: Oddities,
     list_folders: Sequence[Path],
 ) -> Manifest:
     """The manifest of these sequences by the official lists; without lists, by an even choice.
@@ -99,7 +99,7 @@ def split_officially(
         found: The sequences on disk, by name; one at least.
         naming: How the dataset names things.
         options: What the user chose.
-        findings: What is odd so far; more is added.
+        oddities: What is odd so far; more is added.
         list_folders: Where to look for the lists.
 
     Raises:
@@ -116,22 +116,22 @@ def split_officially(
         reason = f"none of {_names(naming)} in {' or '.join(map(str, places))}"
         samples = [sequence.sample for sequence in found.values()]
         return _called(
-            split_evenly(layout, source, samples, options, reason=reason), naming, findings
+            split_evenly(layout, source, samples, options, reason=reason), naming, oddities
         )
     listed, notes = without_repetitions(
         read_lists(lists), lambda sample: naming.sample_of(sample.path)
     )
-    _require_there(listed, found, options, findings)
+    _require_there(listed, found, options, oddities)
     label_of = label_of_each_class(listed.values(), naming.class_of)
     label_base(label_of, naming.number_of)
-    merged = _one_of_each_label(label_of, findings)
+    merged = _one_of_each_label(label_of, oddities)
     samples = [
-        _listed_sample(found[name], sample, naming.class_of(sample), merged, findings)
+        _listed_sample(found[name], sample, naming.class_of(sample), merged, oddities)
         for name, sample in listed.items()
         if name in found
     ]
     for name in sorted(found.keys() - listed.keys()):
-        findings.add("samples that no list names were skipped", name)
+        oddities.add("samples that no list names were skipped", name)
     manifest = Manifest(
         layout,
         source,
@@ -140,7 +140,7 @@ def split_officially(
         tuple(notes),
         split_source=", ".join(path.name for path in lists.values()),
     )
-    return _called(manifest, naming, findings)
+    return _called(manifest, naming, oddities)
 
 
 def split_evenly(
@@ -196,7 +196,7 @@ def _require_there(
     listed: Mapping[str, ListedSample],
     found: Mapping[str, FoundSequence],
     options: ListOptions,
-    findings: Findings,
+    oddities: Oddities,
 ) -> None:
     absent = [(name, sample) for name, sample in listed.items() if name not in found]
     if not absent:
@@ -211,7 +211,7 @@ def _require_there(
             "unpack what is missing, or go on without it with missing=leave_out"
         )
     for name, sample in absent:
-        findings.add("listed samples are not there and were skipped", f"{sample.where}: {name}")
+        oddities.add("listed samples are not there and were skipped", f"{sample.where}: {name}")
 
 
 def _listed_sample(
@@ -219,23 +219,23 @@ def _listed_sample(
     listed: ListedSample,
     label: str,
     merged: Mapping[str, str],
-    findings: Findings,
+    oddities: Oddities,
 ) -> Sample:
     sample = sequence.sample
     if None not in (listed.frames, sequence.pictures) and listed.frames != sequence.pictures:
-        findings.add(
+        oddities.add(
             "samples have another number of pictures than their list gives",
             f"{listed.where} gives {listed.frames}, {sample.sample} has {sequence.pictures}",
         )
     if label != sample.label:
-        findings.add(
+        oddities.add(
             "samples are of another class by their list than by their name; the list was followed",
             f"{listed.where} gives {label}, {sample.sample} is {sample.label} by its name",
         )
     return replace(sample, label=merged[label], split=listed.split)
 
 
-def _one_of_each_label(label_of: Mapping[str, ListedSample], findings: Findings) -> dict[str, str]:
+def _one_of_each_label(label_of: Mapping[str, ListedSample], oddities: Oddities) -> dict[str, str]:
     """Class → itself, or the first class that has the same label; in the order of the labels."""
     first_of: dict[int, str] = {}
     merged: dict[str, str] = {}
@@ -243,14 +243,14 @@ def _one_of_each_label(label_of: Mapping[str, ListedSample], findings: Findings)
         first = first_of.setdefault(label_of[name].label, name)
         merged[name] = first
         if first != name:
-            findings.add(
+            oddities.add(
                 "folders have the label of another folder and were taken as one class with it",
                 f"{name} and {first} have label {label_of[name].label}",
             )
     return merged
 
 
-def _called(manifest: Manifest, naming: Naming, findings: Findings) -> Manifest:
+def _called(manifest: Manifest, naming: Naming, oddities: Oddities) -> Manifest:
     """The manifest with its classes under the names by which they are called.
 
     Classes that share a name are distinguished by their folders.
@@ -264,5 +264,5 @@ def _called(manifest: Manifest, naming: Naming, findings: Findings) -> Manifest:
         manifest,
         labels=tuple(called.values()),
         samples=tuple(replace(sample, label=called[sample.label]) for sample in manifest.samples),
-        notes=(*manifest.notes, *findings.notes()),
+        notes=(*manifest.notes, *oddities.notes()),
     )

@@ -7,7 +7,7 @@ them. Some classes are called alike: they are distinguished by their folders.
 from pathlib import Path
 
 from evlora.datasets.layouts.official_split import ListOptions, Naming, split_officially
-from evlora.datasets.layouts.sequences import Findings, note_other_forms, sequences_in
+from evlora.datasets.layouts.sequences import Oddities, note_other_forms, sequences_in
 from evlora.datasets.layouts.table import Progress
 from evlora.datasets.layouts.trees import release_and_root, require_folder, wrong_tree
 from evlora.datasets.manifest import Manifest
@@ -46,13 +46,13 @@ def collect(
     del folder  # nothing is made
     source = require_folder(source)
     release, root = release_and_root(source, *FORMS)
-    findings = Findings()
-    note_other_forms(release, root, FORMS, findings)
+    oddities = Oddities()
+    note_other_forms(release, root, FORMS, oddities)
     found = sequences_in(
         root,
         release,
         suffixes=(".aedat4",),
-        findings=findings,
+        oddities=oddities,
         progress=progress,
     )
     if not found:
@@ -68,6 +68,6 @@ def collect(
         found,
         Naming(),
         options=options,
-        findings=findings,
+        oddities=oddities,
         list_folders=(release, root),
     )

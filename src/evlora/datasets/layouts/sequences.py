@@ -11,7 +11,7 @@ from evlora.datasets.manifest import Sample
 
 
 @dataclass(slots=True)
-class Findings:
+class Oddities:
     """What was odd about a dataset, counted by kind, with the first example of each."""
 
     counts: dict[str, int] = field(default_factory=dict[str, int])
@@ -27,11 +27,11 @@ class Findings:
         return tuple(f"{n:,} {kind}: {self.examples[kind]}" for kind, n in self.counts.items())
 
 
-def note_other_forms(release: Path, root: Path, names: Collection[str], findings: Findings) -> None:
+def note_other_forms(release: Path, root: Path, names: Collection[str], oddities: Oddities) -> None:
     """Say which other forms of a release lie beside the one that is read."""
     for name in names:
         if root != release and name != root.name and (release / name).is_dir():
-            findings.add(
+            oddities.add(
                 f"other form of the dataset lies beside {root.name} and was passed over; "
                 "name its folder as the source to read it",
                 name,
@@ -53,7 +53,7 @@ def sequences_in(
     *,
     suffixes: Collection[str] = (),
     sensor_px: tuple[int, int] | None = None,
-    findings: Findings,
+    oddities: Oddities,
     progress: Progress | None = None,
 ) -> dict[str, FoundSequence]:
     """The recordings in the folders of classes in `root`, by name.
@@ -66,27 +66,27 @@ def sequences_in(
         source: What paths are relative to.
         suffixes: Of the files that are recordings.
         sensor_px: Width and height of the sensor, where the files do not state it.
-        findings: Takes what is odd.
+        oddities: Takes what is odd.
         progress: Called with the number of entries looked at, and of all.
     """
     listed = [entry for folder in folders(root) for entry in entries(folder)]
     found: dict[str, FoundSequence] = {}
     for number, entry in enumerate(listed, start=1):
         if entry.is_dir():
-            sequence = _of_pictures(entry, source, findings)
+            sequence = _of_pictures(entry, source, oddities)
         else:
-            sequence = _of_file(entry, source, suffixes, sensor_px, findings)
+            sequence = _of_file(entry, source, suffixes, sensor_px, oddities)
         if sequence is not None and sequence.sample.sample in found:
-            findings.add("recordings have the name of another and were skipped", str(entry))
+            oddities.add("recordings have the name of another and were skipped", str(entry))
         elif sequence is not None:
             found[sequence.sample.sample] = sequence
         if progress is not None:
             progress(number, len(listed))
-    _note_what_only_some_have(found, findings)
+    _note_what_only_some_have(found, oddities)
     return found
 
 
-def _note_what_only_some_have(found: Mapping[str, FoundSequence], findings: Findings) -> None:
+def _note_what_only_some_have(found: Mapping[str, FoundSequence], oddities: Oddities) -> None:
     of_pictures = [each.sample for each in found.values() if each.pictures is not None]
     for kind, lacking in (
         ("frames", [sample.sample for sample in of_pictures if sample.frames is None]),
@@ -94,7 +94,7 @@ def _note_what_only_some_have(found: Mapping[str, FoundSequence], findings: Find
     ):
         if len(lacking) < len(of_pictures):
             for name in lacking:
-                findings.add(f"recordings have no {kind}, the others have", name)
+                oddities.add(f"recordings have no {kind}, the others have", name)
 
 
 def _of_file(
@@ -102,26 +102,26 @@ def _of_file(
     source: Path,
     suffixes: Collection[str],
     sensor_px: tuple[int, int] | None,
-    findings: Findings,
+    oddities: Oddities,
 ) -> FoundSequence | None:
     path = file.relative_to(source).as_posix()
     if file.suffix.lower() not in suffixes:
-        findings.add("files that are no recordings of this dataset were passed over", path)
+        oddities.add("files that are no recordings of this dataset were passed over", path)
         return None
     name, label = f"{file.parent.name}/{file.stem}", file.parent.name
     return FoundSequence(Sample(name, path, None, label, "", sensor_px=sensor_px))
 
 
-def _of_pictures(folder: Path, source: Path, findings: Findings) -> FoundSequence | None:
+def _of_pictures(folder: Path, source: Path, oddities: Oddities) -> FoundSequence | None:
     name = f"{folder.parent.name}/{folder.name}"
     pictures = picture_sequence(folder)
     if pictures is None:
-        findings.add("folders without pictures were skipped", name)
+        oddities.add("folders without pictures were skipped", name)
         return None
     for fault in pictures.faults:
-        findings.add("recordings lack pictures, the others are used", f"{name}: {fault}")
+        oddities.add("recordings lack pictures, the others are used", f"{name}: {fault}")
     if pictures.step is not None and pictures.step > 1:
-        findings.add(f"recordings are numbered in steps of {pictures.step}", name)
+        oddities.add(f"recordings are numbered in steps of {pictures.step}", name)
     sample = Sample(
         name,
         None,
