@@ -369,6 +369,17 @@ def test_matlab_events_that_count_from_one_are_moved(tmp_path):
     assert any("count from 1" in remark for remark in recording.remarks)
 
 
+def test_matlab_pixels_with_a_0_do_not_count_from_one(tmp_path):
+    path = tmp_path / "sample.mat"
+    savemat(path, {"t": T, "x": X - X.min(), "y": Y, "p": P + 1})
+
+    events = open_recording(path, **SENSOR).events
+
+    np.testing.assert_array_equal(events.x, X - X.min())
+    np.testing.assert_array_equal(events.y, Y)
+    np.testing.assert_array_equal(events.polarity, P == 1)
+
+
 def test_a_matlab_file_that_unpacks_to_more_than_it_may_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "sample.mat"
     savemat(path, {"t": np.zeros(10_000_000)}, do_compression=True)

@@ -19,6 +19,7 @@ from evlora.recordings.readers.field_decoder import FieldDecoder
 from evlora.recordings.readers.fields import Columns, Declared
 from evlora.recordings.readers.locating import Located, located, not_found, note_columns
 from evlora.recordings.readers.stated_size import stated_size
+from evlora.recordings.readers.stated_time import stated_offset_us
 from evlora.recordings.recording import Recording
 
 HDF5_VERSION = b"MATLAB 7.3 MAT-file"
@@ -66,16 +67,20 @@ def read(
     variables = _variables(path)
     declared = Declared.by_caller(columns, unit)
     name, arrays, where = _found(path, variables, declared)
-    size = stated_size(arrays, where=str(path)) or stated_size(
-        dict(_structs(variables))[""], where=str(path)
-    )
+    holders = [arrays, dict(_structs(variables))[""]]
+    size = stated_size(holders[0], where=str(path)) or stated_size(holders[1], where=str(path))
+    where = where.with_stated_unit(holders, where=str(path))
     width, height = sensor_size(path, size, width=width, height=height)
     findings = Findings(path)
     note_columns(where, findings)
     if name:
         findings.remark(f"events in the struct {name}")
     decoder = FieldDecoder(
-        findings, unit=where.unit, unit_by=where.unit_by, may_count_from_one=True
+        findings,
+        unit=where.unit,
+        unit_by=where.unit_by,
+        offset_us=stated_offset_us(holders, where=str(path)),
+        may_count_from_one=True,
     )
     chunks = decoder.decoded([where.fields(arrays)])
     return collect(EventFile("mat", width, height, chunks, findings))
@@ -140,7 +145,7 @@ def _variables(path: Path) -> dict[str, Any]:
     return {
         name: value
         for name, value in content.items()
-        if not name.startswith("__") and isinstance(value, np.ndarray | dict | int | float)
+        if not name.startswith("__") and isinstance(value, np.ndarray | dict | int | float | str)
     }
 
 
