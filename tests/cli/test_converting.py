@@ -38,6 +38,20 @@ def test_a_part_of_the_time_counts_from_the_first_event(tmp_path):
     assert (events.first_us, events.last_us, len(events)) == (6_500_000, 7_999_000, 1500)
 
 
+def test_to_names_the_end_the_format_or_both(tmp_path):
+    source = made(tmp_path / "in.npz")
+    run("convert", source, tmp_path / "a.npz", "--from", "1.5s", "--to", "3s")
+    run("convert", source, tmp_path / "b.raw", "--to", "evt2", "--to", "3000ms", "--from", "1.5s")
+
+    for name in ("a.npz", "b.raw"):
+        events = open_recording(tmp_path / name).events
+        assert (events.first_us, events.last_us) == (6_500_000, 7_999_000)
+    with pytest.raises(RecordingError, match="expected one, got 3s and 2s"):
+        run("convert", source, tmp_path / "c.npz", "--to", "3s", "--until", "2s")
+    with pytest.raises(RecordingError, match="expected one, got evt2 and evt3"):
+        run("convert", source, tmp_path / "c.npz", "--to", "evt2", "--to", "evt3")
+
+
 def test_a_crop_and_fewer_pixels_are_written(tmp_path):
     out = tmp_path / "out.h5"
     run("convert", made(tmp_path / "in.npz"), out, "--crop", "2,0,4,6", "--downsample", 2)
