@@ -1,5 +1,7 @@
 """npy, npz, HDF5 and MATLAB files as people have them: the fields are found, or named."""
 
+import zlib
+
 import h5py
 import numpy as np
 import pytest
@@ -407,4 +409,24 @@ def test_a_matlab_struct_array_of_more_parts_than_bytes_is_refused(tmp_path):
     path.write_bytes(data)
 
     with pytest.raises(RecordingError, match=r"struct array of 570425345 parts in \d+ bytes"):
+        open_recording(path, **SENSOR)
+
+
+@pytest.mark.parametrize("is_compressed", [False, True])
+@pytest.mark.parametrize("kind", [0, 8, 10, 15, 19, 0xDD0C])
+def test_a_matlab_element_of_no_known_type_is_refused_before_scipy_sees_it(
+    tmp_path, is_compressed, kind
+):
+    path = tmp_path / "sample.mat"
+    savemat(path, {"TD": {"ts": T, "x": X, "y": Y, "p": P}})
+    data = path.read_bytes()
+    tag = data.index((8 * COUNT).to_bytes(4, "little")) - 4
+    damaged = data[:tag] + kind.to_bytes(4, "little") + data[tag + 4 :]
+    if is_compressed:
+        variable = zlib.compress(damaged[128:])
+        head = (15).to_bytes(4, "little") + len(variable).to_bytes(4, "little")
+        damaged = damaged[:128] + head + variable
+    path.write_bytes(damaged)
+
+    with pytest.raises(RecordingError, match=rf"got an element of type {kind} "):
         open_recording(path, **SENSOR)

@@ -18,6 +18,7 @@ from evlora.recordings.readers.decoding import EventFile, Findings, collect, sen
 from evlora.recordings.readers.field_decoder import FieldDecoder
 from evlora.recordings.readers.fields import Columns, Declared
 from evlora.recordings.readers.locating import Located, located, not_found, note_columns
+from evlora.recordings.readers.mat_elements import ElementCheck
 from evlora.recordings.readers.stated_size import stated_size
 from evlora.recordings.readers.stated_time import stated_offset_us
 from evlora.recordings.recording import Recording
@@ -153,16 +154,19 @@ def _unpacked_bytes(path: Path) -> int:
     """How large the file's compressed variables are, as far as the limit; nothing is kept.
 
     Raises:
-        RecordingError: A cell or struct array states more parts than the file can hold; scipy
-            would make each of them.
+        RecordingError: A tag is damaged, which ends the process in scipy, or a cell or struct
+            array states more parts than the file can hold; scipy would make each of them.
     """
     unpacked, size = 0, path.stat().st_size
     with path.open("rb") as file:
         head = file.read(HEADER_BYTES)
+        if 0 in head[:4]:
+            return 0  # version 4, which has neither elements nor compression
         order = "big" if head[126:128] == b"MI" else "little"
         while len(tag := file.read(8)) == 8:
             kind, length = (int.from_bytes(tag[at : at + 4], order) for at in (0, 4))
             end = file.tell() + length
+            elements = ElementCheck(path, order)
             if kind == COMPRESSED_ELEMENT:
                 decoder = zlib.decompressobj()
                 data = b""
@@ -178,10 +182,14 @@ def _unpacked_bytes(path: Path) -> int:
                         break  # damaged: scipy reports it
                     unpacked += len(part)
                     _require_parts(path, part, size + unpacked, order)
+                    elements.add(part)
             else:
-                _require_parts(path, tag + file.read(max(0, min(length, size))), size, order)
+                variable = tag + file.read(max(0, min(length, size)))
+                _require_parts(path, variable, size, order)
+                elements.add(variable)
             if unpacked > LARGEST_UNPACKED_BYTES:
                 break
+            elements.finish()
             file.seek(end)
     return unpacked
 

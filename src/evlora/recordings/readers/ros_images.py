@@ -56,7 +56,7 @@ def pixels_of(image: Image) -> NDArray[Any]:
         return values
     pixels = values.reshape(image.height, image.width, channels)
     if channels == 2:
-        return _from_yuv422(pixels, is_luma_first=name in ("yuv422_yuy2", "yuyv"))
+        return _from_yuv422(pixels.astype(np.uint8), is_luma_first=name in ("yuv422_yuy2", "yuyv"))
     is_rgb = name.startswith("rgb")
     return np.ascontiguousarray(pixels[..., :3] if is_rgb else pixels[..., 2::-1])
 
