@@ -66,7 +66,7 @@ def test_a_crop_and_fewer_pixels_are_written(tmp_path):
     [
         (("--from", "soon"), "--from: expected a time such as 1.5s"),
         (("--crop", "1,2,3"), "--crop: expected x,y,width,height"),
-        (("--from", "3s", "--until", "1s"), "expected an end behind"),
+        (("--from", "3s", "--until", "1s"), "expected a part that begins before it ends"),
         (("--split-at-triggers",), "expected triggers to split at"),
     ],
 )
@@ -102,6 +102,19 @@ def test_a_folder_is_converted_and_what_failed_is_reported(tmp_path, jobs):
     assert len(open_recording(tmp_path / "out" / "a.raw").events) == 4000
     assert len(open_recording(tmp_path / "out" / "deep" / "b.raw").events) == 4000
     assert not (tmp_path / "out" / "broken.raw").exists()
+
+
+def test_a_folder_needs_a_format_to_convert_to(tmp_path):
+    (tmp_path / "in").mkdir()
+    made(tmp_path / "in" / "a.npz")
+
+    with pytest.raises(RecordingError, match="a folder needs a format to convert to; one of npz"):
+        run("convert", tmp_path / "in", tmp_path / "out")
+
+
+def test_a_part_behind_the_end_is_refused_with_its_times(tmp_path):
+    with pytest.raises(RecordingError, match=r"got 9000000 to 3999001 µs after"):
+        run("convert", made(tmp_path / "in.npz"), tmp_path / "out.npz", "--from", "9s")
 
 
 def test_a_folder_without_recordings_is_refused(tmp_path):

@@ -95,7 +95,7 @@ def convert(
             **{"columns": columns, "unit": unit, "topics": topics},
         },
     )
-    if recording.is_dir() and to_format is not None and not out.suffix:
+    if recording.is_dir() and not out.suffix:
         _convert_folder(recording, out, conversion, jobs)
         return
     with working(f"converting {recording}"):
