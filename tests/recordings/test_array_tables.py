@@ -430,3 +430,14 @@ def test_a_matlab_element_of_no_known_type_is_refused_before_scipy_sees_it(
 
     with pytest.raises(RecordingError, match=rf"got an element of type {kind} "):
         open_recording(path, **SENSOR)
+
+
+def test_a_matlab_array_of_a_class_that_scipy_does_not_know_is_refused(tmp_path):
+    path = tmp_path / "sample.mat"
+    savemat(path, {"t": T, "x": X, "y": Y, "p": P})
+    data = bytearray(path.read_bytes())
+    data[128 + 16] = 0xEE  # the class in the first variable's flags
+    path.write_bytes(data)
+
+    with pytest.raises(RecordingError, match="expected a whole MATLAB file"):
+        open_recording(path, **SENSOR)

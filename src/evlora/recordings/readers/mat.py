@@ -138,6 +138,7 @@ def _variables(path: Path) -> dict[str, Any]:
     except (
         *(MatReadError, OSError, ValueError, TypeError, KeyError, IndexError, EOFError),
         *(MemoryError, OverflowError, NotImplementedError, AttributeError, zlib.error),
+        UnboundLocalError,  # of an array class that scipy does not know
     ) as error:
         raise RecordingError(
             f"{path}: expected a whole MATLAB file, could not read it: {error}; "
