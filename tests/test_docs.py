@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -23,6 +24,7 @@ import evlora
 from evlora import errors
 from evlora.cli.main import app
 from evlora.recordings import write_recording
+from evlora.recordings.triggers import Triggers
 
 GROUPS = ["Start", "Guides", "Reference", "Measurements and decisions"]
 TARGET = re.compile(r"\]\(([^)#]+)[^)]*\)")
@@ -84,6 +86,16 @@ def samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     whole = evlora.open_recording(tmp_path / "recording.aedat4")
     write_recording(
         evlora.Recording(whole.events, None, "evt2"), tmp_path / "long.raw", format="evt2"
+    )
+    rows = np.array([[3, 5, 10, 1], [4, 6, 20, 0]])
+    np.save(tmp_path / "events.npy", rows)
+    (tmp_path / "log.csv").write_text("5,3,90,1,10\n6,4,80,0,20\n")
+    with h5py.File(tmp_path / "my.h5", "w") as file:
+        for name, column in zip(("col", "row", "stamps", "on"), rows.T, strict=True):
+            file[name] = column
+    triggers = Triggers(np.array([50_000]), np.array([0]), np.array([1]))
+    write_recording(
+        evlora.Recording(whole.events, None, "hdf5", triggers=triggers), tmp_path / "triggered.h5"
     )
     video(tmp_path / "video")
     monkeypatch.chdir(tmp_path)

@@ -38,6 +38,20 @@ def test_a_part_of_the_time_counts_from_the_first_event(tmp_path):
     assert (events.first_us, events.last_us, len(events)) == (6_500_000, 7_999_000, 1500)
 
 
+def test_to_names_the_end_the_format_or_both(tmp_path):
+    source = made(tmp_path / "in.npz")
+    run("convert", source, tmp_path / "a.npz", "--from", "1.5s", "--to", "3s")
+    run("convert", source, tmp_path / "b.raw", "--to", "evt2", "--to", "3000ms", "--from", "1.5s")
+
+    for name in ("a.npz", "b.raw"):
+        events = open_recording(tmp_path / name).events
+        assert (events.first_us, events.last_us) == (6_500_000, 7_999_000)
+    with pytest.raises(RecordingError, match="expected one, got 3s and 2s"):
+        run("convert", source, tmp_path / "c.npz", "--to", "3s", "--until", "2s")
+    with pytest.raises(RecordingError, match="expected one, got evt2 and evt3"):
+        run("convert", source, tmp_path / "c.npz", "--to", "evt2", "--to", "evt3")
+
+
 def test_a_crop_and_fewer_pixels_are_written(tmp_path):
     out = tmp_path / "out.h5"
     run("convert", made(tmp_path / "in.npz"), out, "--crop", "2,0,4,6", "--downsample", 2)
@@ -52,7 +66,7 @@ def test_a_crop_and_fewer_pixels_are_written(tmp_path):
     [
         (("--from", "soon"), "--from: expected a time such as 1.5s"),
         (("--crop", "1,2,3"), "--crop: expected x,y,width,height"),
-        (("--from", "3s", "--until", "1s"), "expected an end behind"),
+        (("--from", "3s", "--until", "1s"), "expected a part that begins before it ends"),
         (("--split-at-triggers",), "expected triggers to split at"),
     ],
 )
@@ -88,6 +102,19 @@ def test_a_folder_is_converted_and_what_failed_is_reported(tmp_path, jobs):
     assert len(open_recording(tmp_path / "out" / "a.raw").events) == 4000
     assert len(open_recording(tmp_path / "out" / "deep" / "b.raw").events) == 4000
     assert not (tmp_path / "out" / "broken.raw").exists()
+
+
+def test_a_folder_needs_a_format_to_convert_to(tmp_path):
+    (tmp_path / "in").mkdir()
+    made(tmp_path / "in" / "a.npz")
+
+    with pytest.raises(RecordingError, match="a folder needs a format to convert to; one of npz"):
+        run("convert", tmp_path / "in", tmp_path / "out")
+
+
+def test_a_part_behind_the_end_is_refused_with_its_times(tmp_path):
+    with pytest.raises(RecordingError, match=r"got 9000000 to 3999001 µs after"):
+        run("convert", made(tmp_path / "in.npz"), tmp_path / "out.npz", "--from", "9s")
 
 
 def test_a_folder_without_recordings_is_refused(tmp_path):

@@ -16,7 +16,7 @@ from recording_samples import aedat1, aedat2, frames, stream
 
 from evlora.errors import RecordingError, RecordingWarning
 from evlora.recordings import EventStream, open_recording
-from evlora.recordings.readers import prophesee_words
+from evlora.recordings.readers import aps, prophesee_words
 from evlora.recordings.readers.aedat2 import DVS128_SIZE
 
 
@@ -160,3 +160,30 @@ def test_aedat3_frames_may_have_colour(tmp_path):
     recording = open_recording(davis_aedat3(tmp_path / "sample", channels=3))
 
     np.testing.assert_array_equal(recording.frames.take([0, 1]), frames(2).take([0, 1]))
+
+
+def test_a_davis_file_of_torn_frames_is_not_slow(tmp_path, monkeypatch):
+    # Each sample begins a frame of its own, as after damage that shifts the words.
+    monkeypatch.setattr(aps, "MOST_TORN_FRAMES", 20)
+    path = davis_aedat2(tmp_path / "sample", count=1)
+    words = [(1 << 31 | 900, t_us) for t_us in range(0, 6000, 2)]
+    words += [(1 << 31 | 0x400 | 500, t_us) for t_us in range(1, 6000, 2)]
+    words.sort(key=lambda word: word[1])
+    header = path.read_bytes().split(b"DAVIS240C\r\n")[0] + b"DAVIS240C\r\n"
+    events = [(address, 10_000 + t_us) for t_us, address in event_words(davis_events())]
+    path.write_bytes(header + np.array(words + events, ">u4").tobytes())
+    count = 0
+    assemble = aps.ApsFrames._assemble
+
+    def counted(self, end):
+        nonlocal count
+        count += 1
+        assemble(self, end)
+
+    monkeypatch.setattr(aps.ApsFrames, "_assemble", counted)
+
+    with pytest.warns(RecordingWarning, match="20 APS frames are torn; no frame behind them"):
+        recording = open_recording(path)
+
+    assert len(recording.events) == len(davis_events())
+    assert count == 20

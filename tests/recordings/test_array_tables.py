@@ -1,5 +1,7 @@
 """npy, npz, HDF5 and MATLAB files as people have them: the fields are found, or named."""
 
+import zlib
+
 import h5py
 import numpy as np
 import pytest
@@ -369,6 +371,17 @@ def test_matlab_events_that_count_from_one_are_moved(tmp_path):
     assert any("count from 1" in remark for remark in recording.remarks)
 
 
+def test_matlab_pixels_with_a_0_do_not_count_from_one(tmp_path):
+    path = tmp_path / "sample.mat"
+    savemat(path, {"t": T, "x": X - X.min(), "y": Y, "p": P + 1})
+
+    events = open_recording(path, **SENSOR).events
+
+    np.testing.assert_array_equal(events.x, X - X.min())
+    np.testing.assert_array_equal(events.y, Y)
+    np.testing.assert_array_equal(events.polarity, P == 1)
+
+
 def test_a_matlab_file_that_unpacks_to_more_than_it_may_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "sample.mat"
     savemat(path, {"t": np.zeros(10_000_000)}, do_compression=True)
@@ -396,4 +409,35 @@ def test_a_matlab_struct_array_of_more_parts_than_bytes_is_refused(tmp_path):
     path.write_bytes(data)
 
     with pytest.raises(RecordingError, match=r"struct array of 570425345 parts in \d+ bytes"):
+        open_recording(path, **SENSOR)
+
+
+@pytest.mark.parametrize("is_compressed", [False, True])
+@pytest.mark.parametrize("kind", [0, 8, 10, 15, 19, 0xDD0C])
+def test_a_matlab_element_of_no_known_type_is_refused_before_scipy_sees_it(
+    tmp_path, is_compressed, kind
+):
+    path = tmp_path / "sample.mat"
+    savemat(path, {"TD": {"ts": T, "x": X, "y": Y, "p": P}})
+    data = path.read_bytes()
+    tag = data.index((8 * COUNT).to_bytes(4, "little")) - 4
+    damaged = data[:tag] + kind.to_bytes(4, "little") + data[tag + 4 :]
+    if is_compressed:
+        variable = zlib.compress(damaged[128:])
+        head = (15).to_bytes(4, "little") + len(variable).to_bytes(4, "little")
+        damaged = damaged[:128] + head + variable
+    path.write_bytes(damaged)
+
+    with pytest.raises(RecordingError, match=rf"got an element of type {kind} "):
+        open_recording(path, **SENSOR)
+
+
+def test_a_matlab_array_of_a_class_that_scipy_does_not_know_is_refused(tmp_path):
+    path = tmp_path / "sample.mat"
+    savemat(path, {"t": T, "x": X, "y": Y, "p": P})
+    data = bytearray(path.read_bytes())
+    data[128 + 16] = 0xEE  # the class in the first variable's flags
+    path.write_bytes(data)
+
+    with pytest.raises(RecordingError, match="expected a whole MATLAB file"):
         open_recording(path, **SENSOR)

@@ -27,8 +27,8 @@ def grey(path, values):
 
 def colours(path, values):
     """A picture of 16 bits a colour; Pillow writes none."""
-    codec = {".png": "png", ".tif": "tiff"}[path.suffix]
-    pixel_format = {"png": "rgb48be", "tiff": "rgb48le"}[codec]
+    codec = {".png": "png", ".tif": "tiff", ".ppm": "ppm"}[path.suffix]
+    pixel_format = "rgb48le" if codec == "tiff" else "rgb48be"
     context = av.CodecContext.create(codec, "w")
     context.width, context.height = values.shape[1], values.shape[0]
     context.pix_fmt, context.time_base = pixel_format, Fraction(1, 25)
@@ -51,7 +51,7 @@ def test_16_bits_keep_their_high_byte(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12, 14])
-@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".pgm"])
 def test_fewer_bits_kept_in_16_are_found_by_their_values(tmp_path, bits, suffix):
     path = grey(tmp_path / f"ramp{suffix}", RAMP >> (16 - bits))
 
@@ -63,7 +63,7 @@ def test_fewer_bits_kept_in_16_are_found_by_their_values(tmp_path, bits, suffix)
     )
 
 
-@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".ppm"])
 @pytest.mark.parametrize("bits", [12, 16])
 def test_colours_of_16_bits_are_read_whole(tmp_path, suffix, bits):
     values = np.stack([RAMP, RAMP[:, ::-1], RAMP // 2], axis=-1) >> (16 - bits)

@@ -197,12 +197,44 @@ def test_compressed_pictures_are_read_and_raw_ones_preferred(tmp_path):
     assert len(open_recording(path, topics=["/dvs/image_raw/compressed"]).frames) == 3
 
 
-def test_pictures_of_more_bits_are_refused_with_their_encoding(tmp_path):
+@pytest.mark.parametrize("is_bigendian", [0, 1])
+@pytest.mark.parametrize("encoding", ["mono16", "16UC1", "rgb16", "bgr16", "bgra16"])
+def test_pictures_of_16_bits_are_read_with_the_bits_they_use(tmp_path, encoding, is_bigendian):
+    path = tmp_path / "sample.mcap"
+    ramp = np.arange(HEIGHT * WIDTH).reshape(HEIGHT, WIDTH) % 4096
+    ramp[0, 0] = 4095
+    rgb = np.stack([ramp, ramp // 2, ramp // 4], axis=-1)
+    channels = {"m": ramp[..., None], "1": ramp[..., None], "r": rgb, "b": rgb[..., ::-1]}
+    pixels = channels[encoding[0]]
+    if "a16" in encoding:
+        pixels = np.concatenate([pixels, pixels[..., :1]], axis=-1)
+    pixels = pixels.astype(">u2" if is_bigendian else "<u2", order="C")
+    with BagWriter(path) as bag:
+        bag.write(
+            "/image",
+            "sensor_msgs/msg/Image",
+            0,
+            height=HEIGHT,
+            width=WIDTH,
+            encoding=encoding,
+            is_bigendian=is_bigendian,
+            step=pixels.strides[0],
+            data=np.frombuffer(pixels.tobytes(), np.uint8),
+        )
+
+    recording = open_recording(path)
+
+    expected = rgb if pixels.shape[-1] > 1 else np.repeat(ramp[..., None], 3, axis=-1)
+    np.testing.assert_array_equal(recording.frames[0], expected >> 4)
+    assert f"{path}: frames of uint16 were read as 12 bits" in recording.remarks
+
+
+def test_pictures_of_an_encoding_that_is_not_read_are_refused_with_its_name(tmp_path):
     path = tmp_path / "sample.mcap"
     with BagWriter(path) as bag:
-        bag.write_images("/depth", encoding="16UC1")
+        bag.write_images("/depth", encoding="32FC1")
 
-    with pytest.raises(RecordingError, match="8 bits a channel, got the encoding '16UC1'"):
+    with pytest.raises(RecordingError, match="16 bits a channel, got the encoding '32FC1'"):
         open_recording(path)
 
 

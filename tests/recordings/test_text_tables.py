@@ -107,12 +107,34 @@ def test_a_table_whose_columns_are_not_clear_is_refused(tmp_path, head, line, me
         open_recording(path, **SENSOR)
 
 
-def test_text_in_utf16_is_refused_with_the_cure(tmp_path):
-    path = tmp_path / "sample.csv"
-    path.write_text("t,x,y,p\n1,2,3,1\n", encoding="utf-16")
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_text_in_utf16_is_refused_with_the_cure(tmp_path, encoding):
+    path = tmp_path / "events.csv"
+    path.write_text("t,x,y,p\n1,2,3,1\n", encoding=encoding)
 
-    with pytest.raises(RecordingError, match="got UTF-16; save the text as UTF-8"):
+    with pytest.raises(RecordingError, match=r"expected UTF-8, got UTF-16; save the text as UTF-8"):
         open_recording(path, **SENSOR)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-8", "utf-8-sig"])
+def test_a_header_outside_utf8_keeps_its_unit(tmp_path, encoding):
+    path = tmp_path / "events.csv"
+    lines = "".join(f"{t},{x},{y},{p}\n" for t, x, y, p in ROWS)
+    path.write_text(f"t [µs],x,y,p\n{lines}", encoding=encoding)
+
+    require_rows(open_recording(path, **SENSOR).events)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("OFF", "ON"), ("off", "on"), ("-", "+"), ("neg", "pos"), ("False", "True"), ('"-"', '"+"')],
+)
+def test_words_for_a_polarity_are_read(tmp_path, words):
+    path = write(
+        tmp_path / "events.csv", "t,x,y,p\n", lambda n, t, x, y, p: f"{t},{x},{y},{words[p]}\n"
+    )
+
+    require_rows(open_recording(path, **SENSOR).events)
 
 
 @pytest.mark.parametrize("order", ["xytp", "yxtp", "xypt", "ptxy"])

@@ -13,6 +13,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import scipy.io  # noqa: F401  (imported here, since its seconds are not the file's)
 
 from evlora.errors import RecordingError, RecordingWarning
 from evlora.recordings import EventStream, iterate_windows, open_recording

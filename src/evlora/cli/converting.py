@@ -22,6 +22,7 @@ from evlora.errors import RecordingError
 if TYPE_CHECKING:
     from evlora.recordings.converting import Conversion
 
+TIME = re.compile(r"(\d{1,12}(?:\.\d{1,9})?) ?(s|ms|us|µs|)")
 US_OF_UNIT = {"": 1_000_000, "s": 1_000_000, "ms": 1_000, "us": 1, "µs": 1}
 
 
@@ -35,7 +36,11 @@ def convert(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The file or the folder to write.")],
     *,
     to: Annotated[
-        str | None, typer.Option(help="Format of OUT, where its suffix does not tell.")
+        list[str] | None,
+        typer.Option(
+            help="A time such as 3s, the same as --until; or the format of OUT, where its suffix "
+            "does not show it. Both may be given."
+        ),
     ] = None,
     start: Annotated[
         str | None,
@@ -67,16 +72,21 @@ def convert(
     """Change the format of a recording, or of all recordings in a folder.
 
     To HDF5, npz, CSV, AEDAT 4, EVT2, EVT2.1, EVT3, DAT, Event Stream or a ROS bag, as the suffix of
-    OUT shows;
-    folders need `--to`. Times count from the recording's first event.
+    OUT shows; folders need `--to FORMAT`. Times count from the recording's first event.
     """
     from evlora.recordings.converting import Conversion
     from evlora.recordings.converting import convert as convert_file
 
+    words = to or []
+    ends = [word for word in words if TIME.fullmatch(word.strip())]
+    if until is not None:
+        ends.append(until)
+    to_format = _only("--to as a format", [word for word in words if word not in ends])
+    end = _only("--to as a time, or --until", ends)
     conversion = Conversion(
-        to=to,
+        to=to_format,
         start_us=None if start is None else _microseconds("--from", start),
-        end_us=None if until is None else _microseconds("--until", until),
+        end_us=None if end is None else _microseconds("--until", end),
         crop=None if crop is None else _rectangle(crop),
         downsample=downsample,
         is_split_at_triggers=split_at_triggers,
@@ -85,7 +95,7 @@ def convert(
             **{"columns": columns, "unit": unit, "topics": topics},
         },
     )
-    if recording.is_dir() and to is not None and not out.suffix:
+    if recording.is_dir() and not out.suffix:
         _convert_folder(recording, out, conversion, jobs)
         return
     with working(f"converting {recording}"):
@@ -114,8 +124,14 @@ def _convert_folder(source: Path, out: Path, conversion: "Conversion", jobs: int
         )
 
 
+def _only(option: str, values: list[str]) -> str | None:
+    if len(values) > 1:
+        raise RecordingError(f"{option}: expected one, got {' and '.join(values)}")
+    return values[0] if values else None
+
+
 def _microseconds(option: str, text: str) -> int:
-    found = re.fullmatch(r"(\d{1,12}(?:\.\d{1,9})?) ?(s|ms|us|µs|)", text.strip())
+    found = TIME.fullmatch(text.strip())
     if found is None:
         raise RecordingError(f"{option}: expected a time such as 1.5s, 300ms or 20us, got {text!r}")
     return round(float(found[1]) * US_OF_UNIT[found[2]])

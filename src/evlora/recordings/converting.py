@@ -62,6 +62,11 @@ def convert(source: Path, target: Path, conversion: Conversion) -> tuple[tuple[P
         end_us = _behind_us(recording)
         if conversion.end_us is not None:
             end_us = origin_us + conversion.end_us
+        if start_us >= end_us:
+            raise RecordingError(
+                f"{source}: expected a part that begins before it ends, got {start_us - origin_us} "
+                f"to {end_us - origin_us} µs after the recording's begin"
+            )
         recording = between(recording, start_us, end_us)
     if conversion.crop is not None:
         x, y, width, height = conversion.crop

@@ -34,6 +34,8 @@ UPRIGHT: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
     8: lambda pixels: pixels.swapaxes(0, 1)[::-1],
 }
 """EXIF's orientation → what puts the pixels upright."""
+WHOLE_RANGE = 0xFFFF
+"""The highest value of 16 bits."""
 SMALLER_COPY, MASK = 1, 4
 """Bits of a TIFF page's kind."""
 
@@ -182,7 +184,7 @@ def _depth(image: "Image") -> int:
         return max(map(int, stated)) if isinstance(stated, tuple) else int(stated)
     if image.mode == "F":
         return 32
-    if image.mode.startswith("I"):
+    if image.mode.startswith("I") or _highest_of_netpbm(image) == WHOLE_RANGE:
         return 16
     # Pillow cuts deep colours as it loads them; only how it means to do it shows their depth.
     tiles: Any = getattr(image, "tile", ()) if image.format == "PNG" else ()
@@ -191,14 +193,25 @@ def _depth(image: "Image") -> int:
 
 def _stated_bits(image: "Image") -> int | None:
     if image.format == "PPM":
-        return 16  # Pillow scales its values to their whole range
+        # Pillow scales values to their whole range; most tools state that range for any values.
+        return None if _highest_of_netpbm(image) == WHOLE_RANGE else 16
     highest = _tag(image, HIGHEST_TAG)
     if highest is not None:
         first = highest[0] if isinstance(highest, tuple) else highest
-        if 0xFF < int(first) < 0xFFFF:
+        if 0xFF < int(first) < WHOLE_RANGE:
             return int(first).bit_length()
     depth = _depth(image)
     return depth if 8 < depth < 16 else None
+
+
+def _highest_of_netpbm(image: "Image") -> int | None:
+    """The highest value that a PGM or PPM states; None in other formats."""
+    tiles: Any = getattr(image, "tile", ())
+    if image.format != "PPM" or not tiles:
+        return None
+    if tiles[0][0] == "raw":  # whose values are stored as Pillow keeps them
+        return WHOLE_RANGE if image.mode == "I" else 0xFF
+    return int(tiles[0][3][1])
 
 
 def _tag(image: "Image", number: int) -> Any:

@@ -29,6 +29,7 @@ class FieldDecoder:
         *,
         unit: str | None = None,
         unit_by: str = "",
+        offset_us: int = 0,
         may_count_from_one: bool = False,
     ) -> None:
         """A decoder for one file.
@@ -37,14 +38,17 @@ class FieldDecoder:
             findings: Where to note what was detected.
             unit: Of the times; None to detect it in the first chunk.
             unit_by: What states the unit, for the remark.
+            offset_us: To add to all times.
             may_count_from_one: Whether polarities of 1 and 2 are OFF and ON and columns and rows
-                begin at 1, as in MATLAB files by the tools of N-MNIST's authors.
+                without a 0 begin at 1, as in MATLAB files by the tools of N-MNIST's authors.
         """
         self.findings = findings
         self.unit = unit
         self.count = 0
+        self._offset_us = offset_us
         self._may_count_from_one = may_count_from_one
-        self._first = 0
+        self._first_polarity = 0
+        self._first_pixel = 0
         self._is_whole = False
         self._off: int | None = None
         self._neither = 0
@@ -64,8 +68,10 @@ class FieldDecoder:
             RecordingError: Lengths differ, or a value is not what its field allows.
         """
         t, x, y, p = (fields[field] for field in FIELDS)
-        if self._counts_from_one(p):
-            p = p - 1
+        if self._may_count_from_one and len(p):
+            self._detect_first(p, x, y)
+        if self._first_polarity:
+            p = p - self._first_polarity
         shapes = {name: field.shape for name, field in zip(FIELDS, (t, x, y, p), strict=True)}
         if len(set(shapes.values())) > 1 or t.ndim != 1:
             raise RecordingError(
@@ -73,22 +79,21 @@ class FieldDecoder:
             )
         is_event = self._is_event(p)
         columns, rows = self._coordinates(x, "x"), self._coordinates(y, "y")
-        chunk = EventChunk(self._times(t), columns, rows, p > 0)
+        chunk = EventChunk(self._times(t) + self._offset_us, columns, rows, p > 0)
         self.count += len(t)
         if is_event is None:
             return chunk
         self._neither += len(t) - int(np.count_nonzero(is_event))
         return EventChunk(*(values[is_event] for values in chunk))
 
-    def _counts_from_one(self, p: NDArray[Any]) -> bool:
-        if self._may_count_from_one and len(p) and p.dtype.kind in "iuf":
-            if p.min() == 1 and p.max() == 2:
-                self._first = 1
-                self.findings.remark(
-                    "polarities of 1 and 2 are OFF and ON, and pixels count from 1"
-                )
-            self._may_count_from_one = False
-        return self._first == 1
+    def _detect_first(self, p: NDArray[Any], x: NDArray[Any], y: NDArray[Any]) -> None:
+        self._may_count_from_one = False
+        if p.dtype.kind not in "iuf" or p.min() != 1 or p.max() != 2:
+            return
+        self._first_polarity = 1
+        self._first_pixel = int(x.min() >= 1 and y.min() >= 1)
+        pixels = ", and pixels count from 1" if self._first_pixel else ""
+        self.findings.remark(f"polarities of 1 and 2 are OFF and ON{pixels}")
 
     def report(self) -> None:
         """Warn of the events that are neither ON nor OFF, if there were any."""
@@ -99,6 +104,8 @@ class FieldDecoder:
             )
 
     def _times(self, t: NDArray[Any]) -> NDArray[np.int64]:
+        if t.dtype.kind in "mM":
+            return self._of_clock(t)
         if t.dtype.kind not in "iuf":
             raise self._wrong("t", "numbers", t.dtype)
         if t.dtype.kind == "f" and not np.isfinite(t).all():
@@ -117,6 +124,20 @@ class FieldDecoder:
             )
         assert self.unit is not None
         return self._in_us(t, UNIT_NS[self.unit])
+
+    def _of_clock(self, t: NDArray[Any]) -> NDArray[np.int64]:
+        """Times of numpy's own types, which carry their unit."""
+        unit, step = np.datetime_data(t.dtype)
+        if unit not in UNIT_NS or step != 1:
+            raise self._wrong("t", "times in s, ms, us or ns", t.dtype)
+        if np.isnat(t).any():
+            raise self._wrong("t", "finite times", "NaT")
+        if self.unit not in (None, unit):
+            raise self._wrong("t", f"times in {self.unit} as stated", t.dtype)
+        if self.unit is None:
+            self.findings.remark(f"times were read as {unit}, by their type")
+        self.unit = unit
+        return self._in_us(t.astype(np.int64), UNIT_NS[unit]) if len(t) else t.astype(np.int64)
 
     def _detect_unit(self, t: NDArray[Any], *, has_fractions: bool) -> None:
         low, high = t.min(), t.max()
@@ -151,13 +172,13 @@ class FieldDecoder:
 
     def _coordinates(self, values: NDArray[Any], name: str) -> NDArray[Any]:
         if values.dtype.kind in "iu":
-            return values.astype(np.int64) - 1 if self._first else values
+            return values.astype(np.int64) - 1 if self._first_pixel else values
         if values.dtype.kind != "f" or not np.isfinite(values).all():
             raise self._wrong(name, "whole numbers", values.dtype)
         whole = np.rint(values)
         if (whole != values).any() or (len(whole) and float(np.abs(whole).max()) >= 2.0**31):
             raise self._wrong(name, "whole numbers of pixels (not rectified ones)", "others")
-        return whole.astype(np.int32) - self._first
+        return whole.astype(np.int32) - self._first_pixel
 
     def _is_event(self, p: NDArray[Any]) -> NDArray[np.bool_] | None:
         """Which polarities are ON or OFF; None where all are."""

@@ -139,7 +139,9 @@ def _decoded(path: Path, sets: EventSets, findings: Findings) -> Iterator[EventC
     import h5py
 
     where = sets.located
-    decoder = FieldDecoder(findings, unit=where.unit, unit_by=where.unit_by)
+    decoder = FieldDecoder(
+        findings, unit=where.unit, unit_by=where.unit_by, offset_us=sets.offset_us
+    )
     try:
         file = h5py.File(path, "r")
     except READ_ERRORS as error:
@@ -167,8 +169,7 @@ def _decoded(path: Path, sets: EventSets, findings: Findings) -> Iterator[EventC
                     f"the {start} events before them were read"
                 )
                 break
-            chunk = decoder.decode(fields)
-            yield chunk._replace(t_us=chunk.t_us + sets.offset_us)
+            yield decoder.decode(fields)
     decoder.report()
 
 

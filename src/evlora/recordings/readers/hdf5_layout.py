@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from evlora.errors import RecordingError
-from evlora.recordings.readers.fields import Declared, named_unit
+from evlora.recordings.readers.fields import Declared
 from evlora.recordings.readers.locating import (
     Located,
     StatedColumns,
@@ -23,12 +23,12 @@ from evlora.recordings.readers.locating import (
     not_found,
 )
 from evlora.recordings.readers.stated_size import stated_size
+from evlora.recordings.readers.stated_time import stated_offset_us
 
 READ_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, OverflowError)
 """What h5py raises on a damaged file, depending on where the damage is."""
 DEEPEST_GROUP = 6
 COLUMN_ATTRIBUTES = ("columns", "column_names", "fields", "names", "order")
-UNIT_ATTRIBUTES = ("unit", "units")
 IMAGES_BESIDE = ("image_raw", "frame", "frames")
 """Data sets of pictures from the same sensor as the events, whose shape is its size."""
 V2E = StatedColumns(("t", "x", "y", "p"), "as v2e writes them", "us")
@@ -80,12 +80,11 @@ def find_events(path: Path, declared: Declared) -> EventSets | None:
                 return None
             names = sorted(found, key=lambda name: (name not in ("/events", "/"), name))
             group, chosen = names[0], found[names[0]]
-            offset: Any = file.get("t_offset", file.get(f"{group}/t_offset"))
             return EventSets(
                 group,
                 chosen,
                 _size(path, file, group),
-                0 if offset is None else int(np.asarray(offset[()]).item()),
+                stated_offset_us(_values_beside(file[group]), where=str(path)),
                 (*chosen.others, *names[1:]),
                 "ms_to_idx" in file,
             )
@@ -161,14 +160,23 @@ def _in_group(path: Path, group: Any, declared: Declared) -> Located | None:
         if (stated := _stated_columns(name, item, sets)) is not None
     }
     where = located(sets, declared, where=f"{path}: {group.name}", header=header)
-    if where is None or declared.unit is not None or where.unit is not None:
-        return where
-    attributes = sets[where.places["t"].array].attrs
-    for name in UNIT_ATTRIBUTES:
-        text = _text(attributes.get(name, ""))
-        if text:
-            return where.with_unit(named_unit(text), f"by the attribute {name}")
-    return where
+    if where is None:
+        return None
+    times = sets[where.places["t"].array]
+    holders = [dict(times.attrs), *_values_beside(group)]
+    return where.with_stated_unit(holders, where=str(path))
+
+
+def _values_beside(group: Any) -> list[dict[str, Any]]:
+    """Attributes and small data sets of the root and of this group, by their names."""
+    return [
+        {**dict(holder.attrs), **{key: item[()] for key, item in _small_sets(holder).items()}}
+        for holder in (group.file, group)
+    ]
+
+
+def _small_sets(group: Any) -> dict[str, Any]:
+    return {key: item for key, item in _sets(group).items() if item.size <= 3}
 
 
 def _stated_columns(name: str, data: Any, sets: Mapping[str, Any]) -> StatedColumns | None:
@@ -221,7 +229,7 @@ def _size(path: Path, file: Any, group: str) -> tuple[int, int] | None:
         for name in IMAGES_BESIDE:
             if name in sets and len(sets[name].shape) in (3, 4):
                 return int(sets[name].shape[2]), int(sets[name].shape[1])
-        scalars = {key: item[()] for key, item in sets.items() if item.size <= 3}
+        scalars = {key: item[()] for key, item in _small_sets(holder).items()}
         size = stated_size(scalars, where=str(path))
         if size is not None:
             return size

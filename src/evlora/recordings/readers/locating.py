@@ -5,7 +5,7 @@ shape (N, K). A plain array does not state which column is which: the caller doe
 attributes do, or the tool is known by what it writes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from evlora.recordings.readers.fields import (
     expected_names,
     named_fields,
 )
+from evlora.recordings.readers.stated_time import stated_unit
 
 EVENT_ARRAYS = ("events", "event", "event_data", "data")
 """Names that go first where several arrays could hold the events, in any case of letters."""
@@ -85,6 +86,16 @@ class Located:
     def with_unit(self, unit: str, unit_by: str) -> "Located":
         """The same places, with this unit of the times."""
         return replace(self, unit=unit, unit_by=unit_by)
+
+    def with_stated_unit(self, holders: Iterable[Mapping[str, Any]], *, where: str) -> "Located":
+        """The same places, with the unit that the file states apart, where no other is known.
+
+        Raises:
+            RecordingError: What is stated is no unit of time; see `stated_unit`.
+        """
+        if self.unit is not None or (stated := stated_unit(holders, where=where)) is None:
+            return self
+        return self.with_unit(stated[0], f"by {stated[1]}")
 
     @property
     def arrays(self) -> tuple[str, ...]:

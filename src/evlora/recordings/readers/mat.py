@@ -18,7 +18,9 @@ from evlora.recordings.readers.decoding import EventFile, Findings, collect, sen
 from evlora.recordings.readers.field_decoder import FieldDecoder
 from evlora.recordings.readers.fields import Columns, Declared
 from evlora.recordings.readers.locating import Located, located, not_found, note_columns
+from evlora.recordings.readers.mat_elements import ElementCheck
 from evlora.recordings.readers.stated_size import stated_size
+from evlora.recordings.readers.stated_time import stated_offset_us
 from evlora.recordings.recording import Recording
 
 HDF5_VERSION = b"MATLAB 7.3 MAT-file"
@@ -66,16 +68,20 @@ def read(
     variables = _variables(path)
     declared = Declared.by_caller(columns, unit)
     name, arrays, where = _found(path, variables, declared)
-    size = stated_size(arrays, where=str(path)) or stated_size(
-        dict(_structs(variables))[""], where=str(path)
-    )
+    holders = [arrays, dict(_structs(variables))[""]]
+    size = stated_size(holders[0], where=str(path)) or stated_size(holders[1], where=str(path))
+    where = where.with_stated_unit(holders, where=str(path))
     width, height = sensor_size(path, size, width=width, height=height)
     findings = Findings(path)
     note_columns(where, findings)
     if name:
         findings.remark(f"events in the struct {name}")
     decoder = FieldDecoder(
-        findings, unit=where.unit, unit_by=where.unit_by, may_count_from_one=True
+        findings,
+        unit=where.unit,
+        unit_by=where.unit_by,
+        offset_us=stated_offset_us(holders, where=str(path)),
+        may_count_from_one=True,
     )
     chunks = decoder.decoded([where.fields(arrays)])
     return collect(EventFile("mat", width, height, chunks, findings))
@@ -132,6 +138,7 @@ def _variables(path: Path) -> dict[str, Any]:
     except (
         *(MatReadError, OSError, ValueError, TypeError, KeyError, IndexError, EOFError),
         *(MemoryError, OverflowError, NotImplementedError, AttributeError, zlib.error),
+        UnboundLocalError,  # of an array class that scipy does not know
     ) as error:
         raise RecordingError(
             f"{path}: expected a whole MATLAB file, could not read it: {error}; "
@@ -140,7 +147,7 @@ def _variables(path: Path) -> dict[str, Any]:
     return {
         name: value
         for name, value in content.items()
-        if not name.startswith("__") and isinstance(value, np.ndarray | dict | int | float)
+        if not name.startswith("__") and isinstance(value, np.ndarray | dict | int | float | str)
     }
 
 
@@ -148,16 +155,19 @@ def _unpacked_bytes(path: Path) -> int:
     """How large the file's compressed variables are, as far as the limit; nothing is kept.
 
     Raises:
-        RecordingError: A cell or struct array states more parts than the file can hold; scipy
-            would make each of them.
+        RecordingError: A tag is damaged, which ends the process in scipy, or a cell or struct
+            array states more parts than the file can hold; scipy would make each of them.
     """
     unpacked, size = 0, path.stat().st_size
     with path.open("rb") as file:
         head = file.read(HEADER_BYTES)
+        if 0 in head[:4]:
+            return 0  # version 4, which has neither elements nor compression
         order = "big" if head[126:128] == b"MI" else "little"
         while len(tag := file.read(8)) == 8:
             kind, length = (int.from_bytes(tag[at : at + 4], order) for at in (0, 4))
             end = file.tell() + length
+            elements = ElementCheck(path, order)
             if kind == COMPRESSED_ELEMENT:
                 decoder = zlib.decompressobj()
                 data = b""
@@ -173,10 +183,14 @@ def _unpacked_bytes(path: Path) -> int:
                         break  # damaged: scipy reports it
                     unpacked += len(part)
                     _require_parts(path, part, size + unpacked, order)
+                    elements.add(part)
             else:
-                _require_parts(path, tag + file.read(max(0, min(length, size))), size, order)
+                variable = tag + file.read(max(0, min(length, size)))
+                _require_parts(path, variable, size, order)
+                elements.add(variable)
             if unpacked > LARGEST_UNPACKED_BYTES:
                 break
+            elements.finish()
             file.seek(end)
     return unpacked
 

@@ -2,10 +2,10 @@
 
 `t x y p`, each of shape (N,), under any of the names in `fields.FIELD_NAMES`, one structured array
 with these members (N-ImageNet, evlab), or one plain array whose columns the caller names; whole
-times are µs, times with fractions are seconds, unless eventcv's `timestamp_scale_ms` states the
-unit. `width` and `height` are optional numbers. `frames`,
-optional, is uint8 or uint16 of shape (T, H, W) or (T, H, W, 3) RGB, with `frame_start_us` and
-`frame_end_us`, shape (T,).
+times are µs, times with fractions are seconds, unless `unit` or eventcv's `timestamp_scale_ms`
+states theirs. `width`, `height` and `t_offset`, in µs, are optional numbers. `frames`, optional, is
+uint8 or uint16 of shape (T, H, W) or (T, H, W, 3) RGB, with `frame_start_us` and `frame_end_us`,
+shape (T,).
 """
 
 import tokenize
@@ -26,6 +26,7 @@ from evlora.recordings.readers.field_decoder import FieldDecoder
 from evlora.recordings.readers.fields import Columns, Declared
 from evlora.recordings.readers.locating import located, not_found, note_columns
 from evlora.recordings.readers.stated_size import stated_size
+from evlora.recordings.readers.stated_time import stated_offset_us
 from evlora.recordings.recording import Recording
 
 FRAME_FIELDS = ("frames", "frame_start_us", "frame_end_us")
@@ -72,7 +73,13 @@ def read(
     size = stated_size(arrays, where=str(path))
     width, height = sensor_size(path, size, width=width, height=height)
     note_columns(where, findings)
-    decoder = FieldDecoder(findings, unit=where.unit, unit_by=where.unit_by)
+    where = where.with_stated_unit([arrays], where=str(path))
+    decoder = FieldDecoder(
+        findings,
+        unit=where.unit,
+        unit_by=where.unit_by,
+        offset_us=stated_offset_us([arrays], where=str(path)),
+    )
     chunks = decoder.decoded([where.fields(arrays)])
     recording = collect(EventFile("npz", width, height, chunks, findings))
     return recording if frames is None else recording.with_frames(frames)

@@ -1,6 +1,7 @@
 """The pixels of ROS pictures: sensor_msgs/Image and CompressedImage."""
 
 import io
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,22 +15,30 @@ CHANNELS = {
     **{f"bayer_{pattern}8": 1 for pattern in PATTERNS},
     **{"yuv422": 2, "uyvy": 2, "yuv422_yuy2": 2, "yuyv": 2},
 }
-"""Encodings that are read, with their bytes a pixel; OpenCV's nameless ones are BGR."""
+"""Encodings of 8 bits that are read, with their values a pixel; OpenCV's nameless ones are BGR."""
+DEEP_CHANNELS = {
+    **{"mono16": 1, "16uc1": 1, "rgb16": 3, "bgr16": 3, "16uc3": 3},
+    **{"rgba16": 4, "bgra16": 4, "16uc4": 4},
+}
+"""The same of 16 bits."""
 
 
-def pixels_of(image: Image) -> NDArray[np.uint8]:
-    """The picture as uint8 of shape (H, W) or (H, W, 3) RGB.
+def pixels_of(image: Image) -> NDArray[Any]:
+    """The picture as uint8 or uint16 of shape (H, W) or (H, W, 3) RGB.
 
     Raises:
-        RecordingError: The encoding is not known or has more than 8 bits, or bytes are missing.
+        RecordingError: The encoding is not known or bytes are missing.
     """
     name = image.encoding.lower()
-    channels = CHANNELS.get(name)
+    channels = CHANNELS.get(name, DEEP_CHANNELS.get(name))
     if channels is None:
         raise RecordingError(
-            f"expected a picture of 8 bits a channel, got the encoding {image.encoding!r}"
+            f"expected a picture of 8 or 16 bits a channel, got the encoding {image.encoding!r}"
         )
-    row_bytes = image.width * channels
+    value = np.dtype("u1")
+    if name in DEEP_CHANNELS:
+        value = np.dtype(">u2" if image.is_bigendian else "<u2")
+    row_bytes = image.width * channels * value.itemsize
     if image.step < row_bytes or min(image.width, image.height) < 1:
         raise RecordingError(
             f"expected rows of at least {row_bytes} bytes, got {image.step} ({image.width}×"
@@ -40,27 +49,32 @@ def pixels_of(image: Image) -> NDArray[np.uint8]:
             f"expected {image.step * image.height} bytes of pixels, got {len(image.data)}"
         )
     rows = image.data[: image.step * image.height].reshape(image.height, image.step)[:, :row_bytes]
+    if name.startswith("bayer"):
+        return colours_of(rows, name[6:10])
+    values = np.ascontiguousarray(rows).view(value).astype(value.newbyteorder("="))
     if channels == 1:
-        return colours_of(rows, name[6:10]) if name.startswith("bayer") else rows.copy()
-    pixels = rows.reshape(image.height, image.width, channels)
+        return values
+    pixels = values.reshape(image.height, image.width, channels)
     if channels == 2:
-        return _from_yuv422(pixels, is_luma_first=name in ("yuv422_yuy2", "yuyv"))
+        return _from_yuv422(pixels.astype(np.uint8), is_luma_first=name in ("yuv422_yuy2", "yuyv"))
     is_rgb = name.startswith("rgb")
     return np.ascontiguousarray(pixels[..., :3] if is_rgb else pixels[..., 2::-1])
 
 
-def unpacked(image: CompressedImage) -> NDArray[np.uint8]:
-    """The picture within the message, as uint8 of shape (H, W) or (H, W, 3) RGB.
+def unpacked(image: CompressedImage) -> NDArray[Any]:
+    """The picture within the message, as uint8 or uint16 of shape (H, W) or (H, W, 3) RGB.
 
     Raises:
-        RecordingError: It is no picture that Pillow reads, or one of more than 8 bits.
+        RecordingError: It is no picture that Pillow reads, or one of more than 16 bits.
     """
     from PIL import Image as PillowImage
 
     try:
         with PillowImage.open(io.BytesIO(image.data.tobytes())) as opened:
+            if opened.mode.startswith("I;16"):
+                return np.asarray(opened).astype(np.uint16)
             if opened.mode not in ("1", "L", "P", "RGB", "RGBA", "CMYK", "YCbCr"):
-                raise RecordingError(f"expected a picture of 8 bits, got {opened.mode}")
+                raise RecordingError(f"expected a picture of 8 or 16 bits, got {opened.mode}")
             return np.asarray(opened if opened.mode == "L" else opened.convert("RGB"))
     except RecordingError:
         raise

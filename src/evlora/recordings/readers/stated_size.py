@@ -8,6 +8,7 @@ import numpy as np
 
 from evlora.errors import RecordingError
 
+SIDES = (("width", "height"), ("sensor_width", "sensor_height"))
 ROWS_FIRST = ("sensor_resolution",)
 """Pairs of rows and columns, as event_utils and what follows it write them."""
 COLUMNS_FIRST = ("sensor_size", "resolution", "geometry")
@@ -25,7 +26,9 @@ def stated_size(values: Mapping[str, Any], *, where: str) -> tuple[int, int] | N
         RecordingError: A value of such a name is no size.
     """
     by_name = {name.lower(): value for name, value in values.items()}
-    sides = [by_name[name] for name in ("width", "height") if name in by_name]
+    sides: list[Any] = []
+    for names in SIDES:
+        sides = sides or [by_name[name] for name in names if name in by_name]
     if sides:
         numbers = [number for side in sides for number in _numbers(side)]
         if len(sides) < 2 or len(numbers) != 2:

@@ -37,7 +37,11 @@ from evlora.recordings.readers.text_header import (
 from evlora.recordings.recording import Recording
 
 BLOCK_BYTES = 1 << 20
-TRUTH = {"true": "1", "false": "0"}
+TRUTH = {
+    **{"true": "1", "on": "1", "+": "1", "pos": "1", "positive": "1"},
+    **{"false": "0", "off": "0", "-": "0", "neg": "0", "negative": "0"},
+}
+"""Words for a polarity."""
 LARGEST_SHARE_BACKWARDS = 0.25
 """Events in the order of a camera seldom go back in time; other columns than times often do."""
 

@@ -72,9 +72,7 @@ def read_text_header(path: Path, columns: Columns | None) -> TextHeader:
     with path.open("rb") as stream:
         for _ in range(LONGEST_HEADER_LINES):
             raw = stream.readline(LONGEST_LINE_BYTES)
-            if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-                raise RecordingError(f"{path}: expected UTF-8, got UTF-16; save the text as UTF-8")
-            line = raw.decode("utf-8", "replace").removeprefix("\ufeff").rstrip("\r\n")
+            line = _text(path, raw)
             if not raw or not line.strip():
                 if not raw:
                     break
@@ -95,6 +93,21 @@ def read_text_header(path: Path, columns: Columns | None) -> TextHeader:
     if not line.strip():
         return header
     return _fitted(header, line, path, may_have_row_names=columns is None)
+
+
+def _text(path: Path, raw: bytes) -> str:
+    """A line's text, whose bytes are UTF-8 or else those of Western European systems.
+
+    Raises:
+        RecordingError: It is UTF-16, of which every other byte is 0.
+    """
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in raw:
+        raise RecordingError(f"{path}: expected UTF-8, got UTF-16; save the text as UTF-8")
+    try:
+        line = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        line = raw.decode("latin-1")  # such as `t [µs]` of a spreadsheet
+    return line.removeprefix("\ufeff").rstrip("\r\n")
 
 
 def cells(line: str) -> list[str]:
