@@ -215,8 +215,15 @@ def cut_off() -> None:
 CUT_AT = 7064
 """Bytes that are left of the file that was cut off."""
 
+
+def without_a_size() -> None:
+    np.savez("events.npz", **{name: np.array([1, 2]) for name in "txyp"})
+    evlora.open_recording("events.npz")
+
+
 MISTAKES: dict[str, Callable[[], Any]] = {
     "RecordingError": lambda: evlora.open_recording("clip.aedat4"),
+    "SensorSizeError": without_a_size,
     "DatasetError": prepared_twice,
     "ShapeError": wrong_channels,
     "RecipeError": misspelt_key,

@@ -115,7 +115,7 @@ def test_the_command_answers_a_folder_and_tells_what_it_could_not_read(
     assert [Path(line["recording"]).name for line in lines] == ["0.npz", "1.npz"]
     assert all(len(line["ranked"]) == 3 for line in lines)
     assert "broken.npz" in err
-    assert f"{folder}: answered 2 of 3 recordings" in err
+    assert f"{folder}: predicted 2 of 3 recordings" in err
 
 
 def test_either_modality_can_be_hidden_or_missing(

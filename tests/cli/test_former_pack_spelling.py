@@ -135,7 +135,7 @@ def test_a_mistake_leaves_nothing(evlora: Callable[..., Result], source: Path) -
     for words, message in (
         (("--pack", "--shard", "3/2"), "part: expected i/n with i from 1 to n"),
         (("--pack", "--merge"), "out.packing: no such folder"),
-        (("--pack", "fraction=1"), "option fraction: there is no such option"),
+        (("--pack", "fraction=1"), "option fraction: unknown key"),
     ):
         made = evlora("prepare", "class_tree", "source", "new/out", *words)
         assert made.code == 2

@@ -156,5 +156,5 @@ def test_a_recording_that_does_not_state_its_sensor_is_answered_with_its_size(
     assert answered.returncode == 0, answered.stderr
     assert "label" in answered.stdout
     if is_folder:
-        assert "answered 1 of 2" in refused.stderr
-        assert "answered 2 of 2" in answered.stderr
+        assert "predicted 1 of 2" in refused.stderr
+        assert "predicted 2 of 2" in answered.stderr

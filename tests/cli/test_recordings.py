@@ -260,8 +260,8 @@ def test_simulate_is_repeatable_and_follows_seed_size_and_sensor(video: Path, tm
     [
         ("threshold=1", "with a key of positive_threshold, negative_threshold"),
         ("seed", "expected key=value"),
-        ("leak_rate_hz=often", "leak_rate_hz=often"),
-        ("positive_threshold=0", "greater than 0"),
+        ("leak_rate_hz=often", "leak_rate_hz: expected a number"),
+        ("positive_threshold=0", "expected a number above 0"),
     ],
 )
 def test_simulate_explains_a_wrong_sensor(video: Path, tmp_path: Path, pair: str, message: str):

@@ -69,7 +69,7 @@ def convert(
     unit: UnitOption = None,
     topics: TopicsOption = None,
 ) -> None:
-    """Change the format of a recording, or of all recordings in a folder.
+    """Change the format of a recording or of a folder of them.
 
     To HDF5, npz, CSV, AEDAT 4, EVT2, EVT2.1, EVT3, DAT, Event Stream or a ROS bag, as the suffix of
     OUT shows; folders need `--to FORMAT`. Times count from the recording's first event.

@@ -66,7 +66,7 @@ def prepare(
     shard: Annotated[str | None, FormerOption()] = None,
     merge: Annotated[bool, FormerOption("--merge")] = False,
 ) -> None:
-    """Make a dataset ready: an index of its samples, checked as a whole."""
+    """Index the samples of a dataset, yours or a public one."""
     from evlora.datasets.layouts import layout_named
 
     del list_layouts  # its callback has listed them
