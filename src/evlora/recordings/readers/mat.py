@@ -155,8 +155,8 @@ def _unpacked_bytes(path: Path) -> int:
     """How large the file's compressed variables are, as far as the limit; nothing is kept.
 
     Raises:
-        RecordingError: A tag is damaged, which ends the process in scipy, or a cell or struct
-            array states more parts than the file can hold; scipy would make each of them.
+        RecordingError: A tag is damaged, or a cell or struct array states more parts than the file
+            can hold; scipy would make each of them.
     """
     unpacked, size = 0, path.stat().st_size
     with path.open("rb") as file:

@@ -1,8 +1,7 @@
 """The tags of a MATLAB file of version 5, checked before scipy follows them.
 
-scipy looks the type of an element up in a table without looking whether the table is that long,
-so that a damaged tag ends the process. A variable is a row of elements: a tag of type and length,
-then the bytes, filled up to 8; what a matrix holds follows its tag.
+scipy has ended the process on damaged files. A variable is a row of elements: a tag of type and
+length, then the bytes, filled up to 8; what a matrix holds follows its tag.
 """
 
 from pathlib import Path

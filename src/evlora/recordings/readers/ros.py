@@ -120,7 +120,7 @@ def _described(path: Path, names: Sequence[str] | None) -> _Described:
         if not of_events and not pictures:
             raise RecordingError(
                 f"{path}: expected a topic of {', '.join((*ARRAY_TYPES, *PACKET_TYPES))} or "
-                f"{', '.join(IMAGE_TYPES)} that holds messages, got {_described(bag.topics)}"
+                f"{', '.join(IMAGE_TYPES)} that holds messages, got {_listed_topics(bag.topics)}"
             )
         if names is not None and (len(of_events) > 1 or len(pictures) > 1):
             raise RecordingError(
@@ -160,11 +160,11 @@ def _named(bag: Bag, known: list[Topic], name: str) -> Topic:
             return topic
     raise RecordingError(
         f"{bag.path}: expected a topic {name} that holds events or pictures; there are: "
-        f"{_described(bag.topics)}"
+        f"{_listed_topics(bag.topics)}"
     )
 
 
-def _described(topics: list[Topic]) -> str:
+def _listed_topics(topics: list[Topic]) -> str:
     texts = [f"{topic.name} ({topic.type}, {topic.messages} messages)" for topic in topics]
     return listed(texts, at_most=TOPICS_SHOWN, none="no topic")
 
