@@ -145,7 +145,7 @@ def test_a_dry_run_shows_the_cost_and_writes_nothing(
         (["dataset", "new/out", "--join"], "out.packing: no such folder; pack parts with --part"),
         (["dataset", "new/out", "clip.size=8"], "clip.size: expected one of clip.frames, clip.m"),
         (["dataset", "new/out", "seed=8"], "seed: expected one of clip.frames, clip.modalities"),
-        (["dataset", "new/out", "clip.frames=0"], "clip.frames=0: Input should be greater than 0"),
+        (["dataset", "new/out", "clip.frames=0"], "clip.frames: expected a number above 0, got 0"),
         (["dataset", "new/out", "clip.window=segment"], "set window: frame or exposure, or train"),
         (["dataset", "new/out", "--recipe", "nobodys"], "nobodys: no such recipe"),
         (["dataset", "dataset", "--overwrite"], "that holds the dataset to be packed; name ano"),

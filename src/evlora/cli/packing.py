@@ -104,6 +104,7 @@ def clip_of(recipe: str | None, keys: dict[str, Any]) -> "ClipConfig":
     from pydantic import ValidationError
 
     from evlora.clips import ClipConfig
+    from evlora.messages import explain
 
     known = [f"clip.{name}" for name in PACKED_KEYS]
     for key in keys:
@@ -120,10 +121,7 @@ def clip_of(recipe: str | None, keys: dict[str, Any]) -> "ClipConfig":
             {key.removeprefix("clip."): value for key, value in keys.items()}
         )
     except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        raise DatasetError(
-            f"clip.{'.'.join(map(str, fault['loc']))}={fault['input']}: {fault['msg']}"
-        ) from error
+        raise DatasetError(f"clip.{explain(error, ClipConfig)}") from error
 
 
 def pack_and_print(
