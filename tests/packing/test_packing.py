@@ -456,7 +456,7 @@ def test_a_source_that_changed_is_noticed_when_packing_goes_on(
         packed(source, tmp_path / "out", progress=interrupt_after(5))
     write_recording(source / "train" / "cat" / "00.npz", 99)
     with pytest.raises(
-        DatasetError, match=r"have changed since they were packed: 1 .train/cat/00.*anew"
+        DatasetError, match=r"have changed since they were packed: train/cat/00.*anew"
     ):
         packed(source, tmp_path / "out")
     packed(source, tmp_path / "out", overwrite=True)
@@ -487,7 +487,7 @@ def test_packing_again_changes_nothing_and_notices_a_changed_source(
     with pytest.raises(DatasetError, match="was packed with frames=2, now frames=3"):
         pack(prepared(source), out, CLIP.model_copy(update={"frames": 3}), workers=0)
     write_recording(source / "test" / "dog" / "03.npz", 99)
-    with pytest.raises(DatasetError, match=r"have changed since they were packed: 1 .test/dog/03"):
+    with pytest.raises(DatasetError, match=r"have changed since they were packed: test/dog/03"):
         packed(source, out)
     assert packed(source, out, overwrite=True).is_new
 
@@ -695,5 +695,5 @@ def test_samples_may_lie_anywhere(source: Path, tmp_path: Path) -> None:
     }
     assert not pack(prepared(source, "csv"), tmp_path / "out", CLIP).is_new
     write_recording(tmp_path / "elsewhere" / "b.npz", 52)
-    with pytest.raises(DatasetError, match=r"since they were packed: 1 .\.\./elsewhere/b"):
+    with pytest.raises(DatasetError, match=r"since they were packed: \.\./elsewhere/b"):
         pack(prepared(source, "csv"), tmp_path / "out", CLIP)

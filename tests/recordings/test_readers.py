@@ -347,7 +347,7 @@ def test_a_raw_file_whose_header_is_silent_asks_for_its_format(tmp_path):
     path = tmp_path / "sample.raw"
     path.write_bytes(b"% Date 2020-01-01\n" + bytes(8))
 
-    with pytest.raises(RecordingError, match="its header does not say which"):
+    with pytest.raises(RecordingError, match="its header does not state which"):
         open_recording(path)
 
 
