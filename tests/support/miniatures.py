@@ -158,6 +158,16 @@ def nmnist(folder: Path) -> None:
             path.rename(path.with_suffix(".bin"))
 
 
+def ncars(folder: Path) -> None:
+    """The header of its files states no size."""
+    for split, name in itertools.product(("train", "test"), ("background", "cars")):
+        (folder / f"n-cars_{split}" / name).mkdir(parents=True)
+        for number in range(4 if split == "train" else 2):
+            path = recording_samples.dat(folder / f"n-cars_{split}" / name / f"obj_{number:06d}_td")
+            _, words = path.read_bytes().split(b"\x0c\x08", 1)
+            path.write_bytes(b"% Data file containing events.\n% Version 2\n\x00\x08" + words)
+
+
 def ncaltech101(folder: Path) -> None:
     for name in ("accordion", "airplanes"):
         (folder / "Caltech101" / name).mkdir(parents=True)
@@ -241,6 +251,14 @@ MINIATURES: dict[str, Miniature] = {
     "pokerevent, raw": Miniature("pokerevent", poker_raw, CARDS, LABEL_LISTS),
     "nmnist": Miniature(
         "nmnist", nmnist, ("0", "7"), "folders Train/, Test/", ("event",), TRAIN_AND_TEST
+    ),
+    "ncars": Miniature(
+        "ncars",
+        ncars,
+        ("background", "cars"),
+        "folders n-cars_test/, n-cars_train/",
+        ("event",),
+        TRAIN_AND_TEST,
     ),
     "ncaltech101": Miniature(
         "ncaltech101",

@@ -111,6 +111,20 @@ def test_the_folder_of_the_classes_may_be_named_as_well(
     assert manifest.counts == MINIATURES[name].counts
 
 
+def test_splits_of_ncars_may_lie_in_a_folder_of_their_own_name(source: Path, out: Path) -> None:
+    MINIATURES["ncars"].make(source)
+    for split in ("train", "test"):
+        folder = source / f"n-cars_{split}"
+        unpacked = folder.rename(source / "unpacked")
+        folder.mkdir()
+        unpacked.rename(folder / split)
+
+    manifest = prepare("ncars", source, out)
+
+    assert manifest.counts == MINIATURES["ncars"].counts
+    assert manifest.split("test")[0].sample == "n-cars_test/test/background/obj_000000_td"
+
+
 def test_numbers_of_classes_are_those_of_the_official_labels(source: Path, out: Path) -> None:
     miniatures.poker_pictures(source)
     miniatures.label_lists(source, ("heart_king", "club_10"), base=1)

@@ -3,15 +3,14 @@
 Its folders give the split: 60,000 recordings to train with and 10,000 to test with.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 from evlora.config import Config
 from evlora.datasets.layouts.naming import class_order, folders_of_splits, split_name
-from evlora.datasets.layouts.sequences import Oddities, sequences_in
+from evlora.datasets.layouts.sequences import Oddities, samples_of_splits
 from evlora.datasets.layouts.table import Progress
 from evlora.datasets.layouts.trees import folders, require_folder, wrong_tree
-from evlora.datasets.manifest import Manifest, Sample
+from evlora.datasets.manifest import Manifest
 
 EXPECTED_TREE = """\
 Train/
@@ -42,23 +41,17 @@ def collect(
     """
     del folder, options  # nothing is made, and nothing to choose
     source = require_folder(source)
-    splits = {each: split_name(each.name) for each in folders(source)}
+    named = {each: split_name(each.name) for each in folders(source)}
+    splits = {each: split for each, split in named.items() if split is not None}
     oddities = Oddities()
-    samples: list[Sample] = []
-    for top, split in splits.items():
-        if split is not None:
-            found = sequences_in(
-                top.resolve(),
-                source.resolve(),
-                suffixes=(".bin",),
-                sensor_px=SENSOR_PX,
-                oddities=oddities,
-                progress=progress,
-            )
-            samples += [
-                replace(each.sample, sample=f"{top.name}/{each.sample.sample}", split=split)
-                for each in found.values()
-            ]
+    samples = samples_of_splits(
+        splits,
+        source,
+        suffixes=(".bin",),
+        sensor_px=SENSOR_PX,
+        oddities=oddities,
+        progress=progress,
+    )
     labels = class_order(sample.label for sample in samples)
     if {sample.split for sample in samples} < {"train", "test"} or not DIGITS.issuperset(labels):
         others = sorted(set(labels) - DIGITS)
@@ -72,7 +65,7 @@ def collect(
         "nmnist",
         source.resolve(),
         labels,
-        tuple(samples),
+        samples,
         oddities.notes(),
-        split_source=folders_of_splits(top.name for top, split in splits.items() if split),
+        split_source=folders_of_splits(top.name for top in splits),
     )

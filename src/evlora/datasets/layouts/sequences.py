@@ -1,7 +1,7 @@
 """Recordings in folders of classes, `class/sequence`: what lies on disk, before any split."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from evlora.datasets.layouts.picture_folders import picture_sequence
@@ -84,6 +84,43 @@ def sequences_in(
             progress(number, len(listed))
     _note_what_only_some_have(found, oddities)
     return found
+
+
+def samples_of_splits(
+    splits: Mapping[Path, str],
+    source: Path,
+    *,
+    suffixes: Collection[str],
+    sensor_px: tuple[int, int],
+    oddities: Oddities,
+    progress: Progress | None = None,
+) -> tuple[Sample, ...]:
+    """The samples of a release whose folders `split/class/recording` give its split.
+
+    Args:
+        splits: The name of the split of each folder that holds folders of classes.
+        source: What paths and the names of samples are relative to.
+        suffixes: Of the files that are recordings.
+        sensor_px: Width and height of the sensor, which the files do not state.
+        oddities: Takes what is odd.
+        progress: Called with the number of entries looked at, and of all, for each split.
+    """
+    samples: list[Sample] = []
+    for top, split in splits.items():
+        found = sequences_in(
+            top.resolve(),
+            source.resolve(),
+            suffixes=suffixes,
+            sensor_px=sensor_px,
+            oddities=oddities,
+            progress=progress,
+        )
+        prefix = top.relative_to(source).as_posix()
+        samples += [
+            replace(each.sample, sample=f"{prefix}/{each.sample.sample}", split=split)
+            for each in found.values()
+        ]
+    return tuple(samples)
 
 
 def _note_what_only_some_have(found: Mapping[str, FoundSequence], oddities: Oddities) -> None:

@@ -107,6 +107,12 @@ LAYOUTS: tuple[Layout, ...] = (
         description="N-Caltech101: .bin files",
     ),
     Layout(
+        "ncars",
+        "evlora.datasets.layouts.ncars",
+        has_source=True,
+        description="N-Cars: .dat files of cars and background",
+    ),
+    Layout(
         "dvs_gesture",
         "evlora.datasets.layouts.dvs_gesture",
         has_source=True,
