@@ -90,6 +90,7 @@ def test_steps_with_fewer_patches_are_measured_beside_one_with_all(project_root:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_fusion_is_measured_from_nothing_and_goes_on(
     data_root: Path, project_root: Path, tmp_path: Path
 ):

@@ -22,6 +22,7 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_every_block_runs(
     own_folder: Path, project_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from slow import slow_but
 from torch.utils.data import DataLoader
 
 from evlora.clips import ClipConfig, collate
@@ -97,7 +98,7 @@ def test_evaluation_does_not_depend_on_the_epoch(manifest):
     assert torch.equal(before, dataset[0].rgb)
 
 
-@pytest.mark.parametrize("context", ["fork", "spawn"])
+@pytest.mark.parametrize("context", slow_but(["fork", "spawn"], quick="fork".__eq__))
 def test_workers_that_live_on_give_the_batches_of_a_single_process(manifest, context):
     def batches(workers):
         dataset = ClipDataset(manifest, "train", EVERYTHING_RANDOM, is_training=True)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from backbone_families import FAMILIES, ROTARY, TINY, VARIANTS, Family, configuration, tiny
 from safetensors.torch import load_file, save_file
+from slow import slow_but
 from timm import create_model, get_pretrained_cfg
 from torch import Tensor, nn
 
@@ -27,6 +28,9 @@ from evlora.recognizer import Recognizer, RecognizerConfig
 the_six = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 every_family = pytest.mark.parametrize(
     "family", (FAMILIES | VARIANTS).values(), ids=[*FAMILIES, *VARIANTS]
+)
+slow_but_two_families = slow_but(
+    (FAMILIES | VARIANTS).items(), quick=lambda case: case[0] in ("CLIP", "DINOv3"), named=True
 )
 every_rotary = pytest.mark.parametrize(
     "family", [(FAMILIES | VARIANTS)[name] for name in ROTARY], ids=ROTARY
@@ -145,9 +149,9 @@ def train(recognizer: Recognizer, *, steps: int) -> list[float]:
     return losses
 
 
-@pytest.mark.parametrize("method", ["lora", "lv_adapter"])
-@pytest.mark.parametrize("network", MODELS)
-@every_family
+@pytest.mark.parametrize("method", slow_but(["lora", "lv_adapter"], quick="lora".__eq__))
+@pytest.mark.parametrize("network", slow_but(MODELS, quick="velora".__eq__))
+@pytest.mark.parametrize("family", slow_but_two_families)
 def test_every_family_trains_and_comes_back_from_its_bundle(
     family: Family, network: str, method: str, tmp_path: Path
 ) -> None:
@@ -194,7 +198,10 @@ def require_all_heard(recognizer: Recognizer) -> None:
             assert tensor.grad.any(), name
 
 
-@pytest.mark.parametrize("method", [name for name in METHODS if name != "vpt"])
+@pytest.mark.parametrize(
+    "method",
+    slow_but([name for name in METHODS if name != "vpt"], quick=("lora", "ssf").__contains__),
+)
 @pytest.mark.parametrize("family", [FAMILIES["DINOv3"], FAMILIES["EVA-02"]], ids=["DINOv3", "EVA"])
 def test_every_method_suits_rotary_positions(family: Family, method: str) -> None:
     backbone = tiny(family)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 import torch
+from slow import slow_but
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
@@ -36,6 +37,7 @@ ABLATIONS = [
     {"active_patches": 1, "shared_stage": False},
     {"active_patches": 2, "thin_answers": False},
 ]
+QUICK = [{}, {"difference": False}, {"active_patches": 2}]
 
 
 def moments(count: int) -> tuple[Tensor, Tensor]:
@@ -80,7 +82,7 @@ def require_equal(
     return answers
 
 
-@pytest.mark.parametrize("settings", ABLATIONS, ids=str)
+@pytest.mark.parametrize("settings", slow_but(ABLATIONS, quick=QUICK.__contains__), ids=str)
 def test_every_answer_is_that_of_the_clip_of_the_last_moments(
     make_network: Callable[..., VELoRA], settings: dict[str, object]
 ) -> None:
@@ -130,6 +132,7 @@ def test_the_released_network_streams_too() -> None:
     assert require_equal(shaken(network), StreamingNetwork(network, frames=FRAMES), pushes=9) == 8
 
 
+@pytest.mark.slow
 def test_thousands_of_moments_later_the_answer_is_still_the_clips(
     make_network: Callable[..., VELoRA],
 ) -> None:

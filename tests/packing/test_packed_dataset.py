@@ -1,6 +1,7 @@
 """Clips from shards are those from the recordings, and nothing but packed clips is read."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -24,17 +25,21 @@ def source(tiny_dataset):
 
 
 @pytest.fixture(scope="module")
-def packed(source, tmp_path_factory):
+def packed_folder(source, tmp_path_factory):
     folder = tmp_path_factory.mktemp("packed") / "dataset"
     pack(source, CONFIG, folder)
-    return read_manifest(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def packed(packed_folder):
+    return read_manifest(packed_folder)
 
 
 @pytest.fixture
-def damaged(source, tmp_path):
+def damaged(packed_folder, tmp_path):
     """A packed dataset of its own, for the test to damage."""
-    pack(source, CONFIG, tmp_path / "packed")
-    return tmp_path / "packed"
+    return shutil.copytree(packed_folder, tmp_path / "packed")
 
 
 def batches(dataset, workers):

@@ -428,6 +428,7 @@ def test_many_bad_samples_end_the_work_early(source: Path, tmp_path: Path) -> No
     assert steps[-1] == 20
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_costs_its_sample_and_no_other(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -602,6 +603,7 @@ def test_a_small_disk_of_its_own_fills_up_and_grows(source: Path, tmp_path: Path
     assert files_of(tmp_path / "copy") == files_of(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_real_recordings_are_packed_exactly(data_root: Path, tmp_path: Path) -> None:
     source = data_root / "nmnist_paired"
     config = ClipConfig(size=32)

@@ -62,6 +62,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights_and_log(tmp_path: Pa
     assert [row["step"] for row in logs[0]] == ["2", "4", "6", "8"]
 
 
+@pytest.mark.slow
 def test_any_number_of_workers_gives_the_same_weights(tmp_path: Path) -> None:
     alone, helped = run(TINY, tmp_path / "a"), run(TINY, tmp_path / "b", workers=1)
 
@@ -69,6 +70,7 @@ def test_any_number_of_workers_gives_the_same_weights(tmp_path: Path) -> None:
     assert all(torch.equal(expected[name], got[name]) for name in expected)
 
 
+@pytest.mark.slow
 def test_until_the_rate_falls_a_longer_run_can_be_made_a_shorter_one(tmp_path: Path) -> None:
     short = run(TINY, tmp_path / "short")
     longer = TINY.model_copy(update={"steps": 16})
@@ -86,6 +88,7 @@ def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path) -> None:
         run(TINY, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_run_does_not_go_on_with_other_settings(tmp_path: Path) -> None:
     run(TINY, tmp_path)
 
@@ -95,6 +98,7 @@ def test_a_run_does_not_go_on_with_other_settings(tmp_path: Path) -> None:
         run(TINY.model_copy(update={"steps": 16}), tmp_path, resume=True)
 
 
+@pytest.mark.slow
 def test_the_checkpoint_opens_without_unpickling_code(tmp_path: Path) -> None:
     run(TINY, tmp_path)
 
@@ -163,6 +167,7 @@ def test_every_term_teaches_the_backbone() -> None:
         assert gradient.abs().max() > 0, name
 
 
+@pytest.mark.slow
 def test_the_module_runs_from_the_command_line(tmp_path: Path, capsys, monkeypatch) -> None:
     monkeypatch.setitem(MODELS, "nano", TINY.model_dump(exclude={"seed"}))
 
@@ -182,8 +187,9 @@ def test_the_tiny_model_takes_a_step(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_short_run_improves_over_its_start(tmp_path: Path) -> None:
-    config = PretrainingConfig(steps=300, sizes_px=(64,), figures=24, warmup_steps=50)
+    config = PretrainingConfig(steps=200, sizes_px=(64,), figures=24, warmup_steps=40)
     start = Pretraining(config, torch.device("cpu"))
 
     run(config, tmp_path, workers=1)

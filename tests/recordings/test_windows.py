@@ -180,7 +180,7 @@ def write_long_evt2(path: Path, count: int) -> None:
 CLIPS_PROGRAM = """
 import re, sys
 from pathlib import Path
-from evlora.clips.clip import ClipConfig, make_clip
+from evlora.clips import ClipConfig, make_clip
 from evlora.recordings import Recording, iterate_windows
 config = ClipConfig(modalities=("event",))
 events = clips = 0

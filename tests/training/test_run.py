@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from slow import slow_but
 
 import evlora
 from evlora.bundle import load_bundle
@@ -77,6 +78,7 @@ def test_the_same_seed_gives_the_same_numbers_whatever_the_workers(
     assert any(not torch.equal(first[n], t) for n, t in tensors(third.dir).items())
 
 
+@pytest.mark.slow
 def test_training_learns(tiny_settings: dict[str, Any]) -> None:
     changes = {
         "backbone": {"name": "evlora_nano"},
@@ -143,8 +145,11 @@ ADALORA = {
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, SINGLE_STREAM, ADALORA],
-    ids=["velora", "single_stream", "adalora"],
+    slow_but(
+        {"velora": {}, "single_stream": SINGLE_STREAM, "adalora": ADALORA}.items(),
+        quick=lambda case: case[0] == "velora",
+        named=True,
+    ),
 )
 def test_stopping_after_each_epoch_ends_as_an_undisturbed_run(
     changes: dict[str, Any], tiny_settings: dict[str, Any], tmp_path: Path

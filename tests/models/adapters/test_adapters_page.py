@@ -27,6 +27,7 @@ def test_the_table_has_every_method_in_order(page: str) -> None:
     assert [row[0].strip("`") for row in rows(page, "## Methods")] == list(METHODS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_the_counts_are_those_of_a_vit_b(method: str, page: str) -> None:
     with torch.device("meta"):
@@ -65,6 +66,7 @@ def test_the_defaults_are_those_of_the_catalogue(page: str) -> None:
                 assert f"`{option}` {default}".lower() in options.lower()
 
 
+@pytest.mark.slow
 def test_its_code_runs(page: str, capsys: pytest.CaptureFixture[str]) -> None:
     found = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     assert len(found) == 2

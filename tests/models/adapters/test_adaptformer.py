@@ -277,10 +277,8 @@ def test_autocast_gives_nearly_the_same(name: str) -> None:
     assert all(gradient.isfinite().all() for gradient in gradients(model).values())
 
 
-SLOWER = [pytest.param(name, marks=pytest.mark.slow) for name in NETWORKS if name != "timm ViT"]
-
-
-@pytest.mark.parametrize("name", ["timm ViT", *SLOWER])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETWORKS)
 def test_compiled_in_one_piece_it_is_the_same(name: str) -> None:
     model = adapted(name)
     perturb(model)

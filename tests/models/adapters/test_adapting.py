@@ -6,6 +6,7 @@ from typing import Any, cast
 import pytest
 import torch
 from adapter_networks import SETTINGS, base, shake
+from slow import slow_but
 from timm.models.vision_transformer import VisionTransformer
 from torch.nn.functional import cross_entropy
 
@@ -20,9 +21,12 @@ pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_check:FutureWarning
 
 
 IN_VELORA = [method for method in SETTINGS if method not in ("none", "full", "lora")]
+every_method = pytest.mark.parametrize(
+    "method", slow_but(IN_VELORA, quick=("lv_adapter", "bitfit", "vera").__contains__)
+)
 
 
-@pytest.mark.parametrize("method", IN_VELORA)
+@every_method
 def test_every_method_works_in_the_views_of_velora(method: str, vit: VisionTransformer) -> None:
     config = VELoRAConfig(adapter=AdapterConfig(method=method, **SETTINGS[method]))
     network = VELoRA(vit, config, num_classes=5)
@@ -41,7 +45,7 @@ def test_every_method_works_in_the_views_of_velora(method: str, vit: VisionTrans
     )
 
 
-@pytest.mark.parametrize("method", IN_VELORA)
+@every_method
 def test_every_method_survives_a_bundle(
     method: str, tiny_settings: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ import torch
 from adapter_networks import BUILDERS, SETTINGS, WITHOUT_PLACE, answer, base, config, inputs
 from peft import PeftModel
 from safetensors.torch import load_file
+from slow import slow_but
 from torch import Tensor, nn
 
 from evlora.errors import AdapterError
@@ -25,6 +26,16 @@ pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_check:FutureWarning
 
 CELLS = [(m, n) for m in SETTINGS for n in BUILDERS if (m, n) not in WITHOUT_PLACE]
 ADAPTED = [(m, n) for m, n in CELLS if m not in ("none", "full")]
+
+
+def of_a_vit(cell: tuple[str, str]) -> bool:
+    return cell[1] == "vit"
+
+
+every_cell = pytest.mark.parametrize(("method", "network"), slow_but(CELLS, quick=of_a_vit))
+every_adapted_cell = pytest.mark.parametrize(
+    ("method", "network"), slow_but(ADAPTED, quick=of_a_vit)
+)
 
 CHANGES_AT_THE_START = {
     "vpt": "prompt tokens take part in the attention from the first forward on",
@@ -81,7 +92,7 @@ def test_a_method_that_finds_nothing_to_adapt_is_refused(method: str, network: s
         adapted(method, network)
 
 
-@pytest.mark.parametrize(("method", "network"), CELLS)
+@every_cell
 def test_nothing_changes_before_the_first_step(method: str, network: str) -> None:
     x = inputs(network)
     expected = answer(network, base(network), x)
@@ -89,7 +100,7 @@ def test_nothing_changes_before_the_first_step(method: str, network: str) -> Non
     assert is_same is (method not in CHANGES_AT_THE_START)
 
 
-@pytest.mark.parametrize(("method", "network"), CELLS)
+@every_cell
 def test_all_that_is_declared_trains_and_nothing_else(method: str, network: str) -> None:
     model = adapted(method, network)
     declared = {name for name, p in model.named_parameters() if p.requires_grad}
@@ -108,7 +119,7 @@ def test_all_that_is_declared_trains_and_nothing_else(method: str, network: str)
         assert not own & original
 
 
-@pytest.mark.parametrize(("method", "network"), ADAPTED)
+@every_adapted_cell
 def test_disabling_restores_the_network_exactly(method: str, network: str) -> None:
     model = cast(PeftModel, adapted(method, network))
     train(network, model)
@@ -121,7 +132,7 @@ def test_disabling_restores_the_network_exactly(method: str, network: str) -> No
     assert torch.equal(answer(network, model, x), with_adapter)
 
 
-@pytest.mark.parametrize(("method", "network"), ADAPTED)
+@every_adapted_cell
 def test_merging_gives_the_same_answers_or_is_refused(method: str, network: str) -> None:
     model = cast(PeftModel, adapted(method, network))
     train(network, model)
@@ -140,7 +151,7 @@ def test_merging_gives_the_same_answers_or_is_refused(method: str, network: str)
     assert kinds == [type(module) for module in base(network).modules()]
 
 
-@pytest.mark.parametrize(("method", "network"), CELLS)
+@every_cell
 def test_half_precision_gives_finite_numbers(method: str, network: str) -> None:
     model = adapted(method, network).train()
     with torch.autocast("cpu", torch.bfloat16):
@@ -152,7 +163,7 @@ def test_half_precision_gives_finite_numbers(method: str, network: str) -> None:
         assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
 
 
-@pytest.mark.parametrize(("method", "network"), ADAPTED)
+@every_adapted_cell
 def test_two_adapters_trained_in_turn_do_not_change_each_other(method: str, network: str) -> None:
     model = cast(PeftModel, adapted(method, network))
     train(network, model)
@@ -174,6 +185,7 @@ def test_two_adapters_trained_in_turn_do_not_change_each_other(method: str, netw
     assert torch.equal(answer(network, model, x), second)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["lv_adapter", "adaptformer", "ssf", "adapter_plus", "vpt"])
 def test_our_own_tuners_compile_in_one_piece_and_allow_checkpointing(method: str) -> None:
     model = adapted(method, "vit")
@@ -210,6 +222,7 @@ save_file(answers, folder / "answers.safetensors")
 """
 
 
+@pytest.mark.slow
 def test_what_was_saved_answers_the_same_in_a_new_process(tmp_path: Path) -> None:
     expected: dict[str, Tensor] = {}
     for method, network in ADAPTED:

@@ -394,10 +394,8 @@ def test_a_vector_near_one_is_not_rounded_away_in_half_precision() -> None:
         assert not torch.equal(model(x), base)
 
 
-SLOWER = [pytest.param(name, marks=pytest.mark.slow) for name in NETWORKS if name != "timm ViT"]
-
-
-@pytest.mark.parametrize("name", ["timm ViT", *SLOWER])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETWORKS)
 def test_compiled_it_is_the_same(name: str) -> None:
     network = NETWORKS[name]
     model = get_peft_model(network.make(), LvAdapterConfig(rank=2)).eval()

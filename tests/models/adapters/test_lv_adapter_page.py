@@ -61,6 +61,7 @@ def test_fine_tuning_takes_fewer_than_15_lines_and_nothing_of_ours_but_the_confi
     assert "import evlora" not in block
 
 
+@pytest.mark.slow
 def test_the_counts_of_the_table_are_those_of_a_vit_b(page: str) -> None:
     rows = ROW.findall(page)
     assert len(rows) == 10

@@ -125,6 +125,7 @@ def test_our_methods_are_known_to_peft() -> None:
         assert prefixes.count(PEFT_TYPE_TO_PREFIX_MAPPING[member]) == 1
 
 
+@pytest.mark.slow
 def test_an_adapter_of_ours_is_loaded_by_pefts_own_classes_alone(tmp_path: Path) -> None:
     torch.manual_seed(0)
     config = evlora.LvAdapterConfig(target_modules=["0"])

@@ -112,6 +112,7 @@ def test_what_does_not_fit_is_refused_by_name(
         read_published_checkpoint(save(content, tmp_path / "c.pth"))
 
 
+@pytest.mark.slow
 def test_every_tensor_of_the_released_network_is_asked_for(tmp_path: Path) -> None:
     whole = read_published_checkpoint(save(checkpoint(), tmp_path / "whole.pth")).tensors
     rest = [(section, key) for section, key in whole if section == REST]

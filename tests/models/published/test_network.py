@@ -68,6 +68,7 @@ def test_it_answers_so_at_full_size_in_bounded_memory(tmp_path: Path) -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 < 8e9
 
 
+@pytest.mark.slow
 def test_its_bundle_gives_the_same_logits_in_a_new_process(tmp_path: Path) -> None:
     recognizer = imported(checkpoint(), tmp_path)
     script = (
@@ -99,6 +100,7 @@ def test_its_bundle_holds_one_frozen_tower_and_opens_without_the_hub(tmp_path: P
     assert whole - beside < towers
 
 
+@pytest.mark.slow
 def test_an_answer_depends_on_the_clips_beside_it(tmp_path: Path) -> None:
     network = imported(checkpoint(), tmp_path).network
     rgb, events = clips(3)

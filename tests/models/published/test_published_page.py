@@ -76,6 +76,7 @@ def test_the_released_network_counts_as_tabled(page: str, tower: VisionTransform
     assert table == {name: [f"{count:,}", mib(count)] for name, count in expected.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sites", "rank"), OURS)
 def test_ours_counts_as_tabled(page: str, tower: VisionTransformer, sites: str, rank: int) -> None:
     recipe = load_recipe(
@@ -98,6 +99,7 @@ def test_our_table_has_no_other_rows(page: str) -> None:
     assert list(rows(page, "Ours")) == [f"{sites}, {rank}" for sites, rank in OURS]
 
 
+@pytest.mark.slow
 def test_the_code_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     save(checkpoint(), tmp_path / "best_checkpoint.pth")
