@@ -1,4 +1,4 @@
-"""The page about ablations says of each recipe what its file says, and counts rightly."""
+"""The page about ablations states of each recipe what its file states, and counts rightly."""
 
 import re
 from pathlib import Path

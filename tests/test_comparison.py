@@ -147,7 +147,9 @@ def test_what_is_no_key_with_values_cannot_be_varied(text: str) -> None:
         Over.parse(text)
 
 
-def test_a_failure_is_told_and_stops_nothing_else(recipe: Path, settings: dict[str, Any]) -> None:
+def test_a_failure_is_reported_and_stops_nothing_else(
+    recipe: Path, settings: dict[str, Any]
+) -> None:
     lines: list[str] = []
     result = run(recipe, settings, "broken", "none", seeds=1, report=lines.append)
 

@@ -71,7 +71,9 @@ def test_the_views_of_a_sample_are_averaged_as_probabilities(
         assert sum(answer.probability for answer in ranked) == pytest.approx(1, abs=1e-4)
 
 
-def test_an_evaluation_says_where_its_split_came_from(recognizer: Any, tiny_dataset: Path) -> None:
+def test_an_evaluation_states_where_its_split_came_from(
+    recognizer: Any, tiny_dataset: Path
+) -> None:
     manifest = replace(read_manifest(tiny_dataset), split_source="test_label.txt")
     assert evaluate(recognizer, manifest).as_dict()["split_source"] == "test_label.txt"
 

@@ -17,7 +17,7 @@ def released(tmp_path: Path) -> Path:
     return save(checkpoint(), tmp_path / "released.pth")
 
 
-def test_the_bundle_says_how_clips_are_made_and_what_the_classes_are(
+def test_the_bundle_states_how_clips_are_made_and_what_the_classes_are(
     released: Path, tmp_path: Path
 ) -> None:
     recognizer = load_bundle(import_published(released, tmp_path / "bundle", labels=LABELS))
@@ -42,7 +42,7 @@ def test_other_than_one_name_for_each_class_is_refused(
     assert not (tmp_path / "bundle").exists()
 
 
-def test_a_folder_that_is_there_is_left_alone(released: Path, tmp_path: Path) -> None:
+def test_a_folder_that_is_there_stays_unchanged(released: Path, tmp_path: Path) -> None:
     (tmp_path / "bundle").mkdir()
     (tmp_path / "bundle" / "thesis.tex").write_text("")
     with pytest.raises(CheckpointError, match="expected a new folder"):
@@ -50,7 +50,7 @@ def test_a_folder_that_is_there_is_left_alone(released: Path, tmp_path: Path) ->
     assert (tmp_path / "bundle" / "thesis.tex").exists()
 
 
-def test_another_rank_needs_to_be_told_its_alpha(tmp_path: Path) -> None:
+def test_another_rank_needs_its_alpha(tmp_path: Path) -> None:
     file = save(checkpoint(Size(rank=2)), tmp_path / "released.pth")
     with pytest.raises(CheckpointError, match=r"got rank 2; say which α"):
         import_published(file, tmp_path / "bundle")

@@ -24,7 +24,7 @@ PERIOD_US = 20_000
 
 
 def recorded(*, frames: int, timed: bool = True, events: int = 4000) -> Recording:
-    """Noise: so many frames of 20 ms, and events from the first to the last of them."""
+    """Noise: this many frames of 20 ms, and events from the first to the last of them."""
     random = np.random.default_rng(frames)
     length_us = max(frames, 3) * PERIOD_US
     stream = EventStream.from_arrays(
@@ -178,11 +178,11 @@ def test_a_clock_twice_as_fast_halves_the_waiting(recognizer: Recognizer) -> Non
     assert clock.seconds == pytest.approx(100 + 12 * PERIOD_US / 1e6 / 2)
 
 
-def test_a_slow_machine_leaves_moments_out_and_says_so(recognizer: Recognizer) -> None:
+def test_a_slow_machine_skips_moments_and_states_it(recognizer: Recognizer) -> None:
     answers = live(recognizer, recorded(frames=12), Clock(compute_s=0.050))
     assert len(answers) < 9
     assert sum(answer.dropped for answer in answers) == 12 - len(answers) - 3
-    assert answers[-1].time_us == 12 * PERIOD_US  # the newest is never left out
+    assert answers[-1].time_us == 12 * PERIOD_US  # the newest is never skipped
     # Nothing queues up: a moment waits for a period at most, the last one for the one before it.
     assert max(answer.latency_ms for answer in answers[:-1]) <= 50 + PERIOD_US / 1000 + 1e-6
     assert answers[-1].latency_ms <= 50 + 50 + 1e-6
@@ -239,7 +239,7 @@ def test_frames_alone_are_answered_by_their_own_times(settings: dict[str, Any]) 
     assert [answer.time_us for answer in answers] == [n * PERIOD_US for n in range(1, 41)]
 
 
-def test_pictures_of_events_drawn_before_come_with_their_frames(recognizer: Recognizer) -> None:
+def test_event_images_drawn_before_come_with_their_frames(recognizer: Recognizer) -> None:
     plain = recorded(frames=8, events=0)
     drawn = recorded(frames=8).frames
     assert drawn is not None

@@ -61,7 +61,7 @@ def test_pictures_are_recordings_of_their_own_where_clips_are_pictures(tree: Pat
     assert found(tree, IMAGE) == [("a.npz", None), ("b/0.png", None), ("b/1.png", None)]
 
 
-def test_a_file_and_a_folder_of_pictures_stand_for_themselves(tree: Path) -> None:
+def test_a_file_and_a_folder_of_pictures_stand_separately(tree: Path) -> None:
     assert recordings_in(tree / "a.npz", VIDEO) == [(tree / "a.npz", None)]
     assert recordings_in(tree / "b", VIDEO) == [(tree / "b", None)]
 
@@ -90,7 +90,7 @@ def test_pictures_and_videos_are_answered_by_a_recognizer_of_frames(
         assert sum(answer.probability for answer in ranked) == pytest.approx(1, abs=1e-5)
 
 
-def test_the_command_answers_a_folder_and_tells_what_it_could_not_read(
+def test_the_command_answers_a_folder_and_lists_what_it_could_not_read(
     tiny_settings: dict[str, Any],
     tiny_dataset: Path,
     tmp_path: Path,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-ROOTS = ("src", "docs", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "recipes")
+ROOTS = ("src", "tests", "docs", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "recipes")
 """What is read."""
 
 SUFFIXES = (".md", ".yaml", ".py")
@@ -35,7 +35,11 @@ NAMES = ("thin_answers", "thinned_training", "thinned_answers", "leave_out")
 def files(project_root: Path) -> list[Path]:
     roots = [project_root / root for root in ROOTS]
     inside = [file for root in roots for file in sorted(root.rglob("*")) if root.is_dir()]
-    found = [path for path in [*roots, *inside] if path.is_file() and path.suffix in SUFFIXES]
+    found = [
+        path
+        for path in [*roots, *inside]
+        if path.is_file() and path.suffix in SUFFIXES and path != Path(__file__)
+    ]
     assert len(found) > len(ROOTS)
     return found
 

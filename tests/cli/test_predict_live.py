@@ -85,7 +85,7 @@ def test_for_scripts_each_line_is_an_object(
     assert times == sorted(times)
 
 
-def test_what_was_left_out_is_told(
+def test_what_was_skipped_is_reported(
     predict: Callable[..., Result], recording: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer = live.LiveAnswer(5000, 5000, "1", 0.5, 70.0, 2, dropped=4)

@@ -43,7 +43,7 @@ def test_a_checkpoint_is_imported_predicts_and_is_evaluated(
     assert figures["predicted"][sample] == ranked[0]["label"]
 
 
-def test_it_is_evaluated_clip_by_clip_unless_told_otherwise(
+def test_it_is_evaluated_clip_by_clip_unless_asked_otherwise(
     released: Path, tiny_dataset: Path, tmp_path: Path
 ) -> None:
     evlora("import-published", released, tmp_path / "bundle", "--labels", tiny_dataset)
@@ -60,7 +60,7 @@ def test_labels_may_stand_in_a_text_file(released: Path, tmp_path: Path) -> None
     assert load_bundle(tmp_path / "bundle").labels == tuple(names)
 
 
-def test_it_says_that_classes_have_no_names(released: Path, tmp_path: Path) -> None:
+def test_it_states_that_classes_have_no_names(released: Path, tmp_path: Path) -> None:
     printed = evlora("import-published", released, tmp_path / "bundle")
     assert "classes are called by their numbers; --labels gives them names" in printed
 

@@ -90,7 +90,7 @@ def test_inspect_reports_damage_as_part_of_what_it_prints(data_root: Path, tmp_p
     assert "warning     " in run("inspect", cut)[0]
 
 
-def test_inspect_draws_and_animates_only_where_it_is_told(recording: Path):
+def test_inspect_draws_and_animates_only_where_asked(recording: Path):
     folder = recording.parent
     run("inspect", recording)
     assert [file.name for file in folder.iterdir()] == ["made.npz"]

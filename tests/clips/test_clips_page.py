@@ -1,4 +1,4 @@
-"""The page on clips says what the settings are."""
+"""The page on clips states what the settings are."""
 
 import re
 

@@ -43,7 +43,7 @@ def test_frames_and_events_show_the_same_moments_at_the_same_places(moving_dot):
     assert (clip.label, clip.sample) == (2, "dot")
 
 
-def test_without_resizing_the_event_pictures_are_those_of_the_representation(moving_dot):
+def test_without_resizing_the_event_images_are_those_of_the_representation(moving_dot):
     clip = make_clip(moving_dot, ClipConfig(size=(12, 16)))
     windows = np.stack([FRAME_US * np.arange(8), FRAME_US * np.arange(1, 9)], axis=1)
     assert np.array_equal(clip.events.numpy(), event_image(moving_dot.events, windows))
@@ -165,7 +165,7 @@ def test_every_setting_is_documented():
 
 @pytest.fixture
 def drawn_before(moving_dot):
-    """The moving dot with the pictures of its events, and other events besides."""
+    """The moving dot with the event images, and other events besides."""
     pictures = event_image(moving_dot.events, make_windows(8)).transpose(0, 2, 3, 1)
     return Recording(
         EventStream.from_arrays([5], [0], [0], [0], width=16, height=12),
@@ -179,16 +179,14 @@ def make_windows(count):
     return FRAME_US * np.stack([np.arange(count), np.arange(1, count + 1)], axis=1)
 
 
-def test_event_pictures_drawn_before_are_taken_at_the_moments_of_the_frames(
-    moving_dot, drawn_before
-):
+def test_event_images_drawn_before_are_taken_at_the_moments_of_the_frames(moving_dot, drawn_before):
     config = ClipConfig(frames=4, size=(12, 16))
     drawn, taken = make_clip(moving_dot, config), make_clip(drawn_before, config)
     assert torch.equal(taken.rgb, drawn.rgb)
     assert torch.equal(taken.events, drawn.events)
 
 
-def test_event_pictures_of_another_size_are_cut_as_the_frames_are(drawn_before):
+def test_event_images_of_another_size_are_cut_as_the_frames_are(drawn_before):
     small = drawn_before.event_images.take(range(8))
     large = FrameSequence.from_images(small.repeat(2, axis=1).repeat(2, axis=2))
     recording = Recording(None, drawn_before.frames, "test", event_images=large)
@@ -213,14 +211,14 @@ def test_dropping_events_leaves_pictures_drawn_before_alone(drawn_before):
     assert torch.equal(clips[0].events, clips[1].events)
 
 
-def test_beyond_event_pictures_drawn_before_it_is_white(drawn_before):
+def test_beyond_event_images_drawn_before_it_is_white(drawn_before):
     clip = make_clip(drawn_before, ClipConfig(size=16, fit="pad"))
     assert (clip.events[:, :, 0] == 255).all()
     assert (clip.rgb[:, :, 0] == 0).all()
 
 
 @pytest.mark.parametrize("count", [2, 8, 11])
-def test_pictures_of_events_alone_make_a_clip_of_events(drawn_before, count):
+def test_event_images_alone_make_a_clip_of_events(drawn_before, count):
     alone = Recording(None, None, "test", event_images=drawn_before.event_images)
     config = ClipConfig(frames=count, size=(12, 16))
     clip = make_clip(alone, config.model_copy(update={"modalities": ("event",)}))

@@ -49,7 +49,7 @@ def shown(clip: Clip) -> str:
     return " ".join(["rgb"] * bool(clip.rgb.any()) + ["event"] * bool((clip.events < 255).any()))
 
 
-def test_training_hides_the_share_of_clips_that_it_is_told_and_each_modality_as_often(
+def test_training_hides_the_share_of_clips_that_it_is_given_and_each_modality_as_often(
     recording: Recording,
 ) -> None:
     seen = [shown(clip) for clip in training_clips(recording, 0.5)]

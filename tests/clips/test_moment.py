@@ -105,7 +105,7 @@ def test_what_is_hidden_or_may_be_missing_is_blank_as_in_a_clip(hidden: str) -> 
     assert is_blank == [hidden == "rgb", hidden == "event"]
 
 
-def test_pictures_of_events_and_grey_frames_are_taken_too() -> None:
+def test_event_images_and_grey_frames_are_taken_too() -> None:
     config = ClipConfig(size=32)
     grey = np.arange(HEIGHT * WIDTH, dtype=np.uint16).reshape(HEIGHT, WIDTH).astype(np.uint8)
     rgb, events = draw_moment(config, frame=grey, events=np.stack([grey] * 3, axis=-1))

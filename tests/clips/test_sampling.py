@@ -87,7 +87,7 @@ def test_the_window_exposure_holds_the_events_while_the_frame_was_exposed():
     assert moments.windows_us.tolist() == [[6, 10], [16, 20]]
 
 
-def test_the_window_segment_leaves_out_no_event_before_the_last_moment():
+def test_the_window_segment_skips_no_event_before_the_last_moment():
     moments = choose_moments(
         recording(events_at(5, 55), frames_ending_at(10, 20, 30, 40, 50, 60)), 2, window="segment"
     )
@@ -265,7 +265,7 @@ def test_frames_and_events_are_one_set_of_moments(length, count, sampling, strid
         assert (indices == np.maximum((windows_us[:, 1] - 1) // 10, 0)).all()
 
 
-def test_pictures_of_events_drawn_before_stand_for_the_events():
+def test_event_images_drawn_before_stand_for_the_events():
     drawn = Recording(
         events_at(0, 100), frames_ending_at(60, 61, 62), "test", event_images=untimed_frames(3)
     )

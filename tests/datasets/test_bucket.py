@@ -30,7 +30,7 @@ URL = "s3://clips/some/set"
 
 
 class Gate(ThreadingHTTPServer):
-    """Passes requests on to the server, and answers those for chunks as it is told."""
+    """Passes requests on to the server, and answers those for chunks as it is given."""
 
     daemon_threads = True
 
@@ -40,7 +40,7 @@ class Gate(ThreadingHTTPServer):
         self.chunks = Counter()
         """How often each chunk was asked for."""
         self.trouble = lambda path, times: None
-        """What happens to a request for a chunk, asked for so many times: cut, hang or a status."""
+        """What happens to the n-th request for a chunk: cut, hang or a status."""
 
     def handle_error(self, request, client_address):
         """The gate breaks connections itself."""
@@ -157,7 +157,7 @@ def test_clips_from_a_bucket_are_those_of_the_folder(gate, packed, tmp_path, wor
     assert set(gate.chunks.values()) == {1}  # from the cache
 
 
-def test_a_transfer_that_is_cut_is_done_again(gate, packed, tmp_path):
+def test_a_transfer_that_is_cut_is_retried(gate, packed, tmp_path):
     gate.trouble = lambda path, times: ("cut", 503, None)[times - 1]
     far = PackedDataset(read_manifest(URL, cache=tmp_path), "train", CONFIG)
     near = PackedDataset(read_manifest(packed), "train", CONFIG)
@@ -191,7 +191,7 @@ def test_a_server_that_never_recovers_ends_in_an_error(
     assert not list(tmp_path.rglob("chunk-*.bin"))
 
 
-def test_a_server_that_is_away_is_told(gate, tmp_path, monkeypatch):
+def test_a_server_that_is_away_is_reported(gate, tmp_path, monkeypatch):
     monkeypatch.setattr(bucket, "OPENING_PATIENCE_S", 0.5)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.raises(
@@ -214,12 +214,12 @@ def test_a_server_that_is_away_is_told(gate, tmp_path, monkeypatch):
         ("s3:///set", r"expected s3://BUCKET/FOLDER"),
     ],
 )
-def test_a_wrong_address_is_told_at_once(gate, tmp_path, url, message):
+def test_a_wrong_address_is_reported_at_once(gate, tmp_path, url, message):
     with pytest.raises(DatasetError, match=message):
         read_manifest(url, cache=tmp_path)
 
 
-def test_missing_credentials_are_told_at_once(gate, tmp_path, monkeypatch):
+def test_missing_credentials_are_reported_at_once(gate, tmp_path, monkeypatch):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
@@ -238,7 +238,7 @@ def test_the_index_of_recordings_in_a_bucket_is_refused(gate, server, tiny_datas
         read_manifest("s3://clips/unpacked", cache=tmp_path)
 
 
-def test_the_cache_stays_as_small_as_it_is_told(gate, packed, tmp_path):
+def test_the_cache_stays_as_small_as_it_is_given(gate, packed, tmp_path):
     sizes = [path.stat().st_size for path in packed.glob("train/*.bin")]
     room = 2.5 * max(sizes)
     manifest = read_manifest(URL, cache=tmp_path, cache_gb=room / 1e9)

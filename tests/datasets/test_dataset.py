@@ -152,7 +152,7 @@ def test_frames_alone_and_several_pictures_are_samples_too(manifest):
     assert torch.equal(dataset[0].rgb[1], dataset[1].rgb[0])
 
 
-def test_pictures_of_events_drawn_before_are_samples_too(manifest):
+def test_event_images_drawn_before_are_samples_too(manifest):
     """As HARDVS and PokerEvent come: two folders of pictures for each recording."""
     for folder, step in (("aps", 5), ("dvs", 5)):
         (manifest.source / folder).mkdir()

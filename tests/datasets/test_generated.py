@@ -1,4 +1,4 @@
-"""Digits in motion: the same for the same seed, and neither modality tells all."""
+"""Digits in motion: the same for the same seed, and neither modality shows all."""
 
 import hashlib
 from collections import Counter
@@ -100,12 +100,16 @@ def test_some_frames_are_dark_and_some_are_not(pools):
     assert brightness.max() > 40
 
 
-def test_progress_is_told_for_every_clip(tmp_path):
-    told = []
+def test_progress_is_reported_for_every_clip(tmp_path):
+    reported = []
     prepare(
-        "generated", None, tmp_path / "out", options=SMALL, progress=lambda *done: told.append(done)
+        "generated",
+        None,
+        tmp_path / "out",
+        options=SMALL,
+        progress=lambda *done: reported.append(done),
     )
-    assert told == [(number, 20) for number in range(1, 21)]
+    assert reported == [(number, 20) for number in range(1, 21)]
 
 
 def test_an_interrupted_generation_leaves_nothing_behind(tmp_path):

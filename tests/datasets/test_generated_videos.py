@@ -1,4 +1,4 @@
-"""Motions on video: the same for the same options, and no single frame tells the class."""
+"""Motions on video: the same for the same options, and no single frame shows the class."""
 
 import hashlib
 from collections import Counter
@@ -98,7 +98,7 @@ def test_a_frame_of_unknown_moment_is_equally_likely_in_every_class(glyphs):
 
 
 @pytest.mark.parametrize("label", videos.MOTIONS)
-def test_the_white_digit_moves_as_its_class_says(label, glyphs):
+def test_the_white_digit_moves_as_its_class_states(label, glyphs):
     # At full contrast nothing but the white digit is nearly white.
     options = videos.Options(size_px=32, frames=8, contrast=1)
     shifts = []
@@ -127,16 +127,16 @@ def test_clouds_do_not_last_from_frame_to_frame(glyphs):
     assert np.abs(correlation[~np.eye(len(frames), dtype=bool)]).mean() < 0.3
 
 
-def test_progress_is_told_for_every_video(tmp_path):
-    told = []
+def test_progress_is_reported_for_every_video(tmp_path):
+    reported = []
     prepare(
         "generated_videos",
         None,
         tmp_path / "out",
         options=SMALL,
-        progress=lambda *done: told.append(done),
+        progress=lambda *done: reported.append(done),
     )
-    assert told == [(number, 24) for number in range(1, 25)]
+    assert reported == [(number, 24) for number in range(1, 25)]
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def test_all_of_it_is_frozen(backbone: VisionTransformer) -> None:
     assert not any(parameter.requires_grad for parameter in backbone.parameters())
 
 
-def test_the_hash_tells_weights_apart_and_ignores_the_file(
+def test_the_hash_distinguishes_weights_and_ignores_the_file(
     backbone: VisionTransformer, tmp_path: Path
 ) -> None:
     before = weights_sha256(backbone.state_dict())
@@ -114,7 +114,7 @@ def test_weights_of_another_width_are_refused(backbone: VisionTransformer, tmp_p
         build_backbone(config, size=(32, 32))
 
 
-def test_a_hub_that_does_not_answer_is_told_of_at_once(
+def test_a_hub_that_does_not_answer_is_reported_at_once(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # nobody listens there

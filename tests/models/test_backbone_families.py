@@ -176,20 +176,20 @@ def test_every_family_trains_and_comes_back_from_its_bundle(
 
 @pytest.mark.parametrize("network", MODELS)
 @the_six
-def test_adapters_in_the_attention_are_heard(family: Family, network: str) -> None:
+def test_adapters_in_the_attention_are_used(family: Family, network: str) -> None:
     recognizer = recognizer_of(family, network, {"sites": "attention", "rank": 2})
-    require_all_heard(recognizer)
+    require_all_used(recognizer)
 
 
 @pytest.mark.parametrize("network", MODELS)
-def test_adapters_on_the_one_qkv_layer_of_eva_are_heard(network: str) -> None:
+def test_adapters_on_the_one_qkv_layer_of_eva_are_used(network: str) -> None:
     family = VARIANTS["EVA-02 with one qkv layer"]
     recognizer = recognizer_of(family, network, {"sites": "attention", "rank": 2})
     assert any("attn.qkv.lora_B" in name for name in recognizer.trained_tensors())
-    require_all_heard(recognizer)
+    require_all_used(recognizer)
 
 
-def require_all_heard(recognizer: Recognizer) -> None:
+def require_all_used(recognizer: Recognizer) -> None:
     # The gates of the fusion open in the first step, then a pair's factors move one by one.
     train(recognizer, steps=3)
     for name, tensor in recognizer.trained_tensors().items():
@@ -285,7 +285,7 @@ def test_a_pool_that_the_backbone_lacks_is_refused(
 
 
 @pytest.mark.parametrize("name", ["EVA-02", "EVA-02 with one qkv layer", "DINOv3"])
-def test_what_the_shared_stage_lends_is_the_ffn_of_the_low_rank_pairs(name: str) -> None:
+def test_what_the_shared_stage_passes_on_is_the_ffn_of_the_low_rank_pairs(name: str) -> None:
     block = blocks_of(tiny((FAMILIES | VARIANTS)[name]))[0]
     stage = SharedStage(block, AdapterConfig(rank=2, alpha=6, dropout=0.0), ("rgb",))
     for parameter in stage.parameters():

@@ -1,4 +1,4 @@
-"""The backbone that comes along: found without a network, checked, kept out of bundles."""
+"""The backbone that ships with evlora: found without a network, checked, kept out of bundles."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from evlora.models import BackboneConfig, build_backbone, nano
 from evlora.recipe import build
 
 
-def test_the_weights_come_along_and_are_small() -> None:
+def test_the_weights_ship_with_evlora_and_are_small() -> None:
     tensors = load_file(nano.WEIGHTS)
     assert nano.WEIGHTS.stat().st_size <= 6_000_000
     assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}

@@ -19,8 +19,8 @@ every_family = pytest.mark.parametrize(
 )
 
 
-def event_picture(events: dict[int, int]) -> Tensor:
-    """White, of 2 × 3 patches of 8 px, with so many red pixels in the patches of these numbers."""
+def event_image(events: dict[int, int]) -> Tensor:
+    """White, of 2 × 3 patches of 8 px, with red pixels: how many, by the number of the patch."""
     picture = torch.ones(3, 16, 24)
     for place, count in events.items():
         row, column = divmod(place, GRID[1])
@@ -35,13 +35,13 @@ def active(images: Tensor, count: int, **settings: Any) -> list[list[int]]:
 
 
 def test_the_patches_with_most_events_are_kept_in_the_order_of_their_places() -> None:
-    picture = event_picture({0: 3, 2: 20, 3: 7, 5: 6})
+    picture = event_image({0: 3, 2: 20, 3: 7, 5: 6})
     assert active(picture, 2) == [[2, 3]]
     assert active(picture, 3) == [[2, 3, 5]]
 
 
 def test_what_is_blank_is_found_in_the_picture_whatever_its_colour() -> None:
-    picture = event_picture({0: 3, 2: 20, 3: 7})
+    picture = event_image({0: 3, 2: 20, 3: 7})
     assert active(-picture, 2) == active(picture, 2)
     assert active(0.3 * picture - 1, 2) == active(picture, 2)
 
@@ -53,8 +53,8 @@ def test_where_the_blank_is_known_more_than_half_of_a_picture_may_be_active() ->
 
 
 def test_of_equally_active_patches_the_first_are_kept() -> None:
-    assert active(event_picture({}), 4) == [[0, 1, 2, 3]]
-    assert active(event_picture({1: 5, 3: 5, 4: 9, 5: 5}), 2) == [[1, 4]]
+    assert active(event_image({}), 4) == [[0, 1, 2, 3]]
+    assert active(event_image({1: 5, 3: 5, 4: 9, 5: 5}), 2) == [[1, 4]]
 
 
 @pytest.mark.parametrize("blank", [None, 0.0])
@@ -71,7 +71,7 @@ def test_the_choice_does_not_depend_on_the_pictures_beside_it(blank: float | Non
 def test_the_choice_needs_nothing_that_is_not_deterministic_on_a_gpu() -> None:
     torch.use_deterministic_algorithms(True)  # as training does
     try:
-        kept = most_active(event_picture({2: 20}).to("meta"), count=2, grid=GRID)
+        kept = most_active(event_image({2: 20}).to("meta"), count=2, grid=GRID)
     finally:
         torch.use_deterministic_algorithms(False)
     assert kept.shape == (1, 2)
@@ -98,7 +98,7 @@ def test_kept_tokens_go_back_to_their_places_and_blank_ones_have_the_mean() -> N
 
 @every_family
 def test_kept_patches_are_seen_where_they_are(family: Family) -> None:
-    """Where nobody looks at what is left out, the others come out as if it had not been there."""
+    """Where nobody looks at what is skipped, the others come out as if it had not been there."""
     backbone = tiny(family)
     tokens = embed_images(backbone, torch.randn(2, 3, *family.size))
     prefix, patches = backbone.num_prefix_tokens, tokens.shape[1] - backbone.num_prefix_tokens
@@ -117,10 +117,10 @@ def test_kept_patches_are_seen_where_they_are(family: Family) -> None:
             return self.block(x, attn_mask=hidden, **positions)
 
     blocks: Any = [Unseen(block) for block in blocks_of(backbone)]
-    thinned = through_blocks(backbone, blocks, tokens, places)
+    pruned = through_blocks(backbone, blocks, tokens, places)
     for block in blocks_of(backbone):
         tokens = block(tokens, attn_mask=shown[:, None, None])
-    torch.testing.assert_close(thinned[shown], tokens[shown], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(pruned[shown], tokens[shown], atol=1e-4, rtol=1e-4)
 
 
 def built(pool: str = "token", **settings: Any) -> VELoRA:
@@ -160,14 +160,14 @@ def test_as_many_patches_as_there_are_is_off_to_the_last_bit(count: int) -> None
     assert all(torch.equal(gradients[name], same_gradients[name]) for name in gradients)
 
 
-def test_training_can_be_thinned_and_answers_not() -> None:
-    thinned, both = ({"active_patches": 6, "thin_answers": answers} for answers in (False, True))
-    answered, _, _ = learn(built(**thinned))
+def test_training_can_be_pruned_and_answers_not() -> None:
+    pruned, both = ({"active_patches": 6, "thin_answers": answers} for answers in (False, True))
+    answered, _, _ = learn(built(**pruned))
     assert torch.equal(answered, learn(built())[0])
     assert not torch.allclose(answered, learn(built(**both))[0], atol=1e-4)
 
     (trained, _, gradients), (expected, _, expected_gradients) = (
-        learn(built(**settings).train()) for settings in (thinned, both)
+        learn(built(**settings).train()) for settings in (pruned, both)
     )
     assert torch.equal(trained, expected)
     assert all(torch.equal(gradients[name], expected_gradients[name]) for name in gradients)
@@ -184,7 +184,7 @@ def test_one_blank_patch_is_its_own_mean() -> None:
     assert not torch.allclose(learn(built(active_patches=8))[0], off, atol=1e-4)
 
 
-def test_only_events_and_differences_are_thinned() -> None:
+def test_only_events_and_differences_are_pruned() -> None:
     network = built(active_patches=6)
     lengths: dict[str, int] = {}
     for name in network.views:
@@ -195,7 +195,7 @@ def test_only_events_and_differences_are_thinned() -> None:
     assert lengths == {"rgb": 1 + 16, "event": 1 + 6 + 1, "difference": 1 + 6 + 1}
 
 
-def test_differences_can_be_thinned_more_or_alone() -> None:
+def test_differences_can_be_pruned_more_or_alone() -> None:
     for settings, expected in (
         ({"active_patches": 6, "active_difference_patches": 2}, (1 + 6 + 1, 1 + 2 + 1)),
         ({"active_difference_patches": 2}, (1 + 16, 1 + 2 + 1)),

@@ -57,7 +57,7 @@ def shaken(network: MomentwiseNetwork) -> MomentwiseNetwork:
 def scores_of_the_clip(
     network: MomentwiseNetwork, rgb: Tensor, events: Tensor, *, last: int, stride: int = 1
 ) -> Tensor | None:
-    """What the network says of the clip that ends with moment `last`."""
+    """What the network gives for the clip that ends with moment `last`."""
     numbers = list(range(last, -1, -stride))[:FRAMES][::-1]
     if len(numbers) < network.least_moments:
         return None
@@ -69,7 +69,7 @@ def scores_of_the_clip(
 def require_equal(
     network: MomentwiseNetwork, stream: StreamingNetwork, *, pushes: int, stride: int = 1
 ) -> int:
-    """Push so many moments, compare each answer with the clip's, and count the answers."""
+    """Push moments, compare each answer with the clip's, and count the answers."""
     rgb, events = moments(pushes)
     answers = 0
     for number in range(pushes):
@@ -200,7 +200,7 @@ def test_reset_begins_another_recording(make_network: Callable[..., VELoRA]) -> 
     assert require_equal(network, stream, pushes=6) == 5
 
 
-def test_answers_need_no_gradient_and_hear_no_dropout(make_network: Callable[..., VELoRA]) -> None:
+def test_answers_need_no_gradient_and_use_no_dropout(make_network: Callable[..., VELoRA]) -> None:
     network = shaken(make_network(adapter={"dropout": 0.5}))
     stream = StreamingNetwork(network, frames=FRAMES)
     network.train()

@@ -152,7 +152,7 @@ def test_an_index_from_elsewhere_is_refused(damaged, change, message):
 
 
 @pytest.mark.parametrize("place", [0, 4, 36, 40, 56, 62, 72, 200])
-def test_damage_is_told_with_its_place(damaged, place):
+def test_damage_is_reported_with_its_place(damaged, place):
     """In the chunk's count and offsets, and in the first clip's sizes, name, label and pictures."""
     chunk = damaged / "train" / "chunk-0-0.bin"
     data = bytearray(chunk.read_bytes())
@@ -166,7 +166,7 @@ def test_damage_is_told_with_its_place(damaged, place):
 
 
 @pytest.mark.parametrize("length", [0, 100])
-def test_a_chunk_cut_short_is_told(damaged, length):
+def test_a_chunk_cut_short_is_reported(damaged, length):
     chunk = damaged / "train" / "chunk-0-0.bin"
     chunk.write_bytes(chunk.read_bytes()[:length])
     dataset = PackedDataset(read_manifest(damaged), "train", CONFIG)
@@ -175,7 +175,7 @@ def test_a_chunk_cut_short_is_told(damaged, length):
 
 
 @pytest.mark.parametrize("name", ["chunk-0-0.bin", "index.json"])
-def test_a_file_that_is_missing_is_told(damaged, name):
+def test_a_file_that_is_missing_is_reported(damaged, name):
     (damaged / "train" / name).unlink()
     with pytest.raises(DatasetError, match=f"{name}: no such file"):
         PackedDataset(read_manifest(damaged), "train", CONFIG)[0]

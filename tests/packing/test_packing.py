@@ -139,7 +139,7 @@ def test_the_shards_hold_the_clips_of_the_source_in_the_order_of_the_manifest(
     ]
 
 
-def test_the_dataset_says_how_it_was_packed(source: Path, tmp_path: Path) -> None:
+def test_the_dataset_states_how_it_was_packed(source: Path, tmp_path: Path) -> None:
     packed(source, tmp_path / "out", shorter_side_px=8)
     about = json.loads((tmp_path / "out" / "dataset.json").read_text())["packed"]
     assert about["rendering"] == {
@@ -401,17 +401,19 @@ def test_the_first_bad_sample_is_an_error_where_asked(source: Path, tmp_path: Pa
     assert not (tmp_path / "out").exists()
 
 
-def test_too_many_bad_samples_are_an_error_that_tells_the_reason(
+def test_too_many_bad_samples_are_an_error_that_gives_the_reason(
     source: Path, tmp_path: Path
 ) -> None:
     only_events = CLIP.model_copy(update={"modalities": ("event",)})
     for path in source.rglob("*.npz"):
         np.savez(path, t=[1], x=[1], y=[1], p=[1], width=np.asarray(20), height=np.asarray(16))
-    with pytest.raises(DatasetError, match=r"16 of 16 .*\(all of test, train\).*no frames") as told:
+    with pytest.raises(
+        DatasetError, match=r"16 of 16 .*\(all of test, train\).*no frames"
+    ) as reported:
         packed(source, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     where = tmp_path / "out.packing" / "rejected.csv"
-    assert str(where) in str(told.value)
+    assert str(where) in str(reported.value)
     assert len(rows_of(where)) == 16
     pack(prepared(source), tmp_path / "out", only_events, workers=0, overwrite=True)
     assert read_manifest(tmp_path / "out").counts == {"train": 12, "test": 4}
@@ -546,7 +548,7 @@ FULL_DISK = (
 
 @pytest.mark.usefixtures("small_chunks")
 @pytest.mark.parametrize("chunks", [0, 1, 4])
-def test_a_full_disk_is_told_and_packing_goes_on_when_there_is_room(
+def test_a_full_disk_is_reported_and_packing_goes_on_when_there_is_room(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunks: int
 ) -> None:
     packed(source, tmp_path / "whole")
@@ -641,7 +643,7 @@ def pictures(tmp_path: Path) -> Path:
     return tmp_path / "pictures"
 
 
-def test_pictures_of_events_are_packed_exactly(pictures: Path, tmp_path: Path) -> None:
+def test_event_images_are_packed_exactly(pictures: Path, tmp_path: Path) -> None:
     pack(prepared(pictures, "csv"), tmp_path / "out", CLIP)
     whole = prepare("csv", pictures, tmp_path / "index")
     assert_holds_the_clips_of(tmp_path / "out", ClipDataset(whole, "train", CLIP), "train")
@@ -656,7 +658,7 @@ def test_a_damaged_picture_is_named(pictures: Path, tmp_path: Path) -> None:
     assert "could not read it" in row["reason"]
 
 
-def test_a_recording_that_was_read_in_part_is_packed_and_told_of(
+def test_a_recording_that_was_read_in_part_is_packed_and_reported(
     source: Path, tmp_path: Path, data_root: Path
 ) -> None:
     whole = (data_root / "nmnist_paired" / "train" / "00001.bs2").read_bytes()

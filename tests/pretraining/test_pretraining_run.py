@@ -89,7 +89,7 @@ def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_does_not_go_on_with_other_settings(tmp_path: Path) -> None:
+def test_a_run_does_not_resume_with_other_settings(tmp_path: Path) -> None:
     run(TINY, tmp_path)
 
     with pytest.raises(RunError, match="figures 3 → 4"):
@@ -110,9 +110,9 @@ def test_the_checkpoint_opens_without_unpickling_code(tmp_path: Path) -> None:
 def test_the_weights_load_as_a_backbone_at_another_size(tmp_path: Path) -> None:
     weights = run(TINY, tmp_path)
     with safe_open(weights, "pt") as file:
-        told = file.metadata()
+        reported = file.metadata()
     options = {name: TINY.options[name] for name in ("embed_dim", "depth", "num_heads")}
-    config = BackboneConfig(name=told["backbone"], weights=str(weights), options=options)
+    config = BackboneConfig(name=reported["backbone"], weights=str(weights), options=options)
 
     backbone = build_backbone(config, size=(64, 64))
 
@@ -136,7 +136,7 @@ def test_the_rate_rises_stays_and_falls() -> None:
     assert rates[-1] == pytest.approx(1 / 20)
 
 
-def test_cells_of_a_mask_are_told_by_the_token_of_their_patch() -> None:
+def test_cells_of_a_mask_are_given_by_the_token_of_their_patch() -> None:
     batch = ViewBatches(TINY)[0]
     masks = torch.zeros_like(batch.masks)
     masks[0, 0, 18:20, 4:6] = 255  # second row of patches, first column; row 1, column 2 in it
@@ -204,7 +204,7 @@ def test_a_short_run_improves_over_its_start(tmp_path: Path) -> None:
 
 
 def placed_by(pretraining: Pretraining) -> float:
-    """How much of where new figures are a linear map of the frozen features tells (R²)."""
+    """How much of where new figures are a linear map of the frozen features shows (R²)."""
     views = [make_views(1, number, size_px=64) for number in range(150)]
     images = torch.cat([torch.from_numpy(view.images) for view in views])
     places = torch.cat([torch.from_numpy(view.facts[:, :2]) for view in views]).numpy()

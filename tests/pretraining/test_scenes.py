@@ -51,15 +51,15 @@ def test_event_images_tell_the_motion_and_pictures_the_colours(drawn: list[Views
 
 
 def test_the_column_and_row_of_a_figure_are_where_its_mask_is(drawn: list[Views]) -> None:
-    told, seen = [], []
+    reported, seen = [], []
     for views in drawn:
         for mask, facts in zip(views.masks, views.facts, strict=True):
             if mask.any():
-                told.append(facts[:2])
+                reported.append(facts[:2])
                 seen.append(np.argwhere(mask > 100).mean(axis=0)[::-1])
 
     for axis in range(2):
-        assert np.corrcoef(np.array(told)[:, axis], np.array(seen)[:, axis])[0, 1] > 0.9
+        assert np.corrcoef(np.array(reported)[:, axis], np.array(seen)[:, axis])[0, 1] > 0.9
 
 
 def test_brightness_rises_on_the_side_that_the_shift_points_to(drawn: list[Views]) -> None:

@@ -1,4 +1,4 @@
-"""Recipes: what is read, what is refused, and those that come along."""
+"""Recipes: what is read, what is refused, and those that ship with evlora."""
 
 import re
 from pathlib import Path
@@ -25,7 +25,7 @@ def written(folder: Path, text: str) -> Path:
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_every_recipe_that_comes_along_builds_and_answers(
+def test_every_recipe_that_ships_with_evlora_builds_and_answers(
     name: str, tiny_settings: dict[str, Any]
 ) -> None:
     recipe = load_recipe(name, tiny_settings)
@@ -41,7 +41,7 @@ def lines_of(name: str) -> str:
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_a_recipe_says_its_commands_and_a_backbone_that_exists(name: str) -> None:
+def test_a_recipe_states_its_commands_and_a_backbone_that_exists(name: str) -> None:
     text = lines_of(name)
     recipe = load_recipe(name)
     assert (
@@ -176,7 +176,7 @@ def test_a_recipe_that_extends_another_sets_single_keys_over_it(tmp_path: Path) 
     assert (recipe.clip.frames, recipe.clip.size) == (4, 32)
 
 
-def test_a_recipe_can_extend_one_that_comes_along(tmp_path: Path) -> None:
+def test_a_recipe_can_extend_one_that_ships_with_evlora(tmp_path: Path) -> None:
     path = written(tmp_path, "extends: ablations/rgb_only\ntraining.epochs: 2")
     assert load_recipe(path) == load_recipe("ablations/rgb_only", ["training.epochs=2"])
 

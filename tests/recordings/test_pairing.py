@@ -47,7 +47,7 @@ def test_numbers_of_another_step_or_start_are_pairs_in_their_order_where_none_is
     assert opened(folder_of("aps", [0, 5, 10]), folder_of("dvs", others)) == ([0, 5, 10], others)
 
 
-def test_pictures_without_a_partner_are_left_out_and_reported(folder_of):
+def test_pictures_without_a_partner_are_skipped_and_reported(folder_of):
     aps, dvs = folder_of("aps", [0, 5, 10, 15]), folder_of("dvs", [5, 15, 20, 25, 30])
     with pytest.warns(RecordingWarning, match=r"aps: 2 of 4 frames and 5 event images.*skipped"):
         assert opened(aps, dvs) == ([5, 15], [5, 15])
@@ -88,13 +88,13 @@ def test_names_without_numbers_cannot_differ_in_count(tmp_path):
         open_pictures([tmp_path / "a.png"], [tmp_path / "a.png", tmp_path / "b.png"])
 
 
-def test_pictures_of_events_alone_are_a_recording(folder_of):
+def test_event_images_alone_are_a_recording(folder_of):
     recording = open_pictures(None, folder_of("dvs", [0, 5]))
     assert recording.frames is None
     assert numbers_in(recording.event_images) == [0, 5]
 
 
-def test_frames_keep_their_times_when_some_are_left_out(folder_of, tmp_path):
+def test_frames_keep_their_times_when_some_are_skipped(folder_of, tmp_path):
     events = tmp_path / "events.npz"
     np.savez(events, t=[0, 99], x=[0, 1], y=[0, 1], p=[0, 1], width=5, height=4)
     with warnings.catch_warnings():
@@ -106,7 +106,7 @@ def test_frames_keep_their_times_when_some_are_left_out(folder_of, tmp_path):
     assert len(recording.events) == 2
 
 
-def test_a_recording_holds_one_picture_of_events_for_each_frame():
+def test_a_recording_holds_one_event_image_for_each_frame():
     frames = FrameSequence.from_images(np.zeros((3, 4, 5), np.uint8))
     event_images = FrameSequence.from_images(np.zeros((2, 4, 5), np.uint8))
     with pytest.raises(RecordingError, match="each of 3 frames, got 2"):

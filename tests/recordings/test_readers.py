@@ -72,12 +72,12 @@ def test_the_name_of_a_format_overrides_the_suffix(tmp_path, name):
 
 
 @pytest.mark.parametrize("is_upper_first", [False, True])
-@pytest.mark.parametrize("says_so", [False, True])
-def test_evt21_words_are_read_in_both_orders_of_their_halves(tmp_path, is_upper_first, says_so):
+@pytest.mark.parametrize("states_it", [False, True])
+def test_evt21_words_are_read_in_both_orders_of_their_halves(tmp_path, is_upper_first, states_it):
     words, meant = evt21_words()
     if is_upper_first:
         words = np.ascontiguousarray(words.view("<u4").reshape(-1, 2)[:, ::-1]).view("<u8")
-    order = f";endianness={'legacy' if is_upper_first else 'little'}" if says_so else ""
+    order = f";endianness={'legacy' if is_upper_first else 'little'}" if states_it else ""
     header = f"% evt 2.1\n% format EVT21;height={HEIGHT};width={WIDTH}{order}\n% end\n"
     path = tmp_path / "sample.raw"
     path.write_bytes(header.encode() + words.tobytes())
@@ -85,7 +85,7 @@ def test_evt21_words_are_read_in_both_orders_of_their_halves(tmp_path, is_upper_
     recording = open_recording(path)
 
     require_same(recording.events, meant)
-    assert any("half of a word" in remark for remark in recording.remarks) is not says_so
+    assert any("half of a word" in remark for remark in recording.remarks) is not states_it
 
 
 def test_evt21_masks_of_one_pixel_are_not_taken_for_time_words(tmp_path):
@@ -394,7 +394,7 @@ def test_a_missing_file_is_named(tmp_path):
         ("% generation 4.1", (1280, 720)),
     ],
 )
-def test_a_prophesee_header_says_the_sensor(tmp_path, line, size):
+def test_a_prophesee_header_states_the_sensor(tmp_path, line, size):
     path = tmp_path / "sample.raw"
     words = np.array([0x8 << 28, 1 << 28], "<u4")
     path.write_bytes(f"% evt 2.0\n{line}\n% end\n".encode() + words.tobytes())
@@ -404,7 +404,7 @@ def test_a_prophesee_header_says_the_sensor(tmp_path, line, size):
     assert (events.width, events.height) == size
 
 
-def test_a_sensor_that_nobody_says_is_asked_for(tmp_path):
+def test_a_sensor_that_nobody_states_is_asked_for(tmp_path):
     path = tmp_path / "sample.raw"
     words = np.array([0x8 << 28, 1 << 28], "<u4")
     path.write_bytes(b"% evt 2.0\n% end\n" + words.tobytes())
@@ -428,7 +428,7 @@ def test_half_a_size_is_refused(tmp_path):
         open_recording(npy(tmp_path / "sample"), width=64)
 
 
-def test_ncaltech_is_told_from_nmnist_by_its_reach(tmp_path):
+def test_ncaltech_is_distinguished_from_nmnist_by_its_reach(tmp_path):
     path = tmp_path / "sample.bin"
     path.write_bytes(bytes([200, 170, 0x80, 0, 5]))
     assert open_recording(path).events.width == 240
@@ -454,7 +454,7 @@ def test_npz_takes_the_other_names_and_seconds(tmp_path):
     assert any("seconds" in remark for remark in recording.remarks)
 
 
-def test_npz_without_a_field_says_which(tmp_path):
+def test_npz_without_a_field_names_the_missing_ones(tmp_path):
     path = tmp_path / "sample.npz"
     np.savez(path, t=[1], x=[1], p=[1])
 

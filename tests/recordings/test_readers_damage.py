@@ -117,7 +117,7 @@ def test_a_cut_archive_is_refused(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["npz", "hdf5", "npy", "text", "dat", "es", "aedat4"])
-def test_events_outside_the_sensor_are_left_out_and_counted(tmp_path, name):
+def test_events_outside_the_sensor_are_skipped_and_counted(tmp_path, name):
     # The files say 64×48; on a sensor of 64×36 a quarter of the same events are impossible.
     path = SAMPLES[name](tmp_path / "sample")
     data = path.read_bytes()
@@ -178,7 +178,7 @@ def test_time_running_backwards_is_put_in_order_and_counted(tmp_path):
     assert events.x.tolist() == [0, 2, 1, 4, 3]
 
 
-def test_times_beyond_reason_are_left_out(tmp_path):
+def test_times_beyond_reason_are_skipped(tmp_path):
     path = tmp_path / "sample.npz"
     np.savez(path, t=[-(2**63), 10, 20, 30, 2**62], x=[0, 1, 2, 3, 4], y=[0] * 5, p=[1] * 5)
 
@@ -196,7 +196,7 @@ def test_a_leap_of_the_clock_is_reported(tmp_path):
         assert len(open_recording(path, width=8, height=8).events) == 3
 
 
-def test_events_before_the_first_time_word_are_left_out(tmp_path):
+def test_events_before_the_first_time_word_are_skipped(tmp_path):
     for name in ("evt2", "evt3"):
         path = written(".raw", name)(tmp_path / "sample")
         data = path.read_bytes()

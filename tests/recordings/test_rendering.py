@@ -130,7 +130,7 @@ def test_each_frame_is_shown_with_the_events_since_the_one_before():
         assert np.argwhere(is_on).tolist() == [[0, number]]
 
 
-def test_many_frames_are_thinned_evenly():
+def test_many_frames_are_pruned_evenly():
     recording = Recording(stream((0, 0, 0, True)), frames_at(*range(10, 2510, 10)), "test")
     windows_us, numbers = animation_windows(recording)
     assert numbers is not None

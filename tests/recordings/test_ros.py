@@ -302,7 +302,7 @@ def test_the_folder_of_a_ros2_bag_is_read(tmp_path, mode):
     assert recording.format == "ros2"
 
 
-def test_a_folder_whose_files_are_packed_or_missing_says_what_to_do(tmp_path):
+def test_a_folder_whose_files_are_packed_or_missing_states_what_to_do(tmp_path):
     path = tmp_path / "sample.db3"
     with BagWriter(path, compression=(CompressionMode.FILE, CompressionFormat.ZSTD)) as bag:
         bag.write_events("/dvs/events", stream())
@@ -355,7 +355,7 @@ def test_a_bag_that_unpacks_to_more_than_its_size_allows_is_refused(tmp_path, mo
         open_recording(path)
 
 
-def test_frames_beyond_the_memory_allowed_are_left_out_and_reported(tmp_path, monkeypatch):
+def test_frames_beyond_the_memory_allowed_are_skipped_and_reported(tmp_path, monkeypatch):
     path = tmp_path / "sample.mcap"
     with BagWriter(path) as bag:
         bag.write_events("/dvs/events", stream())

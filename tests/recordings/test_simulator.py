@@ -189,7 +189,7 @@ def test_the_shot_noise_rate_is_that_of_the_sensor():
     )
 
 
-def test_the_thresholds_spread_as_the_sensor_says():
+def test_the_thresholds_spread_as_the_sensor_states():
     sensor = NOISELESS.model_copy(update={"threshold_spread": 0.1})
     width, height, rise = 100, 80, 0.35
     events = events_of(
@@ -212,7 +212,7 @@ def test_a_pixel_is_deaf_after_an_event():
     frames = [rng.integers(0, 256, (9, 11)).astype(np.uint8) for _ in range(6)]
     noisy = NOISELESS.model_copy(update={"shot_noise_rate_hz": 50.0})
     everything = events_of(frames, noisy)
-    heard = events_of(frames, noisy.model_copy(update={"refractory_us": refractory_us}))
+    used = events_of(frames, noisy.model_copy(update={"refractory_us": refractory_us}))
     sent: list[tuple[int, int, int, bool]] = []
     deaf_until: dict[tuple[int, int], int] = {}
     for t_us, x, y, is_on in zip(
@@ -227,10 +227,10 @@ def test_a_pixel_is_deaf_after_an_event():
             deaf_until[x, y] = t_us + refractory_us
     assert 0 < len(sent) < len(everything)
     rows = zip(
-        heard.t_us.tolist(),
-        heard.x.tolist(),
-        heard.y.tolist(),
-        heard.polarity.tolist(),
+        used.t_us.tolist(),
+        used.x.tolist(),
+        used.y.tolist(),
+        used.polarity.tolist(),
         strict=True,
     )
     assert list(rows) == sent

@@ -23,7 +23,7 @@ def write_bar(path: Path) -> Path:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        stream.gop_size = 1  # every frame stands for itself, so that a cut leaves some whole
+        stream.gop_size = 1  # every frame stands alone, so that a cut leaves some whole
         for number in range(12):
             image = np.full((48, 64, 3), 30, np.uint8)
             image[:, 4 * number : 4 * number + 8] = 220
@@ -112,7 +112,7 @@ def test_a_single_picture_is_refused(tmp_path: Path):
         list(simulate_video(path))
 
 
-def test_frames_that_repeat_a_time_are_left_out_with_a_warning(
+def test_frames_that_repeat_a_time_are_skipped_with_a_warning(
     video: Path, monkeypatch: pytest.MonkeyPatch
 ):
     frames = [(0, np.full((2, 3), 10, np.uint8)), (9, np.full((2, 3), 90, np.uint8))]

@@ -105,7 +105,7 @@ def test_events_that_come_a_little_late_find_their_place_across_chunks(monkeypat
     assert joined(windows, "t_us").tolist() == expected
 
 
-def test_events_that_come_too_late_are_left_out_and_counted(monkeypatch, tmp_path):
+def test_events_that_come_too_late_are_skipped_and_counted(monkeypatch, tmp_path):
     first = [0, LATENESS_US * 3]
     path = from_chunks(monkeypatch, tmp_path, [first, [5, LATENESS_US * 4], [6, LATENESS_US * 9]])
 

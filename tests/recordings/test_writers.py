@@ -196,14 +196,14 @@ def test_frames_without_events_are_written(tmp_path, suffix):
     assert len(open_recording(path).frames) == 3
 
 
-def test_frames_that_a_format_does_not_hold_are_left_out_with_a_warning(tmp_path):
+def test_frames_that_a_format_does_not_hold_are_skipped_with_a_warning(tmp_path):
     with pytest.warns(RecordingWarning, match=r"es holds no frames; the recording's 3"):
         write_recording(Recording(stream(), frames(), "made"), tmp_path / "sample.es")
     with pytest.raises(RecordingError, match="only frames; write npz or hdf5"):
         write_recording(Recording(None, frames(), "made"), tmp_path / "sample.es")
 
 
-def test_event_stream_has_no_clock_and_says_so(tmp_path):
+def test_event_stream_has_no_clock_and_states_it(tmp_path):
     path = tmp_path / "sample.es"
     events = EventStream.from_arrays(
         [10**15, 10**15 + 7], [0, 1], [0, 0], [1, 0], width=4, height=4

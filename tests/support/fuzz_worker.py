@@ -1,4 +1,4 @@
-"""Opens the recordings named on standard input and says of each whether the rules were kept.
+"""Opens the recordings named on standard input and states of each whether the rules were kept.
 
 A process of its own, so that a library that ends the process, or never returns, is seen from
 outside. One line in: a JSON object with path, format, width and height. One line out: `read` with
@@ -44,7 +44,7 @@ def opened(path: Path, asked: dict[str, object]) -> str:
         recording = open_recording(path, **asked)
     said = tuple(str(one.message) for one in caught if one.category is RecordingWarning)
     if said != recording.warnings:
-        raise AssertionError(f"warned of {said}, the recording says {recording.warnings}")
+        raise AssertionError(f"warned of {said}, the recording states {recording.warnings}")
     if recording.events is None and recording.frames is None:
         raise AssertionError("neither events nor frames")
     if recording.events is not None:

@@ -33,7 +33,7 @@ def cifar100_binary(folder: Path) -> Path:
 
 
 def cifar100_python(folder: Path, monkeypatch) -> Path:
-    """The same pickled; torchvision is told the sums of these files instead of the release's."""
+    """The same pickled; torchvision is given the sums of these files instead of the release's."""
     where = folder / "cifar-100-python"
     where.mkdir(parents=True)
     parts = {"meta": {"fine_label_names": list(CIFAR100_NAMES)}}

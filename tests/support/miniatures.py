@@ -54,7 +54,7 @@ def events_npz(path: Path) -> None:
 
 
 def sequences(classes: tuple[str, ...]) -> Iterator[tuple[str, str, int]]:
-    """Class, sequence and number of the split's place, as many as `SPLITS` says."""
+    """Class, sequence and number of the split's place, as many as `SPLITS` states."""
     for class_name in classes:
         for number in range(sum(SPLITS.values())):
             yield class_name, f"dvSave-2021_09_28_19_29_{number:02d}", number

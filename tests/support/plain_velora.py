@@ -56,21 +56,21 @@ class PlainVELoRA:
             tokens = {name: self.seen_by(name, shown) for name, shown in pictures.items()}
             if both and self.config.reconstruction:
                 for known, hidden in (("event", "rgb"), ("rgb", "event")):
-                    foretold = self.block(self.rho, tokens[known], self.config.adapter)
+                    reconstructed = self.block(self.rho, tokens[known], self.config.adapter)
                     target = tokens[hidden]
                     if self.config.fixed_targets:
                         target = target.detach()
-                    squares.append((foretold - target) ** 2)
-            lent: dict[str, Tensor] = {}
-            heard = list(tokens)
+                    squares.append((reconstructed - target) ** 2)
+            shared: dict[str, Tensor] = {}
+            used = list(tokens)
             if both and self.config.shared_stage:
-                lent, heard = self.shared_stage(tokens), list(self.modalities)
-            features = [self.high(name, tokens[name], lent.get(name)) for name in heard]
+                shared, used = self.shared_stage(tokens), list(self.modalities)
+            features = [self.high(name, tokens[name], shared.get(name)) for name in used]
             joined = torch.cat(features)
             weight, bias = self.tensors["head.weight"], self.tensors["head.bias"]
             scores.append(weight @ joined + bias)
-            if len(heard) > 1:
-                for number, (name, feature) in enumerate(zip(heard, features, strict=True)):
+            if len(used) > 1:
+                for number, (name, feature) in enumerate(zip(used, features, strict=True)):
                     first = number * len(feature)
                     own = weight[:, first : first + len(feature)] @ feature + bias
                     by_view.setdefault(name, []).append(own)
@@ -112,7 +112,7 @@ class PlainVELoRA:
         return total / len(pictures) + self.tensors[f"views.{view}.embedding"]
 
     def active_places(self, view: str, picture: Tensor, *, patches: int) -> list[int] | None:
-        """Which patches of an event picture or difference are seen by themselves; None is all."""
+        """Which patches of an event image or difference are seen by themselves; None is all."""
         count = self.config.active_patches
         if view == "difference" and self.config.active_difference_patches is not None:
             count = self.config.active_difference_patches
@@ -206,24 +206,24 @@ class PlainVELoRA:
         """γ ⊙ Z_m + S(Z_m) of each modality, where Z = φ([Δ; R; E])."""
         phi, adapter = self.inside("shared_stage.phi"), self.config.shared_adapter
         z = self.block(phi, torch.cat(list(tokens.values())), adapter)
-        lent, start = {}, 0
+        shared, start = {}, 0
         for name, x in tokens.items():
             part = z[start : start + len(x)]
             start += len(x)
             if name in self.modalities:
                 hidden = quick_gelu(self.pair(f"{phi}mlp.fc1", part, adapter))
                 branch = self.pair(f"{phi}mlp.fc2", hidden, adapter)
-                lent[name] = self.tensors[f"shared_stage.gates.{name}"] * part + branch
-        return lent
+                shared[name] = self.tensors[f"shared_stage.gates.{name}"] * part + branch
+        return shared
 
-    def high(self, view: str, x: Tensor, lent: Tensor | None) -> Tensor:
-        """The high-level blocks, what is lent added to each FFN, and one vector, shape (D,)."""
+    def high(self, view: str, x: Tensor, shared: Tensor | None) -> Tensor:
+        """The high-level blocks, what is shared added to each FFN, and one vector, shape (D,)."""
         vit = self.inside(f"views.{view}.adapted")
         # The difference has no high-level part.
         last = self.depth if view != "difference" else self.depth - self.config.high_blocks
         for number in range(self.depth - self.config.high_blocks, last):
             x = self.block(f"{vit}blocks.{number}.", x, self.config.adapter)
-            x = x if lent is None else x + lent
+            x = x if shared is None else x + shared
         x = self.norm(f"{vit}norm", x)
         return x[0] if self.config.pool == "token" else x[1:].mean(dim=0)
 

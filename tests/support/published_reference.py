@@ -33,11 +33,11 @@ def answer(content: dict[str, Any], rgb: Tensor, events: Tensor) -> tuple[Tensor
     e = torch.stack(tokens["event"]) + rest["event_embed"]
     d = torch.stack(tokens["difference"]) + rest["frame_embed"]
 
-    def foretold(x: Tensor) -> Tensor:
+    def reconstructed(x: Tensor) -> Tensor:
         blocks = [vit_block(rest, "blocks.0.", clip) for clip in x]
         return layer_norm(rest, "norm", torch.stack(blocks), eps=1e-6)
 
-    loss = ((foretold(e) - r) ** 2).mean() + ((foretold(r) - e) ** 2).mean()
+    loss = ((reconstructed(e) - r) ** 2).mean() + ((reconstructed(r) - e) ** 2).mean()
 
     count = r.shape[1]
     fused = [

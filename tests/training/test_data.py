@@ -131,7 +131,7 @@ def test_between_epochs_the_number_of_ranks_may_change(packed):
         loader_of(packed, world_size=2).load_state_dict(loader.state_dict())
 
 
-def test_augmentation_that_packed_clips_cannot_have_is_told(packed, tiny_dataset):
+def test_augmentation_that_packed_clips_cannot_have_is_reported(packed, tiny_dataset):
     recipe = DataConfig(root=str(packed._shards.where).removesuffix("/train"))
     module = ClipDataModule(recipe, CONFIG, batch_size=8, seed=0)
     assert module.notes == (

@@ -51,7 +51,7 @@ def test_each_view_has_a_cross_entropy_of_its_own(recognizer: Recognizer, batch:
     expected = cross_entropy(logits, batch.labels) + 0.5 * sum(own)
     got = loss_of(recognizer, batch, view_weight=0.5, reconstruction_weight=0)
     torch.testing.assert_close(got, expected)
-    # Beside mixed labels as well, and not where it is left out.
+    # Beside mixed labels as well, and not where it is absent.
     mixed = loss_of(recognizer, batch, view_weight=0.5, mixup=0.8)
     assert mixed > loss_of(recognizer, batch, mixup=0.8)
 

@@ -30,7 +30,7 @@ class Stop(Exception):  # noqa: N818 - it is no error
 
 
 class Watch(Callback):
-    """Notes the samples and the loss of each step, and stops before a step that it is told."""
+    """Notes the samples and the loss of each step, and stops before a step that it is given."""
 
     def __init__(self) -> None:
         self.steps: list[tuple[int, tuple[str, ...], float]] = []
@@ -103,7 +103,7 @@ def test_a_run_stopped_inside_an_epoch_takes_the_same_steps(
     assert run.metrics["val_top1"] == undisturbed.metrics["val_top1"]
 
 
-def test_an_epoch_divided_otherwise_is_not_gone_on_with(
+def test_an_epoch_divided_otherwise_is_not_resumed(
     settings: dict[str, Any], watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watch.stop_before = 3

@@ -101,7 +101,7 @@ def test_training_learns(tiny_settings: dict[str, Any]) -> None:
 def test_a_killed_run_ends_as_an_undisturbed_one(
     kills: tuple[float, ...], tiny_settings: dict[str, Any], tmp_path: Path
 ) -> None:
-    """SIGKILL after so many seconds of work, counted from the first sign of life in the folder."""
+    """SIGKILL after these seconds of work, counted from the first sign of life in the folder."""
     settings = {**tiny_settings, "training.epochs": 60}
     undisturbed = evlora.train("demo", overrides={**settings, "run.dir": str(tmp_path / "calm")})
     command = [sys.executable, "-m", "evlora", "train", "demo", "--resume"]
@@ -133,7 +133,7 @@ SINGLE_STREAM = {
 }
 
 
-# So many steps that the ranks it spends depend on what it remembers.
+# Enough steps that the ranks it spends depend on what it remembers.
 ADALORA = {
     "clip.modalities": ["rgb"],
     "model": {"network": "single_stream", "adapter": {"method": "adalora", "rank": 2}},
@@ -268,7 +268,7 @@ def nothing_held_out(
     return {**tiny_settings, "data.root": str(folder), "data.validation_fraction": 0}
 
 
-def test_the_last_epoch_is_kept_and_nothing_held_out_where_the_recipe_says_so(
+def test_the_last_epoch_is_kept_and_nothing_held_out_where_the_recipe_states_it(
     nothing_held_out: dict[str, Any],
 ) -> None:
     changes = {"training.keep": "last", "training.epochs": 2}

@@ -57,7 +57,7 @@ def test_a_folder_with_rgb_and_event_is_one_sample(tree):
     ]
 
 
-def test_pictures_in_the_event_folder_are_event_pictures(tree):
+def test_pictures_in_the_event_folder_are_event_images(tree):
     manifest = tree(
         "train/cat/1/rgb/000.png", "train/cat/1/event/000.png",
         "train/cat/2/rgb.png", "train/cat/2/event.png",

@@ -52,7 +52,7 @@ def test_columns_may_be_written_otherwise_and_stand_in_any_order(folder):
     assert (only.label, only.frames, only.events, only.split) == ("cat", "a, b.png", None, "val")
 
 
-def test_a_row_may_name_event_pictures_beside_frames_or_alone(folder):
+def test_a_row_may_name_event_images_beside_frames_or_alone(folder):
     manifest = prepared(
         folder,
         'split,frame,event_images,label\ntrain,1.png,"a, b.png",cat\ntest,,"a, b.png",cat\n',

@@ -202,7 +202,7 @@ def test_missing_pictures_and_wrong_numbers_of_frames_are_counted(source: Path, 
     assert f"train_label.txt line 1 gives 4, action_001/{sequence} has 3" in notes
 
 
-def test_frames_and_event_pictures_of_different_number_are_counted(source: Path, out: Path) -> None:
+def test_frames_and_event_images_of_different_number_are_counted(source: Path, out: Path) -> None:
     miniatures.poker_pictures(source)
     sequence = "dvSave-2021_09_28_19_29_00"
     where = source / "Poker_rgb_event" / "club_10" / sequence / f"{sequence}_dvs"
@@ -219,7 +219,7 @@ def test_recordings_without_frames_among_others_are_counted(source: Path, out: P
     assert f"1 recordings have no frames, the others have: action_130/{sequence}" in notes
 
 
-def test_a_full_disk_is_told_of_and_leaves_nothing(
+def test_a_full_disk_is_reported_and_leaves_nothing(
     source: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
@@ -232,7 +232,7 @@ def test_a_full_disk_is_told_of_and_leaves_nothing(
     assert [path.name for path in out.parent.iterdir()] == ["source"]
 
 
-def test_another_form_of_the_release_beside_is_told_of(source: Path, out: Path) -> None:
+def test_another_form_of_the_release_beside_is_reported(source: Path, out: Path) -> None:
     miniatures.poker_raw(source)
     miniatures.poker_pictures(source)
     manifest = prepare("pokerevent", source, out)
@@ -240,7 +240,7 @@ def test_another_form_of_the_release_beside_is_told_of(source: Path, out: Path) 
     assert "lies beside Poker_rgb_event and was passed over" in manifest.notes[0]
 
 
-def test_hardvs_names_that_two_classes_share_are_told_apart(source: Path, out: Path) -> None:
+def test_hardvs_names_that_two_classes_share_are_distinguished(source: Path, out: Path) -> None:
     miniatures.hardvs_pictures(source)
     (source / "HARDVS_300_class.txt").write_text("Action001-Wave\nAction130 Wave\n")
     assert prepare("hardvs", source, out).labels == ("Wave (action_001)", "Wave (action_130)")
@@ -313,7 +313,7 @@ def test_a_damaged_archive_is_refused_and_nothing_is_left(
     assert [path.name for path in out.parent.iterdir() if path != source] == []
 
 
-def test_a_file_of_dailydvs_whose_name_says_another_class_is_counted(
+def test_a_file_of_dailydvs_whose_name_states_another_class_is_counted(
     source: Path, out: Path
 ) -> None:
     miniatures.dailydvs200(source)
@@ -337,7 +337,7 @@ def test_a_gesture_holds_the_events_of_its_time(source: Path, out: Path) -> None
     assert (part.t_us == whole.between(95_000, 190_000).t_us).all()
 
 
-def test_gestures_are_called_as_the_mapping_says(source: Path, out: Path) -> None:
+def test_gestures_are_called_as_the_mapping_states(source: Path, out: Path) -> None:
     miniatures.dvs_gesture(source)
     (source / "gesture_mapping.csv").write_text(
         "action,label\n" + "".join(f"gesture {n},{n}\n" for n in range(1, 12))

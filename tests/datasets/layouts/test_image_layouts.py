@@ -233,7 +233,7 @@ def test_a_miniature_is_trained_with(layout, source, out, tiny_settings, monkeyp
 
 
 def test_progress_counts_the_pictures_that_are_written(source, out):
-    told = []
+    reported = []
     miniatures.cifar100_binary(source)
-    prepare("cifar100", source, out, progress=lambda *done: told.append(done))
-    assert told == [(number, 300) for number in range(1, 301)]
+    prepare("cifar100", source, out, progress=lambda *done: reported.append(done))
+    assert reported == [(number, 300) for number in range(1, 301)]

@@ -98,7 +98,7 @@ def test_an_empty_list_and_one_in_another_encoding_are_refused(listed, tmp_path)
         ("club/a 5 2\nheart/b 5 3", "spade/c 5 1", 1),
     ],
 )
-def test_where_labels_count_from_is_told_by_all_lists_together(listed, train, test, expected):
+def test_where_labels_count_from_is_decided_by_all_lists_together(listed, train, test, expected):
     assert base(listed(train=train, test=test)) == expected
 
 

@@ -182,7 +182,7 @@ def test_lists_that_contradict_themselves_or_the_videos_are_refused(
         prepare("video_lists", source, out)
 
 
-def test_listed_videos_that_are_gone_are_counted_when_they_may_be_left_out(source, out):
+def test_listed_videos_that_are_gone_are_counted_when_they_may_be_skipped(source, out):
     miniatures.video_lists(source)
     (source / "train" / "abseiling" / "0000.mp4").unlink()
     with pytest.raises(DatasetError, match=r"train\.csv line 1: no train/abseiling/0000\.mp4"):

@@ -31,7 +31,7 @@ def imported(content: dict[str, Any], tmp_path: Path, **settings: Any) -> Recogn
 
 @pytest.mark.parametrize("prefix", ["", "module."])
 @pytest.mark.parametrize("batch", [1, 3])
-def test_it_answers_as_the_description_says(batch: int, prefix: str, tmp_path: Path) -> None:
+def test_it_answers_as_the_description_states(batch: int, prefix: str, tmp_path: Path) -> None:
     content = checkpoint(prefix=prefix)
     recognizer = imported(content, tmp_path)
     rgb, events = clips(batch)
@@ -40,7 +40,7 @@ def test_it_answers_as_the_description_says(batch: int, prefix: str, tmp_path: P
         expected, loss = answer(content, rgb, events)
     torch.testing.assert_close(logits, expected, atol=1e-4, rtol=0)
     torch.testing.assert_close(terms["reconstruction"], loss, atol=1e-4, rtol=1e-4)
-    assert expected.std() > 0.1  # a network that says the same of everything would pass otherwise
+    assert expected.std() > 0.1  # a network that gives the same for everything would pass otherwise
 
 
 @pytest.mark.slow

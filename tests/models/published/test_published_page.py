@@ -59,7 +59,7 @@ def test_the_released_network_counts_as_tabled(page: str, tower: VisionTransform
         "head 7,680 → 114": of("fc1."),
     }
     uncounted, headline = sum(others.values()), of("views.") + len(TOWERS) * of_text
-    assert headline == 1_843_200  # 7.03 MiB, the paper says 7.02 MB
+    assert headline == 1_843_200  # 7.03 MiB, the paper states 7.02 MB
     expected = {
         "LoRA of the three vision towers": of("views."),
         "LoRA of the three unused text towers": len(TOWERS) * of_text,

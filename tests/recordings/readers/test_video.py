@@ -417,7 +417,7 @@ def test_a_display_matrix_turns_and_mirrors_every_frame(turn: str, tmp_path: Pat
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
-def test_a_picture_is_upright_as_its_exif_says(orientation: int, suffix: str, tmp_path: Path):
+def test_a_picture_is_upright_as_its_exif_states(orientation: int, suffix: str, tmp_path: Path):
     stored = {  # how EXIF 2.32 names them: where row 0 and column 0 of the file are shown
         1: lambda image: image,
         2: lambda image: image[:, ::-1],
