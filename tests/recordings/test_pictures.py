@@ -210,6 +210,27 @@ def test_smaller_copies_in_a_tiff_are_no_frames(tmp_path):
     assert frames[0][0, 0, 0] == 7
 
 
+@pytest.mark.parametrize(
+    ("description", "is_refused"),
+    [
+        ("ImageJ=1.11a\nimages=4\nchannels=2\nframes=2\nhyperstack=true\n", True),
+        ('<OME><Pixels SizeC="2" SizeT="2" SizeX="8" SizeY="8" SizeZ="1"/></OME>', True),
+        ("ImageJ=1.11a\nimages=4\nchannels=4\nhyperstack=true\n", False),
+        ('<OME><Pixels SizeC="3" SizeT="4" SizeX="8" SizeY="8" SizeZ="1"/></OME>', False),
+    ],
+)
+def test_channels_that_have_pages_of_their_own_are_no_frames(tmp_path, description, is_refused):
+    pages = [Image.fromarray(np.full((8, 8), 50 * n, np.uint8)) for n in range(4)]
+    path = tmp_path / "stack.tif"
+    pages[0].save(path, save_all=True, append_images=pages[1:], description=description)
+
+    if is_refused:
+        with pytest.raises(RecordingError, match=r"4 pages hold 2 channels .*; save one channel"):
+            open_recording(path)
+    else:
+        assert open_recording(path).frames.take(range(4))[:, 0, 0, 0].tolist() == [0, 50, 100, 150]
+
+
 def test_a_stack_that_imagej_wrote_as_one_block_is_refused(tmp_path):
     from PIL import TiffImagePlugin
 

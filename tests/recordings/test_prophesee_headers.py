@@ -30,6 +30,49 @@ def test_letters_outside_ascii_in_a_header_do_not_hide_its_format(tmp_path, line
     np.testing.assert_array_equal(recording.events.t_us, stream().t_us)
 
 
+@pytest.mark.parametrize(
+    "size",
+    [
+        f"% Geometry: {WIDTH} x {HEIGHT}",
+        f"% geometry {WIDTH},{HEIGHT}",
+        f"% resolution {WIDTH}x{HEIGHT}",
+        f"% Width {WIDTH}\n% Height {HEIGHT}",
+        f"%geometry {WIDTH}x{HEIGHT}",
+        f"% format EVT3;height={HEIGHT};width={WIDTH}",
+    ],
+)
+def test_the_size_of_the_sensor_stands_in_many_spellings(tmp_path, size):
+    path = written(".raw", "evt3")(tmp_path / "sample")
+    words = path.read_bytes().partition(b"% end\n")[2] or path.read_bytes()
+    while words.startswith(b"% "):
+        words = words.partition(b"\n")[2]
+    path.write_bytes(f"%evt 3.0\n{size}\n% end\n".encode() + words)
+
+    recording = open_recording(path)
+
+    np.testing.assert_array_equal(recording.events.t_us, stream().t_us)
+    assert (recording.events.width, recording.events.height) == (WIDTH, HEIGHT)
+
+
+@pytest.mark.parametrize("encoding", ["evt2", "evt3"])
+def test_what_expelliarmus_is_known_to_write_is_a_remark(tmp_path, encoding):
+    path = written(".raw", encoding)(tmp_path / "sample")
+    words = path.read_bytes()
+    while words.startswith(b"% "):
+        words = words.partition(b"\n")[2]
+    lines = ("Date 1970-12-25 07:51:03", f"evt {encoding[3:]}.0", "plugin_name hal_plugin_gen3_fx3")
+    path.write_bytes("".join(f"% {line} \n" for line in lines).encode() + words)
+
+    by_header, by_caller = open_recording(path), open_recording(path, width=WIDTH, height=HEIGHT)
+
+    assert by_header.events.width == 640
+    assert by_caller.events.width == WIDTH
+    for recording in (by_header, by_caller):
+        np.testing.assert_array_equal(recording.events.t_us, stream().t_us)
+        (remark,) = [text for text in recording.remarks if "written by expelliarmus" in text]
+        assert ("low 12 bits" in remark) == (encoding == "evt3")
+
+
 def test_data_that_begin_with_a_percent_sign_are_no_header(tmp_path):
     words = np.array([0x8 << 28, 0x20250000 | 0x0201], "<u4").tobytes()
     path = tmp_path / "sample.raw"

@@ -44,6 +44,25 @@ def as_saved(suffix, fields, name):
     return content if suffix == ".npz" else {"mdict": content}
 
 
+@pytest.mark.parametrize("dtype", [np.uint32, np.int32])
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_times_of_32_bits_that_begin_again_go_on(tmp_path, dtype, suffix):
+    start_us = (1 << 32 if dtype == np.uint32 else 1 << 31) - 50_000
+    path = tmp_path / f"sample{suffix}"
+    fields = {"t": (T + start_us).astype(dtype), "x": X, "y": Y, "p": P}
+    if suffix == ".npz":
+        np.savez(path, **fields)
+    else:
+        rows = np.rec.fromarrays(list(fields.values()), names=list(fields))
+        np.save(path, np.asarray(rows))
+
+    recording = open_recording(path, **SENSOR)
+
+    np.testing.assert_array_equal(recording.events.t_us, T + start_us)
+    assert recording.warnings == ()
+    assert any("clock of 32 bits began again 1 times" in remark for remark in recording.remarks)
+
+
 def test_a_unit_that_is_none_is_refused_with_the_file_and_the_cure(tmp_path):
     path = tmp_path / "sample.npz"
     np.savez(path, t=T, x=X, y=Y, p=P, unit="ticks")

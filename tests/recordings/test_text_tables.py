@@ -59,6 +59,11 @@ V2E = "# Format is time (float s), x, y, polarity (0=off, 1=on) as specified at 
         ("t,x@346,y@260,on\r\n", lambda n, t, x, y, p: f"{t},{x},{y},{p}\r\n"),  # faery
         (V2E_NOISE, lambda n, t, x, y, p: f"{t / 1e6} {x} {y} {p} {n % 7 > 0:d}\n"),
         (V2E, lambda n, t, x, y, p: f"{t / 1e6} {x} {y} {p}\n"),
+        ("sep=;\nt;x;y;p\n", lambda n, t, x, y, p: f"{t};{x};{y};{p}\n"),  # spreadsheets
+        ("t,col,row,p\n", lambda n, t, x, y, p: f"{t},{x},{y},{p}\n"),
+        ("ts,x_addr,y_addr,pol\n", lambda n, t, x, y, p: f"{t},{x},{y},{p}\n"),
+        ("time,xpos,ypos,pol\n", lambda n, t, x, y, p: f"{t},{x},{y},{p}\n"),
+        ("time;coord_x;coord_y;pol\n", lambda n, t, x, y, p: f"{t};{x};{y};{p}\n"),
         ("\ufefft,x,y,p\n", lambda n, t, x, y, p: f"{t},{x},{y},{p}\n"),
     ],
 )
@@ -76,6 +81,9 @@ def test_what_the_first_lines_state_is_used(tmp_path, head, line):
     [
         "t,x@346,y@260,on\n",
         "# resolution: 346x260\nt,x,y,p\n",
+        "# sensor: DAVIS346 346x260\nt,x,y,p\n",
+        "# resolution: (346, 260)\nt,x,y,p\n",
+        "# sensor_size [346, 260]\nt,x,y,p\n",
         "# width=346 height=260\nt,x,y,p\n",
         "# height: 260, width: 346\nt,x,y,p\n",
         "346 260\nt,x,y,p\n",
@@ -104,6 +112,38 @@ def test_a_table_whose_columns_are_not_clear_is_refused(tmp_path, head, line, me
     path.write_text(head + line * 3)
 
     with pytest.raises(RecordingError, match=message):
+        open_recording(path, **SENSOR)
+
+
+def test_numbers_in_a_comment_that_are_no_size_are_none(tmp_path):
+    head = "# sensor time resolution: 1,000 ns, camera of 10 Hz, lens 50x2\nt,x,y,p\n"
+    path = write(tmp_path / "sample.csv", head, lambda n, t, x, y, p: f"{t},{x},{y},{p}\n")
+
+    with pytest.raises(RecordingError, match="does not state the size of its sensor"):
+        open_recording(path)
+
+
+def test_tables_parted_by_tabs_have_a_suffix_of_their_own(tmp_path):
+    path = write(
+        tmp_path / "a.tsv", "t\tx\ty\tp\n", lambda n, *row: "\t".join(map(str, row)) + "\n"
+    )
+
+    require_rows(open_recording(path, **SENSOR).events)
+
+
+def test_lines_of_an_old_mac_are_refused_with_the_cure(tmp_path):
+    path = write(tmp_path / "a.csv", "t,x,y,p\r", lambda n, t, x, y, p: f"{t},{x},{y},{p}\r")
+
+    with pytest.raises(RecordingError, match=r"bare carriage returns .*; save the text"):
+        open_recording(path, **SENSOR)
+
+
+@pytest.mark.parametrize("suffix", [".csv.gz", ".zip", ".tar.xz"])
+def test_a_packed_recording_is_refused_with_the_cure(tmp_path, suffix):
+    path = tmp_path / f"sample{suffix}"
+    path.write_bytes(b"\x1f\x8b\x08")
+
+    with pytest.raises(RecordingError, match=r"got an archive by its suffix .*; unpack it"):
         open_recording(path, **SENSOR)
 
 

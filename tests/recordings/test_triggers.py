@@ -109,14 +109,27 @@ def test_a_summary_counts_triggers(tmp_path):
     assert summarize(open_recording(written(".h5")(tmp_path / "other"))).triggers is None
 
 
-def test_hdf5_keeps_triggers_and_the_others_warn(tmp_path):
+@pytest.mark.parametrize("suffix", [".h5", ".npz"])
+def test_hdf5_and_npz_keep_triggers_and_the_others_warn(tmp_path, suffix):
     recording = open_recording(evt2(tmp_path / "sample"))
-    path = tmp_path / "kept.h5"
+    path = tmp_path / f"kept{suffix}"
 
     write_recording(recording, path)
 
     triggers = open_recording(path).triggers
     for field in ("t_us", "channel", "polarity"):
         np.testing.assert_array_equal(getattr(triggers, field), getattr(recording.triggers, field))
-    with pytest.warns(RecordingWarning, match="without the recording's 3 triggers; hdf5 keeps"):
-        write_recording(recording, tmp_path / "lost.npz")
+    with pytest.warns(
+        RecordingWarning, match="without the recording's 3 triggers; npz and hdf5 keep"
+    ):
+        write_recording(recording, tmp_path / "lost.csv")
+
+
+def test_triggers_in_an_archive_that_are_none_are_refused(tmp_path):
+    path = tmp_path / "sample.npz"
+    fields = {"t": [1], "x": [1], "y": [1], "p": [1], "width": 4, "height": 4}
+    triggers = {"trigger_t_us": [1, 2], "trigger_channel": [0], "trigger_polarity": [1]}
+    np.savez(path, **fields, **triggers)
+
+    with pytest.raises(RecordingError, match=r"expected trigger_t_us, .* of one shape \(N,\)"):
+        open_recording(path)

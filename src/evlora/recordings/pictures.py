@@ -3,6 +3,7 @@
 Pillow decodes them, but for colours of 16 bits, which it cuts to 8: those go through FFmpeg.
 """
 
+import math
 import re
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -36,6 +37,8 @@ UPRIGHT: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
 """EXIF's orientation → what puts the pixels upright."""
 WHOLE_RANGE = 0xFFFF
 """The highest value of 16 bits."""
+SIZE_OF_STACK = re.compile(r'\bSize([CZT])="(\d{1,9})"')
+"""Channels, slices and times of a stack, as OME describes them."""
 SMALLER_COPY, MASK = 1, 4
 """Bits of a TIFF page's kind."""
 
@@ -229,14 +232,33 @@ def _is_frame(path: Path, image: "Image", page: int) -> bool:
 
 
 def _require_all_pages(path: Path, image: "Image", count: int) -> None:
-    """ImageJ writes long stacks as one block of pixels behind a single page."""
+    """Refuse stacks whose pages are no frames: blocks behind a single page, and channels.
+
+    ImageJ writes long stacks as one block of pixels; it and OME give each channel a page.
+    """
     text = str(_tag(image, TEXT_TAG) or "")
+    channels = _channels(text, count)
+    if 1 < channels < count:  # all pages: some tools call the frames of a plain stack channels
+        raise RecordingError(
+            f"{path}: expected a page for each frame, its {count} pages hold {channels} channels "
+            "one after the other; save one channel, or colours"
+        )
     found = re.search(r"^images=(\d{1,9})\s*$", text, re.MULTILINE)
     if text.startswith("ImageJ=") and found and int(found[1]) > count:
         raise RecordingError(
             f"{path}: expected {found[1]} pages as ImageJ's description states, got {count}: "
             "the others have no page of their own; save the stack as an image sequence"
         )
+
+
+def _channels(text: str, pages: int) -> int:
+    """The channels that have pages of their own, by the description of ImageJ or OME."""
+    found = re.search(r"^channels=(\d{1,4})\s*$", text, re.MULTILINE)
+    if text.startswith("ImageJ=") and found:
+        return min(int(found[1]), pages)
+    sizes = {axis: int(size) for axis, size in SIZE_OF_STACK.findall(text)}
+    is_each_a_page = math.prod(sizes.values()) == pages
+    return sizes.get("C", 1) if "OME" in text and is_each_a_page else 1
 
 
 def _shown_us(image: "Image", numbers: list[int]) -> tuple[int, ...] | None:

@@ -116,7 +116,7 @@ def _decoded(
 ) -> Iterator[EventChunk]:
     if layout.others:
         findings.warn(f"streams {layout.others} were skipped; the first of each kind is read")
-    events = 0
+    events = untimed = 0
     decoder = _decoder(path)
     for number, at in enumerate(layout.packet_bytes):
         try:
@@ -130,6 +130,7 @@ def _decoded(
         if frames is not None and "frame" in packet:
             if packet["stream_id"] == layout.frame_stream:
                 start_us, end_us = _exposure(packet["frame"])
+                untimed += start_us == end_us == int(packet["frame"]["t"])
                 pixels = np.asarray(packet["frame"]["pixels"])
                 frames.add(pixels, start_us, end_us, where=f"packet {number}, byte {at}")
         elif "events" in packet and packet["stream_id"] == layout.event_stream:
@@ -138,6 +139,11 @@ def _decoded(
             yield EventChunk(chunk["t"].astype(np.int64), chunk["x"], chunk["y"], chunk["on"])
         elif "triggers" in packet:
             _keep_triggers(packet["triggers"], findings)
+    if untimed:
+        findings.remark(
+            f"{untimed} frames state no exposure, as dv-processing writes them; the timestamp of "
+            "each was taken"
+        )
     if layout.cut_at is not None:
         findings.warn(
             f"packet {len(layout.packet_bytes)} at byte {layout.cut_at} is cut off or damaged; "

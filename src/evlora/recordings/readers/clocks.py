@@ -15,6 +15,11 @@ class WrappingClock:
         self._turns = 0
         self._last: int | None = None
 
+    @property
+    def turns(self) -> int:
+        """How often it has begun again by the last reading."""
+        return self._turns
+
     def unwrapped(self, readings: NDArray[Any]) -> NDArray[np.int64]:
         """The readings as times that go on, shape (N,).
 

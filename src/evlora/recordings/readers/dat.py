@@ -65,7 +65,7 @@ def open_events(path: Path, *, width: int | None, height: int | None) -> EventFi
         )
     findings = Findings(path)
     declared = header.size or _size_of_atis(header, findings)
-    width, height = sensor_size(path, declared, width=width, height=height)
+    width, height = sensor_size(path, declared, width=width, height=height, may_be_swapped=True)
     blocks = words(path, header.data_byte + 2, np.dtype("<u8"), findings)
     is_first_version = header.fields.get("version", "2") == "1"
     note_time_base(header, findings)

@@ -28,6 +28,10 @@ LARGEST_GAP_US = 3_600_000_000
 
 FIELD_DTYPES = (np.int64, np.uint16, np.uint16, np.bool_)
 """Types of t_us, x, y and polarity in an event stream."""
+LARGEST_SHARE_OUTSIDE = 0.01
+"""Of events outside a sensor that hold where width and height change places, to call it that."""
+NEGATIVE = 1 << 62
+"""Stands for the reach of columns or rows that begin before 0."""
 LATEST_US = 1 << 60
 """Times beyond 36,000 years are damage; within, differences fit 64 bits."""
 
@@ -141,7 +145,7 @@ def checked_chunks(file: EventFile) -> Iterator[EventChunk]:
     """
     outside = untimely = count = leaps = 0
     last_us: int | None = None
-    reach = [0, 0]
+    reach = (0, 0)
     for whole in file.chunks:
         chunk = whole
         count += len(chunk.t_us)
@@ -149,10 +153,11 @@ def checked_chunks(file: EventFile) -> Iterator[EventChunk]:
         if is_timely is not None:
             untimely += len(is_timely) - int(np.count_nonzero(is_timely))
             chunk = _chosen(chunk, is_timely)
-        is_inside = _inside(chunk, file.width, file.height)
-        if is_inside is not None:
+        furthest = _furthest(chunk)
+        reach = (max(reach[0], furthest[0]), max(reach[1], furthest[1]))
+        if furthest[0] >= file.width or furthest[1] >= file.height:
+            is_inside = _inside(chunk, file.width, file.height)
             outside += len(is_inside) - int(np.count_nonzero(is_inside))
-            reach = [max(reach[0], int(chunk.x.max())), max(reach[1], int(chunk.y.max()))]
             chunk = _chosen(chunk, is_inside)
         if not len(chunk.t_us):
             continue
@@ -161,7 +166,8 @@ def checked_chunks(file: EventFile) -> Iterator[EventChunk]:
         yield chunk
     if not count:
         return
-    sensor = f"{file.width}×{file.height} sensor (they reach x = {reach[0]}, y = {reach[1]})"
+    reached = "x < 0 or y < 0" if NEGATIVE in reach else f"x = {reach[0]}, y = {reach[1]}"
+    sensor = f"{file.width}×{file.height} sensor (they reach {reached})"
     faults = [
         (outside, f"lie outside the {sensor}"),
         (untimely, f"have times beyond ±{LATEST_US} µs"),
@@ -172,6 +178,13 @@ def checked_chunks(file: EventFile) -> Iterator[EventChunk]:
         raise RecordingError(
             f"{file.findings.path}: of {count} events {said}; give the sensor's true size, the "
             f"right columns and unit, or the file is damaged{doubt}"
+        )
+    if outside > LARGEST_SHARE_OUTSIDE * count and reach[0] < file.height and reach[1] < file.width:
+        raise RecordingError(
+            f"{file.findings.path}: {outside} of {count} events lie outside the {sensor}, and all "
+            f"inside one of {file.height}×{file.width}: width and height seem to be swapped; give "
+            f"width={file.height} and height={file.width} (--width {file.height} --height "
+            f"{file.width})"
         )
     for number, what in faults:
         if number:
@@ -189,6 +202,7 @@ def sensor_size(
     width: int | None,
     height: int | None,
     hint: str = "",
+    may_be_swapped: bool = False,
 ) -> tuple[int, int]:
     """Width and height: what the file declares, else what the caller states; never a guess.
 
@@ -198,6 +212,8 @@ def sensor_size(
         width: Columns by the caller.
         height: Rows by the caller.
         hint: What else helps where nothing states it.
+        may_be_swapped: Whether people write rows before columns into such files, so that the
+            caller may state the same two numbers the other way round.
 
     Raises:
         SensorSizeError: Nobody states it, they contradict each other, or it is no sensor's size.
@@ -222,7 +238,8 @@ def sensor_size(
         raise SensorSizeError(
             f"{path}: expected width and height of 1 to {LARGEST_SENSOR_PX}, got {width}×{height}"
         )
-    if declared is not None and is_sound and declared != (width, height):
+    is_agreed = declared == (width, height) or (may_be_swapped and declared == (height, width))
+    if declared is not None and is_sound and not is_agreed:
         raise SensorSizeError(
             f"{path}: the file declares a sensor of {declared[0]}×{declared[1]}, width and height "
             f"say {width}×{height}; leave them out"
@@ -240,16 +257,21 @@ def _timely(t_us: NDArray[Any]) -> NDArray[np.bool_] | None:
     return (t_us > -LATEST_US) & (t_us < LATEST_US)
 
 
-def _inside(chunk: EventChunk, width: int, height: int) -> NDArray[np.bool_] | None:
-    # None when all are inside: the reductions cost far less than the comparison and the copy.
+def _furthest(chunk: EventChunk) -> tuple[int, int]:
+    """The largest column and row, or `NEGATIVE` where one lies before the first."""
+    # Reductions cost far less than comparing and copying each event.
     if not len(chunk.x):
-        return None
-    is_signed = chunk.x.dtype.kind == "i" or chunk.y.dtype.kind == "i"
-    if is_signed and (int(chunk.x.min()) < 0 or int(chunk.y.min()) < 0):
-        return (chunk.x >= 0) & (chunk.x < width) & (chunk.y >= 0) & (chunk.y < height)
-    if int(chunk.x.max()) < width and int(chunk.y.max()) < height:
-        return None
-    return (chunk.x < width) & (chunk.y < height)
+        return 0, 0
+    is_negative = [values.dtype.kind == "i" and int(values.min()) < 0 for values in chunk[1:3]]
+    x, y = (
+        NEGATIVE if is_before else int(values.max())
+        for is_before, values in zip(is_negative, chunk[1:3], strict=True)
+    )
+    return x, y
+
+
+def _inside(chunk: EventChunk, width: int, height: int) -> NDArray[np.bool_]:
+    return (chunk.x >= 0) & (chunk.x < width) & (chunk.y >= 0) & (chunk.y < height)
 
 
 def _leaps(t_us: NDArray[Any], last_us: int | None) -> int:

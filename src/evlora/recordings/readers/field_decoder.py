@@ -11,9 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evlora.errors import RecordingError
+from evlora.recordings.readers.clocks import WrappingClock
 from evlora.recordings.readers.decoding import EventChunk, Findings
 from evlora.recordings.readers.fields import FIELDS, UNIT_NS
 
+CLOCK_PERIOD = 1 << 32
+"""Of whole times of 32 bits, which begin again when they are full: in µs after 71 minutes."""
 EPOCH_NS = (10**18, 4 * 10**18)
 """Nanoseconds since 1970 from 2001 to 2096; as µs they would be 30,000 years and more."""
 LATEST_SECONDS = 10**11
@@ -52,6 +55,7 @@ class FieldDecoder:
         self._is_whole = False
         self._off: int | None = None
         self._neither = 0
+        self._clock = WrappingClock(CLOCK_PERIOD)
         if unit is not None:
             findings.remark(f"times were read as {unit}{', ' if unit_by else ''}{unit_by}")
 
@@ -96,7 +100,11 @@ class FieldDecoder:
         self.findings.remark(f"polarities of 1 and 2 are OFF and ON{pixels}")
 
     def report(self) -> None:
-        """Warn of the events that are neither ON nor OFF, if there were any."""
+        """Note turns of a short clock, and warn of events that are neither ON nor OFF."""
+        if self._clock.turns:
+            self.findings.remark(
+                f"the clock of 32 bits began again {self._clock.turns} times; times go on"
+            )
         if self._neither:
             self.findings.warn(
                 f"{self._neither} of {self.count} events have a polarity of 0 beside −1 and 1, "
@@ -123,6 +131,8 @@ class FieldDecoder:
                 "times with fractions",
             )
         assert self.unit is not None
+        if t.dtype.kind in "iu" and t.dtype.itemsize == 4:
+            t = self._clock.unwrapped(t)
         return self._in_us(t, UNIT_NS[self.unit])
 
     def _of_clock(self, t: NDArray[Any]) -> NDArray[np.int64]:

@@ -11,10 +11,21 @@ from dataclasses import dataclass
 from evlora.errors import RecordingError
 
 FIELDS = "txyp"
+
+
+def _spellings(axis: str) -> tuple[str, ...]:
+    """What people call the column (`x`) or the row (`y`) of an event beside its letter."""
+    words = ("pos", "coord", "addr", "address", "pixel")
+    joined = (f"{axis}pos", f"{axis}coord", f"{axis}addr")
+    plural = (f"{axis}_coordinate", f"{axis}_coordinates", f"{axis}_coords")
+    return (*(f"{axis}_{word}" for word in words), *(f"{word}_{axis}" for word in words),
+            *joined, *plural)  # fmt: skip
+
+
 FIELD_NAMES: Mapping[str, tuple[str, ...]] = {
     "t": ("t", "ts", "time", "times", "timestamp", "timestamps"),
-    "x": ("x", "xs", "x_pos", "pos_x", "x_coordinate"),
-    "y": ("y", "ys", "y_pos", "pos_y", "y_coordinate"),
+    "x": ("x", "xs", *_spellings("x"), "col", "column"),
+    "y": ("y", "ys", *_spellings("y"), "row"),
     "p": ("p", "ps", "pol", "polarity", "polarities", "on"),
 }
 """The names under which the four fields are accepted, in any case of letters; the name of the time
@@ -158,7 +169,7 @@ def named_fields(
 
 def expected_names() -> str:
     """The names of the fields, for a message."""
-    return ", ".join("/".join(FIELD_NAMES[field]) for field in FIELDS)
+    return ", ".join("/".join(FIELD_NAMES[field][:5]) + "…" for field in FIELDS)
 
 
 _FIELD_OF_NAME = {name: field for field, names in FIELD_NAMES.items() for name in names}

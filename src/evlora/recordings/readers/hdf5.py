@@ -106,7 +106,9 @@ def _opened(
     height: int | None,
 ) -> EventFile:
     hint = "DSEC's cameras are 640×480" if sets.is_dsec else ""
-    width, height = sensor_size(path, sets.size, width=width, height=height, hint=hint)
+    width, height = sensor_size(
+        path, sets.size, width=width, height=height, hint=hint, may_be_swapped=True
+    )
     note_columns(sets.located, findings)
     if sets.others:
         findings.warn(f"events in {', '.join(sets.others)} too; {sets.group} was read")

@@ -71,7 +71,7 @@ def read(
     holders = [arrays, dict(_structs(variables))[""]]
     size = stated_size(holders[0], where=str(path)) or stated_size(holders[1], where=str(path))
     where = where.with_stated_unit(holders, where=str(path))
-    width, height = sensor_size(path, size, width=width, height=height)
+    width, height = sensor_size(path, size, width=width, height=height, may_be_swapped=True)
     findings = Findings(path)
     note_columns(where, findings)
     if name:

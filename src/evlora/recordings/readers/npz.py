@@ -5,12 +5,13 @@ with these members (N-ImageNet, evlab), or one plain array whose columns the cal
 times are µs, times with fractions are seconds, unless `unit` or eventcv's `timestamp_scale_ms`
 states theirs. `width`, `height` and `t_offset`, in µs, are optional numbers. `frames`, optional, is
 uint8 or uint16 of shape (T, H, W) or (T, H, W, 3) RGB, with `frame_start_us` and `frame_end_us`,
-shape (T,).
+shape (T,). Triggers, optional, are `trigger_t_us`, `trigger_channel` and `trigger_polarity`.
 """
 
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from evlora.recordings.readers.stated_time import stated_offset_us
 from evlora.recordings.recording import Recording
 
 FRAME_FIELDS = ("frames", "frame_start_us", "frame_end_us")
+TRIGGER_FIELDS = ("trigger_t_us", "trigger_channel", "trigger_polarity")
 EVENTCV_SCALE = "timestamp_scale_ms"
 UNIT_OF_SCALE = {1000.0: "s", 1.0: "ms", 0.001: "us", 0.000001: "ns"}
 """Milliseconds in one step of eventcv's times → unit."""
@@ -58,7 +60,9 @@ def read(
     arrays = _arrays(path)
     findings = Findings(path)
     frames = _frames(path, arrays, findings)
-    of_events = {name: array for name, array in arrays.items() if name not in FRAME_FIELDS}
+    _keep_triggers(arrays, findings)
+    beside = (*FRAME_FIELDS, *TRIGGER_FIELDS)
+    of_events = {name: array for name, array in arrays.items() if name not in beside}
     scale = of_events.pop(EVENTCV_SCALE, None)
     if scale is not None and unit is None:
         unit = _unit_of(scale, path)
@@ -71,7 +75,7 @@ def read(
             not_found(of_events, columns, where=str(path), what="arrays or members named")
         )
     size = stated_size(arrays, where=str(path))
-    width, height = sensor_size(path, size, width=width, height=height)
+    width, height = sensor_size(path, size, width=width, height=height, may_be_swapped=True)
     note_columns(where, findings)
     where = where.with_stated_unit([arrays], where=str(path))
     decoder = FieldDecoder(
@@ -83,6 +87,22 @@ def read(
     chunks = decoder.decoded([where.fields(arrays)])
     recording = collect(EventFile("npz", width, height, chunks, findings))
     return recording if frames is None else recording.with_frames(frames)
+
+
+def _keep_triggers(arrays: Mapping[str, NDArray[Any]], findings: Findings) -> None:
+    """Keep the triggers of an archive, if it has any."""
+    fields = [arrays[name] for name in TRIGGER_FIELDS if name in arrays]
+    if len(fields) < len(TRIGGER_FIELDS):
+        return
+    if len({field.shape for field in fields}) > 1 or any(
+        field.ndim != 1 or field.dtype.kind not in "iu" for field in fields
+    ):
+        raise RecordingError(
+            f"{findings.path}: expected {', '.join(TRIGGER_FIELDS)} as whole numbers of one shape "
+            f"(N,), got {', '.join(f'{field.dtype} {field.shape}' for field in fields)}"
+        )
+    t_us, channel, polarity = (field.astype(np.int64) for field in fields)
+    findings.add_triggers(t_us, channel, np.sign(polarity))
 
 
 def _unit_of(scale: NDArray[Any], path: Path) -> str:

@@ -12,6 +12,10 @@ ENCODINGS = ("evt2", "evt2.1", "evt3")
 """Encodings of RAW files that are read."""
 CONTROLS = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 """Bytes that no line of text holds."""
+KEYWORD = re.compile(rb"(evt|format|geometry|width|height|date|version|end)\b", re.IGNORECASE)
+"""Begins a header line that has no blank behind its `%`."""
+SIZE_FIELDS = ("geometry", "resolution")
+GEOMETRY = re.compile(r"\s*(\d{1,9})\s*[x×,]\s*(\d{1,9})\s*", re.IGNORECASE)
 
 SENSOR_OF_MODEL = (
     ("gen31", (640, 480)),
@@ -35,6 +39,7 @@ SENSOR_OF_GENERATION = {
     "4.2": (1280, 720),
 }
 
+DATE_OF_EXPELLIARMUS = "1970-12-25 07:51:03"
 TIME_BASE_FIELD = "evlora_time_base_us"
 """Header keyword of this library's writer for the time that its clock starts from."""
 TIME_BASE_FIELDS = (TIME_BASE_FIELD, "t0")
@@ -67,9 +72,10 @@ class PropheseeHeader:
     @property
     def size(self) -> tuple[int, int] | None:
         """Width and height, as the header states them or its camera's model has them."""
-        geometry = re.fullmatch(r"(\d{1,9})x(\d{1,9})", self.fields.get("geometry", "").strip())
-        if geometry:
-            return int(geometry[1]), int(geometry[2])
+        for keyword in SIZE_FIELDS:
+            geometry = GEOMETRY.fullmatch(self.fields.get(keyword, ""))
+            if geometry:
+                return int(geometry[1]), int(geometry[2])
         options = dict(
             option.split("=", 1)
             for option in self.fields.get("format", "").lower().split(";")
@@ -98,6 +104,11 @@ class PropheseeHeader:
             if "=" in option
         )
 
+    @property
+    def is_of_expelliarmus(self) -> bool:
+        """Whether expelliarmus wrote the file: it copies one camera's header into all of them."""
+        return self.fields.get("date") == DATE_OF_EXPELLIARMUS
+
     def _size_of_model(self) -> tuple[int, int] | None:
         for keyword in ("sensor_name", "plugin_name"):
             name = self.fields.get(keyword, "").lower()
@@ -123,6 +134,7 @@ def read_header(path: Path) -> PropheseeHeader:
             break
         at = end + 1
         keyword, _, value = text.strip().partition(" ")
+        keyword = keyword.removesuffix(":")
         if keyword.lower() == "end":
             break
         if keyword:
@@ -135,7 +147,7 @@ def _text(line: bytes) -> str | None:
 
     People put names and places into the header, in whichever encoding their system has.
     """
-    is_header = not line or line.startswith(b" ")
+    is_header = not line or line.startswith(b" ") or KEYWORD.match(line)
     if not is_header or CONTROLS.search(line.rstrip(b"\r")):
         return None
     return line.decode("utf-8", "replace")

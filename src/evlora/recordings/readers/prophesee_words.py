@@ -15,7 +15,12 @@ from evlora.recordings.readers.decoding import (
     Findings,
     sensor_size,
 )
-from evlora.recordings.readers.prophesee_header import ENCODINGS, PropheseeHeader, read_header
+from evlora.recordings.readers.prophesee_header import (
+    ENCODINGS,
+    SIZE_FIELDS,
+    PropheseeHeader,
+    read_header,
+)
 from evlora.recordings.triggers import FALLING, RISING
 
 WordDecoder = Callable[[Iterator[tuple[int, NDArray[Any]]], Findings, int], Iterator[EventChunk]]
@@ -45,20 +50,33 @@ def open_words(
         raise RecordingError(
             f"{path}: expected {encoding}, the header states {header.encoding}; {cure}"
         )
+    is_size_borrowed = header.is_of_expelliarmus and width is not None
     width, height = sensor_size(
         path,
-        header.size,
+        None if is_size_borrowed else header.size,
         width=width,
         height=height,
         hint="its header has neither geometry nor a known camera; Gen3 is 640×480, Gen4 1280×720",
+        may_be_swapped=True,
     )
     findings = Findings(path)
-    if header.size is not None and not _states_size(header):
+    is_by_model = header.size is not None and not (is_size_borrowed or _states_size(header))
+    if is_by_model:
         findings.remark(f"sensor of {width}×{height} by the camera's model in the header")
+    if header.is_of_expelliarmus:
+        _note_expelliarmus(encoding, findings)
     blocks = words(path, header.data_byte, np.dtype(dtype), findings)
     note_time_base(header, findings)
     chunks = decode(blocks, findings, header.time_base_us)
     return EventFile(encoding, width, height, chunks, findings)
+
+
+def _note_expelliarmus(encoding: str, findings: Findings) -> None:
+    """Note what is known to be wrong with its files."""
+    faults = "names the same camera whatever the sensor, give the true width and height"
+    if encoding == "evt3":
+        faults += "; its EVT3 files keep only the low 12 bits of the times: write EVT2 or DAT"
+    findings.remark(f"written by expelliarmus, which {faults}")
 
 
 def note_time_base(header: PropheseeHeader, findings: Findings) -> None:
@@ -177,4 +195,7 @@ def report_untimed(count: int, findings: Findings) -> None:
 
 
 def _states_size(header: PropheseeHeader) -> bool:
-    return "geometry" in header.fields or {"width", "height"} <= {*header.option, *header.fields}
+    return not {*SIZE_FIELDS}.isdisjoint(header.fields) or {"width", "height"} <= {
+        *header.option,
+        *header.fields,
+    }

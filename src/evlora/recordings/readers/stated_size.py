@@ -9,6 +9,8 @@ import numpy as np
 from evlora.errors import RecordingError
 
 SIDES = (("width", "height"), ("sensor_width", "sensor_height"))
+SHORT_SIDES = ("w", "h")
+"""As HARDVS names them; letters that may stand for other things as well."""
 ROWS_FIRST = ("sensor_resolution",)
 """Pairs of rows and columns, as event_utils and what follows it write them."""
 COLUMNS_FIRST = ("sensor_size", "resolution", "geometry")
@@ -34,6 +36,9 @@ def stated_size(values: Mapping[str, Any], *, where: str) -> tuple[int, int] | N
         if len(sides) < 2 or len(numbers) != 2:
             raise RecordingError(f"{where}: expected width and height as one whole number each")
         return numbers[0], numbers[1]
+    short = [number for name in SHORT_SIDES for number in _numbers(by_name.get(name, ()))]
+    if len(short) == 2 and all(name in by_name for name in SHORT_SIDES):
+        return short[0], short[1]
     for name in (*ROWS_FIRST, *COLUMNS_FIRST):
         if name not in by_name:
             continue

@@ -72,6 +72,9 @@ class Format:
 TABLE_OPTIONS = ("columns", "unit")
 """Of formats that hold a table of events without always saying what its columns are."""
 
+PACKED_SUFFIXES = (".gz", ".zip", ".7z", ".rar", ".tar", ".tgz", ".bz2", ".xz", ".zst", ".lz4")
+"""Of archives, whose content is not looked for."""
+
 BAG_OPTIONS = ("topics",)
 """Of bags, which may hold several cameras."""
 
@@ -92,7 +95,7 @@ FORMATS: tuple[Format, ...] = (
     Format("es", (".es",), "event_stream"),
     Format("ros1", (".bag",), "ros", options=BAG_OPTIONS),
     Format("ros2", (".db3", ".mcap"), "ros", options=BAG_OPTIONS),
-    Format("text", (".txt", ".csv"), "text", options=TABLE_OPTIONS),
+    Format("text", (".txt", ".csv", ".tsv"), "text", options=TABLE_OPTIONS),
     Format("images", IMAGE_SUFFIXES, "images", streams=False),
     Format("video", VIDEO_SUFFIXES, "video", streams=False),
 )
@@ -124,6 +127,11 @@ def reader_for(path: Path, format: str | None = None) -> Format:
     for row in rows or FORMATS:
         if row.name == said:
             return row
+    if said is None and path.suffix.lower() in PACKED_SUFFIXES:
+        raise RecordingError(
+            f"{path}: expected a recording, got an archive by its suffix {path.suffix}; unpack it, "
+            "and open what it holds"
+        )
     suffix = f"suffix {path.suffix!r}" if path.suffix else "missing suffix"
     if said is not None:
         raise RecordingError(

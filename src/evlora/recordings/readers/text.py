@@ -80,7 +80,7 @@ def open_events(
     """
     findings = Findings(path)
     header = read_text_header(path, columns)
-    width, height = sensor_size(path, header.size, width=width, height=height)
+    width, height = sensor_size(path, header.size, width=width, height=height, may_be_swapped=True)
     order = " ".join(sorted(header.order, key=header.order.__getitem__))
     is_declared = bool(header.declared_by)
     by = header.declared_by or "the usual order as no line declares one"
@@ -129,7 +129,7 @@ def _decoded(path: Path, header: TextHeader, decoder: FieldDecoder) -> Iterator[
     with path.open("rb") as stream:
         stream.seek(header.start)
         for block in _blocks(stream):
-            reason = ""
+            reason, cure = "", "mend the line, or cut the file there"
             try:
                 fields = _parsed(block, line, header)
             except _BadLineError as error:
@@ -138,6 +138,7 @@ def _decoded(path: Path, header: TextHeader, decoder: FieldDecoder) -> Iterator[
             if len(p) and (p.min() < -1 or p.max() > 1):
                 bad = int(np.argmax(np.abs(p.astype(np.float64)) > 1))
                 reason = f"event {events + bad} has a polarity of {p[bad]}, expected 0, 1 or −1"
+                cure = "bring the polarities to 0 and 1, or name another column with columns="
                 if not events + bad:
                     raise RecordingError(
                         f"{path}: {reason}; if the columns are in another order, declare it in a "
@@ -150,7 +151,7 @@ def _decoded(path: Path, header: TextHeader, decoder: FieldDecoder) -> Iterator[
                 if at < size / 2:
                     raise RecordingError(
                         f"{path}: {reason}; only {events} events come before it, and most of the "
-                        "file behind it; mend the line, or cut the file there"
+                        f"file behind it; {cure}"
                     )
             yield decoder.decode({field: fields[field] for field in FIELDS})
             if reason:

@@ -23,9 +23,19 @@ HEIGHT_FIRST = re.compile(rf"height{NUMBER}\D{{1,12}}width{NUMBER}", re.IGNORECA
 RESOLUTION = re.compile(
     r"(?:resolution|sensor|size|geometry)\W{1,4}(\d{1,9})\s*[x×]\s*(\d{1,9})", re.IGNORECASE
 )
+RESOLUTION_IN_BRACKETS = re.compile(
+    r"(?:resolution|sensor|size|geometry)\W{1,4}[\[(]\s*(\d{2,5})\s*,\s*(\d{2,5})\s*[\])]",
+    re.IGNORECASE,
+)
+RESOLUTION_BEHIND_NAME = re.compile(
+    r"(?:resolution|sensor|camera)\b.{1,40}?\b(\d{2,5})\s*[x×]\s*(\d{2,5})\b", re.IGNORECASE
+)
+SEPARATOR = re.compile(r'\s*"?sep=.?"?\s*', re.IGNORECASE)
+"""A line by which spreadsheets state what stands between the cells."""
 GEOMETRY = re.compile(r"%\s*geometry\D{1,3}(\d{1,9})\s*[,x]\s*(\d{1,9})", re.IGNORECASE)
 SIDE_OF_FAERY = re.compile(r"\b([xy])@(\d{1,9})\b", re.IGNORECASE)
 UNIT_LINE = re.compile(r"\b(?:unit|units|timestamps? in|times? in)\W+(\w+)", re.IGNORECASE)
+SIZES = (GEOMETRY, WIDTH_FIRST, RESOLUTION, RESOLUTION_IN_BRACKETS, RESOLUTION_BEHIND_NAME)
 BRACKETS = re.compile(r"\s*[\[(]([^\])]*)[\])]")
 DEFAULT_ORDER = {"t": 0, "x": 1, "y": 2, "p": 3}
 METAVISION_ORDER = {"x": 0, "y": 1, "p": 2, "t": 3}
@@ -80,6 +90,8 @@ def read_text_header(path: Path, columns: Columns | None) -> TextHeader:
                 header = _with_comment(header, line)
             elif not header.lines and re.fullmatch(r"\s*\d{1,9}[\s,;]+\d{1,9}\s*", line):
                 header = replace(header, size=_size(*re.findall(r"\d+", line)))  # E2VID
+            elif SEPARATOR.fullmatch(line):
+                pass
             elif _is_names(line):
                 names = cells(line)
                 header = _with_names(header, names, line, path, columns)
@@ -99,7 +111,8 @@ def _text(path: Path, raw: bytes) -> str:
     """A line's text, whose bytes are UTF-8 or else those of Western European systems.
 
     Raises:
-        RecordingError: It is UTF-16, of which every other byte is 0.
+        RecordingError: It is UTF-16, of which every other byte is 0, or its lines end with
+            carriage returns.
     """
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in raw:
         raise RecordingError(f"{path}: expected UTF-8, got UTF-16; save the text as UTF-8")
@@ -107,6 +120,11 @@ def _text(path: Path, raw: bytes) -> str:
         line = raw.decode("utf-8")
     except UnicodeDecodeError:
         line = raw.decode("latin-1")  # such as `t [µs]` of a spreadsheet
+    if "\r" in line.rstrip("\r\n"):
+        raise RecordingError(
+            f"{path}: expected lines that end with a line feed, got bare carriage returns as of an "
+            "old Mac; save the text with the line ends of today"
+        )
     return line.removeprefix("\ufeff").rstrip("\r\n")
 
 
@@ -199,7 +217,7 @@ def _with_size(header: TextHeader, line: str) -> TextHeader:
     sides = {side.lower(): size for side, size in SIDE_OF_FAERY.findall(line)}
     if len(sides) == 2:
         return replace(header, size=_size(sides["x"], sides["y"]))
-    for pattern in (GEOMETRY, WIDTH_FIRST, RESOLUTION):
+    for pattern in SIZES:
         if found := pattern.search(line):
             return replace(header, size=_size(found[1], found[2]))
     if found := HEIGHT_FIRST.search(line):

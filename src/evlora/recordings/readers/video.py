@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 
 from evlora.errors import RecordingError
+from evlora.recordings.depth import as_8_bits, bits_of, places_looked_at
 from evlora.recordings.frames import FrameSequence, ImageArray
 from evlora.recordings.readers.video_decoding import (
     as_recording_error,
     av_errors,
     decoded,
+    deep_grey_or_colours,
     frame_checksum,
     opened_video,
     upright,
@@ -34,6 +36,7 @@ VIDEO_SUFFIXES = (
 )
 MOST_LEADING_FRAMES = 64
 """The most frames that may come out before the one that decoding began with."""
+WHOLE_BITS = 16
 INTRA_PICTURE = 1
 """A picture that is coded without others, as FFmpeg counts the kinds (`AV_PICTURE_TYPE_I`)."""
 
@@ -53,8 +56,22 @@ def read(path: Path, *, width: int | None, height: int | None) -> Recording:
             f"{path}: the video is {index.width}×{index.height}, width and height say "
             f"{given[0]}×{given[1]}; leave them out"
         )
-    frames = FrameSequence(VideoFrames(index), index.width, index.height, index.t_us, index.t_us)
-    return Recording(None, frames, "video", path, index.warnings)
+    bits = _bits_used(index)
+    source = VideoFrames(index, bits)
+    frames = FrameSequence(source, index.width, index.height, index.t_us, index.t_us)
+    remarks = () if bits is None else (f"{path}: values of 16 bits were read as {bits} bits",)
+    return Recording(None, frames, "video", path, index.warnings, remarks)
+
+
+def _bits_used(index: VideoIndex) -> int | None:
+    """The bits that the values of a video of 16 bits use, by some of its frames; None for all."""
+    with closing(_frames(index, [0])) as first:
+        if all(deep_grey_or_colours(frame) is None for _, frame in first):
+            return None
+    with closing(_frames(index, places_looked_at(len(index)))) as frames:
+        values = (deep_grey_or_colours(frame) for _, frame in frames)
+        bits = bits_of((image for image in values if image is not None), where=str(index.path))
+    return bits if bits < WHOLE_BITS else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,6 +79,8 @@ class VideoFrames:
     """Frames of a video, decoded when they are asked for."""
 
     index: VideoIndex
+    bits: int | None = None
+    """That values of 16 bits use; None where they use all, or the format states it."""
 
     def __len__(self) -> int:
         return len(self.index)
@@ -84,13 +103,21 @@ class VideoFrames:
 
     def _pixels(self, frame: Any) -> ImageArray:
         with as_recording_error(self.index.path, "a frame"):
-            image = upright(frame.to_ndarray(format="rgb24", threads=1), frame)
+            image = upright(self._rgb(frame), frame)
         if image.shape != (self.index.height, self.index.width, 3):
             raise RecordingError(
                 f"{self.index.path}: expected frames of {self.index.width}×{self.index.height}, "
                 f"got {image.shape[1]}×{image.shape[0]}"
             )
         return image
+
+    def _rgb(self, frame: Any) -> ImageArray:
+        """The pixels as the file keeps them, shape (H, W, 3)."""
+        deep = None if self.bits is None else deep_grey_or_colours(frame)
+        if self.bits is None or deep is None:
+            return frame.to_ndarray(format="rgb24", threads=1)
+        image = as_8_bits(deep, self.bits, where=str(self.index.path))
+        return image if image.ndim == 3 else np.repeat(image[..., None], 3, 2)
 
 
 def _frames(index: VideoIndex, wanted: Sequence[int]) -> NumberedFrames:
@@ -184,7 +211,8 @@ def _is_expected(
     if number >= len(index) or packet != index.frame_packets[number]:
         return False
     if index.frame_checksums is not None:
-        return frame_checksum(frame) == index.frame_checksums[number]
+        # Damage is hidden differently from here, on rows that the checksum may not look at.
+        return frame_checksum(frame) == index.frame_checksums[number] and not frame.is_corrupt
     if is_first and not (frame.key_frame and frame.pict_type == INTRA_PICTURE):
         return False
     return not frame.is_corrupt

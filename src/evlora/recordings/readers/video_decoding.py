@@ -13,6 +13,8 @@ from evlora.errors import RecordingError
 
 LARGEST_FRAME_PX = 1 << 26
 """A damaged header may ask for more memory than there is."""
+DEEP_FORMATS = ("gray16", "rgb48", "bgr48", "gbrp16")
+"""Starts of FFmpeg's names for pixels whose values may use fewer bits than they have."""
 CHECKED_ROWS = 4
 """One row of a frame in this many enters its checksum."""
 
@@ -81,13 +83,27 @@ def decoded(packets: Iterable[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
 
 
 def frame_checksum(frame: Any) -> int:
-    """A checksum of the frame's size and of some rows of its first plane (mostly luma)."""
-    plane = frame.planes[0]
-    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
-    bytes_per_row = plane.width * max(1, frame.format.components[0].bits + 7 >> 3)
-    # Beyond the width of a frame is whatever was in memory.
-    kept = rows[: plane.height : CHECKED_ROWS, :bytes_per_row].tobytes()
-    return zlib.crc32(kept, frame.width << 16 | frame.height)
+    """A checksum of the frame's size and of some rows of each of its planes."""
+    checksum = frame.width << 16 | frame.height
+    bytes_per_value = max(1, frame.format.components[0].bits + 7 >> 3)
+    for plane in frame.planes:
+        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+        # Beyond the width of a frame is whatever was in memory.
+        kept = rows[: plane.height : CHECKED_ROWS, : plane.width * bytes_per_value]
+        checksum = zlib.crc32(kept.tobytes(), checksum)
+    return checksum
+
+
+def deep_grey_or_colours(frame: Any) -> NDArray[np.uint16] | None:
+    """The values of a frame of 16 bits in grey or RGB, shape (H, W) or (H, W, 3); else None.
+
+    These formats do not state how many of the 16 bits are used; those of 10 or 12 bits do.
+    """
+    name = frame.format.name
+    if not name.startswith(DEEP_FORMATS):
+        return None
+    values = frame.to_ndarray(format="gray16le" if name.startswith("gray") else "rgb48le")
+    return np.asarray(values, np.uint16)
 
 
 def upright(image: NDArray[np.uint8], frame: Any) -> NDArray[np.uint8]:

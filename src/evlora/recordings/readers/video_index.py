@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,6 +38,8 @@ ORDERED_CODECS = ("h264", "hevc", "vp9", "av1")
 """One packet, one frame. MPEG-4 packs two into one, VP8 hides some, MPEG-2 stores fields."""
 TRIED_FRAMES = 8
 """The number of frames that are decoded to see that a stated order is kept."""
+RESTART_FRAMES = 4
+"""A clock that falls by more frames than this begins again; smaller falls are disorder."""
 ENDING_FRAMES = 3
 """A video that ends this many frames before its announced end has been cut."""
 
@@ -177,6 +179,9 @@ def _decoded_index(path: Path, container: Any, stream: Any) -> VideoIndex:
     try:
         for number, frame in decoded(_recorded(path, container, stream, packets)):
             shape = shape or _shape(path, frame)
+            if (changed := _shape(path, frame)) != shape:
+                damage = f"the next is {changed[1]}×{changed[0]} instead of {shape[1]}×{shape[0]}"
+                break
             numbers.append(number)
             checksums.append(frame_checksum(frame))
             clock.append(packets[-1].dts if frame.dts is not None else None)
@@ -230,15 +235,13 @@ def _ticks(
     shown when the packet that pushed it out of the decoder is due, from the first packet on, or,
     where only some packets have a time, at a constant rate.
     """
+    step = _frame_ticks(stream)
     stated = [packets[number].pts for number in numbers]
     times = [tick for tick in stated if tick is not None]
-    if (
-        container not in UNTIMED_CONTAINERS
-        and len(times) == len(stated)
-        and (np.diff(times) > 0).all()
-    ):
-        return times
-    step = _frame_ticks(stream)
+    if container not in UNTIMED_CONTAINERS and len(times) == len(stated):
+        times = _joined(times, step)
+        if (np.diff(times) > 0).all():
+            return times
     first = packets[numbers[0]].dts or 0
     if container in CONSTANT_RATE_CONTAINERS:
         return [first + step * number for number in range(len(numbers))]
@@ -247,6 +250,17 @@ def _ticks(
         earliest = pushed[-1] + step if pushed else (first if tick is None else tick)
         pushed.append(earliest if tick is None else max(tick, pushed[-1] + 1 if pushed else tick))
     return [tick - pushed[0] + first for tick in pushed]
+
+
+def _joined(times: Sequence[int], step: int) -> list[int]:
+    """The times, where a clock that begins again goes on a frame later: files that were joined."""
+    joined: list[int] = []
+    added = 0
+    for before, tick in pairwise([times[0] - step, *times]):
+        if tick < before - RESTART_FRAMES * step:
+            added += before + step - tick
+        joined.append(tick + added)
+    return joined
 
 
 def _frame_ticks(stream: Any) -> int:

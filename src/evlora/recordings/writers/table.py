@@ -28,7 +28,7 @@ class Writer:
 
 
 WRITERS: tuple[Writer, ...] = (
-    Writer("npz", (".npz",), "npz", keeps_frames=True),
+    Writer("npz", (".npz",), "npz", keeps_frames=True, keeps_triggers=True),
     Writer("hdf5", (".h5", ".hdf5"), "hdf5", keeps_frames=True, keeps_triggers=True),
     Writer("aedat4", (".aedat4",), "aedat4", keeps_frames=True),
     Writer("text", (".csv", ".txt"), "text"),
@@ -77,7 +77,7 @@ def write_recording(recording: Recording, path: str | Path, format: str | None =
     if recording.triggers is not None and not writer.keeps_triggers:
         warnings.warn(
             f"{target}: {writer.name} is written without the recording's "
-            f"{len(recording.triggers)} triggers; hdf5 keeps them",
+            f"{len(recording.triggers)} triggers; npz and hdf5 keep them",
             RecordingWarning,
             stacklevel=2,
         )

@@ -1,0 +1,112 @@
+"""Videos that were joined, change their size, or keep few bits of many."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from video_samples import (
+    CODINGS,
+    COUNT,
+    HEIGHT,
+    WIDTH,
+    decoded_in_order,
+    moving_images,
+    require_the_frames_decoded_in_order,
+    write_video,
+)
+
+from evlora.errors import RecordingWarning
+from evlora.recordings import open_recording
+
+
+def test_the_clock_of_joined_streams_goes_on(tmp_path: Path):
+    first = write_video(tmp_path / "first.ts", b_frames=2)
+    second = write_video(tmp_path / "second.ts", b_frames=2, images=moving_images()[::-1])
+    path = tmp_path / "joined.ts"
+    path.write_bytes(first.read_bytes() + second.read_bytes())
+
+    require_the_frames_decoded_in_order(path)
+    frames = open_recording(path).frames
+    assert frames is not None
+    assert frames.end_us is not None
+    assert len(frames) == 2 * COUNT
+    np.testing.assert_allclose(np.diff(frames.end_us), 40_000, atol=1)
+
+
+def test_a_video_that_changes_its_size_is_read_up_to_there(tmp_path: Path):
+    first = write_video(tmp_path / "first.ts", b_frames=2)
+    larger = tmp_path / "larger.ts"
+    with av.open(str(larger), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 2 * WIDTH, 2 * HEIGHT, "yuv420p"
+        for image in moving_images(4):
+            frame = av.VideoFrame.from_ndarray(image.repeat(2, 0).repeat(2, 1), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    path = tmp_path / "joined.ts"
+    path.write_bytes(first.read_bytes() + larger.read_bytes())
+
+    with pytest.warns(RecordingWarning, match="the next is 128×96 instead of 64×48"):
+        frames = open_recording(path).frames
+
+    assert frames is not None
+    np.testing.assert_array_equal(frames.take(range(COUNT)), decoded_in_order(first))
+    assert len(frames) == COUNT
+
+
+def test_damage_that_a_decoder_hides_is_hidden_as_in_a_row(tmp_path: Path):
+    path = write_video(
+        tmp_path / "video.avi", CODINGS["h264"], group_size=10, b_frames=2, images=moving_images(60)
+    )
+    sound = path.read_bytes()
+    random = np.random.default_rng(0)
+    for at in random.integers(len(sound) // 4, len(sound) * 3 // 4, 6):
+        damaged = bytearray(sound)
+        damaged[at : at + 64] = random.bytes(64)
+        path.write_bytes(damaged)
+        shown = decoded_in_order(path)
+
+        frames = open_recording(path).frames
+
+        assert frames is not None
+        assert len(frames) == len(shown)
+        for number in range(len(shown) - 1, -1, -5):
+            np.testing.assert_array_equal(frames[number], shown[number])
+
+
+@pytest.mark.parametrize(
+    ("codec", "suffix", "pixel_format"),
+    [
+        ("ffv1", "mkv", "gray16le"),
+        ("ffv1", "avi", "gray16le"),
+        ("ffv1", "mkv", "gbrp16le"),
+        ("png", "mov", "gray16be"),
+        ("png", "mov", "rgb48be"),
+    ],
+)
+@pytest.mark.parametrize("bits", [10, 12])
+def test_fewer_bits_kept_in_16_are_found_by_their_values(
+    codec: str, suffix: str, pixel_format: str, bits: int, tmp_path: Path
+):
+    ramp = np.linspace(0, (1 << bits) - 1, WIDTH).round().astype(np.uint16)
+    is_grey = pixel_format.startswith("gray")
+    image = np.broadcast_to(ramp if is_grey else ramp[:, None], (HEIGHT, WIDTH, 3)[: 3 - is_grey])
+    path = tmp_path / f"deep.{suffix}"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, pixel_format
+        for darkness in (3, 0):  # one number for all: a dark frame stays dark
+            written = np.ascontiguousarray(image >> darkness)
+            frame = av.VideoFrame.from_ndarray(written, "gray16le" if is_grey else "rgb48le")
+            container.mux(stream.encode(frame.reformat(format=pixel_format)))
+        container.mux(stream.encode())
+
+    recording = open_recording(path)
+
+    frames = recording.frames
+    assert frames is not None
+    for number, darkness in enumerate((3, 0)):
+        expected = np.broadcast_to((ramp >> darkness >> bits - 8)[:, None], (HEIGHT, WIDTH, 3))
+        np.testing.assert_array_equal(frames[number], expected)
+    assert recording.remarks == (f"{path}: values of 16 bits were read as {bits} bits",)
