@@ -8,11 +8,11 @@ from PIL import Image
 
 from evlora.errors import RecordingError
 from evlora.recordings import EventStream, FrameSequence, Recording
+from evlora.recordings.figure import save_figure
 from evlora.recordings.inspection import (
     RATE_PARTS,
     lively_window,
     rate_over_time,
-    save_figure,
     summarize,
 )
 

@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -87,31 +87,38 @@ def inspect(
 
     Format, sensor, rate over time, polarities, frames, gaps, and what is wrong with the file.
     """
-    from evlora.recordings import open_recording
-    from evlora.recordings.inspection import save_figure, summarize
+    from evlora.recordings import Recording, open_recording
+    from evlora.recordings.figure import save_figure, save_survey_figure
+    from evlora.recordings.inspection import summarize
+    from evlora.recordings.survey import Survey, survey_long_file
 
+    table: dict[str, Any] = {
+        "width": width,
+        "height": height,
+        "columns": columns,
+        "unit": unit,
+        "topics": topics,
+    }
+    opened: Recording | Survey | None = None
     with working(f"reading {recording}"), warnings.catch_warnings():
         # What is wrong with the file is part of what is printed below.
         warnings.simplefilter("ignore", RecordingWarning)
-        opened = open_recording(
-            recording,
-            frames=frames,
-            format=format,
-            width=width,
-            height=height,
-            columns=columns,
-            unit=unit,
-            topics=topics,
-        )
-        summary = summarize(opened)
+        if frames is None and animate is None:
+            opened = survey_long_file(recording, format=format, **table)
+        if opened is None:
+            opened = open_recording(recording, frames=frames, format=format, **table)
+    summary = opened.summary if isinstance(opened, Survey) else summarize(opened)
     if as_json:
         typer.echo(json.dumps(asdict(summary), ensure_ascii=False))
     else:
         _print_summary(summary)
     if out is not None:
         with working(f"drawing {out}"):
-            save_figure(opened, out)
-    if animate is not None:
+            if isinstance(opened, Survey):
+                save_survey_figure(opened, out)
+            else:
+                save_figure(opened, out)
+    if animate is not None and isinstance(opened, Recording):
         from evlora.recordings.rendering import animate as pictures_of
         from evlora.recordings.rendering import save_animation
 

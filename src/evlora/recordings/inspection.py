@@ -1,29 +1,16 @@
-"""What there is to know about a recording at a glance: numbers, and one figure."""
+"""The numbers that there are to know about a recording at a glance."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evlora.errors import RecordingError
-from evlora.files import writing_file
 from evlora.recordings.events import EventStream
-from evlora.recordings.frames import FrameSequence, ImageArray
+from evlora.recordings.frames import FrameSequence
 from evlora.recordings.recording import Recording
-from evlora.recordings.rendering import (
-    PICTURE_SUFFIXES,
-    animation_windows,
-    draw_activity,
-    draw_events,
-    draw_over_frame,
-    require_suffix,
-)
 from evlora.recordings.representations import (
-    OFF_COLOUR,
-    ON_COLOUR,
-    WHITE,
     WindowArray,
     equal_windows,
     polarity_counts,
@@ -129,7 +116,7 @@ def summarize(recording: Recording) -> Summary:
     size = frames if events is None else events
     count = 0 if events is None else len(events)
     on = 0 if events is None else int(np.count_nonzero(events.polarity))
-    some = _events_if_any(recording)
+    some = events_if_any(recording)
     return Summary(
         format=recording.format,
         width=None if size is None else size.width,
@@ -144,7 +131,7 @@ def summarize(recording: Recording) -> Summary:
         remarks=recording.remarks,
         activity=None if some is None else _activity(some),
         frame_timing=None if frames is None else _frame_timing(frames),
-        triggers=None if recording.triggers is None else _trigger_summary(recording.triggers),
+        triggers=None if recording.triggers is None else trigger_summary(recording.triggers),
     )
 
 
@@ -157,13 +144,23 @@ def lively_window(events: EventStream) -> tuple[int, int]:
         RecordingError: There is no event.
     """
     windows_us, rates_hz = rate_over_time(events)
-    total_hz = rates_hz.sum(axis=1)
-    lively = windows_us[np.argsort(total_hz)[round(LIVELY_QUANTILE * (len(total_hz) - 1))]]
+    lively = windows_us[lively_part(rates_hz)]
     middle = int(np.searchsorted(events.t_us, lively.mean()))
-    shown = max(FEWEST_SHOWN, round(SHOWN_SHARE * events.width * events.height))
+    shown = shown_events(events.width, events.height)
     first = max(min(middle - shown // 2, len(events) - shown), 0)
     last = min(first + shown, len(events)) - 1
     return int(events.t_us[first]), int(events.t_us[last]) + 1
+
+
+def lively_part(rates_hz: NDArray[np.float64]) -> int:
+    """Which part of a recording is livelier than most others, by rates of shape (parts, 2)."""
+    total_hz = rates_hz.sum(axis=1)
+    return int(np.argsort(total_hz)[round(LIVELY_QUANTILE * (len(total_hz) - 1))])
+
+
+def shown_events(width: int, height: int) -> int:
+    """How many events make a legible picture of a sensor of this size."""
+    return max(FEWEST_SHOWN, round(SHOWN_SHARE * width * height))
 
 
 def rate_over_time(
@@ -189,52 +186,51 @@ def rate_over_time(
     return windows_us, counts * 1e6 / np.diff(windows_us)
 
 
-def save_figure(recording: Recording, path: str | Path) -> None:
-    """Draw a recording: its rate over time, its events, and its frames with events on top.
-
-    Args:
-        recording: Events, frames, or both.
-        path: Where to; a picture of the kind that the suffix names.
-
-    Raises:
-        RecordingError: There is nothing in the recording, or no such kind of picture.
-    """
-    from matplotlib.figure import Figure
-
-    target = require_suffix(path, PICTURE_SUFFIXES, "picture")
-    panels, events = _panels(recording), _events_if_any(recording)
-    height, width = panels[0][1].shape[:2]
-    tall_in = PANEL_IN * height / width + TITLE_IN
-    rows_in = [tall_in] if events is None else [RATE_IN, tall_in]
-    size_in = (PANEL_IN * max(len(panels), 2), sum(rows_in) + TITLE_IN)
-    figure = Figure(figsize=size_in, layout="constrained")
-    name = recording.path.name if recording.path is not None else "recording"
-    figure.suptitle(f"{name} ({recording.format})")
-    grid = figure.add_gridspec(len(rows_in), len(panels), height_ratios=rows_in)
-    if events is not None:
-        _plot_rate(figure.add_subplot(grid[0, :]), events, recording.frames)
-    for column, (title, picture) in enumerate(panels):
-        axes = figure.add_subplot(grid[-1, column])
-        axes.imshow(picture, interpolation="nearest")
-        axes.set_title(title, fontsize="medium")
-    with writing_file(target) as temporary:
-        figure.savefig(temporary, dpi=110)
-
-
-def _events_if_any(recording: Recording) -> EventStream | None:
+def events_if_any(recording: Recording) -> EventStream | None:
+    """The events of a recording; None where there are none to count or draw."""
     return recording.events if recording.events is not None and len(recording.events) else None
 
 
 def _activity(events: EventStream) -> Activity:
     _, rates_hz = rate_over_time(events)
+    return activity_of(
+        len(events),
+        events.first_us,
+        events.last_us,
+        rates_hz=rates_hz,
+        pixel_counts=polarity_counts(events, equal_windows(events, 1))[0],
+        silences_us=_silences_us(events),
+    )
+
+
+def activity_of(
+    count: int,
+    first_us: int,
+    last_us: int,
+    *,
+    rates_hz: NDArray[np.float64],
+    pixel_counts: NDArray[Any],
+    silences_us: Sequence[tuple[int, int]],
+) -> Activity:
+    """When and where events happened, by what was counted of them.
+
+    Args:
+        count: Of all events, at least 1.
+        first_us: Time of the first event.
+        last_us: Time of the last event.
+        rates_hz: Events per second in equal parts of the recording, shape (parts, 2).
+        pixel_counts: Events of each pixel, OFF before ON, shape (2, H, W).
+        silences_us: Last event before and first after each silence of `SHORTEST_GAP_US` or more.
+    """
     total_hz = tuple(rates_hz.sum(axis=1).round(1).tolist())
-    gaps_us = _gaps_us(events)
+    shortest_us = GAP_MEAN_INTERVALS * (last_us - first_us) / count
+    gaps_us = [gap for gap in silences_us if gap[1] - gap[0] >= shortest_us]
     longest = sorted(gaps_us, key=lambda gap: gap[0] - gap[1])[:LONGEST_GAPS]
-    per_pixel = polarity_counts(events, equal_windows(events, 1))[0].sum(axis=0)
+    per_pixel = pixel_counts.sum(axis=0)
     y, x = np.unravel_index(int(per_pixel.argmax()), per_pixel.shape)
     return Activity(
-        duration_us=events.last_us - events.first_us,
-        rate_hz=round(len(events) * 1e6 / (events.last_us + 1 - events.first_us), 1),
+        duration_us=last_us - first_us,
+        rate_hz=round(count * 1e6 / (last_us + 1 - first_us), 1),
         peak_rate_hz=max(total_hz),
         rate_over_time_hz=total_hz,
         gaps=len(gaps_us),
@@ -244,22 +240,21 @@ def _activity(events: EventStream) -> Activity:
     )
 
 
-def _trigger_summary(triggers: Triggers) -> TriggerSummary:
+def trigger_summary(triggers: Triggers) -> TriggerSummary:
+    """When signals came, of which there is at least one."""
     channels = tuple(np.unique(triggers.channel).tolist())
     first_us, last_us = int(triggers.t_us[0]), int(triggers.t_us[-1])
     return TriggerSummary(len(triggers), channels, first_us, last_us)
 
 
-def _gaps_us(events: EventStream) -> list[tuple[int, int]]:
-    mean_us = (events.last_us - events.first_us) / len(events)
-    shortest_us = max(SHORTEST_GAP_US, GAP_MEAN_INTERVALS * mean_us)
-    gaps: list[tuple[int, int]] = []
+def _silences_us(events: EventStream) -> list[tuple[int, int]]:
+    silences: list[tuple[int, int]] = []
     # Piece by piece: the differences of all times would need as much memory as the times.
     for at in range(0, len(events) - 1, EVENTS_AT_ONCE):
         times = events.t_us[at : at + EVENTS_AT_ONCE + 1]
-        before = np.flatnonzero(np.diff(times) >= shortest_us)
-        gaps += zip(times[before].tolist(), times[before + 1].tolist(), strict=True)
-    return gaps
+        before = np.flatnonzero(np.diff(times) >= SHORTEST_GAP_US)
+        silences += zip(times[before].tolist(), times[before + 1].tolist(), strict=True)
+    return silences
 
 
 def _frame_timing(frames: FrameSequence) -> FrameTiming:
@@ -272,52 +267,3 @@ def _frame_timing(frames: FrameSequence) -> FrameTiming:
     if usual_us is not None:
         lost = int(np.count_nonzero(intervals > LOST_FRAME_INTERVALS * usual_us))
     return FrameTiming(frames.width, frames.height, int(ends[0]), int(ends[-1]), usual_us, lost)
-
-
-def _panels(recording: Recording) -> list[tuple[str, ImageArray]]:
-    events, frames = _events_if_any(recording), recording.frames
-    if events is None and frames is not None and len(frames):
-        shown = sorted({0, len(frames) // 2, len(frames) - 1})
-        return [(f"frame {number}", frames[number]) for number in shown]
-    if events is None:
-        raise RecordingError(
-            f"{recording.path or 'recording'}: expected events or frames to show, got neither"
-        )
-    start_us, end_us = lively_window(events)
-    panels: list[tuple[str, ImageArray]] = []
-    if frames is not None and len(frames):
-        windows_us, numbers = animation_windows(recording)
-        held = np.diff(np.searchsorted(events.t_us, windows_us))[:, 0]
-        fullest = int(held.argmax())
-        start_us, end_us = windows_us[fullest].tolist()
-        number = fullest if numbers is None else numbers[fullest]
-        overlay = draw_over_frame(events, frames[number], start_us=start_us, end_us=end_us)
-        panels.append((f"frame {number} and its events", overlay))
-    since_ms, lasted_ms = (start_us - events.first_us) / 1e3, (end_us - start_us) / 1e3
-    title = f"events of {lasted_ms:.1f} ms, from {since_ms:.0f} ms on"
-    panels.insert(0, (title, draw_events(events, start_us=start_us, end_us=end_us)))
-    panels.append(("all events, log scale", draw_activity(events)))
-    return panels
-
-
-def _plot_rate(axes: Any, events: EventStream, frames: FrameSequence | None) -> None:
-    windows_us, rates_hz = rate_over_time(events)
-    seconds = (np.append(windows_us[:, 0], windows_us[-1, 1]) - events.first_us) / 1e6
-    for polarity, (name, colour) in enumerate((("OFF", OFF_COLOUR), ("ON", ON_COLOUR))):
-        axes.stairs(
-            rates_hz[:, polarity] / 1e3,
-            seconds,
-            color=tuple(value / WHITE for value in colour),
-            label=f"{name} {np.count_nonzero(events.polarity == polarity):,}",
-        )
-    if frames is not None and frames.end_us is not None:
-        marks = (frames.end_us - events.first_us) / 1e6
-        axes.plot(marks, np.zeros(len(marks)), "|", color="0.4", label=f"frames {len(frames):,}")
-    axes.set_xlim(seconds[0], seconds[-1])
-    total_hz, usual_hz = rates_hz.sum(axis=1), np.quantile(rates_hz, 0.95)
-    is_outside = rates_hz.max() > PEAK_OUTSIDE * usual_hz > 0
-    axes.set_ylim(0, 1.6 * usual_hz / 1e3 if is_outside else None)
-    peak = f"the peak of {total_hz.max() / 1e3:,.0f} lies outside; " if is_outside else ""
-    axes.set_xlabel(f"{peak}seconds since the first event")
-    axes.set_ylabel("thousand events / s")
-    axes.legend(loc="upper right", fontsize="small")

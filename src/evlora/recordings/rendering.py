@@ -73,7 +73,12 @@ def draw_activity(events: EventStream) -> ImageArray:
     The scale is logarithmic and full for the busiest `FULL_COLOUR_SHARE` of the pixels, so that
     a hot pixel does not pale the scene. Shape (H, W, 3).
     """
-    counts = polarity_counts(events, equal_windows(events, 1))[0].astype(np.float64)
+    return draw_counts(polarity_counts(events, equal_windows(events, 1))[0])
+
+
+def draw_counts(pixel_counts: NDArray[Any]) -> ImageArray:
+    """The same by what was counted: OFF before ON, shape (2, H, W) → (H, W, 3)."""
+    counts = pixel_counts.astype(np.float64)
     total = counts.sum(axis=0)
     busy = np.quantile(total[total > 0], 1 - FULL_COLOUR_SHARE) if total.any() else 1.0
     strength = np.minimum(np.log1p(total) / np.log1p(busy), 1)[..., None]

@@ -1,0 +1,233 @@
+"""A long file of events, summed up in pieces: its numbers and what a figure of it needs.
+
+Nothing grows with the file: events are counted by pixel and by time, in bins that are joined in
+pairs when the recording outgrows them, and a few excerpts are kept to draw one of them.
+"""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evlora.recordings.events import EventStream
+from evlora.recordings.inspection import (
+    RATE_PARTS,
+    SHORTEST_GAP_US,
+    Activity,
+    Summary,
+    activity_of,
+    lively_part,
+    shown_events,
+    trigger_summary,
+)
+from evlora.recordings.readers.decoding import EventChunk, EventFile, Findings, checked_chunks
+from evlora.recordings.readers.hdf5_frames import read_frames
+from evlora.recordings.readers.table import reader_for
+from evlora.recordings.representations import WindowArray
+
+LONG_BYTES = 64 << 20
+"""Files below are read at once, which takes a few hundred megabytes at most."""
+HOLD_ONLY_EVENTS = ("evt2", "evt2.1", "evt3", "dat", "es", "npy", "text", "nmnist", "aedat1")
+TIME_BINS = 1 << 16
+MOST_EXCERPTS = 32
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Survey:
+    """What is known of a long file after one passage."""
+
+    path: Path
+    summary: Summary
+    windows_us: WindowArray
+    """Equal parts of the recording, half open, shape (parts, 2)."""
+    rates_hz: NDArray[np.float64]
+    """Events per second in each, OFF before ON, shape (parts, 2)."""
+    pixel_counts: NDArray[np.uint32]
+    """Events of each pixel, OFF before ON, shape (2, H, W)."""
+    excerpt: EventStream
+    """Events that follow each other where much happens."""
+
+
+def survey_long_file(
+    path: Path,
+    *,
+    format: str | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    **options: Any,
+) -> Survey | None:
+    """The survey of a long file of events; None where reading it at once is better.
+
+    That is for short files, and for those that hold frames or may hold them.
+
+    Args:
+        path: The file.
+        format: The name of its format, where the suffix does not show it.
+        width: Columns of the sensor, for formats whose files do not state them.
+        height: Rows of the sensor.
+        **options: As for `open_recording`: `columns`, `unit`.
+
+    Raises:
+        RecordingError: The file is missing, of no known format, or cannot be read.
+    """
+    if not path.is_file() or path.stat().st_size < LONG_BYTES:
+        return None
+    row = reader_for(path, format)
+    has_frames = row.name == "hdf5" and read_frames(path, Findings(path)) is not None
+    if has_frames or row.name not in (*HOLD_ONLY_EVENTS, "hdf5"):
+        return None
+    file = row.open_events(path, width=width, height=height, **options)
+    tally = _Tally(file)
+    # One piece is counted while the next is decoded.
+    with ThreadPoolExecutor(1) as counter:
+        counting: Future[None] | None = None
+        for chunk in checked_chunks(file):
+            if counting is not None:
+                counting.result()
+            counting = counter.submit(tally.add, chunk)
+        if counting is None:
+            return None
+        counting.result()
+    return tally.survey()
+
+
+class _Tally:
+    """Counts of the events so far."""
+
+    def __init__(self, file: EventFile) -> None:
+        self.file = file
+        self.count = 0
+        self.first_us = self.last_us = self.last_before_us = 0
+        self.backwards = 0
+        self.pixels = np.zeros(2 * file.height * file.width, np.uint32)
+        self.bins = np.zeros((2, TIME_BINS), np.int64)
+        self.origin_us = 0
+        self.shift = 0
+        """Of the width of a bin, which is 2 to its power, in µs."""
+        self.silences: list[tuple[int, int]] = []
+        self.excerpts: list[EventChunk] = []
+        self.chunks, self.stride = 0, 1
+        self.shown = shown_events(file.width, file.height)
+
+    def add(self, chunk: EventChunk) -> None:
+        """Count the events of a chunk, of which there is at least one."""
+        t_us = chunk.t_us.astype(np.int64, copy=False)
+        if not self.count:
+            self.origin_us = self.first_us = int(t_us.min())
+            self.last_us = self.last_before_us = int(t_us[0])
+        t_us, polarity = self._risen(t_us, chunk.polarity)
+        self.first_us = min(self.first_us, int(t_us[0]))
+        self.last_us = max(self.last_us, int(t_us[-1]))
+        self._note_silences(t_us)
+        self._count_times(t_us, polarity)
+        places = chunk.y.astype(np.intp)
+        places *= self.file.width
+        places += chunk.x
+        places += np.where(chunk.polarity, self.file.width * self.file.height, 0)
+        np.add.at(self.pixels, places, np.uint32(1))
+        if self.chunks % self.stride == 0:
+            self.excerpts.append(EventChunk(*(values[: self.shown].copy() for values in chunk)))
+        if len(self.excerpts) > MOST_EXCERPTS:
+            self.excerpts, self.stride = self.excerpts[::2], 2 * self.stride
+        self.chunks += 1
+        self.count += len(t_us)
+
+    def survey(self) -> Survey:
+        """What was counted, as numbers and pictures need it."""
+        if self.backwards:
+            self.file.findings.warn(
+                f"time runs backwards {self.backwards} times; reading puts the events in order"
+            )
+        windows_us, rates_hz = self._rates()
+        pixel_counts = self.pixels.reshape(2, self.file.height, self.file.width)
+        activity = activity_of(
+            self.count,
+            self.first_us,
+            self.last_us,
+            rates_hz=rates_hz,
+            pixel_counts=pixel_counts,
+            silences_us=self.silences,
+        )
+        start_us, end_us = windows_us[lively_part(rates_hz)]
+        middle_us = (start_us + end_us) / 2
+        nearest = min(self.excerpts, key=lambda part: abs(float(part.t_us[0]) - middle_us))
+        excerpt = EventStream.from_arrays(
+            *nearest, width=self.file.width, height=self.file.height, sort=True
+        )
+        return Survey(
+            self.file.findings.path,
+            self._summary(activity, int(self.bins[1].sum())),
+            windows_us,
+            rates_hz,
+            pixel_counts,
+            excerpt,
+        )
+
+    def _summary(self, activity: Activity, on: int) -> Summary:
+        findings = self.file.findings
+        return Summary(
+            format=self.file.format,
+            width=self.file.width,
+            height=self.file.height,
+            events=self.count,
+            on=on,
+            off=self.count - on,
+            t_first_us=self.first_us,
+            t_last_us=self.last_us,
+            frames=0,
+            warnings=tuple(findings.warnings),
+            remarks=tuple(findings.remarks),
+            activity=activity,
+            frame_timing=None,
+            triggers=None if findings.triggers is None else trigger_summary(findings.triggers),
+        )
+
+    def _risen(
+        self, t_us: NDArray[np.int64], polarity: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """The times and polarities of a chunk in the order of time."""
+        backwards = int(np.count_nonzero(t_us[1:] < t_us[:-1])) + int(t_us[0] < self.last_us)
+        self.backwards += backwards
+        if not backwards:
+            return t_us, polarity
+        order = np.argsort(t_us, kind="stable")
+        return t_us[order], polarity[order]
+
+    def _note_silences(self, t_us: NDArray[np.int64]) -> None:
+        if int(t_us[0]) - self.last_before_us >= SHORTEST_GAP_US:
+            self.silences.append((self.last_before_us, int(t_us[0])))
+        if int(t_us[-1]) - int(t_us[0]) >= SHORTEST_GAP_US:
+            before = np.flatnonzero(np.diff(t_us) >= SHORTEST_GAP_US)
+            self.silences += zip(t_us[before].tolist(), t_us[before + 1].tolist(), strict=True)
+        self.last_before_us = max(self.last_before_us, int(t_us[-1]))
+
+    def _count_times(self, t_us: NDArray[np.int64], polarity: NDArray[np.bool_]) -> None:
+        while (self.last_us - self.origin_us) >> self.shift >= TIME_BINS:
+            halves = self.bins.reshape(2, TIME_BINS // 2, 2).sum(axis=2)
+            self.bins[:] = 0
+            self.bins[:, : TIME_BINS // 2] = halves
+            self.shift += 1
+        # Times rise here, so the bins of a chunk begin at places that a binary search finds.
+        least = max(int(t_us[0]) - self.origin_us, 0) >> self.shift
+        past = (max(int(t_us[-1]) - self.origin_us, 0) >> self.shift) + 1
+        edges = self.origin_us + (np.arange(least + 1, past, dtype=np.int64) << self.shift)
+        cuts = np.concatenate([[0], np.searchsorted(t_us, edges), [len(t_us)]])
+        on = np.diff(np.concatenate([[0], np.cumsum(polarity, dtype=np.int64)]).take(cuts))
+        self.bins[0, least:past] += np.diff(cuts) - on
+        self.bins[1, least:past] += on
+
+    def _rates(self) -> tuple[WindowArray, NDArray[np.float64]]:
+        """Equal parts of the recording and the rates in them; parts cut bins evenly."""
+        parts = min(RATE_PARTS, self.last_us + 1 - self.first_us)
+        bounds = self.first_us + np.arange(parts + 1) * (self.last_us + 1 - self.first_us) // parts
+        windows_us = np.stack([bounds[:-1], bounds[1:]], 1)
+        edges = self.origin_us + (np.arange(TIME_BINS + 1, dtype=np.int64) << self.shift)
+        # The last bin ends with the recording, or the end of its last part would miss events.
+        edges = np.minimum(edges, self.last_us + 1)
+        edges[0] = min(self.first_us, int(edges[0]))
+        until = np.concatenate([np.zeros((2, 1)), np.cumsum(self.bins, axis=1)], axis=1)
+        counts = np.stack([np.diff(np.interp(bounds, edges, row)) for row in until], 1)
+        return windows_us, counts * 1e6 / np.diff(windows_us)
