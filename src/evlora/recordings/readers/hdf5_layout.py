@@ -16,6 +16,7 @@ import numpy as np
 
 from evlora.errors import RecordingError
 from evlora.recordings.readers.fields import Declared
+from evlora.recordings.readers.hdf5_attributes import attributes_of, require_sound_heaps
 from evlora.recordings.readers.locating import (
     Located,
     StatedColumns,
@@ -163,20 +164,23 @@ def _in_group(path: Path, group: Any, declared: Declared) -> Located | None:
     if where is None:
         return None
     times = sets[where.places["t"].array]
-    holders = [dict(times.attrs), *_values_beside(group)]
+    holders = [attributes_of(times), *_values_beside(group)]
     return where.with_stated_unit(holders, where=str(path))
 
 
 def _values_beside(group: Any) -> list[dict[str, Any]]:
     """Attributes and small data sets of the root and of this group, by their names."""
     return [
-        {**dict(holder.attrs), **{key: item[()] for key, item in _small_sets(holder).items()}}
+        {**attributes_of(holder), **{key: item[()] for key, item in _small_sets(holder).items()}}
         for holder in (group.file, group)
     ]
 
 
 def _small_sets(group: Any) -> dict[str, Any]:
-    return {key: item for key, item in _sets(group).items() if item.size <= 3}
+    small = {key: item for key, item in _sets(group).items() if item.size <= 3}
+    if any(item.dtype.hasobject for item in small.values()):
+        require_sound_heaps(Path(group.file.filename))
+    return small
 
 
 def _stated_columns(name: str, data: Any, sets: Mapping[str, Any]) -> StatedColumns | None:
@@ -186,10 +190,12 @@ def _stated_columns(name: str, data: Any, sets: Mapping[str, Any]) -> StatedColu
     count = int(data.shape[1])
     for attribute in COLUMN_ATTRIBUTES:
         if attribute in data.attrs:
-            names = _names(data.attrs[attribute])
+            names = _names(attributes_of(data)[attribute])
             return StatedColumns(names, f"by the attribute {attribute}") if names else None
     items = sets.get(f"{name.removesuffix('_values')}_items")
     if items is not None and name.endswith("_values") and items.shape == (count,):
+        if items.dtype.hasobject:
+            require_sound_heaps(Path(items.file.filename))
         return StatedColumns(_names(items[:]), "by pandas")
     if count != 4 or not len(data):
         return None
@@ -218,7 +224,7 @@ def _text(value: Any) -> str:
 
 def _size(path: Path, file: Any, group: str) -> tuple[int, int] | None:
     for holder in (file[group], file):
-        size = stated_size(dict(holder.attrs), where=str(path))
+        size = stated_size(attributes_of(holder), where=str(path))
         if size is not None:
             return size
     resolution: Any = file.get(f"{group}/calib/resolution")
