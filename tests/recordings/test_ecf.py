@@ -33,7 +33,7 @@ def columns(draw: st.DrawFn) -> list[np.ndarray]:
 ODDS = ((0.9, 0.05, 0.01, 0.01, 0.01, 0.01, 0.01), (0.2, 0.2, 0.1, 0.1, 0.1, 0.2, 0.1))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(columns(), st.sampled_from(sorted(MODES.values())))
 def test_any_chunk_is_decoded_as_it_was_packed(values, mode):
     events = ecf.decode(packed(*values, mode))
@@ -42,7 +42,7 @@ def test_any_chunk_is_decoded_as_it_was_packed(values, mode):
         np.testing.assert_array_equal(events[name], expected)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(columns(), st.sampled_from(sorted(MODES.values())), st.data())
 def test_a_damaged_chunk_is_decoded_or_refused(values, mode, data):
     content = bytearray(packed(*values, mode))

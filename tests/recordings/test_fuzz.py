@@ -19,7 +19,7 @@ from recording_samples import HEIGHT, SAMPLES, VARIANTS, WIDTH
 from table_samples import TABLE_VARIANTS
 
 LONGEST_S = 5.0
-SHORT_RUN_FILES = 400
+SHORT_RUN_FILES = 120
 LONG_RUN_FILES = 20_000
 REAL_SAMPLE_BYTES = 300_000
 """Longer samples are cut to this, so that a damage is near what is read."""

@@ -112,7 +112,7 @@ def test_evt3_vectors_are_read_as_word_by_word(tmp_path):
     require_equal(open_recording(path).events, evt3_word_by_word(words.tolist()))
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(
     words=st.lists(
         st.one_of(
