@@ -11,13 +11,12 @@ which is true. A library that cannot be imported this way is imported as usual, 
 
 import os
 import sys
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
-from importlib.metadata import version
 from types import ModuleType
 from typing import Any
 
@@ -54,6 +53,28 @@ def install() -> None:
     """Import the libraries of the table without what they defer; once is enough."""
     if os.environ.get(SWITCH) != EAGER and _FINDER not in sys.meta_path:
         sys.meta_path.insert(0, _FINDER)
+
+
+def names_on_demand(
+    package: str, homes: Mapping[str, Sequence[str]], otherwise: Callable[[str], Any] | None = None
+) -> Callable[[str], Any]:
+    """What a package's `__getattr__` is that imports its names when they are first asked for.
+
+    Args:
+        package: Its name.
+        homes: Module of it → the names that are in it.
+        otherwise: Answers other names, or raises.
+    """
+
+    def found(name: str) -> Any:
+        for home, names in homes.items():
+            if name in names:
+                return getattr(import_module(home), name)
+        if otherwise is not None:
+            return otherwise(name)
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    return found
 
 
 class StandIn:
@@ -133,6 +154,8 @@ class _StandInModule(ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         if name == "__version__":
+            from importlib.metadata import version
+
             return version(self.__name__)
         if name.startswith("__"):
             raise AttributeError(name)

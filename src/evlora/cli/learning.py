@@ -99,11 +99,13 @@ def train(
     ] = False,
 ) -> None:
     """Train the run that a recipe describes."""
+    from evlora.recipe import load_recipe
+
+    whole = load_recipe(recipe, overrides or ())  # before the imports that take seconds
     from evlora.training.run import train as run_training
 
     run = run_training(
-        recipe,
-        overrides=overrides or (),
+        whole,
         resume=resume,
         report=typer.echo,
         has_progress_bar=sys.stderr.isatty(),
@@ -300,12 +302,12 @@ def profile(
     as_json: AsJson = False,
 ) -> None:
     """Count parameters and operations, and time a recipe."""
-    from evlora import profiling
-    from evlora.recipe import build
+    from evlora.recipe import build, load_recipe
 
-    result = profiling.profile(
-        build(recipe, num_classes=classes, overrides=overrides or ()), repeats=repeats
-    )
+    whole = load_recipe(recipe, overrides or ())  # before the imports that take seconds
+    from evlora import profiling
+
+    result = profiling.profile(build(whole, num_classes=classes), repeats=repeats)
     if as_json:
         typer.echo(json.dumps(result.as_dict()))
         return

@@ -14,10 +14,9 @@ from pydantic import (
 
 from evlora.config import Config
 from evlora.datasets.bucket import CACHE_GB
-from evlora.models import NetworkConfig
-from evlora.models.fast import IDEAS, Checkpointing, Idea
+from evlora.models.config import IDEAS, Checkpointing, Idea, NetworkConfig
 from evlora.recipe.rows import keys_of_row
-from evlora.recognizer import RecognizerConfig
+from evlora.recognizer_config import RecognizerConfig
 
 
 class DataConfig(Config):
