@@ -26,7 +26,7 @@ def recognizer(tiny_settings: dict[str, Any]) -> Any:
 
 def test_the_figures_are_those_of_plain_counting(recognizer: Any, tiny_dataset: Path) -> None:
     manifest = read_manifest(tiny_dataset)
-    result = evaluate(recognizer, manifest, split="test", batch_size=7)
+    result = evaluate(recognizer, tiny_dataset, split="test", batch_size=7)
     clips = list(ClipDataset(manifest, "test", recognizer.clip_config))
     batch = collate(clips)
     with torch.inference_mode():

@@ -161,3 +161,30 @@ def test_the_command_hides_a_modality(
         run()
     assert end.value.code == 0
     assert "without rgb: hidden from the recognizer" in capsys.readouterr().out
+
+
+def test_paths_events_frames_arrays_and_lists_are_predicted(
+    tiny_settings: dict[str, Any], tiny_dataset: Path, tmp_path: Path
+) -> None:
+    recording = open_recording(next((tiny_dataset / "recordings" / "test").glob("*.npz")))
+    assert recording.path is not None
+    assert recording.frames is not None
+    assert recording.events is not None
+    both = build("demo", num_classes=3, overrides=tiny_settings)
+    expected = predict(both, recording)
+    assert predict(both, recording.path) == expected
+    assert predict(both, str(recording.path)) == expected
+    assert predict(both, [recording, recording.path]) == [expected, expected]
+    of_events = build(
+        "demo", num_classes=3, overrides={**tiny_settings, "clip.modalities": ["event"]}
+    )
+    alone = replace(recording, frames=None)
+    assert predict(of_events, recording.events) == predict(of_events, alone)
+    of_frames = build(
+        "demo", num_classes=3, overrides={**tiny_settings, "clip.modalities": ["rgb"]}
+    )
+    frames = recording.frames
+    pixels = frames.take(list(range(len(frames))))
+    assert predict(of_frames, pixels) == predict(of_frames, frames)
+    with pytest.raises(RecordingError, match="an array of frames, got int"):
+        predict(both, 7)  # pyright: ignore[reportArgumentType, reportCallIssue]

@@ -9,6 +9,7 @@ import torch
 from code_blocks import code_blocks, commands, run_evlora, run_python
 from own_recordings import make_own_recordings
 
+import evlora
 from evlora.recipe import recipes_folder
 
 FIRST_SCREEN = 30
@@ -18,6 +19,8 @@ FIRST_SCREEN = 30
 @pytest.fixture
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     make_own_recordings(tmp_path, per_class=4)
+    left_by_the_demo = {"train": 8, "val": 0, "test": 4, "digits": 2, "size_px": 64}
+    evlora.prepare("generated", None, tmp_path / "demo" / "dataset", options=left_by_the_demo)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -28,7 +31,7 @@ def test_every_block_runs(
 ) -> None:
     readme = project_root / "README.md"
     blocks = code_blocks(readme, "python", "sh")
-    assert [block.kind for block in blocks] == ["python", "sh", "sh"]
+    assert [block.kind for block in blocks] == ["python", "sh", "sh", "sh"]
     for block in blocks:
         if block.kind == "python":
             run_python(block, readme, {})
@@ -38,8 +41,11 @@ def test_every_block_runs(
                 # The targets are what CI runs; here it is checked that make knows them.
                 subprocess.run(["make", "-n", "-C", project_root, *words], check=True)
             else:
-                run_evlora([program, *words], monkeypatch)
+                is_long = words[:2] == ["train", "own_recordings"]
+                shorter = ["training.epochs=1"] if is_long else []
+                run_evlora([program, *words, *shorter], monkeypatch)
     assert (own_folder / "run" / "bundle" / "config.json").is_file()
+    assert len((own_folder / "answers.csv").read_text(encoding="utf-8").splitlines()) == 17
     assert torch.is_grad_enabled()
 
 

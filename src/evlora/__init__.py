@@ -1,9 +1,8 @@
 """evlora: fine-tune vision foundation models for RGB + event cameras, images and video."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from evlora import moved
+from evlora import deferring, moved
 from evlora.errors import (
     AdapterError,
     BackboneError,
@@ -126,14 +125,10 @@ _HOMES = {
 }
 
 moved.install()
+deferring.install()
 
 
-def __getattr__(name: str) -> Any:
-    # A public name is imported when first used: torch alone takes longer than `--help` may.
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(home), name)
-    raise AttributeError(f"module 'evlora' has no attribute {name!r}")
+__getattr__ = deferring.names_on_demand("evlora", _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
+from peft import PeftModel, get_peft_model_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -129,7 +129,7 @@ def load_bundle(
     recognizer.backbone_sha256 = sha256  # so that it is not taken again
     for name, adapted in adapted_parts(recognizer).items():
         _load_adapters(source / "adapters" / name, adapted)
-    _load_beside_adapters(source / "head.safetensors", recognizer)
+    _fill(tensors_beside_adapters(recognizer), source / "head.safetensors")
     return recognizer.eval().to(device)
 
 
@@ -173,13 +173,12 @@ def _load_adapters(folder: Path, adapted: PeftModel) -> None:
         raise BundleError(
             f"{path}: is missing or damaged: {error}; copy the whole bundle again"
         ) from error
-    expected = get_peft_model_state_dict(adapted)
-    tensors = _read_tensors(folder / "adapter_model.safetensors", expected)
-    set_peft_model_state_dict(adapted, tensors)
+    # Not by peft's set_peft_model_state_dict, which imports transformers for this.
+    _fill(get_peft_model_state_dict(adapted), folder / "adapter_model.safetensors")
 
 
-def _load_beside_adapters(path: Path, recognizer: Recognizer) -> None:
-    expected = tensors_beside_adapters(recognizer)
+def _fill(expected: Mapping[str, Tensor], path: Path) -> None:
+    """Give tensors of the network the values that a file has for all of them."""
     tensors = _read_tensors(path, expected)
     with torch.no_grad():
         for name, tensor in expected.items():

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -15,7 +16,7 @@ from torchmetrics.functional.classification import (
 
 from evlora.answering import Precision, for_answers
 from evlora.clips import Batch, Modality
-from evlora.datasets import AllTestViews, Manifest
+from evlora.datasets import AllTestViews, Manifest, read_manifest
 from evlora.datasets.loading import InOrder, loader_options
 from evlora.errors import DatasetError
 from evlora.packing import clip_dataset
@@ -58,7 +59,7 @@ class Evaluation:
 
 def evaluate(
     recognizer: Recognizer,
-    manifest: Manifest,
+    manifest: Manifest | str | Path,
     *,
     split: str = "test",
     batch_size: int | None = None,
@@ -73,7 +74,7 @@ def evaluate(
 
     Args:
         recognizer: What to score.
-        manifest: The dataset, whose labels must be those of the recognizer.
+        manifest: The dataset, or its folder; its labels must be those of the recognizer.
         split: Which part of it.
         batch_size: Clips in one call of the network; if not given 16, or 1 where a network's
             answers depend on the clips beside them.
@@ -84,6 +85,8 @@ def evaluate(
     Raises:
         DatasetError: The labels differ, the split is empty, or only the hidden modality is left.
     """
+    if not isinstance(manifest, Manifest):
+        manifest = read_manifest(manifest)
     _require_same_labels(recognizer, manifest)
     config = recognizer.clip_config.hiding(without)
     dataset = clip_dataset(manifest, split, config)

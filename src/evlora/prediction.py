@@ -1,11 +1,13 @@
 """From a recording, or a folder of them, to ranked labels."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast, overload
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from evlora.answering import Precision, for_answers
 from evlora.clips import ClipConfig, Modality, collate, make_test_views
@@ -13,7 +15,7 @@ from evlora.companions import visible
 from evlora.datasets.storage import EVENT_SUFFIXES, FRAME_SUFFIXES
 from evlora.errors import RecordingError
 from evlora.recognizer import Recognizer
-from evlora.recordings import Recording
+from evlora.recordings import EventStream, FrameSequence, Recording, open_recording
 from evlora.recordings.readers.images import IMAGE_SUFFIXES
 
 
@@ -25,13 +27,38 @@ class Prediction:
     probability: float
 
 
+Input = Recording | EventStream | FrameSequence | str | Path | NDArray[np.uint8]
+"""What stands for a recording: itself, its events or frames alone, its path, or frames as an array
+of shape (T, H, W, 3) or (T, H, W)."""
+
+
+@overload
 def predict(
     recognizer: Recognizer,
-    recording: Recording,
+    recording: Input,
     *,
     without: Modality | None = None,
     precision: Precision = "fp32",
-) -> list[Prediction]:
+) -> list[Prediction]: ...
+
+
+@overload
+def predict(
+    recognizer: Recognizer,
+    recording: Sequence[Input],
+    *,
+    without: Modality | None = None,
+    precision: Precision = "fp32",
+) -> list[list[Prediction]]: ...
+
+
+def predict(
+    recognizer: Recognizer,
+    recording: Input | Sequence[Input],
+    *,
+    without: Modality | None = None,
+    precision: Precision = "fp32",
+) -> list[Prediction] | list[list[Prediction]]:
     """All labels of the recognizer, the most probable first.
 
     Probabilities are the mean over the test views that the recognizer's `clip.test_views` names.
@@ -39,16 +66,24 @@ def predict(
     Args:
         recognizer: Loaded from a bundle.
         recording: With the modalities that the recognizer was trained on; one of both if it was
-            trained with `clip.augmentation.modality_dropout`.
+            trained with `clip.augmentation.modality_dropout`. A recording, its events or frames,
+            its path, or frames as an array, uint8, shape (T, H, W, 3); or a list of these.
         without: Of both modalities, one that is hidden, even where the recording has it.
         precision: See `for_answers`.
 
+    Returns:
+        The labels; of a list, those of each of its recordings.
+
     Raises:
         DatasetError: The recording lacks a modality, or the recognizer has only the hidden one.
-        RecordingError: A frame cannot be read, or there is nothing in the recording.
+        RecordingError: A file or a frame cannot be read, or there is nothing in the recording.
     """
+    if isinstance(recording, list | tuple):
+        some = cast(Sequence[Input], recording)
+        return [predict(recognizer, one, without=without, precision=precision) for one in some]
+    opened = as_recording(cast(Input, recording))
     config = recognizer.clip_config.hiding(without)
-    clips = make_test_views(recording, config, sample=str(recording.path or "recording"))
+    clips = make_test_views(opened, config, sample=str(opened.path or "recording"))
     device = next(recognizer.parameters()).device
     answering = for_answers(recognizer, precision=precision)
     with torch.inference_mode():
@@ -57,6 +92,30 @@ def predict(
     probabilities = scores[0].exp().cpu()
     order = probabilities.argsort(descending=True, stable=True)
     return [Prediction(recognizer.labels[i], float(probabilities[i])) for i in order.tolist()]
+
+
+def as_recording(given: Input) -> Recording:
+    """The recording that something stands for; see `Input`.
+
+    Raises:
+        RecordingError: It stands for none.
+    """
+    match given:
+        case Recording():
+            return given
+        case EventStream():
+            return Recording(given, None, "events")
+        case FrameSequence():
+            return Recording(None, given, "images")
+        case np.ndarray():
+            return Recording(None, FrameSequence.from_images(given), "images")
+        case str() | Path():
+            return open_recording(given)
+        case _:
+            raise RecordingError(
+                "recording: expected a recording, its path, its events or frames, or an array of "
+                f"frames, got {type(given).__name__}"
+            )
 
 
 class Found(NamedTuple):

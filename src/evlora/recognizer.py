@@ -11,13 +11,9 @@ from peft import PeftModel
 from torch import Tensor, nn
 
 from evlora.clips import ClipConfig
-from evlora.config import Config
 from evlora.models import (
     Backbone,
-    BackboneConfig,
-    NetworkConfig,
     Output,
-    VELoRAConfig,
     build_backbone,
     build_network,
     weights_sha256,
@@ -33,17 +29,7 @@ from evlora.models.fast import (
     cast_frozen_weights,
     set_blocks,
 )
-
-
-class RecognizerConfig(Config):
-    """Everything that a recognizer is built from."""
-
-    clip: ClipConfig = ClipConfig()
-    """How a recording becomes what the network eats."""
-    backbone: BackboneConfig = BackboneConfig()
-    """The frozen network and where its weights come from."""
-    model: NetworkConfig = VELoRAConfig()
-    """The network on it, its adapters and its parts."""
+from evlora.recognizer_config import RecognizerConfig
 
 
 class Recognizer(nn.Module):

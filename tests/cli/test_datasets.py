@@ -63,7 +63,7 @@ def source(tmp_path: Path) -> Path:
 def test_the_index_is_made_with_the_split_it_used(prepare: Callable[..., Result]) -> None:
     made = prepare("out")
     assert made.code == 0
-    assert made.out.splitlines()[2:4] == ["train        4", "test         2"]
+    assert made.out.splitlines()[4].split() == ["all", "4", "2"]
     assert "split: folders train/, test/" in made.out
     assert made.out.endswith("2 classes; dataset: out\n")
     assert made.err == ""
@@ -125,3 +125,24 @@ def test_the_help_shows_no_option_of_packing(prepare: Callable[..., Result]) -> 
     shown = prepare("--help").out
     assert "--overwrite" in shown
     assert not {"--pack", "--shard", "--merge", "--strict", "--workers"} & set(shown.split())
+
+
+def test_classes_splits_and_parts_are_shown_with_cautions(prepare: Callable[..., Result]):
+    shown = prepare("out")
+    assert shown.code == 0
+    lines = shown.out.splitlines()
+    assert lines[0].split() == ["class", "train", "test", "made", "of"]
+    assert lines[2].split() == ["cat", "2", "1", "events"]
+    assert lines[4].split() == ["all", "4", "2"]
+    assert "caution: fewer than 10 training samples of a class: cat (2), dog (2)" in shown.out
+
+
+def test_check_opens_every_file_and_ends_with_2_where_one_fails(
+    prepare: Callable[..., Result], source: Path
+):
+    assert "opened 6 samples, 0 cannot be read" in prepare("out", "--check").out
+    (source / "train" / "cat" / "2.npz").write_bytes(b"no archive")
+    shown = prepare("out", "--check", "--overwrite")
+    assert shown.code == 2
+    assert "cannot be read: train/cat/2: " in shown.out
+    assert "error: 1 samples cannot be read" in shown.err

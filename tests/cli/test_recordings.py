@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 from evlora.cli.main import app
 from evlora.errors import RecordingError, RecordingWarning
 from evlora.recordings import EventStream, Recording, open_recording
-from evlora.recordings.simulator import SensorModel
 from evlora.recordings.writers import write_recording
 
 INSPECT_KEYS = [
@@ -268,11 +267,6 @@ def test_simulate_explains_a_wrong_sensor(video: Path, tmp_path: Path, pair: str
     with pytest.raises(RecordingError, match=message):
         run("simulate", video, tmp_path / "out.npz", pair)
     assert not (tmp_path / "out.npz").exists()
-
-
-def test_every_field_of_the_sensor_is_described():
-    for name, field in SensorModel.model_fields.items():
-        assert field.description, name
 
 
 # --- the command itself -------------------------------------------------------------------------

@@ -158,11 +158,6 @@ def test_settings_that_contradict_each_other_are_refused():
         ClipConfig(sampling="dense", window="segment")
 
 
-def test_every_setting_is_documented():
-    for config in (ClipConfig, Augmentation, TestViews):
-        assert all(field.description for field in config.model_fields.values())
-
-
 @pytest.fixture
 def drawn_before(moving_dot):
     """The moving dot with the event images, and other events besides."""

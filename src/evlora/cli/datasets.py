@@ -1,6 +1,7 @@
 """The verb that makes datasets ready: prepare."""
 
 import tempfile
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from evlora.clips import ClipConfig
     from evlora.datasets import Manifest
 
-LABELS_SHOWN = 5
+LABELS_SHOWN, CLASSES_SHOWN, FAULTS_SHOWN = 5, 20, 5
 FormerOption = partial(typer.Option, hidden=True)
 """An option of the former spelling of packing; see `former_packing`."""
 
@@ -57,6 +58,10 @@ def prepare(
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what is there; write nothing.")
+    ] = False,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Open every recording, and report those that fail."),
     ] = False,
     pack: Annotated[bool, FormerOption("--pack")] = False,
     recipe: Annotated[str | None, FormerOption()] = None,
@@ -107,11 +112,17 @@ def prepare(
         _show_layout(layout, source, options=options)
         typer.echo("nothing was written")
     else:
-        _index(layout, source, out, options=options, overwrite=overwrite)
+        _index(layout, source, out, options=options, overwrite=overwrite, checks=check)
 
 
 def _index(
-    layout: str, source: Path | None, out: Path, *, options: dict[str, Any], overwrite: bool
+    layout: str,
+    source: Path | None,
+    out: Path,
+    *,
+    options: dict[str, Any],
+    overwrite: bool,
+    checks: bool,
 ) -> None:
     from evlora.datasets import prepare as prepare_dataset
 
@@ -119,10 +130,55 @@ def _index(
         manifest = prepare_dataset(
             layout, source, out, overwrite=overwrite, options=options, progress=progress
         )
-    counts = manifest.counts
-    table(("split", "samples"), [(split, f"{counts[split]:,}") for split in manifest.splits])
+    _print_counts(manifest)
     _print_notes(manifest)
+    faults = _print_cautions(manifest, checks=checks)
     typer.echo(f"{len(manifest.labels)} classes; dataset: {out}")
+    if faults:
+        typer.echo(
+            f"error: {faults} samples cannot be read; mend or remove them, then prepare again",
+            err=True,
+        )
+        raise typer.Exit(2)
+
+
+def _print_counts(manifest: "Manifest") -> None:
+    """Classes by splits, and what the samples of each consist of."""
+    from evlora.datasets.checking import parts_of
+
+    by_class = Counter((sample.label, sample.split) for sample in manifest.samples)
+    parts: dict[str, dict[str, None]] = {label: {} for label in manifest.labels}
+    for sample in manifest.samples:
+        parts[sample.label][parts_of(sample)] = None
+    splits, counts = manifest.splits, manifest.counts
+    rows = [
+        (label, *(f"{by_class[label, split]:,}" for split in splits), " or ".join(parts[label]))
+        for label in manifest.labels[:CLASSES_SHOWN]
+    ]
+    if len(manifest.labels) > CLASSES_SHOWN:
+        rows.append(
+            (f"… and {len(manifest.labels) - CLASSES_SHOWN} more", *("" for _ in splits), "")
+        )
+    rows.append(("all", *(f"{counts[split]:,}" for split in splits), ""))
+    table(("class", *splits, "made of"), rows)
+
+
+def _print_cautions(manifest: "Manifest", *, checks: bool) -> int:
+    """Print what is odd about the dataset, and return how many samples cannot be read."""
+    from evlora.datasets.checking import cautions_of, check
+
+    checked = None
+    if checks:
+        with counting_bar("samples opened") as progress:
+            checked = check(manifest, progress=progress)
+        for sample, reason in checked.faults[:FAULTS_SHOWN]:
+            typer.echo(f"cannot be read: {sample}: {reason}")
+        for sample, reason in checked.cautions[:FAULTS_SHOWN]:
+            typer.echo(f"read in part: {sample}: {reason}")
+        typer.echo(f"opened {len(manifest.samples)} samples, {len(checked.faults)} cannot be read")
+    for caution in cautions_of(manifest, modalities=checked.modalities if checked else None):
+        typer.echo(f"caution: {caution}")
+    return len(checked.faults) if checked else 0
 
 
 def _show_layout(layout: str, source: Path | None, *, options: dict[str, Any]) -> None:

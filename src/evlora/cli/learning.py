@@ -3,16 +3,21 @@
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
+from evlora.cli.answers import Answers, predict_each, require_out
+from evlora.cli.evaluating import show_evaluation
 from evlora.cli.live import show_live
 from evlora.cli.printing import listing, table
-
-if TYPE_CHECKING:
-    from evlora.prediction import Prediction
-    from evlora.recordings import Recording
+from evlora.cli.recordings import (
+    ColumnsOption,
+    HeightOption,
+    TopicsOption,
+    UnitOption,
+    WidthOption,
+)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 Device = Annotated[
@@ -99,11 +104,13 @@ def train(
     ] = False,
 ) -> None:
     """Train the run that a recipe describes."""
+    from evlora.recipe import load_recipe
+
+    whole = load_recipe(recipe, overrides or ())  # before the imports that take seconds
     from evlora.training.run import train as run_training
 
     run = run_training(
-        recipe,
-        overrides=overrides or (),
+        whole,
         resume=resume,
         report=typer.echo,
         has_progress_bar=sys.stderr.isatty(),
@@ -158,15 +165,7 @@ def evaluate(
         typer.echo(f"each the mean of {result.views} views")
     if result.without:
         typer.echo(f"without {result.without}: hidden from the recognizer")
-    table(
-        ("measure", "value"),
-        [
-            ("top-1", f"{result.top1:.1%}"),
-            ("top-5", f"{result.top5:.1%}"),
-            ("mean of the classes", f"{result.macro:.1%}"),
-            ("calibration error", f"{result.ece:.3f}"),
-        ],
-    )
+    show_evaluation(result, recognizer.labels)
 
 
 def predict(
@@ -196,19 +195,26 @@ def predict(
         float | None,
         typer.Option(min=0.001, help="With --live: predict after each window of this length."),
     ] = None,
-    width: Annotated[
-        int | None, typer.Option(min=1, help="Columns of the sensor, if no header states them.")
-    ] = None,
-    height: Annotated[
-        int | None, typer.Option(min=1, help="Rows of the sensor, if no header states them.")
+    width: WidthOption = None,
+    height: HeightOption = None,
+    columns: ColumnsOption = None,
+    unit: UnitOption = None,
+    topics: TopicsOption = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write all answers to this file as well: .csv, .jsonl or .parquet."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Rank the labels for recordings, videos or pictures."""
-    from evlora import prediction
+    """Rank the labels for recordings, videos or pictures.
+
+    One recording is answered with a table, several with a line each; one that cannot be read does
+    not stop the others.
+    """
+    require_out(out)
     from evlora.bundle import load_bundle
     from evlora.devices import device_named
-    from evlora.errors import DatasetError, RecordingError
+    from evlora.errors import RecordingError
     from evlora.recordings import open_recording
 
     if frames and len(frames) != len(inputs):
@@ -223,10 +229,14 @@ def predict(
         raise RecordingError("--speed and --window-ms: expected --live with them; add it")
     if live and without:
         raise RecordingError("--without: expected no --live with it; give one of them")
+    if live and out:
+        raise RecordingError("--out: expected no --live with it, which prints as it goes")
     recognizer = load_bundle(bundle, weights=weights, device=device_named(device))
+    options: dict[str, Any] = {"width": width, "height": height}
+    options |= {"columns": columns, "unit": unit, "topics": topics}
     if live:
         beside = frames[0] if frames else None
-        recording = open_recording(inputs[0], frames=beside, width=width, height=height)
+        recording = open_recording(inputs[0], frames=beside, **options)
         show_live(
             recognizer,
             recording,
@@ -236,58 +246,23 @@ def predict(
             as_json=as_json,
         )
         return
-    failed = 0
-    for path, given in zip(inputs, frames or [None] * len(inputs), strict=True):
-        if given is not None or not path.is_dir():
-            opened = open_recording(path, frames=given, width=width, height=height)
-            ranked = prediction.predict(recognizer, opened, without=without, precision=precision)[
-                :top
-            ]
-            _print_ranked(path, ranked, as_json=as_json)
-            continue
-        found = prediction.recordings_in(path, recognizer.clip_config)
-        answered = 0
-        for recording, beside in found:
-            try:
-                opened = _opened_among_others(recording, beside, width=width, height=height)
-                ranked = prediction.predict(
-                    recognizer, opened, without=without, precision=precision
-                )[:top]
-            except (DatasetError, RecordingError) as error:
-                typer.echo(f"error: {error}", err=True)
-                continue
-            answered += 1
-            _print_ranked(recording, ranked, as_json=as_json, is_one_of_many=True)
-        typer.echo(f"{path}: predicted {answered} of {len(found)} recordings", err=True)
-        failed += len(found) - answered
-    if failed:
+    is_one = len(inputs) == 1 and not inputs[0].is_dir()
+    answers = Answers(top=top, is_one=is_one, as_json=as_json, rows=[])
+    predict_each(
+        recognizer,
+        list(zip(inputs, frames or [None] * len(inputs), strict=True)),
+        options,
+        answers=answers,
+        without=without,
+        precision=precision,
+    )
+    if out:
+        answers.write(out)
+    if answers.failures:
+        if not any(path.is_dir() for path in inputs):
+            count = len(answers.rows) - answers.failures
+            typer.echo(f"predicted {count} of {len(answers.rows)} recordings", err=True)
         raise typer.Exit(2)
-
-
-def _opened_among_others(
-    path: Path, frames: Path | None, *, width: int | None, height: int | None
-) -> "Recording":
-    """The recording; of several kinds in a folder, the size is for those that do not state it."""
-    from evlora.errors import SensorSizeError
-    from evlora.recordings import open_recording
-
-    try:
-        return open_recording(path, frames=frames)
-    except SensorSizeError:
-        if width is None or height is None:
-            raise
-        return open_recording(path, frames=frames, width=width, height=height)
-
-
-def _print_ranked(
-    path: Path, ranked: "list[Prediction]", *, as_json: bool, is_one_of_many: bool = False
-) -> None:
-    if as_json:
-        rows = [{"label": r.label, "probability": r.probability} for r in ranked]
-        typer.echo(json.dumps({"recording": str(path), "ranked": rows} if is_one_of_many else rows))
-        return
-    typer.echo(str(path))
-    table(("label", "probability"), [(r.label, f"{r.probability:.1%}") for r in ranked])
 
 
 def profile(
@@ -300,12 +275,12 @@ def profile(
     as_json: AsJson = False,
 ) -> None:
     """Count parameters and operations, and time a recipe."""
-    from evlora import profiling
-    from evlora.recipe import build
+    from evlora.recipe import build, load_recipe
 
-    result = profiling.profile(
-        build(recipe, num_classes=classes, overrides=overrides or ()), repeats=repeats
-    )
+    whole = load_recipe(recipe, overrides or ())  # before the imports that take seconds
+    from evlora import profiling
+
+    result = profiling.profile(build(whole, num_classes=classes), repeats=repeats)
     if as_json:
         typer.echo(json.dumps(result.as_dict()))
         return

@@ -4,11 +4,8 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt, ValidationError, field_validator, model_validator
 
+from evlora.clips.augmentation import Augmentation, Fit
 from evlora.clips.sampling import Sampling, WindowKind
-from evlora.clips.transforms import (
-    Augmentation,
-    Fit,
-)
 from evlora.config import Config
 from evlora.errors import DatasetError
 from evlora.messages import explain, suggestion

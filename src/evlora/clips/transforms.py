@@ -6,44 +6,16 @@ cut from it. The canvas is made so large that the box has the model's size: ther
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import Field, NonNegativeInt
 from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as F  # noqa: N812 - torchvision's own name for it
 
+from evlora.clips.augmentation import Augmentation, Fit
 from evlora.clips.sampling import MIDDLE, Choice
-from evlora.config import Config
 from evlora.recordings import EventStream
-
-Fit = Literal["crop", "pad", "stretch"]
-
-
-class Augmentation(Config):
-    """What training changes at random in a clip; every moment of it gets the same change."""
-
-    crop: float = Field(default=0.85, gt=0, le=1)
-    """Smallest share of the height and width that a random crop keeps; 1 leaves cropping out."""
-    aspect: float = Field(default=1.0, ge=1)
-    """Largest factor by which a random crop makes things wider or higher; 1 keeps their shape."""
-    flip: bool = False
-    """Whether half of the clips are mirrored; off, because classes may have a direction."""
-    colour: float = Field(default=0.2, ge=0, le=1)
-    """Largest relative change of brightness, contrast and saturation of the frames; 0 for none."""
-    event_drop: float = Field(default=0.1, ge=0, lt=1)
-    """Largest share of the events that is dropped at random; 0 for none."""
-    event_time_jitter_us: NonNegativeInt = 0
-    """Microseconds by which each event is moved in time at most, either way; 0 for none."""
-    event_polarity_flip: float = Field(default=0.0, ge=0, le=1)
-    """Largest share of the events whose polarity is turned round at random; 0 for none."""
-    erase: float = Field(default=0.0, ge=0, lt=1)
-    """Largest share of the picture that a random box empties in both modalities; 0 for none."""
-    modality_dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the clips of both modalities that show only one of them, either as often: the other
-    is black, or without events. A recognizer trained so answers recordings that lack one."""
 
 
 @dataclass(frozen=True, slots=True)

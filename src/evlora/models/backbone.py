@@ -14,20 +14,18 @@ from typing import Any, TypeVar, cast
 
 import torch
 from huggingface_hub import constants, get_session
-from pydantic import Field
 from timm import create_model, is_model
 from timm.models import eva, is_model_in_modules, load_checkpoint, vision_transformer
 from timm.models.eva import Eva, EvaAttention, EvaBlock
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
-from evlora.config import Config
 from evlora.errors import BackboneError
 from evlora.messages import listed
+from evlora.models.config import PRETRAINED, RANDOM, BackboneConfig
 from evlora.models.nano import NANO, embedded_weights
 from evlora.models.positions import give_positions
 
-PRETRAINED, RANDOM = "pretrained", "random"
 HUB_TIMEOUT_S = 5
 
 Backbone = VisionTransformer | Eva
@@ -35,18 +33,6 @@ Backbone = VisionTransformer | Eva
 BackboneBlock = Block | EvaBlock
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
-
-
-class BackboneConfig(Config):
-    """Which frozen network, and where its weights come from."""
-
-    name: str = "vit_base_patch16_clip_quickgelu_224.openai"
-    """A ViT of timm, with or without the tag of its weights; or evlora_nano, evlora's own."""
-    weights: str = PRETRAINED
-    """`pretrained` (from the hub; evlora_nano's ship with evlora), `random`, or a weight
-    file: .safetensors, or .pt of tensors."""
-    options: dict[str, int | float | str | bool] = Field(default_factory=dict)
-    """More arguments of timm's constructor, such as depth and embed_dim, for a ViT of your own."""
 
 
 def build_backbone(config: BackboneConfig, *, size: tuple[int, int]) -> Backbone:

@@ -1,41 +1,15 @@
 """The choice of a network by its configuration."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, cast
+from typing import cast
 
-from pydantic import Discriminator, Tag
 from timm.models.vision_transformer import VisionTransformer
 
-from evlora.models.backbone import (
-    Backbone,
-)
-from evlora.models.network import (
-    Modality,
-    Network,
-)
-from evlora.models.published import PublishedConfig, PublishedVELoRA
-from evlora.models.single_stream import SingleStream, SingleStreamConfig
-from evlora.models.velora import VELoRA, VELoRAConfig
-
-
-def _network_of(config: Any) -> str:
-    if isinstance(config, Mapping):
-        return str(cast(Mapping[str, Any], config).get("network", "velora"))
-    return str(getattr(config, "network", config))
-
-
-NetworkConfig = Annotated[
-    Annotated[VELoRAConfig, Tag("velora")]
-    | Annotated[SingleStreamConfig, Tag("single_stream")]
-    | Annotated[PublishedConfig, Tag("published")],
-    Discriminator(
-        _network_of,
-        custom_error_type="unknown_network",
-        custom_error_message="expected the key network to be velora or single_stream",
-    ),
-]
-"""The configuration of a network; the key `network` picks the kind, `velora` by default.
-A recipe may name velora or single_stream; published stands in the bundles of that checkpoint."""
+from evlora.models.backbone import Backbone
+from evlora.models.config import Modality, PublishedConfig, SingleStreamConfig, VELoRAConfig
+from evlora.models.network import Network
+from evlora.models.published import PublishedVELoRA
+from evlora.models.single_stream import SingleStream
+from evlora.models.velora import VELoRA
 
 
 def build_network(

@@ -1,16 +1,14 @@
 """What the networks have in common: frozen backbone, images by modality, scores out."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
 from evlora.errors import RecipeError, ShapeError
 from evlora.models.backbone import Backbone, image_statistics
+from evlora.models.config import Modality, Pool
 from evlora.tensors import require_shape
-
-Modality = Literal["rgb", "event"]
-Pool = Literal["token", "mean", "map"]
 
 
 class Output(NamedTuple):

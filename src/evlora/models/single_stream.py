@@ -8,9 +8,8 @@ from typing import Literal, cast
 
 from torch import Tensor, nn
 
-from evlora.config import Config
 from evlora.errors import RecipeError
-from evlora.models.adapters import AdapterConfig, adapt, unwrapped
+from evlora.models.adapters import adapt, unwrapped
 from evlora.models.backbone import (
     Backbone,
     blocks_of,
@@ -18,34 +17,10 @@ from evlora.models.backbone import (
     pool_tokens,
     share_weights,
 )
+from evlora.models.config import Modality, SingleStreamConfig, Temporal
 from evlora.models.fast import through
-from evlora.models.network import (
-    Modality,
-    MomentwiseNetwork,
-    Output,
-    Pool,
-    require_pool,
-)
+from evlora.models.network import MomentwiseNetwork, Output, require_pool
 from evlora.models.temporal import AttentionPooling, TemporalMean, TemporalTransformer
-
-Temporal = Literal["mean", "attention", "transformer"]
-
-
-class SingleStreamConfig(Config):
-    """One adapted backbone over the moments of a clip, and what joins them."""
-
-    network: Literal["single_stream"] = "single_stream"
-    """Which network this is."""
-    adapter: AdapterConfig = AdapterConfig()
-    """The adapter of the backbone."""
-    pool: Pool = "token"
-    """What stands for an image: its class token, the mean of its patches, or `map`, what the
-    backbone's own attention pooling makes of them (SigLIP)."""
-    temporal: Temporal = "mean"
-    """How the moments are joined: their mean, attention with a learned query, or a transformer of
-    one block, the only one of the three that knows their order."""
-    head: Literal["linear", "norm_linear"] = "linear"
-    """The classifier: a linear layer, or one behind a batch norm without weights."""
 
 
 class SingleStream(MomentwiseNetwork):

@@ -4,16 +4,14 @@ Departures from the paper and from its released code are rows in docs/decisions.
 """
 
 from collections.abc import Mapping
-from typing import Literal, cast
+from typing import cast
 
 import torch
-from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from evlora.config import Config
 from evlora.errors import RecipeError, ShapeError
-from evlora.models.adapters import AdapterConfig, adapt, unwrapped
+from evlora.models.adapters import adapt, unwrapped
 from evlora.models.backbone import (
     Backbone,
     blocks_of,
@@ -21,45 +19,11 @@ from evlora.models.backbone import (
     pool_tokens,
     share_weights,
 )
+from evlora.models.config import Modality, VELoRAConfig
 from evlora.models.fast import through
 from evlora.models.fusion import Reconstruction, SharedStage, frame_difference
-from evlora.models.network import Modality, MomentwiseNetwork, Output, Pool, require_pool
+from evlora.models.network import MomentwiseNetwork, Output, require_pool
 from evlora.models.sparsity import most_active, through_blocks
-
-
-class VELoRAConfig(Config):
-    """The adapters of the network, and which stages it has."""
-
-    network: Literal["velora"] = "velora"
-    """Which network this is."""
-    adapter: AdapterConfig = AdapterConfig()
-    """The modality-specific adapter."""
-    adapter_per_view: bool = True
-    """Whether every view has a set of adapters of its own; if not, all views share one."""
-    shared_adapter: AdapterConfig = AdapterConfig(rank=8, alpha=16)
-    """The LoRA of the modality-shared stage."""
-    difference: bool = True
-    """Whether the frame difference is a view of its own."""
-    reconstruction: bool = True
-    """Whether each modality's tokens must predict the other's."""
-    shared_stage: bool = True
-    """Whether the views are fused by the modality-shared stage; if not, the head sees them all."""
-    high_blocks: int = 1
-    """How many of the backbone's last blocks come after the fusion."""
-    pool: Pool = "token"
-    """What stands for an image: its class token, the mean of its patches, or `map`, what the
-    backbone's own attention pooling makes of them (SigLIP)."""
-    fixed_targets: bool = False
-    """Whether the tokens that reconstruction predicts get no gradient from it: then a modality
-    that shows little cannot blunt the other one."""
-    active_patches: PositiveInt | None = None
-    """How many patches of an event image and of a difference the low-level blocks see by
-    themselves: the most active ones, all others as one; null, or as many as there are, is all."""
-    active_difference_patches: PositiveInt | None = None
-    """How many of a difference, which bears fewer; null is as many as of an event image."""
-    thin_answers: bool = True
-    """Whether answers too see those patches only; if not, training alone does, and costs less
-    accuracy."""
 
 
 class VELoRA(MomentwiseNetwork):

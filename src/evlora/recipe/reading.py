@@ -2,16 +2,19 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import yaml
 from pydantic import ValidationError
 
 from evlora.errors import RecipeError
 from evlora.messages import explain, suggestion
+from evlora.models.adapters.config import keys_alone
 from evlora.recipe.overrides import set_key, split_override
 from evlora.recipe.schema import Recipe
-from evlora.recognizer import Recognizer, build_recognizer
+
+if TYPE_CHECKING:
+    from evlora.recognizer import Recognizer
 
 EXTENDS = "extends"
 """The key by which a recipe file names another one, whose keys it changes."""
@@ -33,6 +36,8 @@ def load_recipe(path: str | Path, overrides: Iterable[str] | Mapping[str, Any] =
     for key, value in pairs:
         set_key(tree, key, value)
     try:
+        with keys_alone():  # a misspelt key is reported before peft is imported
+            Recipe.model_validate(tree)
         return Recipe.model_validate(tree)
     except ValidationError as error:
         raise RecipeError(f"{source}: {explain(error, Recipe)}") from error
@@ -43,13 +48,15 @@ def build(
     *,
     num_classes: int,
     overrides: Iterable[str] | Mapping[str, Any] = (),
-) -> Recognizer:
+) -> "Recognizer":
     """The untrained recognizer of a recipe, with classes named by their numbers.
 
     Raises:
         RecipeError: The recipe is wrong.
         BackboneError: The backbone does not exist, or its weights do not fit.
     """
+    from evlora.recognizer import build_recognizer
+
     whole = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
     labels = tuple(str(number) for number in range(num_classes))
     return build_recognizer(whole.recognizer(), labels)

@@ -14,10 +14,9 @@ from pydantic import (
 
 from evlora.config import Config
 from evlora.datasets.bucket import CACHE_GB
-from evlora.models import NetworkConfig
-from evlora.models.fast import IDEAS, Checkpointing, Idea
+from evlora.models.config import IDEAS, Checkpointing, Idea, NetworkConfig
 from evlora.recipe.rows import keys_of_row
-from evlora.recognizer import RecognizerConfig
+from evlora.recognizer_config import RecognizerConfig
 
 
 class DataConfig(Config):
@@ -28,6 +27,9 @@ class DataConfig(Config):
     s3://BUCKET/FOLDER."""
     source: Path | None = None
     """Where the recordings lie now, if they moved since they were prepared."""
+    decides: bool = False
+    """Whether keys that the recipe leaves out follow from the dataset: modalities, frames and size
+    of clips; epochs, keep and learning rate of training; and the validation fraction."""
     shots: PositiveInt | None = None
     """Training samples of each class, chosen by the seed; all of them by default."""
     validation_fraction: float = Field(default=0.1, ge=0, lt=1)

@@ -16,6 +16,7 @@ from evlora.bundle import save_bundle
 from evlora.errors import RecipeError
 from evlora.profiling import count_parameters
 from evlora.recipe import Recipe, load_recipe
+from evlora.recipe.from_data import filled_from_data
 from evlora.recognizer import Recognizer, build_recognizer
 from evlora.training.callbacks import EpochLine
 from evlora.training.checkpoints import CheckpointInsideEpoch, WholeCheckpoints
@@ -87,7 +88,9 @@ def train(
         DatasetError: The dataset is incomplete.
         RunError: The folder holds a run already, or one of another recipe.
     """
-    whole = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
+    whole = filled_from_data(
+        recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
+    )
     report_line = report or (lambda line: None)
     folder = claim(whole, resume=resume)
     if (folder / METRICS_FILE).is_file():

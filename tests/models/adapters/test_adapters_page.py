@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
 from peft import PeftModel, get_peft_model_state_dict
+from safetensors.torch import load_file
 from timm import create_model
 
+import evlora
 from evlora.models.adapters import METHODS, AdapterConfig, adapt
 
 
@@ -69,9 +72,33 @@ def test_the_defaults_are_those_of_the_catalogue(page: str) -> None:
 @pytest.mark.slow
 def test_its_code_runs(page: str, capsys: pytest.CaptureFixture[str]) -> None:
     found = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    assert len(found) == 2
+    assert len(found) == 3
     names: dict[str, Any] = {}
     for text in found:
         exec(compile(text, "adapters.md", "exec"), names)
     assert "trainable params:" in capsys.readouterr().out
     assert any("ssf" in name for name in names["recognizer"].trained_tensors())
+
+
+def test_the_adapters_of_a_bundle_are_loaded_by_peft_alone(page: str) -> None:
+    text = page.partition("## A bundle's adapters in plain peft")[2]
+    found = re.search(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    head, what_follows, tail = found.group(1).partition("# What follows needs no evlora.\n")
+    assert what_follows
+    names: dict[str, Any] = {"timm": timm}
+    exec(compile(head, "adapters.md", "exec"), names)
+    for tensor in names["trained"].trained_tensors().values():
+        torch.nn.init.normal_(tensor, std=0.02)  # as if it had been trained
+    evlora.save_bundle(names["trained"], names["bundle"])
+    exec(compile(tail, "adapters.md", "exec"), names)
+    saved = load_file(names["bundle"] / "adapters" / "rgb" / "adapter_model.safetensors")
+    loaded = get_peft_model_state_dict(names["view"])
+    assert len(saved) == 48
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in saved.items())
+    images = torch.randn(2, 3, 32, 32)
+    ours = names["trained"].eval().network.views["rgb"].adapted.base_model.model
+    with torch.inference_mode():
+        expected = ours.forward_features(images)
+        got = names["view"].eval().base_model.model.forward_features(images)
+    assert torch.equal(got, expected)

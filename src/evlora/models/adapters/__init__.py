@@ -1,23 +1,28 @@
 """Adapters: a few weights added to frozen modules, through peft."""
 
-from evlora.models.adapters.adapter_plus import AdapterPlusConfig
-from evlora.models.adapters.adaptformer import AdaptFormerConfig
-from evlora.models.adapters.adapting import adapt, unwrapped
-from evlora.models.adapters.config import AdapterConfig
-from evlora.models.adapters.folding import fold, is_foldable
-from evlora.models.adapters.from_peft.adalora.schedule import (
-    after_step,
-    before_loading,
-    before_saving,
-    begin_training,
-    load_training_state,
-    training_state,
-)
-from evlora.models.adapters.low_rank_pair import added_by_lora, require_low_rank_pair
-from evlora.models.adapters.lv_adapter import LvAdapterConfig
-from evlora.models.adapters.methods import METHODS
-from evlora.models.adapters.ssf import SsfConfig
-from evlora.models.adapters.vpt import VptConfig
+from typing import TYPE_CHECKING
+
+from evlora import deferring
+
+if TYPE_CHECKING:
+    from evlora.models.adapters.adapter_plus import AdapterPlusConfig
+    from evlora.models.adapters.adaptformer import AdaptFormerConfig
+    from evlora.models.adapters.adapting import adapt, unwrapped
+    from evlora.models.adapters.config import AdapterConfig
+    from evlora.models.adapters.folding import fold, is_foldable
+    from evlora.models.adapters.from_peft.adalora.schedule import (
+        after_step,
+        before_loading,
+        before_saving,
+        begin_training,
+        load_training_state,
+        training_state,
+    )
+    from evlora.models.adapters.low_rank_pair import added_by_lora, require_low_rank_pair
+    from evlora.models.adapters.lv_adapter import LvAdapterConfig
+    from evlora.models.adapters.methods import METHODS
+    from evlora.models.adapters.ssf import SsfConfig
+    from evlora.models.adapters.vpt import VptConfig
 
 __all__ = [
     "METHODS",
@@ -40,3 +45,35 @@ __all__ = [
     "training_state",
     "unwrapped",
 ]
+
+_HOMES = {
+    "evlora.models.adapters.adapter_plus": ("AdapterPlusConfig",),
+    "evlora.models.adapters.adaptformer": ("AdaptFormerConfig",),
+    "evlora.models.adapters.adapting": (
+        "adapt",
+        "unwrapped",
+    ),
+    "evlora.models.adapters.config": ("AdapterConfig",),
+    "evlora.models.adapters.folding": (
+        "fold",
+        "is_foldable",
+    ),
+    "evlora.models.adapters.from_peft.adalora.schedule": (
+        "after_step",
+        "before_loading",
+        "before_saving",
+        "begin_training",
+        "load_training_state",
+        "training_state",
+    ),
+    "evlora.models.adapters.low_rank_pair": (
+        "added_by_lora",
+        "require_low_rank_pair",
+    ),
+    "evlora.models.adapters.lv_adapter": ("LvAdapterConfig",),
+    "evlora.models.adapters.methods": ("METHODS",),
+    "evlora.models.adapters.ssf": ("SsfConfig",),
+    "evlora.models.adapters.vpt": ("VptConfig",),
+}
+
+__getattr__ = deferring.names_on_demand("evlora.models.adapters", _HOMES)

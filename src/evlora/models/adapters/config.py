@@ -1,17 +1,36 @@
-"""The key `adapter` of a recipe: which method is added, where, and how large."""
+"""The key `adapter` of a recipe: which method is added, where, and how large.
 
-from typing import Any
+The keys themselves are read without torch; what a method has is asked of its row, which needs peft.
+"""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, ValidationError, model_validator
 
 from evlora.config import Config
 from evlora.errors import AdapterError
 from evlora.messages import explain, suggestion
-from evlora.models.adapters.method import Method, Settings
-from evlora.models.adapters.methods import METHODS
-from evlora.models.adapters.sites import Site
+from evlora.models.adapters.site_names import Site
+
+if TYPE_CHECKING:
+    from evlora.models.adapters.method import Method, Settings
 
 SETTINGS = ("sites", "rank", "alpha", "dropout")
+
+_asks_methods = ContextVar("_asks_methods", default=True)
+
+
+@contextmanager
+def keys_alone() -> Generator[None]:
+    """Inside, adapters are checked for their keys and types alone, which takes no peft."""
+    token = _asks_methods.set(False)
+    try:
+        yield
+    finally:
+        _asks_methods.reset(token)
 
 
 class AdapterConfig(Config):
@@ -44,6 +63,8 @@ class AdapterConfig(Config):
 
     @model_validator(mode="after")
     def _require_what_the_method_has(self) -> "AdapterConfig":
+        if not _asks_methods.get():
+            return self
         settings, method = self.settings(), self._row()
         if self.blocks is not None and method.trains_backbone:
             raise AdapterError(
@@ -57,12 +78,15 @@ class AdapterConfig(Config):
                 raise AdapterError(f"adapter: cannot configure {self.method}: {error}") from error
         return self
 
-    def settings(self) -> Settings:
+    def settings(self) -> "Settings":
         """The settings, the method's defaults included.
 
         Raises:
             AdapterError: The method is unknown, or has no such setting or option.
         """
+        from evlora.models.adapters.method import Settings
+        from evlora.models.adapters.methods import METHODS
+
         method = self._row()
         defaults = method.default_settings()
         given = {name: getattr(self, name) for name in SETTINGS if getattr(self, name) is not None}
@@ -84,7 +108,9 @@ class AdapterConfig(Config):
         chosen: dict[str, Any] = {name: (defaults | given).get(name) for name in SETTINGS}
         return Settings(**chosen, options=_options(self.method, method, self.options))
 
-    def _row(self) -> Method:
+    def _row(self) -> "Method":
+        from evlora.models.adapters.methods import METHODS
+
         if self.method not in METHODS:
             raise AdapterError(
                 f"adapter.method: no adapter is called {self.method!r}; "
@@ -93,7 +119,7 @@ class AdapterConfig(Config):
         return METHODS[self.method]
 
 
-def _options(name: str, method: Method, given: dict[str, Any]) -> Config:
+def _options(name: str, method: "Method", given: dict[str, Any]) -> Config:
     try:
         return method.options.model_validate(given)
     except ValidationError as error:

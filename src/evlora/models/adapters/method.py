@@ -13,7 +13,8 @@ from peft import PeftConfig, PeftModel
 from torch import nn
 
 from evlora.config import Config
-from evlora.models.adapters.sites import TARGETS, Site, targets
+from evlora.models.adapters.site_names import Site
+from evlora.models.adapters.sites import TARGETS, targets
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ The names are those of timm's and transformers' vision transformers (see `blocks
 
 import re
 from collections.abc import Mapping
-from typing import Literal
 
 from torch import nn
 
@@ -21,10 +20,9 @@ from evlora.models.adapters.blocks import (
     linear_layers,
     names_where,
 )
+from evlora.models.adapters.site_names import Site
 
 LAYERS_SHOWN = 8
-
-Site = Literal["ffn", "attention", "both", "all", "linear"]
 
 
 def named(*names: str) -> str:

@@ -1,6 +1,7 @@
 """Layers that compute the same with less time and memory; docs/performance.md shows how much."""
 
-from evlora.models.fast.blocks import IDEAS, Checkpointing, Idea, Settings, set_blocks, through
+from evlora.models.config import IDEAS, Checkpointing, Idea
+from evlora.models.fast.blocks import Settings, set_blocks, through
 from evlora.models.fast.preparing import FROZEN_TYPES, Precision, cast_frozen_weights
 
 __all__ = [

@@ -16,15 +16,12 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from evlora.models.config import Checkpointing, Idea
 from evlora.models.fast.attention import AttentionBranch, attention_branch
 from evlora.models.fast.ffn import FfnBranch, ffn_branch
 from evlora.models.fast.parts import has_hooks, is_idle, linear_of, norm_of
 from evlora.models.fast.precision import types_for
 from evlora.models.positions import positions_of
-
-Checkpointing = Literal["none", "ffn", "block"]
-Idea = Literal["ffn", "attention"]
-IDEAS: tuple[Idea, ...] = ("ffn", "attention")
 
 
 class Settings(NamedTuple):

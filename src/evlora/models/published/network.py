@@ -7,7 +7,7 @@ modules are named as in the released code, so that the checkpoint's keys fit the
 
 from collections.abc import Mapping
 from functools import partial
-from typing import ClassVar, Literal, cast
+from typing import ClassVar, cast
 
 import torch
 from timm.layers import Mlp
@@ -15,30 +15,16 @@ from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from evlora.config import Config
 from evlora.errors import RecipeError, ShapeError
-from evlora.models.adapters import AdapterConfig, adapt, unwrapped
+from evlora.models.adapters import adapt, unwrapped
 from evlora.models.backbone import blocks_of, embed_images, share_weights
+from evlora.models.config import Modality, PublishedConfig
 from evlora.models.fusion import frame_difference
-from evlora.models.network import Modality, MomentwiseNetwork, Output
+from evlora.models.network import MomentwiseNetwork, Output
 
 TOKENS_READ = 10
 """The number of last tokens that the head reads: patches at the bottom right."""
 HALF = 0.5
-
-
-class PublishedConfig(Config):
-    """What the released checkpoint states, and one thing that it does not."""
-
-    network: Literal["published"] = "published"
-    """Which network this is."""
-    adapter: AdapterConfig = AdapterConfig(method="lora", sites="ffn", rank=4, alpha=8)
-    """The LoRA of each vision tower."""
-    projected_width: int = 512
-    """Width of CLIP's image embeddings, to which the towers' tokens are projected."""
-    normalization: Literal["clip", "half"] = "clip"
-    """How images become the network's input: by CLIP's mean and standard deviation, or by a half
-    for both."""
 
 
 class PublishedVELoRA(MomentwiseNetwork):

@@ -7,7 +7,8 @@ from peft import IA3Config
 
 from evlora.models.adapters.blocks import ATTENTION_INPUT, FFN
 from evlora.models.adapters.method import Method, Settings, at_the_sites
-from evlora.models.adapters.sites import Site, named
+from evlora.models.adapters.site_names import Site
+from evlora.models.adapters.sites import named
 
 LAYERS: dict[Site, str] = {
     "ffn": named(*(name for name in FFN if name.endswith(("fc2", "down_proj", "output.dense")))),

@@ -1,0 +1,124 @@
+"""`evlora predict` of several recordings: a line each, and a file of all answers."""
+
+import csv
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evlora.bundle import save_bundle
+from evlora.cli.main import run
+from evlora.recipe import build
+
+Predict = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def folder(tiny_dataset: Path, tmp_path: Path) -> Path:
+    """Two recordings, and a file between them that is none."""
+    found = sorted((tiny_dataset / "recordings" / "test").glob("*.npz"))[:2]
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    for name, path in zip(("a.npz", "c.npz"), found, strict=True):
+        shutil.copy(path, folder / name)
+    (folder / "b.npz").write_bytes(b"no archive")
+    return folder
+
+
+@pytest.fixture
+def predict(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tiny_settings: dict[str, Any],
+    tmp_path: Path,
+) -> Predict:
+    recognizer = build("demo", num_classes=3, overrides=tiny_settings)
+    bundle = save_bundle(recognizer, tmp_path / "bundle")
+
+    def call(*words: str | Path) -> tuple[int, str, str]:
+        words = ("evlora", "predict", bundle, *words)
+        monkeypatch.setattr(sys, "argv", [str(word) for word in words])
+        code = 0
+        try:
+            run()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        return (code, *capsys.readouterr())
+
+    return call
+
+
+def test_each_recording_is_a_line_and_a_bad_file_does_not_stop_the_rest(
+    predict: Predict, folder: Path
+) -> None:
+    code, out, err = predict(*sorted(folder.iterdir()))
+    assert code == 2
+    lines = out.splitlines()
+    assert [line.split()[-1] for line in lines] == [str(folder / "a.npz"), str(folder / "c.npz")]
+    assert all(line.split()[0].endswith("%") for line in lines)
+    assert "b.npz: expected a whole npz archive" in err
+    assert "predicted 2 of 3 recordings" in err
+
+
+def test_answers_and_faults_are_written_to_a_table(
+    predict: Predict, folder: Path, tmp_path: Path
+) -> None:
+    code, _, err = predict(folder, "--out", tmp_path / "answers.csv", "--top", "2")
+    assert code == 2
+    assert "answers of 3 recordings" in err
+    with (tmp_path / "answers.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == [
+        "recording",
+        "label",
+        "probability",
+        "label_2",
+        "probability_2",
+        "error",
+    ]
+    assert [Path(row["recording"]).name for row in rows] == ["a.npz", "b.npz", "c.npz"]
+    assert float(rows[0]["probability"]) >= float(rows[0]["probability_2"]) > 0
+    assert rows[1]["label"] == ""
+    assert "npz archive" in rows[1]["error"]
+
+
+def test_answers_are_written_as_json_lines_and_as_parquet(
+    predict: Predict, folder: Path, tmp_path: Path
+) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    predict(folder / "a.npz", folder / "c.npz", "--out", tmp_path / "answers.jsonl")
+    predict(folder / "a.npz", folder / "c.npz", "--out", tmp_path / "answers.parquet")
+    lines = (tmp_path / "answers.jsonl").read_text(encoding="utf-8").splitlines()
+    ranked = [json.loads(line)["ranked"][0] for line in lines]
+    columns = parquet.read_table(tmp_path / "answers.parquet").to_pydict()
+    assert columns["label"] == [first["label"] for first in ranked]
+    assert columns["probability"] == [first["probability"] for first in ranked]
+
+
+def test_what_cannot_be_written_is_refused_before_anything_is_predicted(
+    predict: Predict, folder: Path, tmp_path: Path
+) -> None:
+    code, out, err = predict(folder, "--out", tmp_path / "answers.xlsx")
+    assert (code, out) == (2, "")
+    assert "--out: expected a file of .csv, .jsonl, .parquet" in err
+    code, out, err = predict(folder, "--out", tmp_path / "recordings.csv" / "..")
+    assert (code, out) == (2, "")
+
+
+def test_columns_and_unit_are_those_of_inspect(predict: Predict, tmp_path: Path) -> None:
+    numbers = np.arange(300)
+    table = np.stack([numbers % 32, numbers % 24, numbers / 1000, numbers % 2], axis=1)
+    np.savetxt(tmp_path / "events.txt", table, fmt=("%d", "%d", "%.3f", "%d"))
+    words = (tmp_path / "events.txt", "--without", "rgb", "--unit", "ms")
+    size = ("--width", "32", "--height", "32")
+    code, out, _ = predict(*words, *size, "--columns", "x,y,t,p")
+    assert code == 0
+    assert "events.txt" in out
+    code, _, err = predict(*words, *size, "--columns", "x,y,t")
+    assert code == 2
+    assert "columns: expected t, x, y and p" in err

@@ -1,0 +1,80 @@
+"""A verb imports what it needs: modules are counted, as seconds depend on the machine."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import evlora
+from evlora.recordings import EventStream, Recording
+
+REPORT = """
+import atexit, json, sys
+atexit.register(lambda: print(json.dumps(sorted(sys.modules)), file=sys.stderr))
+"""
+RUN = "from evlora.cli.main import run; run()"
+
+SLOW = {"torch", "timm", "peft", "transformers", "lightning", "torchmetrics", "matplotlib", "scipy"}
+
+
+def _modules(code: str, *arguments: str) -> set[str]:
+    """The modules that a process has imported at its end."""
+    command = [sys.executable, "-c", REPORT + code, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return set(json.loads(done.stderr.splitlines()[-1]))
+
+
+def test_the_package_alone_imports_nothing_that_is_installed():
+    found = _modules("import evlora")
+    assert not found & {*SLOW, "numpy", "pydantic", "typer"}
+    assert len(found) < 130
+
+
+def test_help_imports_no_numbers():
+    found = _modules(RUN, "--help")
+    assert not found & {*SLOW, "numpy", "yaml"}
+    assert len(found) < 320
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("train", "nosuch"),
+        ("train", "demo", "training.epoch=1"),
+        ("profile", "demo", "clip.sise=1"),
+    ],
+)
+def test_a_mistake_in_a_recipe_is_reported_without_torch(arguments: tuple[str, ...]):
+    found = _modules(RUN, *arguments)
+    assert not found & SLOW
+    assert len(found) < 520
+
+
+def test_a_recording_is_inspected_without_torch(recording: Path):
+    found = _modules(RUN, "inspect", str(recording), "--json")
+    assert not found & SLOW
+    assert len(found) < 520
+
+
+def test_a_prediction_needs_neither_transformers_nor_the_compiler_nor_the_trainer(
+    tmp_path: Path, recording: Path
+):
+    recognizer = evlora.build("demo", num_classes=2, overrides={"clip.modalities": ["event"]})
+    evlora.save_bundle(recognizer, tmp_path / "bundle")
+    found = _modules(RUN, "predict", str(tmp_path / "bundle"), str(recording))
+    assert "torch" in found
+    others = {"transformers", "torch._dynamo", "sympy", "lightning", "torchmetrics", "matplotlib"}
+    assert not found & {*others, "scipy", "torch.distributed.tensor", "triton"}
+    assert len(found) < 2800
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    numbers = np.arange(200)
+    events = EventStream(numbers * 100, numbers % 32, numbers % 24, numbers % 2 == 0, 32, 24)
+    path = tmp_path / "x.npz"
+    evlora.write_recording(Recording(events, None, "made", None), path)
+    return path
