@@ -22,6 +22,7 @@ from evlora.files import writing_file
 from evlora.messages import suggestion
 from evlora.models.adapters import METHODS
 from evlora.profiling import count_parameters
+from evlora.ranks import OneRankError, is_first_rank
 from evlora.recipe import Recipe, load_recipe, split_override
 from evlora.recognizer import Recognizer, build_recognizer
 from evlora.training.cost import inference_ratio, measure_step
@@ -64,6 +65,8 @@ def compare(
         DatasetError: The dataset is incomplete.
     """
     report_line = report or (lambda line: None)
+    if not is_first_rank():  # each rank makes the same runs; the first one reports and writes
+        report_line = _silent
     changes = _as_mapping(overrides)
     base = load_recipe(recipe, changes)
     folder = base.run.dir
@@ -96,8 +99,13 @@ def compare(
             report_line(f"{name:<16} {setting}{' ' if setting else ''}seed {seed}  {shown}")
         rows.append(Row(name, setting, top1, failures, cost))
     result = Comparison(folder, _heading(recipe, base, seeds, split), rows, over)
-    write(result)
+    if is_first_rank():
+        write(result)
     return result
+
+
+def _silent(line: str) -> None:
+    """What ranks beside the first one report."""
 
 
 def _as_mapping(overrides: Iterable[str] | Mapping[str, Any]) -> dict[str, Any]:
@@ -150,14 +158,18 @@ def _run(recipe: Recipe, run_dir: Path, seed: int, split: str) -> float | str:
             batch_size=recipe.training.batch_size,
             workers=recipe.data.workers,
         )
+    except OneRankError:
+        raise  # the others still wait for this one in the middle of a run
     except Exception as error:  # one method's failure, of whatever kind, must not stop the others
         message = f"{type(error).__name__}: {error}"
-        with writing_file(run_dir / FAILURE_FILE) as temporary:
-            temporary.write_text(message + "\n", encoding="utf-8")
+        if is_first_rank():
+            with writing_file(run_dir / FAILURE_FILE) as temporary:
+                temporary.write_text(message + "\n", encoding="utf-8")
         return message
-    (run_dir / FAILURE_FILE).unlink(missing_ok=True)
-    with writing_file(done) as temporary:
-        temporary.write_text(json.dumps(result.as_dict(), indent=2) + "\n", encoding="utf-8")
+    if is_first_rank():
+        (run_dir / FAILURE_FILE).unlink(missing_ok=True)
+        with writing_file(done) as temporary:
+            temporary.write_text(json.dumps(result.as_dict(), indent=2) + "\n", encoding="utf-8")
     return result.top1
 
 
@@ -168,7 +180,7 @@ def _cost(
     repeats: int,
     report_line: Callable[[str], None],
 ) -> Cost | None:
-    if not repeats:
+    if not repeats or not is_first_rank():
         return None
     path = folder / COST_FILE
     if path.is_file():

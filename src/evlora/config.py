@@ -4,6 +4,11 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Config(BaseModel):
-    """A part of a recipe: unknown keys are refused, values never change after checking."""
+    """A part of a recipe: unknown keys are refused, values never change after checking.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    Numbers are finite.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )

@@ -57,7 +57,8 @@ def test_at_any_time_an_order_needs_few_chunks():
 def test_ranks_share_the_clips_evenly(packed, world_size, monkeypatch):
     monkeypatch.setattr(data, "SHUFFLED_CHUNKS", 2)
     samplers = [
-        EpochSampler(packed, world_size=world_size, rank=r, seed=0) for r in range(world_size)
+        EpochSampler(packed, world_size=world_size, rank=r, seed=0, batch_size=8)
+        for r in range(world_size)
     ]
     shares = [list(sampler) for sampler in samplers]
     assert {len(share) for share in shares} == {len(samplers[0])}
@@ -69,7 +70,7 @@ def test_ranks_share_the_clips_evenly(packed, world_size, monkeypatch):
 
 def test_the_order_of_recordings_is_torchs_own(tiny_dataset):
     dataset = ClipDataset(read_manifest(tiny_dataset), "train", CONFIG)
-    sampler = EpochSampler(dataset, world_size=1, rank=0, seed=3)
+    sampler = EpochSampler(dataset, world_size=1, rank=0, seed=3, batch_size=8)
     own = DistributedSampler(dataset, num_replicas=1, rank=0, seed=3)
     for epoch in (0, 4):
         sampler.set_epoch(epoch)
@@ -78,7 +79,7 @@ def test_the_order_of_recordings_is_torchs_own(tiny_dataset):
 
 
 def loader_of(dataset, workers=0, rank=0, world_size=1):
-    sampler = EpochSampler(dataset, world_size=world_size, rank=rank, seed=0)
+    sampler = EpochSampler(dataset, world_size=world_size, rank=rank, seed=0, batch_size=8)
     return ResumableLoader(
         dataset, sampler=sampler, **loader_options(batch_size=8, workers=workers)
     )

@@ -56,7 +56,8 @@ def test_a_run_leaves_recipe_logs_checkpoints_bundle_and_figures(
         "metrics.json",
         "recipe.yaml",
     ]
-    assert {p.name for p in (run.dir / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    written = {p.name for p in (run.dir / "checkpoints").iterdir()}
+    assert written == {"best.ckpt", "last.ckpt", "previous.ckpt"}
     assert list((run.dir / "logs" / "tensorboard").rglob("events.*"))
     assert len([line for line in lines if line.startswith("epoch")]) == 3
     assert set(logged(run.dir)["2"]) >= {"train/loss", "train/top1", "val/loss", "val/top1"}

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evlora.ranks import is_first_rank
+
 if TYPE_CHECKING:
     from evlora.models.adapters.method import Method
 
@@ -79,6 +81,8 @@ def compare(
         repeats=repeats,
         report=lambda line: typer.echo(line, err=True),
     )
+    if not is_first_rank():
+        return
     if as_json:
         typer.echo(json.dumps([asdict(row) for row in result.rows]))
         return

@@ -108,6 +108,8 @@ def train(
         report=typer.echo,
         has_progress_bar=sys.stderr.isatty(),
     )
+    if not run.is_first_rank:
+        return
     accuracy = f": {run.metrics['val_top1']:.1%} top-1" if "val_top1" in run.metrics else ""
     typer.echo(f"kept epoch {run.metrics['epoch']:.0f}{accuracy}")
     typer.echo(f"bundle: {run.bundle}")

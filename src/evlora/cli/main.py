@@ -1,5 +1,6 @@
 """The command's entry: its verbs, and what a user sees when something is wrong."""
 
+import errno
 import os
 import sys
 import warnings
@@ -10,6 +11,10 @@ import typer
 from evlora import __version__
 from evlora.cli import comparing, converting, datasets, learning, publishing, recordings
 from evlora.errors import EvloraError, RecordingWarning
+from evlora.ranks import AllRanksError, is_first_rank
+
+DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO}
+"""Errors of the system that are no defect of evlora: a disk that is full or read-only."""
 
 app = typer.Typer(
     name="evlora",
@@ -64,7 +69,14 @@ def run() -> None:
     except EvloraError as error:
         if is_debugging:
             raise
+        if isinstance(error, AllRanksError) and not is_first_rank():
+            sys.exit(0)  # another code would make Lightning kill the one that reports it
         typer.echo(f"error: {_message(error)}", err=True)
+        sys.exit(2)
+    except OSError as error:
+        if is_debugging or error.errno not in DISK_FAULTS:
+            raise
+        typer.echo(f"error: {error.filename or 'writing'}: {error.strerror}", err=True)
         sys.exit(2)
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)

@@ -71,6 +71,9 @@ class TrainingConfig(Config):
     after every step."""
     gradient_clip: NonNegativeFloat = 1.0
     """Largest norm of the gradient; 0 leaves it alone."""
+    skip_batches: NonNegativeInt = 0
+    """Batches of a run that may be skipped because their loss or gradients are infinite or NaN; the
+    next one ends it."""
     reconstruction_weight: NonNegativeFloat = 1.0
     """Weight of the reconstruction term beside the cross-entropy."""
     view_weight: NonNegativeFloat = 0.0

@@ -1,30 +1,81 @@
 """The folder of a run.
 
 recipe.yaml       the recipe as it was run, with all defaults written out
-checkpoints/      best.ckpt (on the val split, if it is kept) and last.ckpt; trained tensors only
+checkpoints/      best.ckpt (on the val split, if it is kept), last.ckpt and, of the one before,
+                  previous.ckpt; trained tensors only
 logs/             CSV and TensorBoard
 bundle/           the recognizer of the epoch that is kept
 metrics.json      written last: its presence shows that the run is complete
+.lock             held by the process that trains
 """
 
 import json
-from collections.abc import Mapping
+import shutil
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from pydantic import ValidationError
 
 from evlora.companions import visible
 from evlora.errors import RecipeError, RunError
-from evlora.files import writing_file
-from evlora.messages import listed
+from evlora.files import standing, writing_file
+from evlora.locking import holding
+from evlora.messages import listed, shown
 from evlora.recipe.schema import Recipe
 
 RECIPE_FILE = "recipe.yaml"
 METRICS_FILE = "metrics.json"
 CHECKPOINTS = "checkpoints"
 BUNDLE = "bundle"
+LOCK = ".lock"
+LEFT_OVER = ("recipe", "metrics", "bundle", "last", "best", "previous")
+"""What files and folders that are being written are called after their dot."""
+FREE = frozenset(
+    {
+        *("run.dir", "data.source", "data.workers", "data.cache", "data.cache_gb"),
+        *("training.devices", "training.nodes", "training.checkpoint_minutes"),
+    }
+)
+"""Keys that may change when a run is resumed: where things lie, and who does the work. Other
+numbers of devices are taken up at an epoch's border only."""
+FOLDERS = frozenset({"data.root"})
+"""Keys whose relative names are looked up in the working folder."""
+
+
+def folder_of(recipe: Recipe) -> Path:
+    """The run's folder.
+
+    Raises:
+        RecipeError: The recipe names none.
+    """
+    if recipe.run.dir is None:
+        raise RecipeError("run.dir: expected a folder for the run, got nothing; set run.dir=FOLDER")
+    return recipe.run.dir
+
+
+@contextmanager
+def holding_folder(folder: Path) -> Generator[None]:
+    """Keep other processes from training in this folder, and remove what killed ones left there.
+
+    Raises:
+        RunError: Another process trains there, or nothing can be written there.
+    """
+    refusal = RunError(
+        f"{folder}: another process trains there; wait for its end, or choose another run.dir"
+    )
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(holding(folder / LOCK, refusal=refusal))
+        except OSError as error:
+            raise RunError(f"{folder}: nothing can be written there: {error}") from error
+        for parent in (folder, folder / CHECKPOINTS):
+            for name in LEFT_OVER:
+                for left in parent.glob(f".{name}-*"):
+                    shutil.rmtree(left) if left.is_dir() else left.unlink()
+        yield
 
 
 def claim(recipe: Recipe, *, resume: bool) -> Path:
@@ -32,18 +83,16 @@ def claim(recipe: Recipe, *, resume: bool) -> Path:
 
     Raises:
         RecipeError: The recipe names no folder.
-        RunError: The folder holds a run already, or one of another recipe.
+        RunError: The folder holds a run already, or one of another recipe, or a damaged one.
     """
-    folder = recipe.run.dir
-    if folder is None:
-        raise RecipeError("run.dir: expected a folder for the run, got nothing; set run.dir=FOLDER")
+    folder = folder_of(recipe)
     written = folder / RECIPE_FILE
     if not resume and folder.is_dir() and visible(folder):
         raise RunError(
             f"{folder}: is not empty; resume the run there with --resume, or choose another run.dir"
         )
     if resume and written.is_file():
-        before = _with_defaults(yaml.safe_load(written.read_text(encoding="utf-8")), recipe)
+        before = _with_defaults(_read_recipe(written), recipe)
         changed = _differences(_of_the_run(before), _of_the_run(recipe.model_dump(mode="json")))
         if changed:
             raise RunError(
@@ -53,11 +102,36 @@ def claim(recipe: Recipe, *, resume: bool) -> Path:
     return folder
 
 
-def _of_the_run(tree: Any) -> Any:
-    """A recipe's keys without the rows of its comparison, which no single run depends on."""
-    if not isinstance(tree, dict):
-        return tree
-    return {key: value for key, value in tree.items() if key != "comparison"}
+def _read_recipe(path: Path) -> dict[str, Any]:
+    advice = "copy it again, or delete it if the recipe is the one that the run was started with"
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise RunError(f"{path}: is damaged: {reason}; {advice}") from error
+    if not isinstance(content, dict):
+        raise RunError(f"{path}: expected a recipe, got {shown(content)}; {advice}")
+    return cast(dict[str, Any], content)
+
+
+def _of_the_run(tree: dict[str, Any]) -> dict[str, Any]:
+    """The keys of a recipe on which what a run learns depends, with folders by their full names."""
+    kept = {
+        section: {
+            key: _full_name(value) if f"{section}.{key}" in FOLDERS else value
+            for key, value in content.items()
+            if f"{section}.{key}" not in FREE
+        }
+        if isinstance(content, dict)
+        else content
+        for section, content in tree.items()
+    }
+    return {section: content for section, content in kept.items() if section != "comparison"}
+
+
+def _full_name(value: Any) -> Any:
+    is_local = isinstance(value, str) and "://" not in value
+    return str(Path(value).resolve()) if is_local else value
 
 
 def _with_defaults(written: Any, recipe: Recipe) -> Any:
@@ -88,11 +162,24 @@ def write_recipe(folder: Path, recipe: Recipe) -> None:
 
 
 def read_metrics(folder: Path) -> dict[str, float]:
-    """The metrics of a finished run."""
-    return json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
+    """The metrics of a finished run.
+
+    Raises:
+        RunError: They are damaged, or the bundle is not there.
+    """
+    path = folder / METRICS_FILE
+    advice = f"delete {path}, then --resume writes metrics and bundle anew from the checkpoints"
+    try:
+        metrics = {str(k): float(v) for k, v in json.loads(path.read_text("utf-8")).items()}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise RunError(f"{path}: is damaged: {error}; {advice}") from error
+    if not standing(folder / BUNDLE).is_dir():
+        raise RunError(f"{path}: is there, but not the bundle of the run; {advice}")
+    return metrics
 
 
 def write_metrics(folder: Path, metrics: Mapping[str, float]) -> None:
     """Write the metrics, which mark the run as finished."""
     with writing_file(folder / METRICS_FILE, durable=True) as temporary:
-        temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+        text = json.dumps(metrics, indent=2, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
