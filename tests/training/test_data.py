@@ -1,6 +1,7 @@
 """The order of an epoch: fixed by seed and epoch, cut evenly over ranks, chunk by chunk."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch.utils.data import DistributedSampler
 from evlora.clips import ClipConfig
 from evlora.datasets import ClipDataset, read_manifest
 from evlora.datasets.loading import loader_options
+from evlora.datasets.storage import write_manifest
 from evlora.errors import RunError
 from evlora.packing import PackedDataset
 from evlora.recipe.schema import DataConfig
@@ -140,3 +142,12 @@ def test_augmentation_that_packed_clips_cannot_have_is_reported(packed, tiny_dat
     )
     made = ClipDataModule(DataConfig(root=str(tiny_dataset)), CONFIG, batch_size=8, seed=0)
     assert made.notes == ()
+
+
+def test_a_class_without_training_clips_is_noted(tiny_dataset, tmp_path):
+    manifest = read_manifest(tiny_dataset)
+    kept = tuple(s for s in manifest.samples if s.split != "train" or s.label != manifest.labels[3])
+    write_manifest(replace(manifest, samples=kept), tmp_path)
+    module = ClipDataModule(DataConfig(root=str(tmp_path)), CONFIG, batch_size=8, seed=0)
+    (note,) = module.notes
+    assert note.startswith(f"there is no training clip of 1 of 40 classes ({manifest.labels[3]})")

@@ -18,6 +18,7 @@ import evlora
 from evlora.bundle import load_bundle
 from evlora.clips import Batch, ClipConfig
 from evlora.datasets import ClipDataset, read_manifest
+from evlora.errors import RunError
 from evlora.evaluation import evaluate
 from evlora.training.checkpoints import read_checkpoint
 from evlora.training.data import EpochSampler, SplitPart
@@ -65,6 +66,7 @@ EVEN = {
     # No draw differs between one process and several: what remains is the sum of gradients.
     "clip.augmentation": {"crop": 1.0, "colour": 0.0, "flip": False, "erase": 0.0},
     "model.adapter": {"method": "lora", "dropout": 0.0},
+    "model.head": "linear",  # a batch norm has statistics of each rank
     "training.keep": "last",
     "training.mixup": 0.0,
 }
@@ -169,14 +171,8 @@ def test_sigterm_stops_all_ranks_and_the_run_resumes(
     process = subprocess.Popen(start, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not (folder / "checkpoints" / "last.ckpt").exists() and process.poll() is None:
         time.sleep(0.05)
-    second = subprocess.run(
-        command("train", {**settings, "training.devices": 1}, "--resume"),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert second.returncode == 2
-    assert "another process trains there" in second.stderr
+    with pytest.raises(RunError, match="another process trains there"):
+        evlora.train("nano_photographs", overrides={**settings, "training.devices": 1}, resume=True)
     process.send_signal(signal.SIGTERM)
     printed, errors = process.communicate(timeout=60)
     assert process.returncode == 143, errors
@@ -184,3 +180,31 @@ def test_sigterm_stops_all_ranks_and_the_run_resumes(
     assert "Traceback" not in errors
     assert not (folder / ".lock").exists()
     assert read_checkpoint(folder / "checkpoints" / "last.ckpt")["epoch"] < 199
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["torchrun", "slurm"])
+def test_ranks_of_other_launchers_begin_a_run_and_are_refused_together(
+    launcher: str, even_settings: dict[str, Any], tmp_path: Path, project_root: Path
+) -> None:
+    keys = tmp_path / "keys.json"
+    settings = {**even_settings, "training.devices": 2, "run.dir": str(tmp_path / "run")}
+    keys.write_text(json.dumps(settings))
+    script = project_root / "tests" / "support" / "forked_ranks.py"
+    done = subprocess.run(
+        [sys.executable, script, keys, launcher],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+        cwd=tmp_path,
+    )
+    lines = done.stdout.splitlines()
+    begun, refused = lines.index("codes [0, 0]"), lines.index("codes [2, 2]")
+    assert begun < refused, done.stderr
+    assert all(line.startswith("0: ") for line in lines[:begun])
+    assert (tmp_path / "run" / "metrics.json").is_file()
+    told = sorted(lines[begun + 1 : refused])
+    assert "is not empty" in told[0]
+    assert told[1] == "1: AllRanksError: the first rank has ended the run; it reports why"
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "keys.json"}

@@ -1,7 +1,9 @@
 """A run that is asked to stop writes a checkpoint, ends with its signal's code, and resumes."""
 
+import errno
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from lightning.pytorch import Callback
 
 import evlora
 from evlora.bundle import load_bundle
+from evlora.cli import main
 from evlora.training import run as running
 from evlora.training.stopping import RunStopped, StopSignals
 
@@ -106,3 +109,31 @@ def test_slurm_queues_the_job_again_for_sigusr1_alone(
             os.kill(os.getpid(), number)
     assert (tmp_path / "calls").read_text() == "requeue 41\n"
     assert lines[-1] == "job 41 is queued again"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted\n"),
+        (OSError(errno.ENOSPC, "No space left", "run/x"), 2, "error: run/x: No space left\n"),
+        (RunStopped(), 143, ""),
+    ],
+    ids=["Ctrl-C", "a full disk", "SIGTERM"],
+)
+def test_the_command_ends_with_a_line_and_the_code_of_what_ended_it(
+    error: BaseException,
+    code: int,
+    line: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def end(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(running, "train", end)
+    monkeypatch.setattr(main, "_show_only_our_warnings", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["evlora", "train", "demo"])
+    with pytest.raises(SystemExit) as ended:
+        main.run()
+    assert ended.value.code == code
+    assert capsys.readouterr().err == line

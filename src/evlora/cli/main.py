@@ -13,6 +13,7 @@ from evlora.cli import comparing, converting, datasets, learning, publishing, re
 from evlora.errors import EvloraError, RecordingWarning
 from evlora.ranks import AllRanksError, is_first_rank
 
+INTERRUPTED = 130
 DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO}
 """Errors of the system that are no defect of evlora: a disk that is full or read-only."""
 
@@ -78,9 +79,12 @@ def run() -> None:
             raise
         typer.echo(f"error: {error.filename or 'writing'}: {error.strerror}", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("interrupted", err=True)
-        sys.exit(130)
+    except (KeyboardInterrupt, SystemExit) as ended:
+        if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:  # typer's form of Ctrl-C
+            raise
+        if is_first_rank():
+            typer.echo("interrupted", err=True)
+        sys.exit(INTERRUPTED)
 
 
 def _message(error: EvloraError) -> str:

@@ -23,6 +23,7 @@ from evlora.clips import ClipConfig
 from evlora.datasets import ClipDataset, Manifest, read_manifest
 from evlora.datasets.loading import loader_options
 from evlora.errors import RecipeError, RunError
+from evlora.messages import listed
 from evlora.packing import clip_dataset
 from evlora.recipe.schema import DataConfig
 from evlora.recognizer import Recognizer
@@ -203,6 +204,19 @@ class ClipDataModule(LightningDataModule):
     @property
     def notes(self) -> tuple[str, ...]:
         """What whoever trains should know of the data."""
+        return (*self._idle_augmentation(), *self._classes_without_clips())
+
+    def _classes_without_clips(self) -> tuple[str, ...]:
+        found = {sample.label for sample in self.manifest.samples if sample.split == "train"}
+        missing = [label for label in self.manifest.labels if label not in found]
+        if not missing:
+            return ()
+        return (
+            f"there is no training clip of {len(missing)} of {len(self.manifest.labels)} classes "
+            f"({listed(missing)}), so that they cannot be learned",
+        )
+
+    def _idle_augmentation(self) -> tuple[str, ...]:
         augmentation = self.training.config.augmentation
         idle = [
             f"clip.augmentation.{name}"
