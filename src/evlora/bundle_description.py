@@ -52,7 +52,7 @@ def write_description(folder: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_description(folder: Path) -> Description:
-    """What the bundle in this folder says of itself, if all of its files are as they were written.
+    """The content of config.json, if all of the bundle's files are as they were written.
 
     Raises:
         BundleError: Something is missing, damaged or out of bounds.

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from evlora.errors import EvloraError, RunError
 from evlora.ranks import AllRanksError, OneRankError
@@ -36,7 +37,7 @@ def fit(
         KeyboardInterrupt: The user did.
         AllRanksError: Something became infinite or NaN.
         OneRankError: Of several ranks, this one met an error.
-        RunError: The device has too little memory.
+        RunError: The device has too little memory, or there are other devices than asked for.
     """
     try:
         trainer.fit(module, data, ckpt_path=resumed, weights_only=True)
@@ -56,6 +57,10 @@ def fit(
                 f"{module.config.batch_size} clips do not ({reason}); lower it or clip.frames, set "
                 "training.checkpointing, or training.precision=bf16-mixed"
             ) from error
+        if isinstance(
+            error, MisconfigurationException
+        ):  # such as devices that SLURM does not grant
+            raise RunError(f"training.devices and training.nodes: {error}") from error
         is_shared = trainer.world_size == 1 or isinstance(error, AllRanksError)
         if isinstance(error, EvloraError) and not is_shared:
             raise OneRankError(f"rank {trainer.global_rank}: {error}") from error
