@@ -1,4 +1,4 @@
-"""Damaged checkpoints and folders: never loaded wrong, never lost, and told in a line."""
+"""Damaged checkpoints and folders: never loaded wrong, never lost, and reported in a line."""
 
 import errno
 import json
@@ -85,7 +85,7 @@ def test_a_flipped_bit_in_a_checkpoint_is_found_or_changes_nothing(
 
 
 @pytest.mark.parametrize(
-    ("damage", "is_told"),
+    ("damage", "warns"),
     [
         (lambda path: path.write_bytes(path.read_bytes()[:-1000]), True),
         (lambda path: path.write_bytes(b""), True),
@@ -96,7 +96,7 @@ def test_a_flipped_bit_in_a_checkpoint_is_found_or_changes_nothing(
 )
 def test_a_damaged_last_checkpoint_is_replaced_by_the_one_before(
     damage: Callable[[Path], Any],
-    is_told: bool,
+    warns: bool,
     stopped: Path,
     calm_run: Path,
     short_settings: dict[str, Any],
@@ -104,7 +104,7 @@ def test_a_damaged_last_checkpoint_is_replaced_by_the_one_before(
     damage(stopped / "checkpoints" / "last.ckpt")
     recognizer, warnings = resume(stopped, short_settings)
     assert are_equal(recognizer, load_bundle(calm_run / "bundle"))
-    assert len(warnings) == is_told
+    assert len(warnings) == warns
     assert all("resuming from previous.ckpt, the one before" in line for line in warnings)
 
 
@@ -117,7 +117,7 @@ def test_two_damaged_checkpoints_end_the_run(stopped: Path, short_settings: dict
         resume(stopped, short_settings)
 
 
-def test_a_damaged_best_checkpoint_is_told_when_the_run_is_resumed(
+def test_a_damaged_best_checkpoint_warns_when_the_run_is_resumed(
     stopped: Path, short_settings: dict[str, Any]
 ) -> None:
     (stopped / "checkpoints" / "best.ckpt").write_bytes(b"")
@@ -169,7 +169,7 @@ def test_a_run_folder_that_moved_is_resumed(
         ("metrics.json", '{"epoch": 1}', r"metrics\.json: is there, but not the bundle"),
     ],
 )
-def test_damaged_files_of_a_run_are_told(
+def test_damaged_files_of_a_run_are_reported(
     name: str, content: str, message: str, stopped: Path, short_settings: dict[str, Any]
 ) -> None:
     (stopped / name).write_text(content)
