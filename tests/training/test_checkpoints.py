@@ -217,7 +217,7 @@ def test_checkpoints_do_not_need_a_folder_for_temporary_files(
     assert same(read_checkpoint(tmp_path / "last.ckpt"), content)
 
 
-KILLS = int(os.environ.get("EVLORA_KILLS", "12"))
+KILLS = int(os.environ.get("EVLORA_KILLS", "8"))
 """SIGKILLs of one run; 40 in a long run."""
 
 
