@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from evlora import moved
+from evlora import moved, threads
 from evlora.errors import (
     AdapterError,
     BackboneError,
@@ -126,6 +126,7 @@ _HOMES = {
 }
 
 moved.install()
+threads.let_waiting_threads_sleep()
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,6 @@
 """The command's entry: its verbs, and what a user sees when something is wrong."""
 
 import errno
-import os
 import sys
 import warnings
 from typing import Annotated
@@ -56,9 +55,6 @@ for group in (learning, comparing, datasets, recordings, converting, publishing)
 
 def run() -> None:
     """Run the command line: exit code 0 when done, 2 for a user's mistake, 130 when interrupted."""
-    # Waiting threads sleep instead of spinning: on a busy two-core machine training was seen to
-    # take ten times as long with the default. Read by OpenMP when torch is first imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     arguments = sys.argv[1:]
     is_debugging = "--debug" in arguments
     if is_debugging:

@@ -12,7 +12,7 @@ from pydantic import (
     field_validator,
 )
 
-from evlora.config import Config
+from evlora.config import Config, UserPath, expanded
 from evlora.datasets.bucket import CACHE_GB
 from evlora.models import NetworkConfig
 from evlora.models.fast import IDEAS, Checkpointing, Idea
@@ -26,14 +26,14 @@ class DataConfig(Config):
     root: str | None = None
     """The folder that `evlora prepare` made; a packed one may lie in a bucket:
     s3://BUCKET/FOLDER."""
-    source: Path | None = None
+    source: UserPath | None = None
     """Where the recordings lie now, if they moved since they were prepared."""
     shots: PositiveInt | None = None
     """Training samples of each class, chosen by the seed; all of them by default."""
     validation_fraction: float = Field(default=0.1, ge=0, lt=1)
     """Part of the training split held out to choose the best epoch, where there is no val split;
     0 holds out nothing, for training.keep: last."""
-    cache: Path | None = None
+    cache: UserPath | None = None
     """Folder to keep what is fetched from a bucket; a temporary one where none is named."""
     cache_gb: PositiveFloat = CACHE_GB
     """How large the cache may grow, in GB."""
@@ -43,7 +43,8 @@ class DataConfig(Config):
     @field_validator("root", mode="before")
     @classmethod
     def _is_text(cls, root: object) -> object:
-        return str(root) if isinstance(root, Path) else root
+        text = str(root) if isinstance(root, Path) else root
+        return expanded(text) if isinstance(text, str) else text
 
 
 class TrainingConfig(Config):
@@ -113,7 +114,7 @@ class TrainingConfig(Config):
 class RunConfig(Config):
     """Where a run lives."""
 
-    dir: Path | None = None
+    dir: UserPath | None = None
     """The folder that the run fills: recipe, logs, checkpoints, bundle, metrics."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Fixes the run: same seed, same data, same machine, same numbers."""

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler
 
 from evlora.clips import ClipConfig
+from evlora.config import expanded
 from evlora.datasets import ClipDataset, Manifest, read_manifest
 from evlora.datasets.loading import loader_options
 from evlora.errors import RecipeError, RunError
@@ -177,7 +178,7 @@ class ClipDataModule(LightningDataModule):
             place: `memory`, or a folder to keep them in.
             variants: Draws of each training clip.
         """
-        self.features_folder = None if place == MEMORY else Path(place)
+        self.features_folder = None if place == MEMORY else Path(expanded(place))
         assert isinstance(self.training, ClipDataset)
         self.training = FeatureDataset(self.training, variants=variants)
         if isinstance(self.validation, ClipDataset):

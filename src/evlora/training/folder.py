@@ -153,6 +153,12 @@ def _differences(before: Any, now: Any, key: str = "") -> list[str]:
     return [] if before == now else [f"{key} was {before}, is {now}"]
 
 
+def changes_between(before: Any, recipe: Recipe) -> list[str]:
+    """The keys that a run depends on and that differ between a written recipe and another one."""
+    now = recipe.model_dump(mode="json")
+    return _differences(_of_the_run(_with_defaults(before, recipe)), _of_the_run(now))
+
+
 def write_recipe(folder: Path, recipe: Recipe) -> None:
     """Write the recipe as it is run, with all defaults."""
     with writing_file(folder / RECIPE_FILE, durable=True) as temporary:

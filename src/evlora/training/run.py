@@ -18,8 +18,9 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from evlora.bundle import save_bundle
 from evlora.errors import RecipeError, RunError
 from evlora.profiling import count_parameters
-from evlora.recipe import Recipe, load_recipe
+from evlora.recipe import Recipe, recipe_of
 from evlora.recognizer import Recognizer, build_recognizer
+from evlora.threads import warn_where_threads_spin
 from evlora.training.callbacks import EpochLine
 from evlora.training.checkpoints import (
     BEST,
@@ -111,7 +112,8 @@ def train(
             trains there; or something became infinite or NaN.
         RunStopped: A signal asked the run to stop; a SystemExit with 143.
     """
-    whole = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
+    warn_where_threads_spin()
+    whole = recipe_of(recipe, overrides)
     folder = folder_of(whole)
     report_line = report or _silent
     checkpoints = _checkpoints_of(whole, folder)
