@@ -66,7 +66,8 @@ class TrainingConfig(Config):
     warmup_epochs: NonNegativeFloat = 1.0
     """Epochs over which the learning rate rises to its peak; then it falls as a cosine to zero."""
     keep: Literal["best", "last"] = "best"
-    """Which epoch becomes the bundle: the best one on the val split, or the last one."""
+    """Which epoch becomes the bundle: the best one on the val split, ties broken by its loss there
+    and then for the latest, or the last one."""
     checkpoint_minutes: NonNegativeFloat = 10.0
     """Minutes between checkpoints inside an epoch, from which a killed run goes on; 0 writes one
     after every step."""

@@ -21,6 +21,7 @@ from evlora.profiling import count_parameters
 from evlora.recipe import Recipe, recipe_of
 from evlora.recognizer import Recognizer, build_recognizer
 from evlora.threads import warn_where_threads_spin
+from evlora.training.best import BestEpoch, cautions
 from evlora.training.callbacks import EpochLine
 from evlora.training.checkpoints import (
     BEST,
@@ -138,7 +139,8 @@ def train(
         if is_first:
             write_recipe(folder, whole)
         report_line(_summary(module.recognizer, data))
-        for note in data.notes:
+        doubts = cautions(data.manifest) if whole.training.keep == "best" else []
+        for note in (*data.notes, *doubts):
             report_line(f"note: {note}")
         if data.validation is None:
             trainer.limit_val_batches = 0
@@ -207,14 +209,7 @@ def _checkpoints_of(recipe: Recipe, folder: Path) -> _Checkpoints:
     last = ModelCheckpoint(
         written, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
     )
-    best = ModelCheckpoint(
-        written,
-        filename="best",
-        monitor="val/top1",
-        mode="max",
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
+    best = BestEpoch(written)
     kept = best if recipe.training.keep == "best" else last
     return _Checkpoints(last, best, kept, written)
 
