@@ -95,14 +95,14 @@ def load_bundle(
     """The recognizer in this bundle, ready to predict.
 
     Args:
-        folder: The bundle.
+        folder: The bundle, or the folder of a run that holds it.
         weights: The backbone's weight file, where it is not where it was in training.
         device: Where the recognizer will run.
 
     Raises:
         BundleError: Something is missing, damaged or too much, or the backbone is another one.
     """
-    source = standing(Path(folder))
+    source = standing(bundle_in(Path(folder)))
     config, labels, sha256 = read_description(source)
     weight_source = _find_weights(source, config, weights)
     found = config.model_copy(
@@ -128,6 +128,26 @@ def load_bundle(
         _load_adapters(source / "adapters" / name, adapted)
     _load_beside_adapters(source / "head.safetensors", recognizer)
     return recognizer.eval().to(device)
+
+
+def bundle_in(folder: Path) -> Path:
+    """Where the bundle lies: in this folder, or in the folder `bundle` of a run.
+
+    Raises:
+        BundleError: There is none.
+    """
+    inside = folder / "bundle"
+    for place in (folder, inside):
+        if (standing(place) / DESCRIPTION).is_file():
+            return place
+    if not folder.is_dir():
+        raise BundleError(f"{folder}: expected a bundle, found no such folder; check the path")
+    if inside.is_dir() or (folder / "recipe.yaml").is_file():
+        raise BundleError(
+            f"{folder}: expected a bundle, found a run without one; it is written when training "
+            f"ends: evlora train RECIPE run.dir={folder} --resume"
+        )
+    raise BundleError(f"{folder}: expected a bundle with a {DESCRIPTION}, found none there")
 
 
 def _find_weights(source: Path, config: RecognizerConfig, given: str | Path | None) -> str:

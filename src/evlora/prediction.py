@@ -13,7 +13,7 @@ from evlora.companions import visible
 from evlora.datasets.storage import EVENT_SUFFIXES, FRAME_SUFFIXES
 from evlora.errors import RecordingError
 from evlora.recognizer import Recognizer
-from evlora.recordings import Recording
+from evlora.recordings import Recording, open_recording
 from evlora.recordings.readers.images import IMAGE_SUFFIXES
 
 
@@ -64,6 +64,42 @@ class Found(NamedTuple):
 
     recording: Path
     frames: Path | None = None
+
+
+def frames_beside(recording: Path) -> Path | None:
+    """The picture, video or folder of pictures beside a recording of events that has its name."""
+    if recording.is_dir() or recording.suffix.lower() not in EVENT_SUFFIXES:
+        return None
+    for entry in visible(recording.parent):
+        is_of_frames = entry.suffix.lower() in FRAME_SUFFIXES
+        if entry.stem == recording.stem and (entry.is_dir() or is_of_frames):
+            return entry
+    return None
+
+
+def open_with_frames(
+    path: Path, config: ClipConfig, *, width: int | None = None, height: int | None = None
+) -> tuple[Recording, Path | None]:
+    """A recording, with the frames beside it where clips need some and it has none of its own.
+
+    Args:
+        path: The recording.
+        config: How clips are made.
+        width: Columns of the sensor, if the file does not state them.
+        height: Rows of the sensor.
+
+    Returns:
+        The recording, and what lies beside it and was taken.
+
+    Raises:
+        RecordingError: It cannot be read.
+    """
+    recording = open_recording(path, width=width, height=height)
+    needs_frames = "rgb" in config.modalities and config.without != "rgb"
+    beside = frames_beside(path) if needs_frames and not recording.frames else None
+    if beside is not None:
+        recording = open_recording(path, frames=beside, width=width, height=height)
+    return recording, beside
 
 
 def recordings_in(path: Path, config: ClipConfig) -> list[Found]:

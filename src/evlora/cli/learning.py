@@ -11,6 +11,7 @@ from evlora.cli.live import show_live
 from evlora.cli.printing import listing, table
 
 if TYPE_CHECKING:
+    from evlora.clips import ClipConfig
     from evlora.prediction import Prediction
     from evlora.recordings import Recording
 
@@ -211,37 +212,40 @@ def predict(
     from evlora.bundle import load_bundle
     from evlora.devices import device_named
     from evlora.errors import DatasetError, RecordingError
-    from evlora.recordings import open_recording
 
     if frames and len(frames) != len(inputs):
         raise RecordingError(
             f"--frames: expected one for each of {len(inputs)} recordings, got {len(frames)}"
-        )
-    if live and len(inputs) > 1:
-        raise RecordingError(
-            f"--live: expected one recording, got {len(inputs)}; show them one after the other"
         )
     if not live and (speed != 1 or window_ms is not None):
         raise RecordingError("--speed and --window-ms: expected --live with them; add it")
     if live and without:
         raise RecordingError("--without: expected no --live with it; give one of them")
     recognizer = load_bundle(bundle, weights=weights, device=device_named(device))
+    config = recognizer.clip_config.hiding(without)
     if live:
-        beside = frames[0] if frames else None
-        recording = open_recording(inputs[0], frames=beside, width=width, height=height)
-        show_live(
-            recognizer,
-            recording,
-            speed=speed,
-            window_ms=window_ms,
-            precision=precision,
-            as_json=as_json,
-        )
+        found = [
+            one if given is None else (path, given)
+            for path, given in zip(inputs, frames or [None] * len(inputs), strict=True)
+            for one in prediction.recordings_in(path, config)
+        ]
+        for path, beside in found:
+            if len(found) > 1:
+                typer.echo(str(path), err=as_json)
+            recording = _opened(path, beside, config, width=width, height=height)
+            show_live(
+                recognizer,
+                recording,
+                speed=speed,
+                window_ms=window_ms,
+                precision=precision,
+                as_json=as_json,
+            )
         return
     failed = 0
     for path, given in zip(inputs, frames or [None] * len(inputs), strict=True):
         if given is not None or not path.is_dir():
-            opened = open_recording(path, frames=given, width=width, height=height)
+            opened = _opened(path, given, config, width=width, height=height)
             ranked = prediction.predict(recognizer, opened, without=without, precision=precision)[
                 :top
             ]
@@ -264,6 +268,26 @@ def predict(
         failed += len(found) - answered
     if failed:
         raise typer.Exit(2)
+
+
+def _opened(
+    path: Path,
+    frames: Path | None,
+    config: "ClipConfig",
+    *,
+    width: int | None,
+    height: int | None,
+) -> "Recording":
+    """The recording with its frames: those given, or those of its name beside it."""
+    from evlora.prediction import open_with_frames
+    from evlora.recordings import open_recording
+
+    if frames is not None:
+        return open_recording(path, frames=frames, width=width, height=height)
+    recording, beside = open_with_frames(path, config, width=width, height=height)
+    if beside is not None:
+        typer.echo(f"{path}: with the frames of {beside} beside it", err=True)
+    return recording
 
 
 def _opened_among_others(
@@ -293,21 +317,33 @@ def _print_ranked(
 
 
 def profile(
-    recipe: Annotated[Path, typer.Argument(help="A recipe file, or a recipe's name.")],
+    recipe: Annotated[Path, typer.Argument(help="A recipe file, a recipe's name, or a bundle.")],
     overrides: Overrides = None,
-    classes: Annotated[int, typer.Option(min=2, help="Number of classes.")] = 114,
+    classes: Annotated[
+        int | None,
+        typer.Option(min=2, help="Number of classes: 114 unless given, or those of the bundle."),
+    ] = None,
     repeats: Annotated[
         int, typer.Option(min=0, help="Forward passes to time; 0 measures no time and memory.")
     ] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Count parameters and operations, and time a recipe."""
+    """Count parameters and operations, and time a recipe or a bundle."""
     from evlora import profiling
+    from evlora.bundle import load_bundle
+    from evlora.errors import RecipeError
     from evlora.recipe import build
 
-    result = profiling.profile(
-        build(recipe, num_classes=classes, overrides=overrides or ()), repeats=repeats
-    )
+    if recipe.is_dir():
+        if overrides or classes is not None:
+            raise RecipeError(
+                f"{recipe}: expected no keys and no --classes beside a bundle, which is as it was "
+                "trained; give its recipe to change it"
+            )
+        recognizer = load_bundle(recipe)
+    else:
+        recognizer = build(recipe, num_classes=classes or 114, overrides=overrides or ())
+    result = profiling.profile(recognizer, repeats=repeats)
     if as_json:
         typer.echo(json.dumps(result.as_dict()))
         return
