@@ -90,7 +90,8 @@ def compare(
     earlier = earlier_rows(folder, base, split)
     for (name, setting), its_recipe in recipes.items():
         for seed in range(seeds):
-            claim(_recipe_of_run(its_recipe, folder, name, setting, seed), resume=True)
+            its_run = _recipe_of_run(its_recipe, folder, name, setting, seed)
+            claim(its_run, resume=True, may_grow=False)
     manifest = open_dataset(base.data, seed=base.run.seed)
     rows: list[Row] = []
     for (name, setting), its_recipe in recipes.items():

@@ -122,6 +122,9 @@ def evaluate(
         str, typer.Argument(help="A folder that `evlora prepare` made, or s3://BUCKET/FOLDER.")
     ],
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    source: Annotated[
+        Path | None, typer.Option(help="Where the recordings lie now, if they were moved.")
+    ] = None,
     batch_size: Annotated[
         int | None,
         typer.Option(
@@ -144,7 +147,7 @@ def evaluate(
     recognizer = load_bundle(bundle, weights=weights, device=device_named(device))
     result = evaluation.evaluate(
         recognizer,
-        read_manifest(dataset),
+        read_manifest(dataset, source=source),
         split=split,
         batch_size=batch_size,
         workers=workers,

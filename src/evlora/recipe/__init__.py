@@ -3,6 +3,7 @@
 from evlora import moved
 from evlora.recipe.overrides import as_mapping, split_override
 from evlora.recipe.reading import (
+    FEWEST_CLASSES,
     build,
     load_recipe,
     recipe_of,
@@ -12,6 +13,7 @@ from evlora.recipe.reading import (
 from evlora.recipe.schema import DataConfig, Recipe, RunConfig, TrainingConfig
 
 __all__ = [
+    "FEWEST_CLASSES",
     "DataConfig",
     "Recipe",
     "RunConfig",

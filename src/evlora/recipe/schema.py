@@ -51,7 +51,10 @@ class TrainingConfig(Config):
     """How the trained part learns."""
 
     epochs: PositiveInt = 50
-    """Passes over the training split."""
+    """Passes over the training split. A run that has ended goes on with more of them (--resume)."""
+    start_from: UserPath | None = None
+    """A bundle, or the folder of a run, whose learned weights this run begins with; the head
+    begins anew where the labels differ."""
     batch_size: PositiveInt = 8
     """Clips per step and device."""
     optimizer: Literal["adamw", "sgd"] = "adamw"

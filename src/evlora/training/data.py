@@ -9,6 +9,7 @@ batches of B clips see in each step what one process with batches of R·B clips 
 many chunks are divided otherwise: each rank has one stretch of the order, and fetches few chunks.
 """
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -23,7 +24,7 @@ from evlora.clips import ClipConfig
 from evlora.config import expanded
 from evlora.datasets import ClipDataset, Manifest, read_manifest
 from evlora.datasets.loading import loader_options
-from evlora.errors import RecipeError, RunError
+from evlora.errors import RecipeError, RecordingWarning, RunError
 from evlora.messages import listed
 from evlora.packing import clip_dataset
 from evlora.recipe.schema import DataConfig
@@ -170,6 +171,19 @@ class ClipDataModule(LightningDataModule):
         """The clips of this rank's part of the val split that no other rank has."""
         self._training_loader: ResumableLoader | None = None
         self._resumed: dict[str, int] | None = None
+
+    def try_first_clips(self) -> None:
+        """Make one clip of each split: what cannot work is refused before a network is built.
+
+        Raises:
+            DatasetError: The first samples lack a modality that the recipe asks for.
+            RecordingError: One of them cannot be read.
+        """
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RecordingWarning)  # training warns of them
+            for clips in (self.training, self.validation):
+                if clips is not None:
+                    clips[0]
 
     def cache_features(self, place: str, *, variants: int) -> None:
         """Let training go on from features, which `fill_caches` computes.

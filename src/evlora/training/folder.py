@@ -33,6 +33,9 @@ BUNDLE = "bundle"
 LOCK = ".lock"
 LEFT_OVER = ("recipe", "metrics", "bundle", "last", "best", "previous")
 """What files and folders that are being written are called after their dot."""
+OF_A_RUN = frozenset({RECIPE_FILE, CHECKPOINTS, "logs"})
+"""What a run leaves that failed before its first checkpoint."""
+EPOCHS = "training.epochs"
 FREE = frozenset(
     {
         *("run.dir", "data.source", "data.workers", "data.cache", "data.cache_gb"),
@@ -66,11 +69,16 @@ def holding_folder(folder: Path) -> Generator[None]:
     refusal = RunError(
         f"{folder}: another process trains there; wait for its end, or choose another run.dir"
     )
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder}: expected a folder as run.dir, found a file; choose another")
     with ExitStack() as stack:
         try:
             stack.enter_context(holding(folder / LOCK, refusal=refusal))
         except OSError as error:
-            raise RunError(f"{folder}: nothing can be written there: {error}") from error
+            reason = error.strerror or error
+            raise RunError(
+                f"{folder}: nothing can be written there: {reason}; choose another run.dir"
+            ) from error
         for parent in (folder, folder / CHECKPOINTS):
             for name in LEFT_OVER:
                 for left in parent.glob(f".{name}-*"):
@@ -78,8 +86,15 @@ def holding_folder(folder: Path) -> Generator[None]:
         yield
 
 
-def claim(recipe: Recipe, *, resume: bool) -> Path:
+def claim(recipe: Recipe, *, resume: bool, may_grow: bool = True) -> Path:
     """The run's folder, which is free, or holds the same run where one is resumed.
+
+    A folder is free as well where a run failed before its first checkpoint: nothing was learned.
+
+    Args:
+        recipe: Of the run.
+        resume: Whether a run in the folder is resumed.
+        may_grow: Whether it may be given more epochs than before.
 
     Raises:
         RecipeError: The recipe names no folder.
@@ -87,19 +102,42 @@ def claim(recipe: Recipe, *, resume: bool) -> Path:
     """
     folder = folder_of(recipe)
     written = folder / RECIPE_FILE
-    if not resume and folder.is_dir() and visible(folder):
+    has_begun = _has_begun(folder)
+    names = {entry.name for entry in visible(folder)} if folder.is_dir() else set[str]()
+    if not resume and (has_begun or names - OF_A_RUN):
         raise RunError(
             f"{folder}: is not empty; resume the run there with --resume, or choose another run.dir"
         )
-    if resume and written.is_file():
-        before = _with_defaults(_read_recipe(written), recipe)
-        changed = _differences(_of_the_run(before), _of_the_run(recipe.model_dump(mode="json")))
+    if resume and has_begun and written.is_file():
+        changed = [
+            line
+            for key, line in _differences_from(_read_recipe(written), recipe).items()
+            if not (may_grow and key == EPOCHS and has_more_epochs(recipe))
+        ]
         if changed:
             raise RunError(
                 f"{written}: the run was started with another recipe; "
                 f"{listed(changed)}; resume without these changes, or choose another run.dir"
             )
     return folder
+
+
+def has_more_epochs(recipe: Recipe) -> bool:
+    """Whether the run in the recipe's folder was begun with fewer epochs."""
+    written = folder_of(recipe) / RECIPE_FILE
+    if not written.is_file():
+        return False
+    before = _read_recipe(written).get("training")
+    epochs = before.get("epochs") if isinstance(before, dict) else None
+    return isinstance(epochs, int) and epochs < recipe.training.epochs
+
+
+def _has_begun(folder: Path) -> bool:
+    """Whether something was learned there."""
+    written = (METRICS_FILE, BUNDLE)
+    return any((folder / name).exists() for name in written) or any(
+        (folder / CHECKPOINTS).glob("*.ckpt")
+    )
 
 
 def _read_recipe(path: Path) -> dict[str, Any]:
@@ -142,21 +180,26 @@ def _with_defaults(written: Any, recipe: Recipe) -> Any:
         return written  # a key is there no more: the differences name it
 
 
-def _differences(before: Any, now: Any, key: str = "") -> list[str]:
+def _differences(before: Any, now: Any, key: str = "") -> dict[str, str]:
+    """The keys that differ, each with what it was and is."""
     if isinstance(before, dict) and isinstance(now, dict):
         names = sorted(before.keys() | now.keys())
         parts = [
             _differences(before.get(name), now.get(name), f"{key}.{name}".lstrip("."))
             for name in names
         ]
-        return [line for part in parts for line in part]
-    return [] if before == now else [f"{key} was {before}, is {now}"]
+        return {name: line for part in parts for name, line in part.items()}
+    return {} if before == now else {key: f"{key} was {before}, is {now}"}
 
 
 def changes_between(before: Any, recipe: Recipe) -> list[str]:
     """The keys that a run depends on and that differ between a written recipe and another one."""
-    now = recipe.model_dump(mode="json")
-    return _differences(_of_the_run(_with_defaults(before, recipe)), _of_the_run(now))
+    return list(_differences_from(before, recipe).values())
+
+
+def _differences_from(written: Any, recipe: Recipe) -> dict[str, str]:
+    before = _with_defaults(written, recipe)
+    return _differences(_of_the_run(before), _of_the_run(recipe.model_dump(mode="json")))
 
 
 def write_recipe(folder: Path, recipe: Recipe) -> None:

@@ -16,10 +16,11 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from evlora.bundle import save_bundle
-from evlora.errors import RecipeError, RunError
+from evlora.errors import DatasetError, RecipeError, RunError
+from evlora.messages import listed
 from evlora.profiling import count_parameters
-from evlora.recipe import Recipe, recipe_of
-from evlora.recognizer import Recognizer, build_recognizer
+from evlora.recipe import FEWEST_CLASSES, Recipe, recipe_of
+from evlora.recognizer import Recognizer
 from evlora.threads import warn_where_threads_spin
 from evlora.training.best import BestEpoch, cautions
 from evlora.training.callbacks import EpochLine
@@ -36,11 +37,13 @@ from evlora.training.fitting import fit
 from evlora.training.folder import (
     BUNDLE,
     CHECKPOINTS,
+    METRICS_FILE,
     folder_of,
     write_metrics,
     write_recipe,
 )
 from evlora.training.module import AVERAGE, RecognizerModule
+from evlora.training.starting import start
 from evlora.training.stopping import StopSignals
 from evlora.training.together import claim_together, first_decides
 
@@ -137,6 +140,8 @@ def train(
         seed_everything(whole.run.seed, workers=True, verbose=False)
         data, module = _prepared(whole, report_line)
         if is_first:
+            # A run that goes on with more epochs is unfinished again before its recipe says so.
+            (folder / METRICS_FILE).unlink(missing_ok=True)
             write_recipe(folder, whole)
         report_line(_summary(module.recognizer, data))
         doubts = cautions(data.manifest) if whole.training.keep == "best" else []
@@ -177,7 +182,7 @@ def _prepared(recipe: Recipe, report: Report) -> tuple[ClipDataModule, Recognize
     """The clips, and what learns from them."""
     training = recipe.training
     data = _data_of(recipe)
-    recognizer = build_recognizer(recipe.recognizer(), data.manifest.labels)
+    recognizer = start(recipe, data.manifest.labels, report)
     recognizer.prepare_training(
         precision=training.precision, fast=training.fast, checkpointing=training.checkpointing
     )
@@ -200,6 +205,13 @@ def _data_of(recipe: Recipe) -> ClipDataModule:
             "training.keep: best needs a val split to choose the best epoch on, and there is none; "
             "set data.validation_fraction to hold out a part of train, or training.keep=last"
         )
+    labels = data.manifest.labels
+    if len(labels) < FEWEST_CLASSES:
+        raise DatasetError(
+            f"{recipe.data.root}: expected {FEWEST_CLASSES} classes or more to tell apart, got "
+            f"{listed(labels)}; prepare a dataset with more"
+        )
+    data.try_first_clips()
     return data
 
 

@@ -18,6 +18,7 @@ from evlora.training.folder import (
     METRICS_FILE,
     claim,
     folder_of,
+    has_more_epochs,
     holding_folder,
     read_metrics,
 )
@@ -58,7 +59,7 @@ def claim_together(
 def _found(recipe: Recipe, *, resume: bool, report: Report) -> Found:
     folder = folder_of(recipe)
     claim(recipe, resume=resume)
-    if (folder / METRICS_FILE).is_file():
+    if (folder / METRICS_FILE).is_file() and not has_more_epochs(recipe):
         return read_metrics(folder), None
     return None, without_damage(folder / CHECKPOINTS, report)
 
