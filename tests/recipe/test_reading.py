@@ -224,6 +224,13 @@ def test_keys_of_a_section_stay_where_a_recipe_extends_another_one(tmp_path: Pat
     assert load_recipe(path) == load_recipe("nmnist_paired", ["training.epochs=1"])
 
 
+def test_a_model_of_another_network_is_replaced_as_a_whole() -> None:
+    model = load_recipe("demo", {"model": {"network": "single_stream"}}).model
+    assert model == SingleStreamConfig()
+    same = load_recipe("demo", {"model": {"network": "velora", "pool": "token"}})
+    assert same == load_recipe("demo", {"model.pool": "token"})
+
+
 def test_an_adapter_is_replaced_as_a_whole() -> None:
     for dora in ("dora", {"method": "dora"}):
         adapter = load_recipe("demo", {"model.adapter": dora}).model.adapter

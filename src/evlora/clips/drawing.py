@@ -63,7 +63,7 @@ class Inputs:
         return seen.height, seen.width
 
 
-def _cure(missing: list[Modality], config: ClipConfig) -> str:
+def _cure(missing: Sequence[str], config: ClipConfig) -> str:
     """What to do where a modality is missing, to predict and to train."""
     give = "give the frames with --frames, " if "rgb" in missing else ""
     there = [name for name in config.modalities if name not in missing]

@@ -51,12 +51,16 @@ def set_key(tree: dict[str, Any], key: str, value: Any) -> None:
     """Set a dotted key such as `training.epochs` in a tree of sections, which it changes.
 
     Of a section that is given as a whole, the keys are set one by one: the others stay. An adapter
-    is replaced, since other methods have other keys.
+    is replaced, and so is a model that names another network, since others have other keys.
 
     Raises:
         RecipeError: A key leads into something that is no section.
     """
-    if isinstance(value, Mapping) and _is_section(key):
+    if (
+        isinstance(value, Mapping)
+        and _is_section(key)
+        and not _is_another_network(tree, key, value)
+    ):
         for name, inner in cast(Mapping[Any, Any], value).items():
             set_key(tree, f"{key}.{name}", inner)
         if not value:
@@ -69,6 +73,12 @@ def set_key(tree: dict[str, Any], key: str, value: Any) -> None:
 def _is_section(key: str) -> bool:
     configs = configs_at(key)
     return key == ROWS or (bool(configs) and AdapterConfig not in configs)
+
+
+def _is_another_network(tree: dict[str, Any], key: str, value: Mapping[Any, Any]) -> bool:
+    held = tree.get(key)
+    before = held.get("network", "velora") if isinstance(held, dict) else "velora"
+    return key == "model" and value.get("network", before) != before
 
 
 def _branch(tree: dict[str, Any], names: list[str], key: str) -> dict[str, Any]:
