@@ -87,6 +87,12 @@ def explain(error: ValidationError, model: type[BaseModel] | None = None) -> str
     )
 
 
+def reason_of(error: Exception) -> str:
+    """What an error reports, in one line; of values that do not fit, by their keys."""
+    text = explain(error) if isinstance(error, ValidationError) else str(error)
+    return " ".join(text.split())
+
+
 def faulty_keys(error: ValidationError, model: type[BaseModel]) -> list[str]:
     """The dotted keys that `explain` names, without those that stand for a whole."""
     faults = map(_of_its_key, error.errors(include_url=False))

@@ -114,8 +114,12 @@ def test_slurm_queues_the_job_again_for_sigusr1_alone(
 @pytest.mark.parametrize(
     ("error", "code", "line"),
     [
-        (KeyboardInterrupt(), 130, "interrupted\n"),
-        (OSError(errno.ENOSPC, "No space left", "run/x"), 2, "error: run/x: No space left\n"),
+        (KeyboardInterrupt(), 130, "interrupted; the same command with --resume continues\n"),
+        (
+            OSError(errno.ENOSPC, "No space left", "run/x"),
+            2,
+            "error: run/x: No space left; make room on this disk, or write to another one\n",
+        ),
         (RunStopped(), 143, ""),
     ],
     ids=["Ctrl-C", "a full disk", "SIGTERM"],

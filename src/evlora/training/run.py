@@ -272,8 +272,11 @@ def _trainer_of(
             log_every_n_steps=1,
         )
     except MisconfigurationException as error:
+        asked = f"{training.accelerator}, {training.devices} and {training.nodes}"
         raise RunError(
-            f"training.accelerator, training.devices or training.nodes: {error}"
+            "training.accelerator, training.devices and training.nodes: expected devices that this "
+            f"machine has, got {asked}: {str(error).rstrip('.!')}; set training.accelerator=auto, "
+            "or cpu"
         ) from error
 
 
