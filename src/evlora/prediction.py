@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -78,15 +78,14 @@ def frames_beside(recording: Path) -> Path | None:
 
 
 def open_with_frames(
-    path: Path, config: ClipConfig, *, width: int | None = None, height: int | None = None
+    path: Path, config: ClipConfig, **options: Any
 ) -> tuple[Recording, Path | None]:
     """A recording, with the frames beside it where clips need some and it has none of its own.
 
     Args:
         path: The recording.
         config: How clips are made.
-        width: Columns of the sensor, if the file does not state them.
-        height: Rows of the sensor.
+        options: How to open it; see `open_recording`.
 
     Returns:
         The recording, and what lies beside it and was taken.
@@ -94,11 +93,11 @@ def open_with_frames(
     Raises:
         RecordingError: It cannot be read.
     """
-    recording = open_recording(path, width=width, height=height)
+    recording = open_recording(path, **options)
     needs_frames = "rgb" in config.modalities and config.without != "rgb"
     beside = frames_beside(path) if needs_frames and not recording.frames else None
     if beside is not None:
-        recording = open_recording(path, frames=beside, width=width, height=height)
+        recording = open_recording(path, frames=beside, **options)
     return recording, beside
 
 

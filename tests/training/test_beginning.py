@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,19 @@ def test_what_the_samples_lack_is_refused_before_a_network_is_built(
     with pytest.raises(DatasetError, match=words):
         evlora.train(RECIPE, overrides={**own_settings, **keys})
     assert not (Path(own_settings["run.dir"]) / "recipe.yaml").exists()
+
+
+def test_the_one_sample_that_lacks_a_modality_is_found(
+    tiny_dataset: Path, few_pictures: Path, own_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    both = read_manifest(tiny_dataset)
+    picture = next(few_pictures.parent.rglob("*.png"))
+    lacking = replace(both.split("train")[7], events=None, frames=str(picture))
+    samples = tuple(lacking if one.sample == lacking.sample else one for one in both.samples)
+    write_manifest(replace(both, samples=samples), tmp_path)
+    keys = {**own_settings, "data.root": str(tmp_path), "clip.modalities": ["rgb", "event"]}
+    with pytest.raises(DatasetError, match=f"sample {lacking.sample}: .*found no events"):
+        evlora.train(RECIPE, overrides={**keys, "model": {"network": "velora"}})
 
 
 def test_one_class_is_refused(

@@ -24,6 +24,7 @@ from evlora.clips import ClipConfig
 from evlora.config import expanded
 from evlora.datasets import ClipDataset, Manifest, read_manifest
 from evlora.datasets.loading import loader_options
+from evlora.datasets.samples import Sample
 from evlora.errors import RecipeError, RecordingWarning, RunError
 from evlora.messages import listed
 from evlora.packing import clip_dataset
@@ -172,18 +173,22 @@ class ClipDataModule(LightningDataModule):
         self._training_loader: ResumableLoader | None = None
         self._resumed: dict[str, int] | None = None
 
-    def try_first_clips(self) -> None:
-        """Make one clip of each split: what cannot work is refused before a network is built.
+    def try_clips(self) -> None:
+        """Make a clip of each kind of sample, so that what cannot work is refused at once.
+
+        Samples are of one kind if they have the same modalities, in files of the same suffixes.
 
         Raises:
-            DatasetError: The first samples lack a modality that the recipe asks for.
-            RecordingError: One of them cannot be read.
+            DatasetError: Some samples lack a modality that the recipe asks for.
+            RecordingError: One of those tried cannot be read.
         """
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RecordingWarning)  # training warns of them
             for clips in (self.training, self.validation):
-                if clips is not None:
-                    clips[0]
+                if isinstance(clips, ClipDataset):
+                    kinds = {_kind(sample): i for i, sample in enumerate(clips.samples)}
+                    for index in kinds.values():
+                        clips[index]
 
     def cache_features(self, place: str, *, variants: int) -> None:
         """Let training go on from features, which `fill_caches` computes.
@@ -286,6 +291,13 @@ class ClipDataModule(LightningDataModule):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there when the loader is made, which is after this."""
         self._resumed = state_dict or None
+
+
+def _kind(sample: Sample) -> tuple[str | None, ...]:
+    """The suffixes of a sample's events, frames and event images; None for what it lacks."""
+    parts = (sample.events, sample.frames, sample.event_images)
+    first = [part[0] if isinstance(part, tuple) else part for part in parts]
+    return tuple(None if path is None else Path(path).suffix.lower() for path in first)
 
 
 def _options(dataset: Clips, data: ClipDataModule) -> dict[str, Any]:

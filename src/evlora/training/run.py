@@ -211,7 +211,7 @@ def _data_of(recipe: Recipe) -> ClipDataModule:
             f"{recipe.data.root}: expected {FEWEST_CLASSES} classes or more to tell apart, got "
             f"{listed(labels)}; prepare a dataset with more"
         )
-    data.try_first_clips()
+    data.try_clips()
     return data
 
 
