@@ -56,7 +56,7 @@ def _checked(tree: dict[str, Any], changes: Mapping[str, Any], *, name: str) -> 
             any(f"{key}.".startswith(f"{change}.") for change in changes)
             for key in faulty_keys(error, Recipe)
         )
-        # Keys that were typed speak for themselves; those of the file need its name.
+        # Keys that were typed need no place; those of the file need its name.
         raise RecipeError(faults if is_of_changes else f"{name}: {faults}") from error
     except AdapterError as error:
         raise AdapterError(_in_its_adapter(tree, error)) from error
@@ -90,7 +90,7 @@ def build(
     if num_classes < FEWEST_CLASSES:
         raise RecipeError(
             f"num_classes: expected {FEWEST_CLASSES} or more, got {num_classes}; a recognizer "
-            "tells classes apart"
+            "chooses among classes"
         )
     labels = tuple(str(number) for number in range(num_classes))
     return build_recognizer(recipe_of(recipe, overrides).recognizer(), labels)

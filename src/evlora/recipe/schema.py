@@ -51,7 +51,7 @@ class TrainingConfig(Config):
     """How the trained part learns."""
 
     epochs: PositiveInt = 50
-    """Passes over the training split. A run that has ended goes on with more of them (--resume)."""
+    """Passes over the training split. A finished run can be resumed with more of them."""
     start_from: UserPath | None = None
     """A bundle, or the folder of a run, whose learned weights this run begins with; the head
     begins anew where the labels differ."""

@@ -140,7 +140,7 @@ def train(
         seed_everything(whole.run.seed, workers=True, verbose=False)
         data, module = _prepared(whole, report_line)
         if is_first:
-            # A run that goes on with more epochs is unfinished again before its recipe says so.
+            # A run with more epochs than before is unfinished again, before its recipe changes.
             (folder / METRICS_FILE).unlink(missing_ok=True)
             write_recipe(folder, whole)
         report_line(_summary(module.recognizer, data))
