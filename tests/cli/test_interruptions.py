@@ -1,4 +1,4 @@
-"""What a person sees where the system says no, and after Ctrl-C: one line, and what to do."""
+"""What a person sees where the system refuses, and after Ctrl-C: one line, and what to do."""
 
 import errno
 import os

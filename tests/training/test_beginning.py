@@ -49,7 +49,7 @@ def test_a_folder_with_files_of_others_stays_refused(own_settings: dict[str, Any
         evlora.train(RECIPE, overrides=own_settings)
 
 
-def test_a_finished_run_goes_on_with_more_epochs(
+def test_a_finished_run_is_resumed_with_more_epochs(
     calm_run: Path, own_settings: dict[str, Any]
 ) -> None:
     folder = Path(own_settings["run.dir"])
