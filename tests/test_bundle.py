@@ -1,8 +1,11 @@
 """Bundles: what is saved, that it comes back exactly, and what is refused."""
 
 import json
+import os
+import random
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from slow import slow_but
 from timm import create_model
 
 from evlora.bundle import load_bundle, save_bundle
+from evlora.bundle_description import read_description
 from evlora.errors import BundleError
 from evlora.models.adapters import METHODS as CATALOGUE
 from evlora.recipe import build
@@ -166,8 +170,11 @@ def test_another_backbone_of_the_same_shape_is_refused(
 
 
 def damage_config(bundle: Path, **changes: Any) -> None:
+    """Change keys of config.json, and make it one of a bundle that has no hashes yet."""
     path = bundle / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    content = {**json.loads(path.read_text()), **changes}
+    content.pop("sha256", None)
+    path.write_text(json.dumps(content))
 
 
 def drop_tensor(path: Path) -> None:
@@ -178,6 +185,10 @@ def drop_tensor(path: Path) -> None:
 
 def add_tensor(path: Path) -> None:
     save_file({**load_file(path), "stranger": torch.zeros(1)}, path)
+
+
+def change(path: Path, by: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    save_file({name: by(tensor) for name, tensor in load_file(path).items()}, path)
 
 
 def cut_short(path: Path) -> None:
@@ -203,15 +214,59 @@ ADAPTER = "adapters/event/adapter_model.safetensors"
         (lambda b: add_tensor(b / ADAPTER), "not of this network: stranger"),
         (lambda b: cut_short(b / ADAPTER), "is damaged"),
         (lambda b: (b / "backbone.safetensors").unlink(), "expected backbone.safetensors"),
+        (
+            lambda b: change(b / ADAPTER, torch.Tensor.double),
+            "expected numbers of type torch.float",
+        ),
+        (lambda b: change(b / ADAPTER, lambda t: t * float("nan")), "expected finite numbers"),
+        (lambda b: damage_config(b, labels=["a", "b", "a"]), "expected each label once"),
+        (lambda b: damage_config(b, labels=["a", 3]), "expected labels of text, got 3"),
+        (lambda b: damage_config(b, labels={}), "expected a list of labels"),
+        (
+            lambda b: damage_config(b, clip={"frames": 10**9}),
+            "frames: expected a number of at most",
+        ),
+        (lambda b: damage_config(b, clip={"size": 10**9}), "size"),
+        (lambda b: damage_config(b, formats=1), "unknown keys: formats"),
     ],
 )
 def test_a_damaged_bundle_is_refused_by_name(
     damage: Any, words: str, tiny_settings: dict[str, Any], tmp_path: Path
 ) -> None:
     bundle = save_bundle(trained(tiny_settings), tmp_path / "bundle")
+    damage_config(bundle)
     damage(bundle)
     with pytest.raises(BundleError, match=words.replace(".", r"\.")):
         load_bundle(bundle)
+
+
+FLIPS = int(os.environ.get("EVLORA_FLIPS", "40"))
+
+
+def test_a_flipped_bit_in_a_bundle_is_refused_or_changes_nothing(
+    tiny_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    recognizer = trained(tiny_settings)
+    bundle = save_bundle(recognizer, tmp_path / "bundle")
+    files = [path for path in bundle.rglob("*") if path.is_file() and path.suffix != ".md"]
+    place = random.Random(0)
+    expected = answer(recognizer)
+    refused = 0
+    for number in range(FLIPS):
+        path = files[number % len(files)]
+        whole = path.read_bytes()
+        content = bytearray(whole)
+        content[place.randrange(len(content))] ^= 1 << place.randrange(8)
+        path.write_bytes(content)
+        try:
+            read_description(bundle)
+        except BundleError:
+            refused += 1
+        else:  # white space, or one way of writing a letter for another
+            assert path.name == "config.json"
+            assert torch.equal(answer(load_bundle(bundle)), expected)
+        path.write_bytes(whole)
+    assert refused > 0.8 * FLIPS
 
 
 def test_a_folder_of_other_things_is_not_replaced_by_a_bundle(

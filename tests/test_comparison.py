@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from evlora.comparison import compare
-from evlora.comparison_table import Comparison, Over
-from evlora.errors import RecipeError
+from evlora.comparison_table import Comparison, Over, Row
+from evlora.errors import RecipeError, RunError
 from evlora.recipe import load_recipe
 from evlora.recognizer import build_recognizer
 from evlora.training.cost import measure_step
@@ -19,7 +19,7 @@ model: {network: single_stream}
 comparison:
   lora: {training.learning_rate: 2.0e-3}
   wide_lora: {model.adapter: {method: lora, rank: 8}}
-  broken: {model.adapter: {method: lora, sites: ffn}, backbone.weights: no/such/file.safetensors}
+  broken: {data.shots: 1000}
 """
 
 
@@ -115,15 +115,59 @@ def test_every_row_is_trained_with_each_value_of_a_key_that_is_varied(
     assert (result.folder / "comparison.png").stat().st_size > 10_000
 
 
-def test_what_another_recipe_left_is_not_taken_for_a_result(
+def test_rows_of_another_recipe_are_refused_before_anything_is_trained(
     recipe: Path, settings: dict[str, Any]
 ) -> None:
     before = run(recipe, settings, "lora", seeds=1)
-    after = run(recipe, {**settings, "training.epochs": 2}, "lora", seeds=1)
-    (row,) = after.rows
-    assert row.top1 == {}
-    assert "training.epochs was 1, is 2" in row.failures[0]
-    assert run(recipe, settings, "lora", seeds=1).rows[0].top1 == before.rows[0].top1
+    table = (before.folder / "comparison.md").read_text(encoding="utf-8")
+    for method in ("lora", "none"):
+        with pytest.raises(RunError, match=r"training\.epochs was 1, is 2; .* another run\.dir"):
+            run(recipe, {**settings, "training.epochs": 2}, method, seeds=1)
+    assert (before.folder / "comparison.md").read_text(encoding="utf-8") == table
+    assert not (before.folder / "runs" / "none").exists()
+
+
+def test_rows_seeds_and_costs_of_earlier_calls_stay_in_the_table(
+    recipe: Path, settings: dict[str, Any]
+) -> None:
+    (none,) = run(recipe, settings, "none", seeds=2).rows
+    over = Over.parse("training.batch_size=8,16")
+    result = compare(recipe, methods=["none"], overrides=settings, seeds=1, over=over, repeats=0)
+
+    names = ["none", "none, training.batch_size=8", "none, training.batch_size=16"]
+    assert [row.name for row in result.rows] == names
+    assert result.rows[0] == none
+    table = (result.folder / "comparison.md").read_text(encoding="utf-8")
+    assert none.cost is not None
+    assert f"| none | {none.accuracy} | {none.cost.trained:,} |" in table
+    again = compare(recipe, methods=["none"], overrides=settings, seeds=1, repeats=0)
+    assert again.rows == result.rows
+    with (result.folder / "comparison.csv").open(newline="") as file:
+        assert [line["setting"] for line in csv.DictReader(file)] == ["", "", *over.settings]
+
+
+def test_a_damaged_record_is_refused_and_can_be_made_again(
+    recipe: Path, settings: dict[str, Any]
+) -> None:
+    before = run(recipe, settings, "none", seeds=1)
+    record = before.folder / "comparison.json"
+    for text in ("{", "[]", '{"recipe": {}, "rows": [1]}'):
+        record.write_text(text, encoding="utf-8")
+        with pytest.raises(RunError, match=r"comparison\.json: is damaged: .*; remove it"):
+            run(recipe, settings, "none", seeds=1)
+    record.unlink()
+    assert run(recipe, settings, "none", seeds=1).rows == before.rows
+
+    # Another split is evaluated anew, and has files of its own.
+    run(recipe, settings, "none", seeds=1, split="val")
+    for name, split in (("comparison", "test"), ("comparison_val", "val")):
+        table = (before.folder / f"{name}.md").read_text(encoding="utf-8")
+        assert f"accuracy on the {split} split" in table
+
+
+def test_one_run_has_no_spread() -> None:
+    assert Row("lora", "", {0: 0.5}, {}, None).accuracy == "50.0"
+    assert Row("lora", "", {0: 0.5, 1: 0.5}, {}, None).accuracy == "50.0 ± 0.0"
 
 
 def test_without_costs_the_table_is_of_accuracies_alone(
@@ -154,12 +198,12 @@ def test_a_failure_is_reported_and_stops_nothing_else(
     result = run(recipe, settings, "broken", "none", seeds=1, report=lines.append)
 
     broken, none = result.rows
-    assert "no/such/file.safetensors" in broken.failures[0]
+    assert "set data.shots to no more than that" in broken.failures[0]
     assert broken.accuracy == "failed"
     assert set(none.top1) == {0}
-    assert any("no/such/file.safetensors" in line for line in lines)
+    assert any("set data.shots to no more than that" in line for line in lines)
     table = (result.folder / "comparison.md").read_text(encoding="utf-8")
-    assert "- broken, seed 0: BackboneError" in table
+    assert "- broken, seed 0: DatasetError" in table
 
 
 def test_an_unknown_row_is_refused_before_anything_is_trained(

@@ -199,9 +199,10 @@ def no_bundle() -> None:
 def another_recipe() -> None:
     keys = {**TINY, "data.root": "gen", "run.dir": "again"}
     recipe = evlora.load_recipe("demo", keys).model_dump(mode="json")
-    Path("again").mkdir()
+    Path("again/checkpoints").mkdir(parents=True)
+    Path("again/checkpoints/last.ckpt").touch()
     Path("again/recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
-    evlora.train("demo", overrides={**keys, "training.epochs": 9}, resume=True)
+    evlora.train("demo", overrides={**keys, "training.epochs": 3}, resume=True)
 
 
 def cut_off() -> None:

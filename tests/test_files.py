@@ -1,8 +1,11 @@
 """Writing without leaving halves."""
 
+import os
+import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -167,3 +170,35 @@ def test_a_folder_is_replaced_where_the_system_cannot_exchange(
             (temporary / "content").write_text(content)
         assert (target / "content").read_text() == content
     assert list(tmp_path.iterdir()) == [target]
+
+
+REPLACES_AND_COUNTS = """
+import itertools, pathlib, sys
+from evlora.files import writing_folder
+
+target = pathlib.Path(sys.argv[1])
+for number in itertools.count():
+    with writing_folder(target) as temporary:
+        for name in "abc":
+            (temporary / name).write_text(str(number))
+    print(flush=True)
+"""
+KILLS = int(os.environ.get("EVLORA_REPLACEMENTS", "20"))
+"""Replacements that are killed; 500 in a long run."""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform not in ("linux", "darwin"), reason="folders can be exchanged")
+def test_a_folder_is_whole_after_each_of_many_kills(tmp_path: Path) -> None:
+    place, target = random.Random(0), tmp_path / "bundle"
+    for _ in range(KILLS):
+        with subprocess.Popen(
+            [sys.executable, "-c", REPLACES_AND_COUNTS, target], stdout=subprocess.PIPE
+        ) as writer:
+            assert writer.stdout is not None
+            writer.stdout.readline()
+            time.sleep(place.uniform(0, 0.02))
+            writer.kill()
+        contents = {path.read_text() for path in standing(target).iterdir()}
+        assert len(contents) == 1, contents
+        assert len(list(standing(target).iterdir())) == 3

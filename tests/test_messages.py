@@ -6,7 +6,7 @@ import pytest
 from pydantic import Discriminator, Field, NonNegativeFloat, PositiveInt, Tag, ValidationError
 
 from evlora.config import Config
-from evlora.messages import explain, itemized, listed, shown, suggestion
+from evlora.messages import explain, itemized, listed, reason_of, shown, suggestion
 
 
 class Part(Config):
@@ -118,3 +118,10 @@ def test_no_explanation_has_the_words_of_the_library(key: str, wrong: object) ->
         assert text.startswith(key)
         for word in ("Input should", "pydantic", "http", "constrained", "literal["):
             assert word not in text
+
+
+def test_the_reason_of_an_error_is_one_line_without_pydantics_words() -> None:
+    with pytest.raises(ValidationError) as raised:
+        Part.model_validate({"epochs": "many"})
+    assert reason_of(raised.value) == "epochs: expected a whole number, got 'many'"
+    assert reason_of(ValueError("no\n  number")) == "no number"

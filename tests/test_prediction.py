@@ -16,7 +16,7 @@ from evlora.cli.main import run
 from evlora.clips import ClipConfig
 from evlora.datasets import read_manifest
 from evlora.errors import DatasetError, RecordingError
-from evlora.prediction import predict, recordings_in
+from evlora.prediction import frames_beside, predict, recordings_in
 from evlora.recipe import build
 from evlora.recordings import open_recording
 
@@ -64,6 +64,13 @@ def test_pictures_are_recordings_of_their_own_where_clips_are_pictures(tree: Pat
 def test_a_file_and_a_folder_of_pictures_stand_separately(tree: Path) -> None:
     assert recordings_in(tree / "a.npz", VIDEO) == [(tree / "a.npz", None)]
     assert recordings_in(tree / "b", VIDEO) == [(tree / "b", None)]
+
+
+def test_a_recording_of_events_finds_the_frames_of_its_name_beside_it(tree: Path) -> None:
+    (tree / "c" / "walk.png").unlink()
+    assert frames_beside(tree / "c" / "walk.npz") == tree / "c" / "walk"
+    assert frames_beside(tree / "c" / "alone.npz") is None
+    assert frames_beside(tree / "c" / "walk") is None
 
 
 def test_a_folder_without_recordings_is_refused(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from evlora import deferring, moved
+from evlora import deferring, moved, threads
 from evlora.errors import (
     AdapterError,
     BackboneError,
@@ -126,6 +126,7 @@ _HOMES = {
 
 moved.install()
 deferring.install()
+threads.let_waiting_threads_sleep()
 
 
 __getattr__ = deferring.names_on_demand("evlora", _HOMES)

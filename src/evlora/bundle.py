@@ -1,6 +1,7 @@
 """A trained recognizer on disk: a folder of a few MB beside one shared backbone.
 
-config.json            labels, clip, backbone with the SHA-256 of its weights, network, versions
+config.json            labels, clip, backbone with the SHA-256 of its weights, network, versions,
+                       and the SHA-256 of the files below
 adapters/<part>/       the adapters of each view and stage, in peft's own format
 head.safetensors       everything else that was trained, and the statistics of norms
 backbone.safetensors   only where it was made at random, trained, or came with a checkpoint
@@ -8,7 +9,8 @@ README.md              what it is, and what was measured
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from evlora.bundle_description import AGAIN, DESCRIPTION, read_description, write_description
 from evlora.errors import BackboneError, BundleError
 from evlora.files import standing, writing_folder
 from evlora.messages import listed
@@ -30,8 +33,6 @@ from evlora.models.adapters import before_loading, before_saving
 from evlora.models.backbone import RANDOM
 from evlora.recognizer import Recognizer, RecognizerConfig, adapted_parts, tensors_beside_adapters
 
-BUNDLE_FORMAT = 1
-DESCRIPTION = "config.json"
 OWN_BACKBONE = "backbone.safetensors"
 
 
@@ -67,7 +68,7 @@ def save_bundle(
         )
     own_backbone = recognizer.backbone_tensors() if has_own_backbone(recognizer.config) else None
     sha256 = weights_sha256(own_backbone) if own_backbone else recognizer.backbone_sha256
-    with writing_folder(target, durable=True) as temporary:
+    with _reporting(target), writing_folder(target, durable=True) as temporary:
         for name, adapted in adapted_parts(recognizer).items():
             before_saving(adapted)
             adapted.save_pretrained(str(temporary / "adapters" / name), save_embedding_layers=False)
@@ -76,7 +77,6 @@ def save_bundle(
         if own_backbone:
             save_file(own_backbone, temporary / OWN_BACKBONE)
         description = {
-            "format": BUNDLE_FORMAT,
             "labels": list(recognizer.labels),
             **recognizer.config.model_dump(mode="json"),
             "backbone_sha256": sha256,
@@ -84,12 +84,21 @@ def save_bundle(
             "recipe": recipe,
             "metrics": metrics,
         }
-        (temporary / DESCRIPTION).write_text(
-            json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
+        write_description(temporary, description)
         card = _model_card(recognizer, sha256, metrics or {})
         (temporary / "README.md").write_text(card, encoding="utf-8")
     return target
+
+
+@contextmanager
+def _reporting(target: Path) -> Generator[None]:
+    """Lets a disk that is full be reported as such: safetensors has an error of its own for it."""
+    try:
+        yield
+    except SafetensorError as error:
+        raise BundleError(
+            f"{target}: could not be written: {error}; make room there, or name another folder"
+        ) from error
 
 
 def load_bundle(
@@ -98,15 +107,15 @@ def load_bundle(
     """The recognizer in this bundle, ready to predict.
 
     Args:
-        folder: The bundle.
+        folder: The bundle, or the folder of a run that holds it.
         weights: The backbone's weight file, where it is not where it was in training.
         device: Where the recognizer will run.
 
     Raises:
         BundleError: Something is missing, damaged or too much, or the backbone is another one.
     """
-    source = standing(Path(folder))
-    config, labels, sha256 = _read_description(source)
+    source = standing(bundle_in(Path(folder)))
+    config, labels, sha256 = read_description(source)
     weight_source = _find_weights(source, config, weights)
     found = config.model_copy(
         update={"backbone": config.backbone.model_copy(update={"weights": weight_source})}
@@ -133,23 +142,24 @@ def load_bundle(
     return recognizer.eval().to(device)
 
 
-def _read_description(source: Path) -> tuple[RecognizerConfig, tuple[str, ...], str]:
-    path = source / DESCRIPTION
-    if not path.is_file():
-        raise BundleError(f"{source}: expected a bundle with a {DESCRIPTION}, found none there")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format"] != BUNDLE_FORMAT:
-            raise BundleError(
-                f"{path}: expected bundle format {BUNDLE_FORMAT}, got {content['format']}; "
-                "read it with the evlora that wrote it"
-            )
-        parts = {key: content[key] for key in ("clip", "backbone", "model")}
-        config = RecognizerConfig.model_validate(parts)
-        return config, tuple(content["labels"]), str(content["backbone_sha256"])
-    except (KeyError, TypeError, ValueError) as error:
-        reason = f"key {error} is missing" if isinstance(error, KeyError) else error
-        raise BundleError(f"{path}: is damaged or not of a bundle: {reason}") from error
+def bundle_in(folder: Path) -> Path:
+    """Where the bundle lies: in this folder, or in the folder `bundle` of a run.
+
+    Raises:
+        BundleError: There is none.
+    """
+    inside = folder / "bundle"
+    for place in (folder, inside):
+        if (standing(place) / DESCRIPTION).is_file():
+            return place
+    if not folder.is_dir():
+        raise BundleError(f"{folder}: expected a bundle, found no such folder; check the path")
+    if inside.is_dir() or (folder / "recipe.yaml").is_file():
+        raise BundleError(
+            f"{folder}: expected a bundle, found a run without one; it is written when training "
+            f"ends: evlora train RECIPE run.dir={folder} --resume"
+        )
+    raise BundleError(f"{folder}: expected a bundle with a {DESCRIPTION}, found none there")
 
 
 def _find_weights(source: Path, config: RecognizerConfig, given: str | Path | None) -> str:
@@ -159,8 +169,7 @@ def _find_weights(source: Path, config: RecognizerConfig, given: str | Path | No
         return str(source / OWN_BACKBONE)
     if has_own_backbone(config):
         raise BundleError(
-            f"{source}: expected {OWN_BACKBONE} in the bundle, it is missing; "
-            "copy the whole bundle again"
+            f"{source}: expected {OWN_BACKBONE} in the bundle, it is missing; {AGAIN}"
         )
     return config.backbone.weights
 
@@ -170,9 +179,7 @@ def _load_adapters(folder: Path, adapted: PeftModel) -> None:
     try:
         before_loading(adapted, json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
-        raise BundleError(
-            f"{path}: is missing or damaged: {error}; copy the whole bundle again"
-        ) from error
+        raise BundleError(f"{path}: is missing or damaged: {error}; {AGAIN}") from error
     # Not by peft's set_peft_model_state_dict, which imports transformers for this.
     _fill(get_peft_model_state_dict(adapted), folder / "adapter_model.safetensors")
 
@@ -187,11 +194,11 @@ def _fill(expected: Mapping[str, Tensor], path: Path) -> None:
 
 def _read_tensors(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if not path.is_file():
-        raise BundleError(f"{path}: is missing; copy the whole bundle again")
+        raise BundleError(f"{path}: is missing; {AGAIN}")
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
-        raise BundleError(f"{path}: is damaged: {error}; copy the whole bundle again") from error
+        raise BundleError(f"{path}: is damaged: {error}; {AGAIN}") from error
     missing = sorted(expected.keys() - tensors.keys())
     extra = sorted(tensors.keys() - expected.keys())
     if missing or extra:
@@ -206,6 +213,13 @@ def _read_tensors(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tenso
                 f"{path}: {name}: expected shape {tuple(tensor.shape)}, "
                 f"got {tuple(tensors[name].shape)}"
             )
+        if tensors[name].dtype != tensor.dtype:
+            raise BundleError(
+                f"{path}: {name}: expected numbers of type {tensor.dtype}, got "
+                f"{tensors[name].dtype}"
+            )
+        if not bool(tensors[name].isfinite().all()):
+            raise BundleError(f"{path}: {name}: expected finite numbers, got infinite ones or NaN")
     return tensors
 
 

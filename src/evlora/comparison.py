@@ -1,7 +1,7 @@
 """Methods side by side: the same recipe trained with each, under one budget.
 
 runs/<row>/seed-<k>/   ordinary runs, with evaluation.json, or failure.txt where one failed
-comparison.*           what was found, see comparison_table.py
+comparison.*           what was found, see comparison_table.py and comparison_record.py
 
 Where a key is varied as well, each row is trained with each of its values.
 """
@@ -14,18 +14,20 @@ from typing import Any
 
 from evlora.answering import for_answers, is_wholly_foldable
 from evlora.bundle import load_bundle
+from evlora.comparison_record import earlier_rows, joined, write_record
+from evlora.comparison_rows import recipes_of
 from evlora.comparison_table import Comparison, Cost, Over, Row, write
 from evlora.devices import device_named
 from evlora.errors import RecipeError
 from evlora.evaluation import evaluate
 from evlora.files import writing_file
-from evlora.messages import suggestion
-from evlora.models.adapters import METHODS
 from evlora.profiling import count_parameters
-from evlora.recipe import Recipe, load_recipe, split_override
+from evlora.ranks import OneRankError, is_first_rank
+from evlora.recipe import Recipe, as_mapping, recipe_of
 from evlora.recognizer import Recognizer, build_recognizer
 from evlora.training.cost import inference_ratio, measure_step
 from evlora.training.data import open_dataset
+from evlora.training.folder import claim
 from evlora.training.run import train
 
 EVALUATION_FILE = "evaluation.json"
@@ -34,7 +36,7 @@ COST_FILE = "cost.json"
 
 
 def compare(
-    recipe: str | Path,
+    recipe: str | Path | Recipe,
     *,
     methods: Sequence[str],
     seeds: int = 3,
@@ -46,103 +48,113 @@ def compare(
 ) -> Comparison:
     """Train a recipe once per method and seed, and write what came of it to `run.dir`.
 
-    What is there already is kept: a comparison that was stopped goes on where it was.
+    What is there already is kept: a comparison that was stopped goes on where it was, and rows of
+    earlier calls stay in its table.
 
     Args:
-        recipe: A recipe file, or a recipe's name.
+        recipe: A recipe, its file, or a recipe's name.
         methods: Names of the catalogue, or of rows that the recipe's `comparison` defines.
         seeds: Runs per method, with seeds 0, 1, ….
-        overrides: Keys of the recipe to change for all of them; `run.dir` among them.
+        overrides: Keys of the recipe to change for all of them, over the rows' own; `run.dir` among
+            them.
         over: A key to vary as well: every row is trained with each of its values, but for rows
             whose own keys set it.
         split: What accuracy is measured on.
         repeats: Steps and clips to time for each method; 0 measures no cost.
-        report: Takes a line per run.
+        report: Takes a line per run, and one where a key has no effect on a row.
 
     Raises:
         RecipeError: The recipe or one of the names is wrong; nothing was trained.
+        RunError: The folder holds rows of another recipe; nothing was trained.
         DatasetError: The dataset is incomplete.
     """
     report_line = report or (lambda line: None)
-    changes = _as_mapping(overrides)
-    base = load_recipe(recipe, changes)
+    if not is_first_rank():  # each rank makes the same runs; the first one reports and writes
+        report_line = _silent
+    changes = as_mapping(overrides)
+    base = recipe_of(recipe, changes)
     folder = base.run.dir
     if folder is None:
         raise RecipeError("run.dir: expected a folder for the comparison; set run.dir=FOLDER")
-    keys = {name: _keys_of(name, base) for name in dict.fromkeys(methods)}
-    recipes = {
-        (name, setting): load_recipe(
-            recipe, {**changes, **_as_mapping([setting] if setting else ()), **keys[name]}
+    if not methods or seeds < 1:
+        raise RecipeError(
+            f"--methods and --seeds: expected one or more, got {len(methods)} methods and "
+            f"{seeds} seeds"
         )
-        for name in keys
-        for setting in ([""] if over is None or over.key in keys[name] else over.settings)
-    }
-    for (name, _), its_recipe in recipes.items():
-        _require_its_method(name, its_recipe)
+    if "run.seed" in changes:
+        raise RecipeError(
+            "run.seed: expected no seed beside --seeds, which trains with the seeds 0, 1, …; "
+            "remove it"
+        )
+    recipes = recipes_of(recipe, base, methods, changes=changes, over=over, report=report_line)
+    earlier = earlier_rows(folder, base, split)
+    for (name, setting), its_recipe in recipes.items():
+        for seed in range(seeds):
+            its_run = _recipe_of_run(its_recipe, folder, name, setting, seed)
+            claim(its_run, resume=True, may_grow=False)
     manifest = open_dataset(base.data, seed=base.run.seed)
     rows: list[Row] = []
     for (name, setting), its_recipe in recipes.items():
-        runs = folder / "runs" / setting.replace("/", "_") / name
+        runs = _runs(folder, name, setting)
         cost = _cost(its_recipe, manifest.labels, runs, repeats, report_line)
-        top1: dict[int, float] = {}
-        failures: dict[int, str] = {}
-        for seed in range(seeds):
-            outcome = _run(its_recipe, runs / f"seed-{seed}", seed, split)
-            if isinstance(outcome, str):
-                failures[seed] = outcome
-            else:
-                top1[seed] = outcome
-            shown = f"failed: {outcome}" if isinstance(outcome, str) else f"{outcome:.1%}"
-            report_line(f"{name:<16} {setting}{' ' if setting else ''}seed {seed}  {shown}")
+        of_seeds = [
+            _recipe_of_run(its_recipe, folder, name, setting, seed) for seed in range(seeds)
+        ]
+        top1, failures = _outcomes(f"{name:<16} {setting}", of_seeds, split, report_line)
         rows.append(Row(name, setting, top1, failures, cost))
-    result = Comparison(folder, _heading(recipe, base, seeds, split), rows, over)
-    write(result)
+        if is_first_rank():
+            write_record(folder, base, split, joined(earlier, rows))
+    all_rows = joined(earlier, rows)
+    heading = _heading(recipe, base, max(len(row.top1) for row in all_rows), split)
+    result = Comparison(folder, heading, all_rows, over, tuple(recipes), split)
+    if is_first_rank():
+        write(result)
     return result
 
 
-def _as_mapping(overrides: Iterable[str] | Mapping[str, Any]) -> dict[str, Any]:
-    if isinstance(overrides, Mapping):
-        return dict(overrides)
-    return dict(map(split_override, overrides))
+def _silent(line: str) -> None:
+    """What ranks beside the first one report."""
 
 
-def _keys_of(name: str, recipe: Recipe) -> dict[str, Any]:
-    """The keys that make a recipe the row of this name: the recipe's own row, or a bare method."""
-    if name in recipe.comparison:
-        return recipe.comparison[name]
-    if name in METHODS:
-        return {"model.adapter": {"method": name}}
-    known = [*recipe.comparison, *METHODS]
-    raise RecipeError(
-        f"--methods: expected a method or a row of the recipe's `comparison`, got {name!r}; "
-        f"{suggestion(name, known, listing='evlora compare --list')}"
-    )
+def _outcomes(
+    name: str, recipes: Sequence[Recipe], split: str, report_line: Callable[[str], None]
+) -> tuple[dict[int, float], dict[int, str]]:
+    """The accuracies and the failures of a row's runs, by seed."""
+    top1: dict[int, float] = {}
+    failures: dict[int, str] = {}
+    for seed, recipe in enumerate(recipes):
+        outcome = _run(recipe, split)
+        if isinstance(outcome, str):
+            failures[seed] = outcome
+        else:
+            top1[seed] = outcome
+        shown = f"failed: {outcome}" if isinstance(outcome, str) else f"{outcome:.1%}"
+        report_line(f"{name.rstrip()} seed {seed}  {shown}")
+    return top1, failures
 
 
-def _require_its_method(name: str, recipe: Recipe) -> None:
-    """Check that a row which is named like a method trains that method."""
-    method = recipe.model.adapter.method
-    if name in METHODS and method != name:
-        raise RecipeError(
-            f"comparison.{name}: expected a row that is named like a method to train it, got "
-            f"{method}, the recipe's own; add model.adapter: {{method: {name}}} to the row, or "
-            "give it another name"
-        )
+def _runs(folder: Path, name: str, setting: str) -> Path:
+    return folder / "runs" / setting.replace("/", "_") / name
 
 
-def _run(recipe: Recipe, run_dir: Path, seed: int, split: str) -> float | str:
+def _recipe_of_run(recipe: Recipe, folder: Path, name: str, setting: str, seed: int) -> Recipe:
+    place = _runs(folder, name, setting) / f"seed-{seed}"
+    run = recipe.run.model_copy(update={"dir": place, "seed": seed})
+    return recipe.model_copy(update={"run": run, "comparison": {}})
+
+
+def _run(recipe: Recipe, split: str) -> float | str:
     """The accuracy of one run on the split, or what went wrong."""
-    done = run_dir / EVALUATION_FILE
-    run = recipe.run.model_copy(update={"dir": run_dir, "seed": seed})
-    its_recipe = recipe.model_copy(update={"run": run, "comparison": {}})
+    assert recipe.run.dir is not None  # each run has a place in the comparison's folder
+    run_dir, done = recipe.run.dir, recipe.run.dir / EVALUATION_FILE
     try:
-        finished = train(its_recipe, resume=True)  # what another recipe left there is refused
+        finished = train(recipe, resume=True)
         if done.is_file():
             known = json.loads(done.read_text(encoding="utf-8"))
             if known["split"] == split:
                 return float(known["top1"])
         recognizer = load_bundle(finished.bundle, device=device_named())
-        manifest = open_dataset(its_recipe.data, seed=seed)
+        manifest = open_dataset(recipe.data, seed=recipe.run.seed)
         result = evaluate(
             recognizer,
             manifest,
@@ -150,14 +162,18 @@ def _run(recipe: Recipe, run_dir: Path, seed: int, split: str) -> float | str:
             batch_size=recipe.training.batch_size,
             workers=recipe.data.workers,
         )
+    except OneRankError:
+        raise  # the others still wait for this one in the middle of a run
     except Exception as error:  # one method's failure, of whatever kind, must not stop the others
         message = f"{type(error).__name__}: {error}"
-        with writing_file(run_dir / FAILURE_FILE) as temporary:
-            temporary.write_text(message + "\n", encoding="utf-8")
+        if is_first_rank():
+            with writing_file(run_dir / FAILURE_FILE) as temporary:
+                temporary.write_text(message + "\n", encoding="utf-8")
         return message
-    (run_dir / FAILURE_FILE).unlink(missing_ok=True)
-    with writing_file(done) as temporary:
-        temporary.write_text(json.dumps(result.as_dict(), indent=2) + "\n", encoding="utf-8")
+    if is_first_rank():
+        (run_dir / FAILURE_FILE).unlink(missing_ok=True)
+        with writing_file(done) as temporary:
+            temporary.write_text(json.dumps(result.as_dict(), indent=2) + "\n", encoding="utf-8")
     return result.top1
 
 
@@ -168,11 +184,11 @@ def _cost(
     repeats: int,
     report_line: Callable[[str], None],
 ) -> Cost | None:
-    if not repeats:
-        return None
     path = folder / COST_FILE
     if path.is_file():
         return Cost(**json.loads(path.read_text(encoding="utf-8")))
+    if not repeats or not is_first_rank():
+        return None
     try:
         cost = _measure(recipe, labels, repeats)
     except Exception as error:  # as above
@@ -212,9 +228,11 @@ def _measure(recipe: Recipe, labels: tuple[str, ...], repeats: int) -> Cost:
     )
 
 
-def _heading(recipe: str | Path, base: Recipe, seeds: int, split: str) -> str:
+def _heading(recipe: str | Path | Recipe, base: Recipe, seeds: int, split: str) -> str:
+    name = "recipe" if isinstance(recipe, Recipe) else Path(recipe).stem
+    runs = "1 seed" if seeds == 1 else f"{seeds} seeds"
     shots = f", {base.data.shots} training samples a class" if base.data.shots else ""
     return (
-        f"`{Path(recipe).stem}`: {base.backbone.name}, {base.training.epochs} epochs of batches of "
-        f"{base.training.batch_size}{shots}, {seeds} seeds, accuracy on the {split} split"
+        f"`{name}`: {base.backbone.name}, {base.training.epochs} epochs of batches of "
+        f"{base.training.batch_size}{shots}, {runs}, accuracy on the {split} split"
     )

@@ -60,16 +60,16 @@ class Row:
 
     @property
     def accuracy(self) -> str:
-        """Mean ± standard deviation in per cent, or why there is none."""
+        """Mean ± standard deviation in per cent, or why there is none; no deviation of one run."""
         if not self.top1:
             return "failed"
         mean, spread = mean_and_spread(list(self.top1.values()))
-        return f"{100 * mean:.1f} ± {100 * spread:.1f}"
+        return f"{100 * mean:.1f}" + (f" ± {100 * spread:.1f}" if len(self.top1) > 1 else "")
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Rows in the order in which they were asked for."""
+    """Rows in the order in which they were asked for, those of earlier calls first."""
 
     folder: Path
     heading: str
@@ -77,17 +77,20 @@ class Comparison:
     rows: list[Row]
     over: "Over | None" = None
     """The key that was varied, if any."""
+    asked: tuple[tuple[str, str], ...] = ()
+    """Method and setting of each row that this call asked for."""
+    split: str = "test"
+    """What accuracy was measured on."""
 
     @property
     def methods(self) -> list[str]:
-        """The names that were asked for, each once."""
-        return list(dict.fromkeys(row.method for row in self.rows))
+        """The names that this call asked for, each once."""
+        return list(dict.fromkeys(method for method, _ in self.asked))
 
     def at(self, method: str, setting: str) -> Row:
         """The row of a method at a setting; one that sets the key itself stands for all of them."""
-        return next(
-            row for row in self.rows if row.method == method and row.setting in ("", setting)
-        )
+        key = (method, setting if (method, setting) in self.asked else "")
+        return next(row for row in self.rows if (row.method, row.setting) == key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,16 +122,19 @@ class Over:
         return [f"{self.key}={value}" for value in self.values]
 
 
+def stem(split: str) -> str:
+    """How the files of a comparison begin: those of a split but test bear its name."""
+    return "comparison" if split == "test" else f"comparison_{split}"
+
+
 def write(result: Comparison) -> None:
     """Put the table, its numbers and its picture into the folder of the comparison."""
-    contents = {
-        "comparison.csv": _csv(result),
-        "comparison.md": markdown(result),
-    }
+    name_of = stem(result.split)
+    contents = {f"{name_of}.csv": _csv(result), f"{name_of}.md": markdown(result)}
     for name, text in contents.items():
         with writing_file(result.folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
-    picture = result.folder / "comparison.png"
+    picture = result.folder / f"{name_of}.png"
     if result.over:
         draw_lines(accuracies_over(result, result.over), picture, key=result.over.key)
         return
@@ -159,10 +165,11 @@ def accuracies_over(result: Comparison, over: Over) -> dict[str, dict[str, tuple
 
 
 def _csv(result: Comparison) -> str:
+    has_settings = any(row.setting for row in result.rows)
     lines = [
         {
             "method": row.method,
-            **({"setting": row.setting} if result.over else {}),
+            **({"setting": row.setting} if has_settings else {}),
             "seed": seed,
             "top1": row.top1.get(seed, ""),
             "failure": row.failures.get(seed, ""),
@@ -226,7 +233,7 @@ def markdown(result: Comparison) -> str:
     lines = [result.heading, ""]
     if result.over is not None:
         lines += [*_accuracies(result, result.over), ""]
-    if result.over is None or len(shown) > 2:
+    if result.over is None or len(shown) > 2 or len(result.rows) > len(result.asked):
         lines += [
             "| " + " | ".join(shown) + " |",
             "|---|" + "---:|" * (len(shown) - 1),

@@ -18,9 +18,9 @@ def device_named(name: str = AUTO) -> str:
     try:
         torch.empty(1, device=name)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).partition("\n")[0]
+        reason = str(error).partition("\n")[0].partition(". ")[0]  # links to a driver may follow
         raise RunError(
             f"device: expected auto, cpu, cuda or cuda:N, with such a device in this machine, got "
-            f"{name}: {reason}"
+            f"{name}: {reason}; auto takes what there is"
         ) from error
     return name

@@ -18,7 +18,8 @@ from evlora.answering import Precision, for_answers
 from evlora.clips import Batch, Modality
 from evlora.datasets import AllTestViews, Manifest, read_manifest
 from evlora.datasets.loading import InOrder, loader_options
-from evlora.errors import DatasetError
+from evlora.errors import BundleError, DatasetError
+from evlora.messages import listed
 from evlora.packing import clip_dataset
 from evlora.recognizer import Recognizer
 
@@ -84,6 +85,7 @@ def evaluate(
 
     Raises:
         DatasetError: The labels differ, the split is empty, or only the hidden modality is left.
+        BundleError: The recognizer answers NaN.
     """
     if not isinstance(manifest, Manifest):
         manifest = read_manifest(manifest)
@@ -110,8 +112,16 @@ def evaluate(
             assert batch.labels is not None  # a manifest's samples have labels
             labels.append(batch.labels[::views])
             names.extend(batch.samples[::views])
+    all_scores = torch.cat(scores)
+    if unsound := [
+        name for name, score in zip(names, all_scores, strict=True) if score.isnan().any()
+    ]:
+        raise BundleError(
+            f"expected probabilities, the recognizer answers NaN for {len(unsound)} of "
+            f"{len(names)} samples ({listed(unsound)}); try precision fp32, or train it again"
+        )
     return _score(
-        torch.cat(scores),
+        all_scores,
         torch.cat(labels),
         names,
         recognizer.labels,

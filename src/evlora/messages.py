@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, Tag, ValidationError
 
@@ -12,6 +12,8 @@ FEW = 12
 """The number of known names that an answer to an unknown one still lists in full."""
 VALUE_LENGTH = 80
 QUOTE = "'"
+UNKNOWN = "unknown_"
+"""How the kinds of faults begin that a choice between configurations raises: `unknown_network`."""
 
 
 def listed(names: Iterable[object], *, at_most: int = NAMES_SHOWN, none: str = "none") -> str:
@@ -68,7 +70,7 @@ def explain(error: ValidationError, model: type[BaseModel] | None = None) -> str
     """
     reasons: dict[str, list[str]] = {}
     expected: dict[str, list[str]] = {}  # several of one key that may hold this or that
-    for fault in error.errors(include_url=False):
+    for fault in map(_of_its_key, error.errors(include_url=False)):
         holder, path = _follow(fault["loc"], model)
         key, kind, limits = ".".join(path), fault["type"], fault.get("ctx", {})
         if kind in EXPECTED:
@@ -83,6 +85,27 @@ def explain(error: ValidationError, model: type[BaseModel] | None = None) -> str
     return "; ".join(
         f"{key}: {reason}" if key else reason for key, some in reasons.items() for reason in some
     )
+
+
+def reason_of(error: Exception) -> str:
+    """What an error reports, in one line; of values that do not fit, by their keys."""
+    text = explain(error) if isinstance(error, ValidationError) else str(error)
+    return " ".join(text.split())
+
+
+def faulty_keys(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """The dotted keys that `explain` names, without those that stand for a whole."""
+    faults = map(_of_its_key, error.errors(include_url=False))
+    return [".".join(_follow(fault["loc"], model)[1]) for fault in faults]
+
+
+def _of_its_key(fault: Any) -> Any:
+    """A fault of the kind `unknown_KEY`, which is about KEY of a section, as one of that key."""
+    section, key = fault["input"], fault["type"].removeprefix(UNKNOWN)
+    if not fault["type"].startswith(UNKNOWN) or not isinstance(section, Mapping):
+        return fault
+    value = cast(Mapping[str, Any], section).get(key)
+    return {**fault, "loc": (*fault["loc"], key), "input": value}
 
 
 EXPECTED = {

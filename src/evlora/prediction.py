@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, cast, overload
+from typing import Any, NamedTuple, cast, overload
 
 import numpy as np
 import torch
@@ -123,6 +123,41 @@ class Found(NamedTuple):
 
     recording: Path
     frames: Path | None = None
+
+
+def frames_beside(recording: Path) -> Path | None:
+    """The picture, video or folder of pictures beside a recording of events that has its name."""
+    if recording.is_dir() or recording.suffix.lower() not in EVENT_SUFFIXES:
+        return None
+    for entry in visible(recording.parent):
+        is_of_frames = entry.suffix.lower() in FRAME_SUFFIXES
+        if entry.stem == recording.stem and (entry.is_dir() or is_of_frames):
+            return entry
+    return None
+
+
+def open_with_frames(
+    path: Path, config: ClipConfig, **options: Any
+) -> tuple[Recording, Path | None]:
+    """A recording, with the frames beside it where clips need some and it has none of its own.
+
+    Args:
+        path: The recording.
+        config: How clips are made.
+        options: How to open it; see `open_recording`.
+
+    Returns:
+        The recording, and what lies beside it and was taken.
+
+    Raises:
+        RecordingError: It cannot be read.
+    """
+    recording = open_recording(path, **options)
+    needs_frames = "rgb" in config.modalities and config.without != "rgb"
+    beside = frames_beside(path) if needs_frames and not recording.frames else None
+    if beside is not None:
+        recording = open_recording(path, frames=beside, **options)
+    return recording, beside
 
 
 def recordings_in(path: Path, config: ClipConfig) -> list[Found]:

@@ -263,7 +263,7 @@ def test_a_temporary_cache_goes_with_the_manifest(gate):
 
 def test_chunks_are_fetched_before_they_are_needed(gate, tmp_path):
     dataset = PackedDataset(read_manifest(URL, cache=tmp_path), "train", CONFIG, is_training=True)
-    sampler = EpochSampler(dataset, world_size=1, rank=0, seed=0)
+    sampler = EpochSampler(dataset, world_size=1, rank=0, seed=0, batch_size=8)
     order = iter(sampler)
     next(order)
     assert fetched(gate, 6) == 6

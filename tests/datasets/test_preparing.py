@@ -6,6 +6,7 @@ from evlora.datasets import prepare, read_manifest
 from evlora.datasets.layouts import LAYOUTS
 from evlora.errors import DatasetError
 from evlora.files import place_folder
+from evlora.locking import holding
 
 
 @pytest.fixture
@@ -125,3 +126,18 @@ def test_a_source_is_asked_for_exactly_where_it_is_needed(layout, tmp_path):
 def test_a_source_that_does_not_exist_is_named(tmp_path):
     with pytest.raises(DatasetError, match="nowhere; check the path"):
         prepare("csv", tmp_path / "nowhere", tmp_path / "out")
+
+
+def test_a_second_preparation_of_a_folder_is_refused_while_the_first_one_runs(source, tmp_path):
+    out = tmp_path / "out"
+    held = holding(tmp_path / ".out.lock", refusal=DatasetError("taken"))
+    with held, pytest.raises(DatasetError, match="another process prepares a dataset there"):
+        prepare("csv", source, out)
+    prepare("csv", source, out)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "source"]
+
+
+def test_what_killed_preparations_left_is_swept(source, tmp_path):
+    (tmp_path / ".out.4711.partial" / "recordings").mkdir(parents=True)
+    prepare("csv", source, tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "source"]

@@ -10,9 +10,16 @@ import yaml
 from timm import is_model
 
 from evlora.datasets.layouts import layout_named
-from evlora.errors import RecipeError
+from evlora.errors import AdapterError, RecipeError
 from evlora.models import SingleStreamConfig
-from evlora.recipe import Recipe, build, load_recipe, recipes_folder, shipped_recipes
+from evlora.recipe import (
+    Recipe,
+    build,
+    load_recipe,
+    recipe_of,
+    recipes_folder,
+    shipped_recipes,
+)
 
 SHIPPED = [name for name in shipped_recipes() if not name.startswith("ablations/")]
 ABLATIONS = [name for name in shipped_recipes() if name.startswith("ablations/")]
@@ -138,7 +145,17 @@ def test_a_recipe_survives_writing_and_reading() -> None:
         ),
         ("", ["model.adapter.rnk=2"], r"model\.adapter\.rnk: unknown key; did you mean rank\?"),
         ("model: {pool: maximum}", (), r"model\.pool: expected 'token', 'mean' or 'map'"),
-        ("model: {network: resnet}", (), "model: expected the key network to be velora or single"),
+        (
+            "model: {network: resnet}",
+            (),
+            r"model\.network: expected velora or single_stream, got 'r",
+        ),
+        ("model: {shared_adapter: {rnk: 1}}", (), r"model\.shared_adapter\.rnk: unknown key"),
+        ("training: 3", ["training.epochs=3"], "expected keys and values as training, got 3"),
+        ("a: 1\nb: 2\na: 3", (), "the key a stands in line 1 and in line 3; remove one"),
+        ("clip: {size: 8, size: 16}", (), "the key size stands in line 1 and in line 1"),
+        ("extends: demo\nclip.size: 8\nclip.size: 16", (), r"clip\.size stands in line 2 and in l"),
+        ("", "training.epochs=3", r"expected a list of texts .*; write \['training.epochs=3'\]"),
         ("model: {network: published}", (), "model: expected a network to train, got published"),
         ("clip: {representation: foo}", (), r"clip\.representation: no representation is called"),
         ("- a list", (), "expected keys and values, got a list"),
@@ -148,10 +165,114 @@ def test_a_recipe_survives_writing_and_reading() -> None:
     ],
 )
 def test_a_wrong_recipe_is_refused_with_the_key_and_the_cure(
-    tmp_path: Path, text: str, overrides: list[str], words: str
+    tmp_path: Path, text: str, overrides: list[str] | str, words: str
 ) -> None:
     with pytest.raises(RecipeError, match=words):
         load_recipe(written(tmp_path, text), overrides)
+
+
+@pytest.mark.parametrize("folder", ["007", "2026-11-29", "off", "1e3", "a: b", "[a", "#1"])
+def test_a_path_is_what_was_typed(tmp_path: Path, folder: str) -> None:
+    assert load_recipe("demo", [f"run.dir={folder}"]).run.dir == Path(folder)
+
+
+@pytest.mark.parametrize("folder", ["007", "2026-11-29", "off", "1e3"])
+def test_a_path_in_a_file_is_what_was_typed(tmp_path: Path, folder: str) -> None:
+    whole = written(tmp_path, f"run: {{dir: {folder}}}")
+    assert load_recipe(whole).run.dir == Path(folder)
+    single = written(tmp_path, f"extends: demo\nrun.dir: {folder}")
+    assert load_recipe(single).run.dir == Path(folder)
+
+
+@pytest.mark.parametrize("nothing", ["", "~", "null"])
+def test_a_path_may_be_taken_away(nothing: str) -> None:
+    assert load_recipe("demo", ["run.dir=x"]).run.dir == Path("x")
+    assert load_recipe("demo", [f"run.dir={nothing}"]).run.dir is None
+
+
+def test_a_tilde_is_the_home_folder() -> None:
+    keys = {"run.dir": "~/run", "data.root": "~/data", "data.source": "~/source"}
+    recipe = load_recipe("demo", keys)
+    assert recipe.run.dir == Path.home() / "run"
+    assert recipe.data.root == str(Path.home() / "data")
+    assert recipe.data.source == Path.home() / "source"
+    assert load_recipe("demo", ["run.dir=~nobody-of-this-name/x"]).run.dir == Path(
+        "~nobody-of-this-name/x"
+    )
+
+
+def test_a_word_that_yaml_takes_for_a_truth_value_is_text_where_text_is_expected() -> None:
+    assert load_recipe("demo", ["training.cache_features=off"]).training.cache_features == "off"
+    with pytest.raises(RecipeError, match=r"optimizer: expected 'adamw' or 'sgd', got 'no'"):
+        load_recipe("demo", ["training.optimizer=no"])
+
+
+def test_keys_of_a_section_that_are_not_named_stay() -> None:
+    before = load_recipe("nmnist_paired")
+    expected = load_recipe("nmnist_paired", {"training.epochs": 1, "clip.augmentation.crop": 0.5})
+
+    whole = {"training": {"epochs": 1}, "clip": {"augmentation": {"crop": 0.5}}}
+    assert load_recipe("nmnist_paired", whole) == expected
+    typed = ["training={epochs: 1}", "clip={augmentation: {crop: 0.5}}"]
+    assert load_recipe("nmnist_paired", typed) == expected
+    assert expected.training.learning_rate == before.training.learning_rate
+    assert expected.clip.augmentation.event_drop == before.clip.augmentation.event_drop == 0.1
+
+
+def test_keys_of_a_section_stay_where_a_recipe_extends_another_one(tmp_path: Path) -> None:
+    path = written(tmp_path, "extends: nmnist_paired\ntraining: {epochs: 1}")
+    assert load_recipe(path) == load_recipe("nmnist_paired", ["training.epochs=1"])
+
+
+def test_a_model_of_another_network_is_replaced_as_a_whole() -> None:
+    model = load_recipe("demo", {"model": {"network": "single_stream"}}).model
+    assert model == SingleStreamConfig()
+    same = load_recipe("demo", {"model": {"network": "velora", "pool": "token"}})
+    assert same == load_recipe("demo", {"model.pool": "token"})
+
+
+def test_an_adapter_is_replaced_as_a_whole() -> None:
+    for dora in ("dora", {"method": "dora"}):
+        adapter = load_recipe("demo", {"model.adapter": dora}).model.adapter
+        assert (adapter.method, adapter.rank) == ("dora", None)
+
+
+@pytest.mark.parametrize("adapter", ["adapter", "shared_adapter"])
+def test_an_unknown_method_is_answered_with_its_key_and_the_nearest_name(adapter: str) -> None:
+    with pytest.raises(AdapterError, match=rf"^model\.{adapter}\.method: .* did you mean lora\?"):
+        load_recipe("demo", [f"model.{adapter}=lara"])
+
+
+def test_a_key_of_an_adapter_that_is_a_name_alone_keeps_the_method(tmp_path: Path) -> None:
+    path = written(tmp_path, "model: {adapter: dora}")
+    adapter = load_recipe(path, ["model.adapter.rank=2"]).model.adapter
+    assert (adapter.method, adapter.rank) == ("dora", 2)
+
+
+def test_overrides_change_a_recipe_that_was_loaded_before() -> None:
+    recipe = recipe_of(load_recipe("demo"), {"training.epochs": 1, "model.adapter.rank": 2})
+    assert recipe == load_recipe("demo", {"training.epochs": 1, "model.adapter.rank": 2})
+
+
+def test_overrides_are_not_changed_by_those_that_follow() -> None:
+    row = {"model.adapter": {"method": "lora"}}
+    load_recipe("demo", {**row, "model.adapter.rank": 2})
+    assert row == {"model.adapter": {"method": "lora"}}
+
+
+def test_a_message_names_what_was_typed(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError) as of_key:
+        load_recipe("demo", ["training.epoch=3"])
+    assert str(of_key.value) == "training.epoch: unknown key; did you mean epochs?"
+    with pytest.raises(RecipeError) as of_file:
+        load_recipe(written(tmp_path, "trainin: {}"), ["training.epochs=3"])
+    assert str(of_file.value).startswith(f"{tmp_path / 'mine.yaml'}: trainin: unknown key")
+
+
+def test_a_recognizer_has_two_classes_or_more() -> None:
+    for number in (-1, 0, 1):
+        with pytest.raises(RecipeError, match=f"num_classes: expected 2 or more, got {number}"):
+            build("demo", num_classes=number)
 
 
 def test_all_faults_are_reported_at_once(tmp_path: Path) -> None:
@@ -187,10 +308,6 @@ def test_a_recipe_can_extend_one_that_ships_with_evlora(tmp_path: Path) -> None:
         ("extends: nothing_like_it", r"mine\.yaml: extends: nothing_like_it: no such recipe"),
         ("extends: ../velora_vitb16_clip", r"extends: \.\./velora_vitb16_clip: no such recipe"),
         ("extends: mine.yaml", "a recipe may not extend one that extends it"),
-        (
-            "extends: demo\ntraining: {epochs: 3}",
-            "training: expected single keys .* would drop what demo sets in it",
-        ),
         ("extends: demo\ntraining.epoch: 3", r"training\.epoch: unknown key; did you mean epochs"),
     ],
 )

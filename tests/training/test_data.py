@@ -1,6 +1,7 @@
 """The order of an epoch: fixed by seed and epoch, cut evenly over ranks, chunk by chunk."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch.utils.data import DistributedSampler
 from evlora.clips import ClipConfig
 from evlora.datasets import ClipDataset, read_manifest
 from evlora.datasets.loading import loader_options
+from evlora.datasets.storage import write_manifest
 from evlora.errors import RunError
 from evlora.packing import PackedDataset
 from evlora.recipe.schema import DataConfig
@@ -57,7 +59,8 @@ def test_at_any_time_an_order_needs_few_chunks():
 def test_ranks_share_the_clips_evenly(packed, world_size, monkeypatch):
     monkeypatch.setattr(data, "SHUFFLED_CHUNKS", 2)
     samplers = [
-        EpochSampler(packed, world_size=world_size, rank=r, seed=0) for r in range(world_size)
+        EpochSampler(packed, world_size=world_size, rank=r, seed=0, batch_size=8)
+        for r in range(world_size)
     ]
     shares = [list(sampler) for sampler in samplers]
     assert {len(share) for share in shares} == {len(samplers[0])}
@@ -69,7 +72,7 @@ def test_ranks_share_the_clips_evenly(packed, world_size, monkeypatch):
 
 def test_the_order_of_recordings_is_torchs_own(tiny_dataset):
     dataset = ClipDataset(read_manifest(tiny_dataset), "train", CONFIG)
-    sampler = EpochSampler(dataset, world_size=1, rank=0, seed=3)
+    sampler = EpochSampler(dataset, world_size=1, rank=0, seed=3, batch_size=8)
     own = DistributedSampler(dataset, num_replicas=1, rank=0, seed=3)
     for epoch in (0, 4):
         sampler.set_epoch(epoch)
@@ -78,7 +81,7 @@ def test_the_order_of_recordings_is_torchs_own(tiny_dataset):
 
 
 def loader_of(dataset, workers=0, rank=0, world_size=1):
-    sampler = EpochSampler(dataset, world_size=world_size, rank=rank, seed=0)
+    sampler = EpochSampler(dataset, world_size=world_size, rank=rank, seed=0, batch_size=8)
     return ResumableLoader(
         dataset, sampler=sampler, **loader_options(batch_size=8, workers=workers)
     )
@@ -139,3 +142,12 @@ def test_augmentation_that_packed_clips_cannot_have_is_reported(packed, tiny_dat
     )
     made = ClipDataModule(DataConfig(root=str(tiny_dataset)), CONFIG, batch_size=8, seed=0)
     assert made.notes == ()
+
+
+def test_a_class_without_training_clips_is_noted(tiny_dataset, tmp_path):
+    manifest = read_manifest(tiny_dataset)
+    kept = tuple(s for s in manifest.samples if s.split != "train" or s.label != manifest.labels[3])
+    write_manifest(replace(manifest, samples=kept), tmp_path)
+    module = ClipDataModule(DataConfig(root=str(tmp_path)), CONFIG, batch_size=8, seed=0)
+    (note,) = module.notes
+    assert note.startswith(f"there is no training clip of 1 of 40 classes ({manifest.labels[3]})")

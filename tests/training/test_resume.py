@@ -124,19 +124,20 @@ def test_a_checkpoint_is_written_beside_its_name(
 ) -> None:
     """A kill in the middle of writing leaves the checkpoint before it."""
     folder = Path(settings["run.dir"]) / "checkpoints"
-    save = torch.save
+    write = Path.write_bytes
     seen: list[str] = []
 
-    def watched(content: Any, target: Any, *rest: Any, **options: Any) -> None:
-        seen.extend(path.name for path in folder.glob(".*"))
-        save(content, target, *rest, **options)
+    def watched(path: Path, content: Any) -> int:
+        seen.append(path.name)
+        return write(path, content)
 
-    monkeypatch.setattr(torch, "save", watched)
+    monkeypatch.setattr(Path, "write_bytes", watched)
     changes = {"training.epochs": 1, "training.keep": "best"}
     evlora.train("demo", overrides={**settings, **changes})
     assert seen
     assert all(name.startswith((".last-", ".best-")) for name in seen)
-    assert {path.name for path in folder.iterdir()} == {"best.ckpt", "last.ckpt"}
+    whole = {"best.ckpt", "last.ckpt", "previous.ckpt"}
+    assert {path.name for path in folder.iterdir()} == whole
 
 
 def noted(folder: Path) -> dict[tuple[int, int, int], list[str]]:

@@ -56,7 +56,8 @@ def test_a_run_leaves_recipe_logs_checkpoints_bundle_and_figures(
         "metrics.json",
         "recipe.yaml",
     ]
-    assert {p.name for p in (run.dir / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    written = {p.name for p in (run.dir / "checkpoints").iterdir()}
+    assert written == {"best.ckpt", "last.ckpt", "previous.ckpt"}
     assert list((run.dir / "logs" / "tensorboard").rglob("events.*"))
     assert len([line for line in lines if line.startswith("epoch")]) == 3
     assert set(logged(run.dir)["2"]) >= {"train/loss", "train/top1", "val/loss", "val/top1"}
@@ -196,8 +197,8 @@ def test_a_folder_in_use_is_refused(tiny_settings: dict[str, Any]) -> None:
 
 def test_resuming_with_another_recipe_is_refused(tiny_settings: dict[str, Any]) -> None:
     evlora.train("demo", overrides=tiny_settings)
-    with pytest.raises(RunError, match=r"training\.epochs was 3, is 4; .*resume without"):
-        evlora.train("demo", overrides={**tiny_settings, "training.epochs": 4}, resume=True)
+    with pytest.raises(RunError, match=r"training\.epochs was 3, is 2; .*resume without"):
+        evlora.train("demo", overrides={**tiny_settings, "training.epochs": 2}, resume=True)
 
 
 def test_a_run_of_another_evlora_goes_on_if_its_keys_mean_the_same(

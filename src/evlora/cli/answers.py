@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +16,7 @@ from evlora.files import writing_file
 
 if TYPE_CHECKING:
     from evlora.answering import Precision
-    from evlora.clips import Modality
+    from evlora.clips import ClipConfig, Modality
     from evlora.prediction import Prediction
     from evlora.recognizer import Recognizer
     from evlora.recordings import Recording
@@ -104,11 +104,12 @@ def predict_each(
     from evlora import prediction
     from evlora.errors import DatasetError, RecordingError
 
+    config = recognizer.clip_config.hiding(without)
     for path, given in inputs:
         is_folder = given is None and path.is_dir()
         try:
             found = (
-                prediction.recordings_in(path, recognizer.clip_config)
+                prediction.recordings_in(path, config)
                 if is_folder
                 else [prediction.Found(path, given)]
             )
@@ -118,8 +119,10 @@ def predict_each(
         before = answers.failures
         for recording, beside in found:
             try:
-                own = _options_for(recording, options) if is_folder else options
-                opened = _opened(recording, beside, own, is_one_of_many=is_folder)
+                if is_folder:
+                    opened = _opened_among_others(recording, beside, options)
+                else:
+                    opened = _opened(recording, beside, config, options)
                 answers.add(
                     recording,
                     prediction.predict(recognizer, opened, without=without, precision=precision),
@@ -133,6 +136,29 @@ def predict_each(
             typer.echo(f"{path}: predicted {count} of {len(found)} recordings", err=True)
 
 
+def opened_each(
+    inputs: Sequence[tuple[Path, Path | None]],
+    config: "ClipConfig",
+    options: dict[str, Any],
+    *,
+    as_json: bool,
+) -> Iterator["Recording"]:
+    """All inputs, each a file or a folder and the frames given for it, opened one after another.
+
+    Raises:
+        RecordingError: One of them cannot be read.
+    """
+    from evlora import prediction
+
+    for path, given in inputs:
+        if given is not None or not path.is_dir():
+            yield _opened(path, given, config, options)
+            continue
+        for recording, beside in prediction.recordings_in(path, config):
+            typer.echo(str(recording), err=as_json)
+            yield _opened_among_others(recording, beside, options)
+
+
 def _options_for(path: Path, options: dict[str, Any]) -> dict[str, Any]:
     """Of several kinds in a folder, each takes the options that its format has."""
     from evlora.recordings.readers import reader_for
@@ -142,21 +168,32 @@ def _options_for(path: Path, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _opened(
-    path: Path, frames: Path | None, options: dict[str, Any], *, is_one_of_many: bool
+    path: Path, frames: Path | None, config: "ClipConfig", options: dict[str, Any]
 ) -> "Recording":
+    """The recording with its frames: those given, or those of its name beside it."""
+    from evlora.prediction import open_with_frames
+    from evlora.recordings import open_recording
+
+    if frames is not None:
+        return open_recording(path, frames=frames, **options)
+    recording, beside = open_with_frames(path, config, **options)
+    if beside is not None:
+        typer.echo(f"{path}: with the frames of {beside} beside it", err=True)
+    return recording
+
+
+def _opened_among_others(path: Path, frames: Path | None, options: dict[str, Any]) -> "Recording":
     """The recording; in a folder, the size is for those that do not state it."""
     from evlora.errors import SensorSizeError
     from evlora.recordings import open_recording
 
-    if not is_one_of_many:
-        return open_recording(path, frames=frames, **options)
-    unsized = {**options, "width": None, "height": None}
+    own = _options_for(path, options)
     try:
-        return open_recording(path, frames=frames, **unsized)
+        return open_recording(path, frames=frames, **{**own, "width": None, "height": None})
     except SensorSizeError:
         if options["width"] is None or options["height"] is None:
             raise
-        return open_recording(path, frames=frames, **options)
+        return open_recording(path, frames=frames, **own)
 
 
 def require_out(out: Path | None) -> None:

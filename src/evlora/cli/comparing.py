@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evlora.messages import listed
+from evlora.ranks import is_first_rank
+
 if TYPE_CHECKING:
     from evlora.models.adapters.method import Method
 
@@ -79,12 +82,26 @@ def compare(
         repeats=repeats,
         report=lambda line: typer.echo(line, err=True),
     )
+    if not is_first_rank():
+        return
     if as_json:
         typer.echo(json.dumps([asdict(row) for row in result.rows]))
-        return
-    shown = columns(result)
-    table(shown, [cells(row)[: len(shown)] for row in result.rows])
-    for row in result.rows:
-        for seed, reason in row.failures.items():
-            typer.echo(f"{row.name}, seed {seed}, failed: {reason}")
-    typer.echo(f"table, CSV and picture: {result.folder}")
+    else:
+        shown = columns(result)
+        table(shown, [cells(row)[: len(shown)] for row in result.rows])
+        for row in result.rows:
+            for seed, reason in row.failures.items():
+                typer.echo(f"{row.name}, seed {seed}, failed: {reason}")
+        typer.echo(f"table, CSV and picture: {result.folder}")
+    failed = [
+        row.name
+        for row in result.rows
+        if row.failures and (row.method, row.setting) in result.asked
+    ]
+    if failed:
+        typer.echo(
+            f"error: {listed(failed)} failed; mend what is reported above, then the same command "
+            "trains what is missing",
+            err=True,
+        )
+        raise typer.Exit(2)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from evlora.cli.answers import Answers, predict_each, require_out
+from evlora.cli.answers import Answers, opened_each, predict_each, require_out
 from evlora.cli.evaluating import show_evaluation
 from evlora.cli.live import show_live
 from evlora.cli.printing import listing, table
@@ -115,6 +115,8 @@ def train(
         report=typer.echo,
         has_progress_bar=sys.stderr.isatty(),
     )
+    if not run.is_first_rank:
+        return
     accuracy = f": {run.metrics['val_top1']:.1%} top-1" if "val_top1" in run.metrics else ""
     typer.echo(f"kept epoch {run.metrics['epoch']:.0f}{accuracy}")
     typer.echo(f"bundle: {run.bundle}")
@@ -126,6 +128,9 @@ def evaluate(
         str, typer.Argument(help="A folder that `evlora prepare` made, or s3://BUCKET/FOLDER.")
     ],
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    source: Annotated[
+        Path | None, typer.Option(help="Where the recordings lie now, if they were moved.")
+    ] = None,
     batch_size: Annotated[
         int | None,
         typer.Option(
@@ -148,7 +153,7 @@ def evaluate(
     recognizer = load_bundle(bundle, weights=weights, device=device_named(device))
     result = evaluation.evaluate(
         recognizer,
-        read_manifest(dataset),
+        read_manifest(dataset, source=source),
         split=split,
         batch_size=batch_size,
         workers=workers,
@@ -215,15 +220,10 @@ def predict(
     from evlora.bundle import load_bundle
     from evlora.devices import device_named
     from evlora.errors import RecordingError
-    from evlora.recordings import open_recording
 
     if frames and len(frames) != len(inputs):
         raise RecordingError(
             f"--frames: expected one for each of {len(inputs)} recordings, got {len(frames)}"
-        )
-    if live and len(inputs) > 1:
-        raise RecordingError(
-            f"--live: expected one recording, got {len(inputs)}; show them one after the other"
         )
     if not live and (speed != 1 or window_ms is not None):
         raise RecordingError("--speed and --window-ms: expected --live with them; add it")
@@ -234,28 +234,22 @@ def predict(
     recognizer = load_bundle(bundle, weights=weights, device=device_named(device))
     options: dict[str, Any] = {"width": width, "height": height}
     options |= {"columns": columns, "unit": unit, "topics": topics}
+    given = list(zip(inputs, frames or [None] * len(inputs), strict=True))
+    config = recognizer.clip_config.hiding(without)
     if live:
-        beside = frames[0] if frames else None
-        recording = open_recording(inputs[0], frames=beside, **options)
-        show_live(
-            recognizer,
-            recording,
-            speed=speed,
-            window_ms=window_ms,
-            precision=precision,
-            as_json=as_json,
-        )
+        for opened in opened_each(given, config, options, as_json=as_json):
+            show_live(
+                recognizer,
+                opened,
+                speed=speed,
+                window_ms=window_ms,
+                precision=precision,
+                as_json=as_json,
+            )
         return
     is_one = len(inputs) == 1 and not inputs[0].is_dir()
     answers = Answers(top=top, is_one=is_one, as_json=as_json, rows=[])
-    predict_each(
-        recognizer,
-        list(zip(inputs, frames or [None] * len(inputs), strict=True)),
-        options,
-        answers=answers,
-        without=without,
-        precision=precision,
-    )
+    predict_each(recognizer, given, options, answers=answers, without=without, precision=precision)
     if out:
         answers.write(out)
     if answers.failures:
@@ -266,21 +260,36 @@ def predict(
 
 
 def profile(
-    recipe: Annotated[Path, typer.Argument(help="A recipe file, or a recipe's name.")],
+    recipe: Annotated[Path, typer.Argument(help="A recipe file, a recipe's name, or a bundle.")],
     overrides: Overrides = None,
-    classes: Annotated[int, typer.Option(min=2, help="Number of classes.")] = 114,
+    classes: Annotated[
+        int | None,
+        typer.Option(min=2, help="Number of classes: 114 unless given, or those of the bundle."),
+    ] = None,
     repeats: Annotated[
         int, typer.Option(min=0, help="Forward passes to time; 0 measures no time and memory.")
     ] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Count parameters and operations, and time a recipe."""
+    """Count parameters and operations, and time them."""
+    from evlora.errors import RecipeError
     from evlora.recipe import build, load_recipe
 
-    whole = load_recipe(recipe, overrides or ())  # before the imports that take seconds
+    if recipe.is_dir():
+        if overrides or classes is not None:
+            raise RecipeError(
+                f"{recipe}: expected no keys and no --classes beside a bundle, which is as it was "
+                "trained; give its recipe to change it"
+            )
+        from evlora.bundle import load_bundle
+
+        recognizer = load_bundle(recipe)
+    else:
+        whole = load_recipe(recipe, overrides or ())  # before the imports that take seconds
+        recognizer = build(whole, num_classes=classes or 114)
     from evlora import profiling
 
-    result = profiling.profile(build(whole, num_classes=classes), repeats=repeats)
+    result = profiling.profile(recognizer, repeats=repeats)
     if as_json:
         typer.echo(json.dumps(result.as_dict()))
         return

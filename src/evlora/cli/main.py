@@ -1,5 +1,6 @@
 """The command's entry: its verbs, and what a user sees when something is wrong."""
 
+import errno
 import os
 import sys
 import warnings
@@ -10,6 +11,27 @@ import typer
 from evlora import __version__
 from evlora.cli import comparing, converting, datasets, learning, publishing, recordings
 from evlora.errors import EvloraError, RecordingWarning
+from evlora.ranks import AllRanksError, is_first_rank
+
+INTERRUPTED = 130
+CURES = {
+    errno.ENOSPC: "make room on this disk, or write to another one",
+    errno.EDQUOT: "make room on this disk, or write to another one",
+    errno.EROFS: "choose a folder that can be written to",
+    errno.EACCES: "choose a path that you may read and write",
+    errno.EPERM: "choose a path that you may read and write",
+    errno.EIO: "the disk may be damaged; try another one",
+}
+"""What to do about an error of the system, which is no defect of evlora."""
+CONTINUES = "the same command continues where it was"
+AFTER_INTERRUPTION = {
+    "train": "the same command with --resume continues",
+    "compare": CONTINUES,
+    "demo": CONTINUES,
+    "pack": CONTINUES,
+    "convert": "files that were written are whole; run it again",
+}
+"""What to do after Ctrl-C, by the verb."""
 
 app = typer.Typer(
     name="evlora",
@@ -50,10 +72,7 @@ for group in (learning, comparing, datasets, recordings, converting, publishing)
 
 def run() -> None:
     """Run the command line: exit code 0 when done, 2 for a user's mistake, 130 when interrupted."""
-    # Waiting threads sleep instead of spinning: on a busy two-core machine training was seen to
-    # take ten times as long with the default. Read by OpenMP when torch is first imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    arguments = sys.argv[1:]
+    arguments = [_with_home(word) for word in sys.argv[1:]]
     is_debugging = "--debug" in arguments
     if is_debugging:
         arguments.remove("--debug")
@@ -64,11 +83,43 @@ def run() -> None:
     except EvloraError as error:
         if is_debugging:
             raise
+        if isinstance(error, AllRanksError) and not is_first_rank():
+            sys.exit(0)  # another code would make Lightning kill the one that reports it
         typer.echo(f"error: {_message(error)}", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("interrupted", err=True)
-        sys.exit(130)
+    except OSError as error:
+        if is_debugging or error.errno is None:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        cure = CURES.get(error.errno, "check the path")
+        typer.echo(f"error: {where}{error.strerror}; {cure}", err=True)
+        sys.exit(2)
+    except (KeyboardInterrupt, SystemExit) as ended:
+        if isinstance(ended, SystemExit) and not _is_of_ctrl_c(ended):
+            raise
+        if is_first_rank():
+            typer.echo(f"interrupted; {_what_to_do_next(arguments)}", err=True)
+        sys.exit(INTERRUPTED)
+
+
+def _is_of_ctrl_c(ended: SystemExit) -> bool:
+    """Whether typer made this exit of Ctrl-C, which it does without a word."""
+    return ended.__context__ is not None and isinstance(
+        ended.__context__.__cause__, KeyboardInterrupt
+    )
+
+
+def _with_home(argument: str) -> str:
+    """An option such as --out=~/x with the home folder, which a shell leaves as it is."""
+    name, equals, value = argument.partition("=")
+    is_path = bool(equals) and name.startswith("--") and (value == "~" or value.startswith("~/"))
+    return f"{name}={os.path.expanduser(value)}" if is_path else argument  # noqa: PTH111
+
+
+def _what_to_do_next(arguments: list[str]) -> str:
+    """What to do after Ctrl-C, by the verb; each writes whole files or none."""
+    verb = next((word for word in arguments if not word.startswith("-")), "")
+    return AFTER_INTERRUPTION.get(verb, "nothing was left half-written; run it again")
 
 
 def _message(error: EvloraError) -> str:

@@ -83,13 +83,15 @@ def inspect(
         Path | None, typer.Option(help="Pictures or a video that belong to the events.")
     ] = None,
 ) -> None:
-    """Show what a recording holds.
+    """Show what a recording or a folder of them holds.
 
     Format, sensor, rate over time, polarities, frames, gaps, and what is wrong with the file.
     """
     from evlora.recordings import Recording, open_recording
+    from evlora.recordings.converting import recordings_below
     from evlora.recordings.figure import save_figure, save_survey_figure
     from evlora.recordings.inspection import summarize
+    from evlora.recordings.readers import reader_for
     from evlora.recordings.survey import Survey, survey_long_file
 
     table: dict[str, Any] = {
@@ -99,6 +101,15 @@ def inspect(
         "unit": unit,
         "topics": topics,
     }
+    is_of_many = recording.is_dir() and reader_for(recording, format).name == "images"
+    if is_of_many and (below := recordings_below(recording)):
+        if out is not None or animate is not None or frames is not None:
+            raise RecordingError(
+                f"{recording}: expected one recording for --out, --animate and --frames, found a "
+                f"folder of {len(below)}; name one of them, such as {below[0]}"
+            )
+        _inspect_each(below, as_json=as_json, format=format, **table)
+        return
     opened: Recording | Survey | None = None
     with working(f"reading {recording}"), warnings.catch_warnings():
         # What is wrong with the file is part of what is printed below.
@@ -123,6 +134,36 @@ def inspect(
         from evlora.recordings.rendering import save_animation
 
         save_animation(counted(pictures_of(opened), "pictures"), animate)
+
+
+def _inspect_each(paths: list[Path], *, as_json: bool, **options: Any) -> None:
+    """A line for each recording of a folder; one that cannot be read does not stop the rest."""
+    from evlora.recordings import open_recording
+    from evlora.recordings.inspection import summarize
+
+    failed = 0
+    for path in paths:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RecordingWarning)
+            try:
+                summary = summarize(open_recording(path, **options))
+            except RecordingError as error:
+                typer.echo(f"error: {error}", err=True)
+                failed += 1
+                continue
+        if as_json:
+            row = {"recording": str(path), **asdict(summary)}
+            typer.echo(json.dumps(row, ensure_ascii=False))
+            continue
+        lasts = f", {summary.activity.duration_us / 1e6:.3f} s" if summary.activity else ""
+        damage = ", with warnings" if summary.warnings else ""
+        typer.echo(
+            f"{path}  {summary.format}, {summary.width} × {summary.height} pixels, "
+            f"{summary.events:,} events, {summary.frames:,} frames{lasts}{damage}"
+        )
+    typer.echo(f"{len(paths) - failed} of {len(paths)} recordings can be read", err=True)
+    if failed:
+        raise typer.Exit(2)
 
 
 def simulate(

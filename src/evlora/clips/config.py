@@ -1,6 +1,6 @@
 """How a recording becomes a clip: the keys of a recipe's `clip` section."""
 
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt, ValidationError, field_validator, model_validator
 
@@ -37,12 +37,16 @@ class TestViews(Config):
         return self.segments * self.crops
 
 
+MOST_FRAMES = 4096
+Side = Annotated[int, Field(gt=0, le=8192)]
+
+
 class ClipConfig(Config):
     """How a recording becomes a clip."""
 
-    frames: PositiveInt = 8
+    frames: int = Field(default=8, gt=0, le=MOST_FRAMES)
     """Moments in a clip, T: the number of frames and of event images."""
-    size: PositiveInt | tuple[PositiveInt, PositiveInt] = 224
+    size: Side | tuple[Side, Side] = 224
     """Pixels that the model takes: one number for a square, or height and width."""
     modalities: tuple[Modality, ...] = ("rgb", "event")
     """What a clip holds: rgb, event, or both."""

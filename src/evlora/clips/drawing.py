@@ -50,9 +50,8 @@ class Inputs:
             names = {"rgb": "frames", "event": "events"}
             raise DatasetError(
                 f"{recording.path or 'recording'}: expected {' and '.join(config.modalities)}, "
-                f"found no {' and no '.join(names[name] for name in missing)}; set clip.modalities "
-                "to what is there, or add what is missing; only recognizers trained with "
-                "clip.augmentation.modality_dropout can do without one"
+                f"found no {' and no '.join(names[name] for name in missing)}; "
+                f"{_cure(missing, config)}"
             )
         return cls(frames, events)
 
@@ -62,6 +61,19 @@ class Inputs:
         seen = self.frames if self.frames is not None else self.events
         assert seen is not None  # one modality is there
         return seen.height, seen.width
+
+
+def _cure(missing: Sequence[str], config: ClipConfig) -> str:
+    """What to do where a modality is missing, to predict and to train."""
+    give = "give the frames with --frames, " if "rgb" in missing else ""
+    there = [name for name in config.modalities if name not in missing]
+    if not there:
+        return f"{give}give another recording, or train on what is there with clip.modalities"
+    return (
+        f"{give}or hide what is missing with --without {missing[0]}, which costs accuracy unless "
+        "the recognizer was trained with clip.augmentation.modality_dropout; to train, add what "
+        f"is missing, or set clip.modalities=[{there[0]}]"
+    ).removeprefix("or ")
 
 
 class MomentImages:

@@ -1,9 +1,10 @@
 """A dataset's index, written complete or not at all."""
 
+import glob
 import os
 import shutil
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from evlora.datasets.storage import (
 )
 from evlora.errors import DatasetError
 from evlora.files import place_folder
+from evlora.locking import holding
 from evlora.messages import listed
 
 REJECTED_FILE = "rejected.csv"
@@ -59,14 +61,22 @@ def prepare(
         progress: Receives how many samples are done, and of how many.
 
     Raises:
-        DatasetError: No such layout or option, the source is not laid out so, or `out` is taken.
+        DatasetError: No such layout or option, the source is not laid out so, or `out` is taken, or
+            another process prepares a dataset there.
     """
     row = layout_with_source(layout, source)
     target = Path(out).absolute()
-    require_free(target, overwrite=overwrite)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    with making_parents(target):
+    refusal = DatasetError(
+        f"{target}: another process prepares a dataset there; wait for its end, or name another "
+        "folder"
+    )
+    with making_parents(target), ExitStack() as held:
         try:
+            held.enter_context(holding(target.with_name(f".{target.name}.lock"), refusal=refusal))
+            require_free(target, overwrite=overwrite)
+            for left_by_killed in target.parent.glob(f".{glob.escape(target.name)}.*.partial"):
+                shutil.rmtree(left_by_killed)
             partial.mkdir()
             manifest = row.collect(
                 None if source is None else Path(source), partial, options or {}, progress

@@ -140,7 +140,8 @@ def read_manifest(
     elif not where.is_dir():
         raise DatasetError(
             f"{root / DATASET_FILE}: the recordings are said to lie in {where}, which is no "
-            "folder; if they were moved, give their place as the source"
+            "folder; if they were moved, name the folder where they are now: data.source=FOLDER "
+            "to train and compare, --source FOLDER to evaluate and pack, source= from Python"
         )
     path = root / MANIFEST_FILE
     faults: list[str] = []

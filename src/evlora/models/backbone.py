@@ -14,19 +14,21 @@ from typing import Any, TypeVar, cast
 
 import torch
 from huggingface_hub import constants, get_session
-from timm import create_model, is_model
+from timm import create_model, is_model, list_models, list_pretrained
 from timm.models import eva, is_model_in_modules, load_checkpoint, vision_transformer
 from timm.models.eva import Eva, EvaAttention, EvaBlock
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
+from evlora.config import expanded
 from evlora.errors import BackboneError
-from evlora.messages import listed
+from evlora.messages import listed, suggestion
 from evlora.models.config import PRETRAINED, RANDOM, BackboneConfig
 from evlora.models.nano import NANO, embedded_weights
 from evlora.models.positions import give_positions
 
 HUB_TIMEOUT_S = 5
+LISTING = "`python -c \"import timm; print(timm.list_models('vit*'))\"`"
 
 Backbone = VisionTransformer | Eva
 """The two classes with which timm has the ViTs: `Eva` those with rotary positions."""
@@ -49,8 +51,9 @@ def build_backbone(config: BackboneConfig, *, size: tuple[int, int]) -> Backbone
     if not is_model(config.name.split(".")[0]):
         raise BackboneError(
             f"backbone.name: timm has no model {config.name!r}; "
-            "`python -c \"import timm; print(timm.list_models('vit*'))\"` lists what there is"
+            f"{suggestion(config.name.split('.')[0], _names_of_vits(), listing=LISTING)}"
         )
+    _require_known_tag(config.name)
     weights = config.weights
     if config.name == NANO and weights == PRETRAINED:
         weights = str(embedded_weights())
@@ -87,7 +90,7 @@ def build_backbone(config: BackboneConfig, *, size: tuple[int, int]) -> Backbone
         give_positions(backbone, config.name)
         _let_adapters_act(backbone)
     if weights not in (PRETRAINED, RANDOM):
-        _load_weights(backbone, Path(weights), config.name)
+        _load_weights(backbone, Path(expanded(weights)), config.name)
     return backbone.requires_grad_(False)
 
 
@@ -103,6 +106,20 @@ def _impatient_hub() -> Generator[None]:
         yield
     finally:
         constants.HF_HUB_OFFLINE = before
+
+
+def _names_of_vits() -> list[str]:
+    return [NANO, *list_models(module="vision_transformer"), *list_models(module="eva")]
+
+
+def _require_known_tag(name: str) -> None:
+    """Check the tag of a name such as `vit_base_patch16_clip_quickgelu_224.openai`."""
+    model, _, tag = name.partition(".")
+    tags = [known.partition(".")[2] for known in list_pretrained(f"{model}.*")]
+    if tag and tag not in tags:
+        raise BackboneError(
+            f"backbone.name: timm has no weights {tag!r} of {model}; {suggestion(tag, tags)}"
+        )
 
 
 def _hub_answers() -> bool:

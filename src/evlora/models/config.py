@@ -112,7 +112,7 @@ NetworkConfig = Annotated[
     Discriminator(
         _network_of,
         custom_error_type="unknown_network",
-        custom_error_message="expected the key network to be velora or single_stream",
+        custom_error_message="expected velora or single_stream",
     ),
 ]
 """The configuration of a network; the key `network` picks the kind, `velora` by default.

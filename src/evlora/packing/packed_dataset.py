@@ -27,6 +27,7 @@ from evlora.datasets.dataset import ClipDataset
 from evlora.datasets.manifest import Manifest
 from evlora.datasets.rendering import Rendering
 from evlora.errors import DatasetError
+from evlora.messages import reason_of
 from evlora.packing.codec import decode, name_of
 from evlora.recordings import Recording
 
@@ -276,8 +277,8 @@ def _read_index(path: Path, where: str) -> tuple[bytes, list[IndexedChunk]]:
         ) from error
     except ValueError as error:  # that of pydantic and that of json are such
         raise DatasetError(
-            f"{where}: expected an index of litdata's shards: {error}; copy the dataset again, "
-            "or pack it again"
+            f"{where}: expected an index of litdata's shards: {reason_of(error)}; copy the "
+            "dataset again, or pack it again"
         ) from error
     if index.config.data_format != list(ITEM.values()) or spec != _spec():
         raise DatasetError(

@@ -9,7 +9,7 @@ from pathlib import Path
 from evlora.datasets.preparing import SETTINGS_FILE
 from evlora.errors import DatasetError
 from evlora.packing.journal import Journal
-from evlora.packing.plan import LOCK_FILE, PackingSettings, Plan, require_same, write_settings
+from evlora.packing.plan import LOCK_FILE, Plan, read_settings, require_same, write_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def working_in(folder: Path, plan: Plan) -> Generator[Journal]:
     folder.mkdir(exist_ok=True)
     with _locked(folder):
         if (folder / SETTINGS_FILE).exists():
-            begun = PackingSettings.model_validate_json((folder / SETTINGS_FILE).read_bytes())
+            begun = read_settings(folder)
             require_same(Plan(plan.manifest, begun), plan, folder)
         else:
             write_settings(plan.settings, folder)

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import model_validator
+from pydantic import ValidationError, model_validator
 
 from evlora.config import Config
 from evlora.datasets.manifest import SPLITS, Manifest, Sample
@@ -22,7 +22,7 @@ from evlora.datasets.rendering import CODEC_VERSION, Rendering
 from evlora.datasets.storage import is_prepared, read_manifest, require_sound, write_manifest
 from evlora.errors import DatasetError
 from evlora.files import writing_file
-from evlora.messages import listed
+from evlora.messages import listed, reason_of
 
 PLAN_FOLDER = "plan"
 LOCK_FILE = "lock"
@@ -135,11 +135,26 @@ def require_same(begun: Plan, now: Plan, where: Path) -> None:
         )
 
 
+def read_settings(folder: Path) -> PackingSettings:
+    """The settings that lie in this folder.
+
+    Raises:
+        DatasetError: They are damaged, or of another version.
+    """
+    path = folder / SETTINGS_FILE
+    try:
+        return PackingSettings.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise DatasetError(
+            f"{path}: is damaged, or of another version: {reason_of(error)}; pack to another folder"
+        ) from error
+
+
 def read_plan(folder: Path) -> Plan | None:
     """The plan that lies in this folder, if one does."""
     if not (folder / SETTINGS_FILE).is_file() or not is_prepared(folder):
         return None
-    settings = PackingSettings.model_validate_json((folder / SETTINGS_FILE).read_bytes())
+    settings = read_settings(folder)
     # Where the recordings lie is read from the dataset in each job: machines may see them at
     # different places.
     return Plan(read_manifest(folder, source=folder, checks_files=False), settings)

@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Any, cast
 import yaml
 from pydantic import ValidationError
 
-from evlora.errors import RecipeError
-from evlora.messages import explain, suggestion
-from evlora.models.adapters.config import keys_alone
-from evlora.recipe.overrides import set_key, split_override
+from evlora.errors import AdapterError, RecipeError
+from evlora.messages import explain, faulty_keys, suggestion
+from evlora.models.adapters.config import AdapterConfig, keys_alone
+from evlora.recipe.overrides import as_mapping, set_key
 from evlora.recipe.schema import Recipe
+from evlora.recipe.typed_yaml import configs_at, read_file
 
 if TYPE_CHECKING:
     from evlora.recognizer import Recognizer
 
 EXTENDS = "extends"
 """The key by which a recipe file names another one, whose keys it changes."""
+FEWEST_CLASSES = 2
 
 
 def load_recipe(path: str | Path, overrides: Iterable[str] | Mapping[str, Any] = ()) -> Recipe:
@@ -25,22 +27,56 @@ def load_recipe(path: str | Path, overrides: Iterable[str] | Mapping[str, Any] =
 
     Args:
         path: A YAML file, or the name of a recipe that ships with evlora.
-        overrides: `key=value` texts, such as `training.epochs=3`, or a mapping of such keys.
+        overrides: `key=value` texts, such as `training.epochs=3`, or a mapping of such keys. Of a
+            section, such as `{"training": {"epochs": 3}}`, the keys that are not named stay.
 
     Raises:
         RecipeError: The file is missing or no YAML, or a key or a value is wrong.
     """
-    source = _find(Path(path))
-    tree = _read(source)
-    pairs = overrides.items() if isinstance(overrides, Mapping) else map(split_override, overrides)
-    for key, value in pairs:
+    return _checked(_read(_find(Path(path))), as_mapping(overrides), name=str(path))
+
+
+def recipe_of(
+    recipe: str | Path | Recipe, overrides: Iterable[str] | Mapping[str, Any] = ()
+) -> Recipe:
+    """A recipe, or the one of a file or a name, with these keys changed; see `load_recipe`."""
+    if not isinstance(recipe, Recipe):
+        return load_recipe(recipe, overrides)
+    changes = as_mapping(overrides)
+    return _checked(recipe.model_dump(), changes, name="recipe") if changes else recipe
+
+
+def _checked(tree: dict[str, Any], changes: Mapping[str, Any], *, name: str) -> Recipe:
+    """The recipe of a tree of keys with others set over them; faults are found in all of them."""
+    for key, value in changes.items():
         set_key(tree, key, value)
     try:
         with keys_alone():  # a misspelt key is reported before peft is imported
             Recipe.model_validate(tree)
         return Recipe.model_validate(tree)
     except ValidationError as error:
-        raise RecipeError(f"{source}: {explain(error, Recipe)}") from error
+        faults = explain(error, Recipe)
+        is_of_changes = all(
+            any(f"{key}.".startswith(f"{change}.") for change in changes)
+            for key in faulty_keys(error, Recipe)
+        )
+        # Keys that were typed need no place; those of the file need its name.
+        raise RecipeError(faults if is_of_changes else f"{name}: {faults}") from error
+    except AdapterError as error:
+        raise AdapterError(_in_its_adapter(tree, error)) from error
+
+
+def _in_its_adapter(tree: dict[str, Any], error: AdapterError) -> str:
+    """The message with the whole key of the adapter that it is about."""
+    model = tree.get("model")
+    for key, value in cast(dict[str, Any], model).items() if isinstance(model, dict) else ():
+        if AdapterConfig not in configs_at(f"model.{key}"):
+            continue
+        try:
+            AdapterConfig.model_validate(value)
+        except (AdapterError, ValidationError):
+            return f"model.{key}{str(error).removeprefix('adapter')}"
+    return str(error)
 
 
 def build(
@@ -52,14 +88,18 @@ def build(
     """The untrained recognizer of a recipe, with classes named by their numbers.
 
     Raises:
-        RecipeError: The recipe is wrong.
+        RecipeError: The recipe is wrong, or there are fewer than two classes.
         BackboneError: The backbone does not exist, or its weights do not fit.
     """
     from evlora.recognizer import build_recognizer
 
-    whole = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
+    if num_classes < FEWEST_CLASSES:
+        raise RecipeError(
+            f"num_classes: expected {FEWEST_CLASSES} or more, got {num_classes}; a recognizer "
+            "distinguishes classes"
+        )
     labels = tuple(str(number) for number in range(num_classes))
-    return build_recognizer(whole.recognizer(), labels)
+    return build_recognizer(recipe_of(recipe, overrides).recognizer(), labels)
 
 
 def recipes_folder() -> Path:
@@ -72,7 +112,7 @@ def recipes_folder() -> Path:
 def _read(source: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The keys of a recipe file; where it extends another one, set over the keys of that."""
     try:
-        content = yaml.safe_load(source.read_text(encoding="utf-8")) or {}
+        content = read_file(source.read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RecipeError(f"{source}: expected a recipe in YAML: {error}") from error
     if not isinstance(content, dict):
@@ -94,11 +134,6 @@ def _read(source: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
         )
     whole = _read(extended, chain)
     for key, value in tree.items():
-        if "." not in str(key):
-            raise RecipeError(
-                f"{source}: {key}: expected single keys as on the command line, such as "
-                f"training.epochs: 3, since {key} as a whole would drop what {base} sets in it"
-            )
         set_key(whole, str(key), value)
     return whole
 

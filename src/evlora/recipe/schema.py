@@ -12,7 +12,7 @@ from pydantic import (
     field_validator,
 )
 
-from evlora.config import Config
+from evlora.config import Config, UserPath, expanded
 from evlora.datasets.bucket import CACHE_GB
 from evlora.models.config import IDEAS, Checkpointing, Idea, NetworkConfig
 from evlora.recipe.rows import keys_of_row
@@ -25,7 +25,7 @@ class DataConfig(Config):
     root: str | None = None
     """The folder that `evlora prepare` made; a packed one may lie in a bucket:
     s3://BUCKET/FOLDER."""
-    source: Path | None = None
+    source: UserPath | None = None
     """Where the recordings lie now, if they moved since they were prepared."""
     decides: bool = False
     """Whether keys that the recipe leaves out follow from the dataset: modalities, frames and size
@@ -35,7 +35,7 @@ class DataConfig(Config):
     validation_fraction: float = Field(default=0.1, ge=0, lt=1)
     """Part of the training split held out to choose the best epoch, where there is no val split;
     0 holds out nothing, for training.keep: last."""
-    cache: Path | None = None
+    cache: UserPath | None = None
     """Folder to keep what is fetched from a bucket; a temporary one where none is named."""
     cache_gb: PositiveFloat = CACHE_GB
     """How large the cache may grow, in GB."""
@@ -45,14 +45,18 @@ class DataConfig(Config):
     @field_validator("root", mode="before")
     @classmethod
     def _is_text(cls, root: object) -> object:
-        return str(root) if isinstance(root, Path) else root
+        text = str(root) if isinstance(root, Path) else root
+        return expanded(text) if isinstance(text, str) else text
 
 
 class TrainingConfig(Config):
     """How the trained part learns."""
 
     epochs: PositiveInt = 50
-    """Passes over the training split."""
+    """Passes over the training split. A finished run can be resumed with more of them."""
+    start_from: UserPath | None = None
+    """A bundle, or the folder of a run, whose learned weights this run begins with; the head
+    begins anew where the labels differ."""
     batch_size: PositiveInt = 8
     """Clips per step and device."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
@@ -67,12 +71,16 @@ class TrainingConfig(Config):
     warmup_epochs: NonNegativeFloat = 1.0
     """Epochs over which the learning rate rises to its peak; then it falls as a cosine to zero."""
     keep: Literal["best", "last"] = "best"
-    """Which epoch becomes the bundle: the best one on the val split, or the last one."""
+    """Which epoch becomes the bundle: the best one on the val split, ties broken by its loss there
+    and then for the latest, or the last one."""
     checkpoint_minutes: NonNegativeFloat = 10.0
     """Minutes between checkpoints inside an epoch, from which a killed run goes on; 0 writes one
     after every step."""
     gradient_clip: NonNegativeFloat = 1.0
     """Largest norm of the gradient; 0 leaves it alone."""
+    skip_batches: NonNegativeInt = 0
+    """Batches of a run that may be skipped because their loss or gradients are infinite or NaN; the
+    next one ends it."""
     reconstruction_weight: NonNegativeFloat = 1.0
     """Weight of the reconstruction term beside the cross-entropy."""
     view_weight: NonNegativeFloat = 0.0
@@ -112,7 +120,7 @@ class TrainingConfig(Config):
 class RunConfig(Config):
     """Where a run lives."""
 
-    dir: Path | None = None
+    dir: UserPath | None = None
     """The folder that the run fills: recipe, logs, checkpoints, bundle, metrics."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Fixes the run: same seed, same data, same machine, same numbers."""

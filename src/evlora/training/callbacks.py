@@ -26,9 +26,11 @@ class EpochLine(Callback):
         if not trainer.is_global_zero:
             return
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        trained = "all batches skipped  "
+        if "train/loss" in figures:
+            trained = f"loss {figures['train/loss']:.4f}  train {figures['train/top1']:.1%}  "
         validated = f"val {figures['val/top1']:.1%}  " if "val/top1" in figures else ""
         self._report(
             f"epoch {trainer.current_epoch + 1:>3}/{trainer.max_epochs}  "
-            f"loss {figures['train/loss']:.4f}  train {figures['train/top1']:.1%}  "
-            f"{validated}{time.monotonic() - self._begun:.0f} s"
+            f"{trained}{validated}{time.monotonic() - self._begun:.0f} s"
         )

@@ -3,8 +3,13 @@
 The order of an epoch is a function of seed and epoch alone. So a checkpoint in the middle of an
 epoch needs to know nothing but how many batches were taken: a run that goes on from there skips
 these, and reads neither a clip twice nor too few.
+
+Over several ranks the batches of a step follow one another in that order, so that R ranks with
+batches of B clips see in each step what one process with batches of R·B clips sees. Packed data of
+many chunks are divided otherwise: each rank has one stretch of the order, and fetches few chunks.
 """
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -13,12 +18,15 @@ from typing import Any, cast
 import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, DistributedSampler
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler
 
 from evlora.clips import ClipConfig
+from evlora.config import expanded
 from evlora.datasets import ClipDataset, Manifest, read_manifest
-from evlora.datasets.loading import InOrder, loader_options
-from evlora.errors import RecipeError, RunError
+from evlora.datasets.loading import loader_options
+from evlora.datasets.samples import Sample
+from evlora.errors import RecipeError, RecordingWarning, RunError
+from evlora.messages import listed
 from evlora.packing import clip_dataset
 from evlora.recipe.schema import DataConfig
 from evlora.recognizer import Recognizer
@@ -35,10 +43,20 @@ class EpochSampler(DistributedSampler[int]):
     Where the clips do not divide evenly, the first ones of the order are read once more, fewer than
     there are ranks. Lightning calls `set_epoch` before each epoch; the one place where the epoch
     enters the data.
+
+    Args:
+        dataset: The clips.
+        world_size: Ranks that divide them.
+        rank: This one.
+        seed: Of the run.
+        batch_size: Clips of each rank in a step.
     """
 
-    def __init__(self, dataset: Clips, *, world_size: int, rank: int, seed: int) -> None:
+    def __init__(
+        self, dataset: Clips, *, world_size: int, rank: int, seed: int, batch_size: int
+    ) -> None:
         super().__init__(dataset, num_replicas=world_size, rank=rank, shuffle=True, seed=seed)
+        self._batch_size = batch_size
         self.skipped = 0
         """Clips of this rank that are skipped at the beginning of the epoch."""
 
@@ -50,10 +68,39 @@ class EpochSampler(DistributedSampler[int]):
     def __iter__(self) -> Iterator[int]:
         dataset = cast(Clips, self.dataset)
         order = shuffled(dataset.chunk_sizes, seed=self.seed, epoch=self.epoch)
-        # Each rank has one stretch of the order, so that it reads few of the chunks of the others.
         padded = order.repeat(-(-self.total_size // len(order)))[: self.total_size]
-        mine = padded[self.rank * self.num_samples : (self.rank + 1) * self.num_samples]
+        # Few chunks are shuffled as a whole, and all ranks need all of them anyway.
+        is_by_step = len(dataset.chunk_sizes) <= SHUFFLED_CHUNKS
+        together = self._batch_size * self.num_replicas if is_by_step else self.total_size
+        mine = torch.cat([self._own_share(part) for part in padded.split(together)])
         yield from dataset.reading(mine[self.skipped :].tolist())
+
+    def _own_share(self, clips: Tensor) -> Tensor:
+        """This rank's part of some clips, whose number the ranks divide evenly."""
+        return clips.view(self.num_replicas, -1)[self.rank]
+
+
+class SplitPart(Sampler[int]):
+    """A rank's part of a split, in the order of the manifest.
+
+    All ranks take the same number of clips, since they wait for each other after each batch; a part
+    that goes beyond the end of the split repeats the last clip, which must not be counted again.
+    """
+
+    def __init__(self, dataset: Clips, *, world_size: int, rank: int) -> None:
+        self._dataset = dataset
+        self._size = -(-len(dataset) // world_size)
+        self._first = rank * self._size
+        self.counted = max(0, min(self._size, len(dataset) - self._first))
+        """The clips of this part, from its beginning, that no other part has."""
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[int]:
+        last = len(self._dataset) - 1
+        numbers = range(self._first, self._first + self._size)
+        return self._dataset.reading([min(number, last) for number in numbers])
 
 
 class ResumableLoader(DataLoader[Any]):
@@ -121,8 +168,27 @@ class ClipDataModule(LightningDataModule):
         self.features_folder: Path | None = None
         self.seed = seed
         self.options = {"batch_size": batch_size, "workers": data.workers}
+        self.counted_in_validation = 0
+        """The clips of this rank's part of the val split that no other rank has."""
         self._training_loader: ResumableLoader | None = None
         self._resumed: dict[str, int] | None = None
+
+    def try_clips(self) -> None:
+        """Make a clip of each kind of sample, so that what cannot work is refused at once.
+
+        Samples are of one kind if they have the same modalities, in files of the same suffixes.
+
+        Raises:
+            DatasetError: Some samples lack a modality that the recipe asks for.
+            RecordingError: One of those tried cannot be read.
+        """
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RecordingWarning)  # training warns of them
+            for clips in (self.training, self.validation):
+                if isinstance(clips, ClipDataset):
+                    kinds = {_kind(sample): i for i, sample in enumerate(clips.samples)}
+                    for index in kinds.values():
+                        clips[index]
 
     def cache_features(self, place: str, *, variants: int) -> None:
         """Let training go on from features, which `fill_caches` computes.
@@ -131,7 +197,7 @@ class ClipDataModule(LightningDataModule):
             place: `memory`, or a folder to keep them in.
             variants: Draws of each training clip.
         """
-        self.features_folder = None if place == MEMORY else Path(place)
+        self.features_folder = None if place == MEMORY else Path(expanded(place))
         assert isinstance(self.training, ClipDataset)
         self.training = FeatureDataset(self.training, variants=variants)
         if isinstance(self.validation, ClipDataset):
@@ -158,6 +224,19 @@ class ClipDataModule(LightningDataModule):
     @property
     def notes(self) -> tuple[str, ...]:
         """What whoever trains should know of the data."""
+        return (*self._idle_augmentation(), *self._classes_without_clips())
+
+    def _classes_without_clips(self) -> tuple[str, ...]:
+        found = {sample.label for sample in self.manifest.samples if sample.split == "train"}
+        missing = [label for label in self.manifest.labels if label not in found]
+        if not missing:
+            return ()
+        return (
+            f"there is no training clip of {len(missing)} of {len(self.manifest.labels)} classes "
+            f"({listed(missing)}), so that they cannot be learned",
+        )
+
+    def _idle_augmentation(self) -> tuple[str, ...]:
         augmentation = self.training.config.augmentation
         idle = [
             f"clip.augmentation.{name}"
@@ -168,12 +247,20 @@ class ClipDataModule(LightningDataModule):
             return ()
         return (f"packed event images stay as they were drawn, without {', '.join(idle)}",)
 
+    @property
+    def batches_of_an_epoch(self) -> int:
+        """The steps that each rank takes in an epoch."""
+        clips = -(-len(self.training) // self._place_among_ranks()["world_size"])
+        return -(-clips // self.options["batch_size"])
+
     def train_dataloader(self) -> DataLoader[Any]:
         """The clips to learn from, shuffled anew in each epoch."""
-        world_size, rank = (
-            (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+        sampler = EpochSampler(
+            self.training,
+            seed=self.seed,
+            batch_size=self.options["batch_size"],
+            **self._place_among_ranks(),
         )
-        sampler = EpochSampler(self.training, world_size=world_size, rank=rank, seed=self.seed)
         loader = ResumableLoader(self.training, sampler=sampler, **_options(self.training, self))
         if self._resumed is not None:
             loader.load_state_dict(self._resumed)
@@ -186,7 +273,14 @@ class ClipDataModule(LightningDataModule):
             return []
         options = _options(self.validation, self)
         clips = cast(Dataset[Any], self.validation)
-        return DataLoader(clips, sampler=InOrder(self.validation), **options)
+        part = SplitPart(self.validation, **self._place_among_ranks())
+        self.counted_in_validation = part.counted
+        return DataLoader(clips, sampler=part, **options)
+
+    def _place_among_ranks(self) -> dict[str, int]:
+        if not self.trainer:
+            return {"world_size": 1, "rank": 0}
+        return {"world_size": self.trainer.world_size, "rank": self.trainer.global_rank}
 
     # Lightning would ask the loader itself, but loses its state where the length of an epoch is
     # asked for before, as our schedule of the learning rate does.
@@ -197,6 +291,13 @@ class ClipDataModule(LightningDataModule):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there when the loader is made, which is after this."""
         self._resumed = state_dict or None
+
+
+def _kind(sample: Sample) -> tuple[str | None, ...]:
+    """The suffixes of a sample's events, frames and event images; None for what it lacks."""
+    parts = (sample.events, sample.frames, sample.event_images)
+    first = [part[0] if isinstance(part, tuple) else part for part in parts]
+    return tuple(None if path is None else Path(path).suffix.lower() for path in first)
 
 
 def _options(dataset: Clips, data: ClipDataModule) -> dict[str, Any]:

@@ -1,50 +1,119 @@
 """The folder of a run.
 
 recipe.yaml       the recipe as it was run, with all defaults written out
-checkpoints/      best.ckpt (on the val split, if it is kept) and last.ckpt; trained tensors only
+checkpoints/      best.ckpt (on the val split, if it is kept), last.ckpt and, of the one before,
+                  previous.ckpt; trained tensors only
 logs/             CSV and TensorBoard
 bundle/           the recognizer of the epoch that is kept
 metrics.json      written last: its presence shows that the run is complete
+.lock             held by the process that trains
 """
 
 import json
-from collections.abc import Mapping
+import shutil
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from pydantic import ValidationError
 
 from evlora.companions import visible
 from evlora.errors import RecipeError, RunError
-from evlora.files import writing_file
-from evlora.messages import listed
+from evlora.files import standing, writing_file
+from evlora.locking import holding
+from evlora.messages import listed, shown
 from evlora.recipe.schema import Recipe
 
 RECIPE_FILE = "recipe.yaml"
 METRICS_FILE = "metrics.json"
 CHECKPOINTS = "checkpoints"
 BUNDLE = "bundle"
+LOCK = ".lock"
+LEFT_OVER = ("recipe", "metrics", "bundle", "last", "best", "previous")
+"""What files and folders that are being written are called after their dot."""
+OF_A_RUN = frozenset({RECIPE_FILE, CHECKPOINTS, "logs"})
+"""What a run leaves that failed before its first checkpoint."""
+EPOCHS = "training.epochs"
+FREE = frozenset(
+    {
+        *("run.dir", "data.source", "data.workers", "data.cache", "data.cache_gb"),
+        *("training.devices", "training.nodes", "training.checkpoint_minutes"),
+    }
+)
+"""Keys that may change when a run is resumed: where things lie, and who does the work. Other
+numbers of devices are taken up at an epoch's border only."""
+FOLDERS = frozenset({"data.root"})
+"""Keys whose relative names are looked up in the working folder."""
 
 
-def claim(recipe: Recipe, *, resume: bool) -> Path:
+def folder_of(recipe: Recipe) -> Path:
+    """The run's folder.
+
+    Raises:
+        RecipeError: The recipe names none.
+    """
+    if recipe.run.dir is None:
+        raise RecipeError("run.dir: expected a folder for the run, got nothing; set run.dir=FOLDER")
+    return recipe.run.dir
+
+
+@contextmanager
+def holding_folder(folder: Path) -> Generator[None]:
+    """Keep other processes from training in this folder, and remove what killed ones left there.
+
+    Raises:
+        RunError: Another process trains there, or nothing can be written there.
+    """
+    refusal = RunError(
+        f"{folder}: another process trains there; wait for its end, or choose another run.dir"
+    )
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder}: expected a folder as run.dir, found a file; choose another")
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(holding(folder / LOCK, refusal=refusal))
+        except OSError as error:
+            reason = error.strerror or error
+            raise RunError(
+                f"{folder}: nothing can be written there: {reason}; choose another run.dir"
+            ) from error
+        for parent in (folder, folder / CHECKPOINTS):
+            for name in LEFT_OVER:
+                for left in parent.glob(f".{name}-*"):
+                    shutil.rmtree(left) if left.is_dir() else left.unlink()
+        yield
+
+
+def claim(recipe: Recipe, *, resume: bool, may_grow: bool = True) -> Path:
     """The run's folder, which is free, or holds the same run where one is resumed.
+
+    A folder is free as well where a run failed before its first checkpoint: nothing was learned.
+
+    Args:
+        recipe: Of the run.
+        resume: Whether a run in the folder is resumed.
+        may_grow: Whether it may be given more epochs than before.
 
     Raises:
         RecipeError: The recipe names no folder.
-        RunError: The folder holds a run already, or one of another recipe.
+        RunError: The folder holds a run already, or one of another recipe, or a damaged one.
     """
-    folder = recipe.run.dir
-    if folder is None:
-        raise RecipeError("run.dir: expected a folder for the run, got nothing; set run.dir=FOLDER")
+    folder = folder_of(recipe)
     written = folder / RECIPE_FILE
-    if not resume and folder.is_dir() and visible(folder):
+    has_begun = _has_begun(folder)
+    names = {entry.name for entry in visible(folder)} if folder.is_dir() else set[str]()
+    if not resume and (has_begun or names - OF_A_RUN):
         raise RunError(
             f"{folder}: is not empty; resume the run there with --resume, or choose another run.dir"
         )
-    if resume and written.is_file():
-        before = _with_defaults(yaml.safe_load(written.read_text(encoding="utf-8")), recipe)
-        changed = _differences(_of_the_run(before), _of_the_run(recipe.model_dump(mode="json")))
+    if resume and has_begun and written.is_file():
+        changed = [
+            line
+            for key, line in _differences_from(_read_recipe(written), recipe).items()
+            if not (may_grow and key == EPOCHS and has_more_epochs(recipe))
+        ]
         if changed:
             raise RunError(
                 f"{written}: the run was started with another recipe; "
@@ -53,11 +122,54 @@ def claim(recipe: Recipe, *, resume: bool) -> Path:
     return folder
 
 
-def _of_the_run(tree: Any) -> Any:
-    """A recipe's keys without the rows of its comparison, which no single run depends on."""
-    if not isinstance(tree, dict):
-        return tree
-    return {key: value for key, value in tree.items() if key != "comparison"}
+def has_more_epochs(recipe: Recipe) -> bool:
+    """Whether the run in the recipe's folder was begun with fewer epochs."""
+    written = folder_of(recipe) / RECIPE_FILE
+    if not written.is_file():
+        return False
+    before = _read_recipe(written).get("training")
+    epochs = before.get("epochs") if isinstance(before, dict) else None
+    return isinstance(epochs, int) and epochs < recipe.training.epochs
+
+
+def _has_begun(folder: Path) -> bool:
+    """Whether something was learned there."""
+    written = (METRICS_FILE, BUNDLE)
+    return any((folder / name).exists() for name in written) or any(
+        (folder / CHECKPOINTS).glob("*.ckpt")
+    )
+
+
+def _read_recipe(path: Path) -> dict[str, Any]:
+    advice = "copy it again, or delete it if the recipe is the one that the run was started with"
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise RunError(f"{path}: is damaged: {reason}; {advice}") from error
+    if not isinstance(content, dict):
+        raise RunError(f"{path}: expected a recipe, got {shown(content)}; {advice}")
+    return cast(dict[str, Any], content)
+
+
+def _of_the_run(tree: dict[str, Any]) -> dict[str, Any]:
+    """The keys of a recipe on which what a run learns depends, with folders by their full names."""
+    kept = {
+        section: {
+            key: _full_name(value) if f"{section}.{key}" in FOLDERS else value
+            for key, value in content.items()
+            if f"{section}.{key}" not in FREE
+        }
+        if isinstance(content, dict)
+        else content
+        for section, content in tree.items()
+    }
+    return {section: content for section, content in kept.items() if section != "comparison"}
+
+
+def _full_name(value: Any) -> Any:
+    is_local = isinstance(value, str) and "://" not in value
+    return str(Path(value).resolve()) if is_local else value
 
 
 def _with_defaults(written: Any, recipe: Recipe) -> Any:
@@ -68,15 +180,26 @@ def _with_defaults(written: Any, recipe: Recipe) -> Any:
         return written  # a key is there no more: the differences name it
 
 
-def _differences(before: Any, now: Any, key: str = "") -> list[str]:
+def _differences(before: Any, now: Any, key: str = "") -> dict[str, str]:
+    """The keys that differ, each with what it was and is."""
     if isinstance(before, dict) and isinstance(now, dict):
         names = sorted(before.keys() | now.keys())
         parts = [
             _differences(before.get(name), now.get(name), f"{key}.{name}".lstrip("."))
             for name in names
         ]
-        return [line for part in parts for line in part]
-    return [] if before == now else [f"{key} was {before}, is {now}"]
+        return {name: line for part in parts for name, line in part.items()}
+    return {} if before == now else {key: f"{key} was {before}, is {now}"}
+
+
+def changes_between(before: Any, recipe: Recipe) -> list[str]:
+    """The keys that a run depends on and that differ between a written recipe and another one."""
+    return list(_differences_from(before, recipe).values())
+
+
+def _differences_from(written: Any, recipe: Recipe) -> dict[str, str]:
+    before = _with_defaults(written, recipe)
+    return _differences(_of_the_run(before), _of_the_run(recipe.model_dump(mode="json")))
 
 
 def write_recipe(folder: Path, recipe: Recipe) -> None:
@@ -88,11 +211,24 @@ def write_recipe(folder: Path, recipe: Recipe) -> None:
 
 
 def read_metrics(folder: Path) -> dict[str, float]:
-    """The metrics of a finished run."""
-    return json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
+    """The metrics of a finished run.
+
+    Raises:
+        RunError: They are damaged, or the bundle is not there.
+    """
+    path = folder / METRICS_FILE
+    advice = f"delete {path}, then --resume writes metrics and bundle anew from the checkpoints"
+    try:
+        metrics = {str(k): float(v) for k, v in json.loads(path.read_text("utf-8")).items()}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise RunError(f"{path}: is damaged: {error}; {advice}") from error
+    if not standing(folder / BUNDLE).is_dir():
+        raise RunError(f"{path}: is there, but not the bundle of the run; {advice}")
+    return metrics
 
 
 def write_metrics(folder: Path, metrics: Mapping[str, float]) -> None:
     """Write the metrics, which mark the run as finished."""
     with writing_file(folder / METRICS_FILE, durable=True) as temporary:
-        temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+        text = json.dumps(metrics, indent=2, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")

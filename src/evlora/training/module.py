@@ -1,12 +1,14 @@
 """One step of learning, for Lightning's Trainer: objective, optimizer, and what is saved."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, cast
 
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
+from torch.nn import Parameter
 from torch.nn.functional import cross_entropy
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -22,22 +24,42 @@ from evlora.models.adapters import (
     training_state,
 )
 from evlora.models.network import MomentwiseNetwork, Output
+from evlora.ranks import AllRanksError
 from evlora.recipe.schema import TrainingConfig
 from evlora.recognizer import Recognizer
 from evlora.training.averaging import MovingAverage
+from evlora.training.checkpoints import at_another_division
 from evlora.training.features import FeatureBatch
+from evlora.training.finiteness import BatchGuard, require_finite
 from evlora.training.mixup import mix_clips
 
 SGD_MOMENTUM = 0.9
 AVERAGE = "average"
 """Under this name checkpoints hold the moving average, where there is one."""
+LEARNED = ("state_dict", "optimizer_states", "adapters", AVERAGE)
+"""Parts of a checkpoint whose numbers are finite."""
 
 
 class RecognizerModule(LightningModule):
-    """Cross-entropy plus the weighed terms of the network; only what is learned is kept."""
+    """Cross-entropy plus the weighed terms of the network; only what is learned is kept.
 
-    def __init__(self, recognizer: Recognizer, config: TrainingConfig, *, seed: int) -> None:
+    Args:
+        recognizer: What is trained.
+        config: How.
+        seed: Of the run.
+        report: Takes a line about a batch that was skipped.
+    """
+
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        config: TrainingConfig,
+        *,
+        seed: int,
+        report: Callable[[str], None] = lambda line: None,
+    ) -> None:
         super().__init__()
+        self.report = report
         self.recognizer = recognizer
         self.config = config
         self.seed = seed
@@ -52,6 +74,9 @@ class RecognizerModule(LightningModule):
             )
         self._average: MovingAverage | None = None
         self._resumed_average: dict[str, Tensor] = {}
+        self._guard = BatchGuard(skipped=config.skip_batches)
+        self._gathered: dict[str, Tensor] = {}
+        self._answered: tuple[Batch | FeatureBatch, int, Tensor, Tensor] | None = None
 
     def on_train_start(self) -> None:
         """Begin the moving average, and tell adapters such as AdaLoRA how long the run is."""
@@ -76,42 +101,97 @@ class RecognizerModule(LightningModule):
         # Dropout is a function of seed and step, so that a resumed run repeats it.
         step = self.seed * 1_000_003 + self.trainer.global_step
         torch.manual_seed(step * self.trainer.world_size + self.global_rank)
+        if self.config.skip_batches:  # norms gather statistics of a batch before it is looked at
+            self._gathered = {n: t.clone() for n, t in self._statistics().items()}
         logits, loss = self._learn_from(batch)
-        self.training_accuracy(logits, batch.labels)
-        size = len(batch.samples)
-        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=size, prog_bar=True)
-        self.log(
-            "train/top1", self.training_accuracy, on_step=False, on_epoch=True, batch_size=size
-        )
+        self._answered = batch, batch_index, logits.detach(), loss.detach()
         return loss
 
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Skip a step whose loss or gradients are not finite, and log those of the others."""
+        assert self._answered is not None
+        batch, batch_index, logits, loss = self._answered
+        gradients = [p.grad for p in self.recognizer.parameters() if p.grad is not None]
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        overflows = scaler is not None and scaler.get_scale() > 1  # then it skips, and lowers it
+        if not self._guard.is_sound(loss, gradients, overflows=overflows):
+            optimizer.zero_grad(set_to_none=True)  # parameters without a gradient are not changed
+            line = self._guard.skip(
+                loss=loss,
+                samples=batch.samples,
+                step=self.trainer.global_step + 1,
+                epoch=self.trainer.current_epoch + 1,
+                batch=batch_index + 1,
+            )
+            for name, tensor in self._statistics().items():
+                tensor.copy_(self._gathered[name])
+            self.report(f"warning: {line}")
+            return
+        assert batch.labels is not None  # otherwise there is no loss
+        size = len(batch.samples)
+        self.training_accuracy.update(logits, batch.labels)
+        log = partial(self.log, on_step=False, on_epoch=True, batch_size=size)
+        log("train/loss", loss, prog_bar=True, sync_dist=True)
+        log("train/top1", self.training_accuracy)
+
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """Make a step, and let the average and adapters that follow a schedule see it."""
-        super().optimizer_step(*args, **kwargs)
+        """Make a step, and let the average and adapters that follow a schedule see it.
+
+        Raises:
+            AllRanksError: The loss, a gradient or the learning rate is too large.
+        """
+        try:
+            super().optimizer_step(*args, **kwargs)
+        except RuntimeError as error:  # what AdamW raises for a rate such as 1e38
+            if "without overflow" not in str(error):
+                raise
+            raise AllRanksError(
+                f"step {self.trainer.global_step + 1}: training.learning_rate: expected one that "
+                f"single precision can hold, got {self.config.learning_rate:g}; lower it"
+            ) from error
         after_step(self.recognizer, step=self.trainer.global_step)
         if self._average is not None:
             self._average.follow(steps=self.trainer.global_step + 1)
 
     def on_validation_start(self) -> None:
-        """Validate the average, where there is one."""
+        """Validate the average, where there is one, of weights that are finite."""
+        learned = self.recognizer.learned_tensors()
+        require_finite(learned, f"weights after step {self.trainer.global_step}")
         if self._average is not None:
             self._average.exchange()
 
     def on_validation_end(self) -> None:
-        """Go on learning with what was learned last."""
+        """Go on learning with what was learned last, if the validation's loss is finite."""
         if self._average is not None:
             self._average.exchange()
+        losses = {k: v for k, v in self.trainer.callback_metrics.items() if k == "val/loss"}
+        require_finite(losses, f"validation of epoch {self.trainer.current_epoch + 1}")
+
+    def _statistics(self) -> dict[str, Tensor]:
+        """What norms gather, by name."""
+        learned = self.recognizer.learned_tensors()
+        return {n: t for n, t in learned.items() if not isinstance(t, Parameter)}
 
     def validation_step(self, batch: Batch | FeatureBatch, batch_index: int) -> None:
         """Add a batch to the validation's figures."""
+        counted = self._counted_of(batch, batch_index)
+        # Of a batch that is only there to wait for other ranks a loss is logged that weighs 0.
+        batch = first_of(batch, counted or len(batch.samples))
         if isinstance(batch, FeatureBatch):
             logits, loss = self._from_features(batch)
         else:
             logits, loss = self._answer(*self._images_and_labels(batch))
-        self.validation_accuracy(logits, batch.labels)
+        if counted and batch.labels is not None:
+            self.validation_accuracy.update(logits, batch.labels)
+        self.log("val/loss", loss, batch_size=counted, sync_dist=True)
+        self.log("val/top1", self.validation_accuracy, batch_size=counted, prog_bar=True)
+
+    def _counted_of(self, batch: Batch | FeatureBatch, batch_index: int) -> int:
+        """The clips of a batch of validation that no other rank counts."""
+        data: Any = self.trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
         size = len(batch.samples)
-        self.log("val/loss", loss, batch_size=size, sync_dist=True)
-        self.log("val/top1", self.validation_accuracy, batch_size=size, prog_bar=True)
+        before = batch_index * data.options["batch_size"]
+        return max(0, min(size, data.counted_in_validation - before))
 
     def configure_optimizers(self) -> Any:
         """The optimizer, with a warm-up and a cosine by step."""
@@ -130,15 +210,25 @@ class RecognizerModule(LightningModule):
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what adapters remember from step to step, and the moving average."""
+        """Add what adapters remember from step to step, and the moving average.
+
+        Raises:
+            AllRanksError: Something that was learned is not finite.
+        """
         checkpoint["adapters"] = training_state(self.recognizer)
         if self._average is not None:
             checkpoint[AVERAGE] = self._average.tensors
+        checkpoint["skipped_batches"] = self._guard.skipped
+        parts = {name: checkpoint[name] for name in LEARNED if name in checkpoint}
+        require_finite(parts, f"checkpoint after step {self.trainer.global_step}")
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what adapters remembered, and the moving average, until training starts."""
+        data: Any = self.trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+        at_another_division(checkpoint, batches=data.batches_of_an_epoch)
         self._resumed_adapters = checkpoint.get("adapters", {})
         self._resumed_average = checkpoint.get(AVERAGE, {})
+        self._guard.skipped = checkpoint.get("skipped_batches", 0)
 
     def state_dict(self, *_: Any, **__: Any) -> dict[str, Any]:
         """What is learned, by name; the frozen backbone is not written into checkpoints."""
@@ -220,6 +310,19 @@ class RecognizerModule(LightningModule):
         for name, term in terms.items():
             loss = loss + weights[name] * term
         return logits, loss
+
+
+def first_of(batch: Batch | FeatureBatch, count: int) -> Batch | FeatureBatch:
+    """The first clips of a batch."""
+    labels = None if batch.labels is None else batch.labels[:count]
+    samples = batch.samples[:count]
+    if isinstance(batch, FeatureBatch):
+        encoded = {name: features[:count] for name, features in batch.encoded.items()}
+        return FeatureBatch(encoded, labels, samples)
+    rgb, events = (
+        None if images is None else images[:count] for images in (batch.rgb, batch.events)
+    )
+    return Batch(rgb, events, labels, samples)
 
 
 def make_optimizer(

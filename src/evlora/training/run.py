@@ -3,35 +3,50 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from evlora.bundle import save_bundle
-from evlora.errors import RecipeError
+from evlora.errors import DatasetError, RecipeError, RunError
+from evlora.messages import listed
 from evlora.profiling import count_parameters
-from evlora.recipe import Recipe, load_recipe
+from evlora.recipe import FEWEST_CLASSES, Recipe, recipe_of
 from evlora.recipe.from_data import filled_from_data
-from evlora.recognizer import Recognizer, build_recognizer
+from evlora.recognizer import Recognizer
+from evlora.threads import warn_where_threads_spin
+from evlora.training.best import BestEpoch, cautions
 from evlora.training.callbacks import EpochLine
-from evlora.training.checkpoints import CheckpointInsideEpoch, WholeCheckpoints
+from evlora.training.checkpoints import (
+    BEST,
+    LAST,
+    CheckpointInsideEpoch,
+    WholeCheckpoints,
+    read_checkpoint,
+)
 from evlora.training.data import ClipDataModule
 from evlora.training.features import OFF, random_keys, require_cacheable
+from evlora.training.fitting import fit
 from evlora.training.folder import (
     BUNDLE,
     CHECKPOINTS,
     METRICS_FILE,
-    claim,
-    read_metrics,
+    folder_of,
     write_metrics,
     write_recipe,
 )
 from evlora.training.module import AVERAGE, RecognizerModule
+from evlora.training.starting import start
+from evlora.training.stopping import StopSignals
+from evlora.training.together import claim_together, first_decides
 
 Report = Callable[[str], None]
 """Takes a line for whoever watches."""
@@ -46,17 +61,29 @@ class Run:
     metrics: dict[str, float]
     """The epoch that was kept, its accuracy on the val split if there is one, the trained
     parameters, and the time."""
+    is_first_rank: bool = True
+    """Whether this process is the one that prints, of those that trained."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Checkpoints:
-    """The callbacks that write checkpoints, and where a killed run resumes."""
+    """The callbacks that write checkpoints, and where."""
 
     last: ModelCheckpoint
     best: ModelCheckpoint
     kept: ModelCheckpoint
     """The one whose epoch becomes the bundle."""
-    resumed: Path
+    folder: Path
+
+    @property
+    def kept_name(self) -> str:
+        """The file of the epoch that becomes the bundle."""
+        return BEST if self.kept is self.best else LAST
+
+    @property
+    def last_path(self) -> Path:
+        """The file that is written most often."""
+        return self.folder / LAST
 
     @property
     def score(self) -> torch.Tensor | None:
@@ -86,48 +113,85 @@ def train(
     Raises:
         RecipeError: The recipe is wrong or names no folder.
         DatasetError: The dataset is incomplete.
-        RunError: The folder holds a run already, or one of another recipe.
+        RunError: The folder holds a run already, or one of another recipe, or another process
+            trains there; or something became infinite or NaN.
+        RunStopped: A signal asked the run to stop; a SystemExit with 143.
     """
-    whole = filled_from_data(
-        recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
-    )
-    report_line = report or (lambda line: None)
-    folder = claim(whole, resume=resume)
-    if (folder / METRICS_FILE).is_file():
-        report_line(f"{folder} holds a finished run; nothing is left to do")
-        return Run(folder, folder / BUNDLE, read_metrics(folder))
-    seed_everything(whole.run.seed, workers=True, verbose=False)
-    data = _data_of(whole)
-    recognizer = build_recognizer(whole.recognizer(), data.manifest.labels)
-    recognizer.prepare_training(
-        precision=whole.training.precision,
-        fast=whole.training.fast,
-        checkpointing=whole.training.checkpointing,
-    )
-    if whole.training.cache_features != OFF:
-        require_cacheable(whole, recognizer)
-        variants = whole.training.cache_variants if random_keys(whole.clip) else 1
-        data.cache_features(whole.training.cache_features, variants=variants or 1)
-    module = RecognizerModule(recognizer, whole.training, seed=whole.run.seed)
-    write_recipe(folder, whole)
-    report_line(_summary(recognizer, data))
-    for note in data.notes:
-        report_line(f"note: {note}")
-
+    warn_where_threads_spin()
+    whole = filled_from_data(recipe_of(recipe, overrides))
+    folder = folder_of(whole)
+    report_line = report or _silent
     checkpoints = _checkpoints_of(whole, folder)
-    trainer = _trainer_of(
-        whole, folder, checkpoints, data=data, report=report_line, has_progress_bar=has_progress_bar
-    )
-    begun = time.monotonic()
-    _fit(trainer, module, data, checkpoints)
-    metrics = _take_kept_epoch(trainer, module, checkpoints)
-    metrics["seconds"] = time.monotonic() - begun
-    if trainer.is_global_zero:
-        save_bundle(
-            recognizer, folder / BUNDLE, recipe=whole.model_dump(mode="json"), metrics=metrics
+    with StopSignals(report_line) as signals, ExitStack() as held:
+        trainer = _trainer_of(
+            whole,
+            folder,
+            checkpoints,
+            signals=signals,
+            report=report_line,
+            has_progress_bar=has_progress_bar,
         )
-        write_metrics(folder, metrics)
-    return Run(folder, folder / BUNDLE, metrics)
+        is_first = trainer.is_global_zero
+        if not is_first:
+            report_line = signals.report = _silent
+        finished, resumed = claim_together(trainer, whole, held, resume=resume, report=report_line)
+        if finished is not None:
+            report_line(f"{folder} holds a finished run; nothing is left to do")
+            return Run(folder, folder / BUNDLE, finished, is_first)
+        seed_everything(whole.run.seed, workers=True, verbose=False)
+        data, module = _prepared(whole, report_line)
+        if is_first:
+            # A run with more epochs than before is unfinished again, before its recipe changes.
+            (folder / METRICS_FILE).unlink(missing_ok=True)
+            write_recipe(folder, whole)
+        report_line(_summary(module.recognizer, data))
+        doubts = cautions(data.manifest) if whole.training.keep == "best" else []
+        for note in (*data.notes, *doubts):
+            report_line(f"note: {note}")
+        if data.validation is None:
+            trainer.limit_val_batches = 0
+
+        begun = time.monotonic()
+        fit(trainer, module, data, resumed=resumed, signals=signals)
+
+        def finish() -> dict[str, float]:
+            path = Path(checkpoints.kept.best_model_path or resumed or checkpoints.last_path)
+            if path.name != checkpoints.kept_name:
+                report_line(
+                    f"warning: {checkpoints.kept_name} is lost; {path.name} is kept instead"
+                )
+            metrics = _take_epoch(path, trainer, module, checkpoints.score)
+            metrics["seconds"] = time.monotonic() - begun
+            save_bundle(
+                module.recognizer,
+                folder / BUNDLE,
+                recipe=whole.model_dump(mode="json"),
+                metrics=metrics,
+            )
+            write_metrics(folder, metrics)
+            return metrics
+
+        metrics = first_decides(trainer, finish)
+        return Run(folder, folder / BUNDLE, metrics, is_first)
+
+
+def _silent(line: str) -> None:
+    """What ranks beside the first one report."""
+
+
+def _prepared(recipe: Recipe, report: Report) -> tuple[ClipDataModule, RecognizerModule]:
+    """The clips, and what learns from them."""
+    training = recipe.training
+    data = _data_of(recipe)
+    recognizer = start(recipe, data.manifest.labels, report)
+    recognizer.prepare_training(
+        precision=training.precision, fast=training.fast, checkpointing=training.checkpointing
+    )
+    if training.cache_features != OFF:
+        require_cacheable(recipe, recognizer)
+        variants = training.cache_variants if random_keys(recipe.clip) else 1
+        data.cache_features(training.cache_features, variants=variants or 1)
+    return data, RecognizerModule(recognizer, training, seed=recipe.run.seed, report=report)
 
 
 def _data_of(recipe: Recipe) -> ClipDataModule:
@@ -142,6 +206,13 @@ def _data_of(recipe: Recipe) -> ClipDataModule:
             "training.keep: best needs a val split to choose the best epoch on, and there is none; "
             "set data.validation_fraction to hold out a part of train, or training.keep=last"
         )
+    labels = data.manifest.labels
+    if len(labels) < FEWEST_CLASSES:
+        raise DatasetError(
+            f"{recipe.data.root}: expected {FEWEST_CLASSES} classes or more to tell apart, got "
+            f"{listed(labels)}; prepare a dataset with more"
+        )
+    data.try_clips()
     return data
 
 
@@ -151,16 +222,9 @@ def _checkpoints_of(recipe: Recipe, folder: Path) -> _Checkpoints:
     last = ModelCheckpoint(
         written, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
     )
-    best = ModelCheckpoint(
-        written,
-        filename="best",
-        monitor="val/top1",
-        mode="max",
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
+    best = BestEpoch(written)
     kept = best if recipe.training.keep == "best" else last
-    return _Checkpoints(last, best, kept, written / "last.ckpt")
+    return _Checkpoints(last, best, kept, written)
 
 
 def _trainer_of(
@@ -168,58 +232,62 @@ def _trainer_of(
     folder: Path,
     checkpoints: _Checkpoints,
     *,
-    data: ClipDataModule,
+    signals: StopSignals,
     report: Report,
     has_progress_bar: bool,
 ) -> Trainer:
+    """Lightning's engine for this run, which knows the ranks; nothing begins yet."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     training = recipe.training
-    inside = CheckpointInsideEpoch(checkpoints.resumed, minutes=training.checkpoint_minutes)
+    inside = CheckpointInsideEpoch(
+        checkpoints.last_path, minutes=training.checkpoint_minutes, signals=signals
+    )
     written = dict.fromkeys([checkpoints.kept, checkpoints.last])
     callbacks: list[Callback] = [*written, inside, EpochLine(report)]
     if has_progress_bar:
         callbacks.append(TQDMProgressBar(leave=False))
-    return Trainer(
-        max_epochs=training.epochs,
-        accelerator=training.accelerator,
-        devices=training.devices,
-        num_nodes=training.nodes,
-        precision=training.precision,
-        gradient_clip_val=training.gradient_clip or None,
-        deterministic=True,
-        callbacks=callbacks,
-        plugins=[WholeCheckpoints()],
-        logger=[
-            CSVLogger(folder / "logs", name="csv"),
-            TensorBoardLogger(folder / "logs", name="tensorboard"),
-        ],
-        enable_progress_bar=has_progress_bar,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        limit_val_batches=0 if data.validation is None else 1.0,
-        log_every_n_steps=1,
-    )
+    plugins: list[Any] = [WholeCheckpoints()]
+    if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():
+        plugins.append(SLURMEnvironment(auto_requeue=False))  # `StopSignals` does it
+    try:
+        return Trainer(
+            default_root_dir=folder,
+            max_epochs=training.epochs,
+            accelerator=training.accelerator,
+            devices=training.devices,
+            num_nodes=training.nodes,
+            precision=training.precision,
+            gradient_clip_val=training.gradient_clip or None,
+            deterministic=True,
+            callbacks=callbacks,
+            plugins=plugins,
+            logger=[
+                CSVLogger(folder / "logs", name="csv"),
+                TensorBoardLogger(folder / "logs", name="tensorboard"),
+            ],
+            use_distributed_sampler=False,  # `ClipDataModule` has its own
+            enable_progress_bar=has_progress_bar,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,
+        )
+    except MisconfigurationException as error:
+        asked = f"{training.accelerator}, {training.devices} and {training.nodes}"
+        raise RunError(
+            "training.accelerator, training.devices and training.nodes: expected devices that this "
+            f"machine has, got {asked}: {str(error).rstrip('.!')}; set training.accelerator=auto, "
+            "or cpu"
+        ) from error
 
 
-def _fit(
-    trainer: Trainer, module: RecognizerModule, data: ClipDataModule, checkpoints: _Checkpoints
-) -> None:
-    resumed = checkpoints.resumed if checkpoints.resumed.is_file() else None
-    trainer.fit(module, data, ckpt_path=resumed, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-
-
-def _take_kept_epoch(
-    trainer: Trainer, module: RecognizerModule, checkpoints: _Checkpoints
+def _take_epoch(
+    path: Path, trainer: Trainer, module: RecognizerModule, score: torch.Tensor | None
 ) -> dict[str, float]:
-    """Load the epoch that is kept into the module, and return its figures."""
-    path = checkpoints.kept.best_model_path
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    """Load the epoch of this checkpoint into the module, and return its figures."""
+    state = read_checkpoint(path)
     module.cpu().load_state_dict(state.get(AVERAGE, state["state_dict"]))
     counts = count_parameters(module.recognizer)
-    score = checkpoints.score
     if score is None:
         score = trainer.callback_metrics.get("val/top1")
     return {

@@ -1,0 +1,126 @@
+"""What config.json of a bundle holds, checked before anything is built from it.
+
+Under `sha256` it has the SHA-256 of each file of the bundle that is learned or configures what is,
+and of its own other keys. Bundles that were written before there was this key open without it.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+from pydantic import ValidationError
+
+from evlora.errors import BundleError
+from evlora.messages import explain, listed, shown
+from evlora.recognizer import RecognizerConfig
+
+BUNDLE_FORMAT = 1
+DESCRIPTION = "config.json"
+HASHES = "sha256"
+MOST_LABELS = 1_000_000
+KEYS = frozenset(
+    {"format", "labels", "clip", "backbone", "model", "backbone_sha256", "versions"}
+    | {"recipe", "metrics", HASHES}
+)
+AGAIN = "copy the whole bundle again"
+
+
+class Description(NamedTuple):
+    """What is read before the weights."""
+
+    config: RecognizerConfig
+    labels: tuple[str, ...]
+    backbone_sha256: str
+
+
+def write_description(folder: Path, content: Mapping[str, Any]) -> None:
+    """Write config.json with the hashes of all files that are in the folder by now.
+
+    Args:
+        folder: Of the bundle, with its weights and adapters.
+        content: The keys beside `format` and the hashes.
+    """
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    hashes = {path.relative_to(folder).as_posix(): _hash_of(path) for path in files}
+    description = {"format": BUNDLE_FORMAT, **content}
+    description[HASHES] = {DESCRIPTION: _own_hash(description), **hashes}
+    text = json.dumps(description, indent=2, ensure_ascii=False, allow_nan=False)
+    (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
+
+
+def read_description(folder: Path) -> Description:
+    """The content of config.json, if all of the bundle's files are as they were written.
+
+    Raises:
+        BundleError: Something is missing, damaged or out of bounds.
+    """
+    path = folder / DESCRIPTION
+    if not path.is_file():
+        raise BundleError(f"{folder}: expected a bundle with a {DESCRIPTION}, found none there")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] != BUNDLE_FORMAT:
+            raise BundleError(
+                f"{path}: expected bundle format {BUNDLE_FORMAT}, got {content['format']}; "
+                "read it with the evlora that wrote it"
+            )
+        if unknown := sorted(content.keys() - KEYS):
+            raise ValueError(f"unknown keys: {listed(unknown)}")
+        _require_hashes(folder, content)
+        parts = {key: content[key] for key in ("clip", "backbone", "model")}
+        config = RecognizerConfig.model_validate(parts)
+        return Description(config, _labels(content["labels"]), str(content["backbone_sha256"]))
+    except ValidationError as error:
+        reason = explain(error, RecognizerConfig)
+        raise BundleError(f"{path}: is damaged or not of a bundle: {reason}") from error
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        reason = f"key {error} is missing" if isinstance(error, KeyError) else error
+        raise BundleError(f"{path}: is damaged or not of a bundle: {reason}") from error
+
+
+def _labels(found: Any) -> tuple[str, ...]:
+    if not isinstance(found, list) or not found:
+        raise ValueError(f"expected a list of labels, got {shown(found)}")
+    labels = cast(list[Any], found)
+    if len(labels) > MOST_LABELS:
+        raise ValueError(f"expected at most {MOST_LABELS:,} labels, got {len(labels):,}")
+    if wrong := [label for label in labels if not isinstance(label, str)]:
+        raise ValueError(f"expected labels of text, got {shown(wrong[0])}")
+    if len(set(labels)) < len(labels):
+        twice = [label for label, count in Counter(labels).items() if count > 1]
+        raise ValueError(f"expected each label once, got more of {listed(twice)}")
+    return tuple(labels)
+
+
+def _require_hashes(folder: Path, content: dict[str, Any]) -> None:
+    if HASHES not in content:
+        return
+    hashes = dict(content[HASHES])
+    own = {key: value for key, value in content.items() if key != HASHES}
+    if hashes.pop(DESCRIPTION) != _own_hash(own):
+        raise ValueError(f"its content has another SHA-256 than when it was written; {AGAIN}")
+    for name, expected in hashes.items():
+        if ".." in Path(name).parts or Path(name).is_absolute():
+            raise ValueError(f"expected files of the bundle under {HASHES}, got {name}")
+        path = folder / name
+        if not path.is_file():
+            raise BundleError(f"{path}: is missing; {AGAIN}")
+        if _hash_of(path) != expected:
+            raise BundleError(
+                f"{path}: is damaged: expected SHA-256 {expected[:16]}…, got "
+                f"{_hash_of(path)[:16]}…; {AGAIN}"
+            )
+
+
+def _own_hash(content: Mapping[str, Any]) -> str:
+    plain = json.loads(json.dumps(content))  # tuples as lists, numbers of keys as text
+    text = json.dumps(plain, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _hash_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,96 @@
+"""The recognizer that a run begins with: untrained, or one that a bundle holds."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from evlora.bundle import OWN_BACKBONE, bundle_in, load_bundle
+from evlora.errors import RunError
+from evlora.files import standing
+from evlora.messages import listed
+from evlora.models import build_backbone
+from evlora.models.backbone import PRETRAINED, RANDOM
+from evlora.recipe import Recipe
+from evlora.recognizer import Recognizer, RecognizerConfig, build_recognizer
+
+SAME_CLIP = ("modalities", "frames", "size")
+"""Keys of `clip` on which the network's weights depend."""
+HEAD = "network.head."
+
+
+def start(recipe: Recipe, labels: tuple[str, ...], report: Callable[[str], None]) -> Recognizer:
+    """The recognizer of a recipe, with the weights of `training.start_from` where that is set.
+
+    Args:
+        recipe: Of the run.
+        labels: Names of the classes.
+        report: Takes a line where the head begins anew.
+
+    Raises:
+        BundleError: The bundle is damaged, or its backbone is another one.
+        RunError: It was trained with another network.
+    """
+    bundle = recipe.training.start_from
+    if bundle is None:
+        return build_recognizer(recipe.recognizer(), labels)
+    config = recipe.recognizer()
+    weights = config.backbone.weights
+    given = None if weights in (PRETRAINED, RANDOM) else weights
+    former = load_bundle(bundle, weights=given)
+    changed = _changed_keys(former.config, config)
+    if changed:
+        raise RunError(
+            f"training.start_from: {bundle} was trained with another network; {listed(changed)}; "
+            "set these keys as they were, or train without training.start_from"
+        )
+    own = standing(bundle_in(Path(bundle))) / OWN_BACKBONE
+    source = str(own) if own.is_file() else weights
+    backbone = build_backbone(
+        config.backbone.model_copy(update={"weights": source}), size=config.clip.size_px
+    )
+    recognizer = Recognizer(backbone, config, labels)
+    has_same_labels = labels == former.labels
+    if not has_same_labels:
+        report(f"note: the head begins anew: {bundle} has other labels than the dataset")
+    _take_over(former, recognizer, with_head=has_same_labels, bundle=bundle)
+    return recognizer
+
+
+def _changed_keys(before: RecognizerConfig, now: RecognizerConfig) -> list[str]:
+    def keys(config: RecognizerConfig) -> dict[str, object]:
+        return {
+            **{f"model.{key}": value for key, value in config.model},
+            "backbone.name": config.backbone.name,
+            "backbone.options": config.backbone.options,
+            **{f"clip.{key}": getattr(config.clip, key) for key in SAME_CLIP},
+        }
+
+    was, is_ = keys(before), keys(now)
+    return [
+        f"{key} was {was.get(key)}, is {is_.get(key)}"
+        for key in sorted(was.keys() | is_.keys())
+        if was.get(key) != is_.get(key)
+    ]
+
+
+def _take_over(former: Recognizer, now: Recognizer, *, with_head: bool, bundle: Path) -> None:
+    learned = {
+        name: tensor
+        for name, tensor in now.learned_tensors().items()
+        if with_head or not name.startswith(HEAD)
+    }
+    known = former.learned_tensors()
+    differing = [
+        name
+        for name, tensor in learned.items()
+        if name not in known or known[name].shape != tensor.shape
+    ]
+    if differing:
+        raise RunError(
+            f"training.start_from: {bundle} has other weights than this recipe learns: "
+            f"{listed(differing)}; train without training.start_from"
+        )
+    with torch.no_grad():
+        for name, tensor in learned.items():
+            tensor.copy_(known[name])

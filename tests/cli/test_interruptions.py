@@ -1,0 +1,137 @@
+"""What a person sees where the system refuses, and after Ctrl-C: one line, and what to do."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from evlora.cli.main import run
+
+
+class Result(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def evlora(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Result]:
+    """Runs the command in this process."""
+
+    def call(*words: str | Path) -> Result:
+        monkeypatch.setattr(sys, "argv", ["evlora", *map(str, words)])
+        try:
+            run()
+            code = 0
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        return Result(code, *capsys.readouterr())
+
+    return call
+
+
+def raising(error: BaseException) -> Callable[..., Any]:
+    def call(*_: object, **__: object) -> None:
+        raise error
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("words", "place", "next_step"),
+    [
+        (["inspect", "x.bs2"], "evlora.recordings.open_recording", "run it again"),
+        (["evaluate", "b", "d"], "evlora.bundle.load_bundle", "run it again"),
+        (["train", "demo"], "evlora.training.run.train", "with --resume continues"),
+        (["compare", "demo"], "evlora.comparison.compare", "the same command continues"),
+    ],
+)
+def test_an_interruption_is_one_line_with_what_to_do_next(
+    words: list[str],
+    place: str,
+    next_step: str,
+    evlora: Callable[..., Result],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(place, raising(KeyboardInterrupt()))
+    result = evlora(*words)
+    assert result.returncode == 130
+    assert result.stderr.strip().startswith("interrupted; ")
+    assert next_step in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_a_signal_ends_the_command_with_130_and_a_line(tmp_path: Path) -> None:
+    fifo = tmp_path / "waits.csv"
+    os.mkfifo(fifo)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "evlora", "inspect", str(fifo)],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with fifo.open("w"):  # opens as soon as the command reads it
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        _, shown = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert shown.strip() == "interrupted; nothing was left half-written; run it again"
+
+
+@pytest.mark.parametrize(
+    ("number", "cure"),
+    [
+        (errno.ENOSPC, "make room on this disk"),
+        (errno.EROFS, "choose a folder that can be written to"),
+        (errno.EACCES, "choose a path that you may read and write"),
+        (errno.ENOTDIR, "check the path"),
+    ],
+)
+def test_what_the_system_refuses_is_one_line(
+    number: int, cure: str, evlora: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = OSError(number, os.strerror(number), "out/x.npz")
+    monkeypatch.setattr("evlora.recordings.open_recording", raising(error))
+    result = evlora("inspect", "x.npz")
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"error: out/x.npz: {os.strerror(number)}; {cure}")
+
+
+def test_a_file_in_place_of_a_folder_is_one_line(
+    evlora: Callable[..., Result], tmp_path: Path, tiny_dataset: Path
+) -> None:
+    (tmp_path / "file").touch()
+    for name in ("file", "file/inside"):
+        trained = evlora("train", "demo", f"run.dir={tmp_path / name}", f"data.root={tiny_dataset}")
+        assert trained.returncode == 2
+        assert trained.stderr.startswith(f"error: {tmp_path / name}: ")
+        assert len(trained.stderr.splitlines()) == 1
+        assert trained.stderr.rstrip().endswith(("choose another", "choose another run.dir"))
+    recording = next((tiny_dataset / "recordings" / "test").glob("*.npz"))
+    converted = evlora("convert", recording, tmp_path / "file" / "x.csv")
+    assert converted.returncode == 2
+    assert converted.stderr.splitlines()[-1].startswith("error: ")
+    prepared = evlora("prepare", "generated", tmp_path / "file" / "data", "train=2", "test=2")
+    assert prepared.returncode == 2
+    assert "Traceback" not in prepared.stderr
+
+
+def test_an_option_may_begin_with_the_home_folder(
+    evlora: Callable[..., Result],
+    tiny_dataset: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    recording = next((tiny_dataset / "recordings" / "test").glob("*.npz"))
+    assert evlora("inspect", recording, "--out=~/shown.png").returncode == 0
+    assert (tmp_path / "shown.png").is_file()

@@ -1,0 +1,154 @@
+"""`evlora predict`, `profile` and `evaluate`: they find what a person means."""
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from evlora.bundle import load_bundle, save_bundle
+from evlora.cli.main import run
+from evlora.errors import BundleError
+from evlora.recipe import build
+from evlora.recordings import EventStream, Recording, write_recording
+
+
+class Result(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def evlora(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Result]:
+    """Runs the command in this process."""
+
+    def call(*words: str | Path) -> Result:
+        monkeypatch.setattr(sys, "argv", ["evlora", *map(str, words)])
+        try:
+            run()
+            code = 0
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        return Result(code, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def finished(tmp_path: Path, tiny_settings: dict[str, Any]) -> Path:
+    """The folder of a run, with a bundle of frames and events."""
+    recognizer = build("demo", num_classes=3, overrides=tiny_settings)
+    save_bundle(recognizer, tmp_path / "run" / "bundle")
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def events(tmp_path: Path) -> Path:
+    """A recording of events alone, with a picture of its name beside it."""
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    stream = EventStream(
+        np.sort(random.integers(0, 50_000, 200)),
+        random.integers(0, 32, 200, dtype=np.uint16),
+        random.integers(0, 32, 200, dtype=np.uint16),
+        random.integers(0, 2, 200).astype(bool),
+        width=32,
+        height=32,
+    )
+    write_recording(Recording(stream, None, "made", folder), folder / "walk.npz")
+    shade = random.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    Image.fromarray(shade).save(folder / "walk.png")
+    return folder / "walk.npz"
+
+
+def ranked(result: Result) -> list[dict[str, Any]]:
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def test_the_frames_beside_a_recording_are_found_as_in_a_folder(
+    finished: Path, events: Path, evlora: Callable[..., Result]
+) -> None:
+    alone = evlora("predict", finished / "bundle", events, "--json")
+    assert "walk.npz: with the frames of" in alone.stderr
+    named = evlora(
+        "predict", finished / "bundle", events, "--frames", events.with_suffix(".png"), "--json"
+    )
+    folder = evlora("predict", finished / "bundle", events.parent, "--json")
+    assert ranked(alone) == ranked(named) == ranked(folder)["ranked"]  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
+def test_a_missing_modality_is_answered_with_the_options_that_help(
+    finished: Path, events: Path, evlora: Callable[..., Result]
+) -> None:
+    events.with_suffix(".png").unlink()
+    without_frames = evlora("predict", finished, events)
+    assert without_frames.returncode == 2
+    assert "found no frames; give the frames with --frames" in without_frames.stderr
+    assert "--without rgb" in without_frames.stderr
+    assert evlora("predict", finished, events, "--without", "rgb").returncode == 0
+
+
+def test_a_run_stands_for_its_bundle(
+    finished: Path, events: Path, evlora: Callable[..., Result]
+) -> None:
+    of_run = evlora("predict", finished, events, "--json")
+    assert ranked(of_run) == ranked(evlora("predict", finished / "bundle", events, "--json"))
+    assert load_bundle(finished).labels == ("0", "1", "2")
+
+
+def test_a_run_without_a_bundle_is_answered_with_how_it_gets_one(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "recipe.yaml").touch()
+    with pytest.raises(BundleError, match=r"found a run without one; .* --resume"):
+        load_bundle(tmp_path / "run")
+    with pytest.raises(BundleError, match="found no such folder; check the path"):
+        load_bundle(tmp_path / "nowhere")
+
+
+def test_a_folder_is_shown_live_one_recording_after_the_other(
+    finished: Path, events: Path, evlora: Callable[..., Result]
+) -> None:
+    shutil.copy(events, events.with_name("run.npz"))
+    shutil.copy(events.with_suffix(".png"), events.with_name("run.png"))
+    shown = evlora("predict", finished, events.parent, "--live", "--speed", "0")
+    assert shown.returncode == 0, shown.stderr
+    names = [line for line in shown.stdout.splitlines() if line.endswith(".npz")]
+    assert names == [str(events.with_name("run.npz")), str(events)]
+    assert shown.stderr.count("answers, 0 moments skipped") == 2
+
+
+def test_a_bundle_is_profiled_as_it_is(finished: Path, evlora: Callable[..., Result]) -> None:
+    for path in (finished, finished / "bundle"):
+        counts = json.loads(evlora("profile", path, "--json").stdout)["parameters"]
+        recognizer = load_bundle(finished)
+        assert counts["trained"] == sum(p.numel() for p in recognizer.trained_tensors().values())
+    refused = evlora("profile", finished, "model.adapter.rank=2")
+    assert refused.returncode == 2
+    assert "expected no keys and no --classes beside a bundle" in refused.stderr
+
+
+def test_a_folder_of_recordings_is_inspected_line_by_line(
+    events: Path, evlora: Callable[..., Result]
+) -> None:
+    (events.parent / "broken.npz").write_bytes(b"no archive")
+    shown = evlora("inspect", events.parent)
+    assert shown.returncode == 2
+    assert f"{events}  npz, 32 × 32 pixels, 200 events, 0 frames" in shown.stdout
+    assert "error: " in shown.stderr
+    assert "1 of 2 recordings can be read" in shown.stderr
+
+    (events.parent / "broken.npz").unlink()
+    row = json.loads(evlora("inspect", events.parent, "--json").stdout)
+    assert (row["recording"], row["events"]) == (str(events), 200)
+    refused = evlora("inspect", events.parent, "--out", "x.png")
+    assert "expected one recording for --out" in refused.stderr
