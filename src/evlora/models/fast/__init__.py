@@ -1,7 +1,9 @@
 """Layers that compute the same with less time and memory; docs/performance.md shows how much."""
 
-from evlora.models.fast.blocks import IDEAS, Checkpointing, Idea, Settings, set_blocks, through
+from evlora.models.fast.blocks import through
 from evlora.models.fast.preparing import FROZEN_TYPES, Precision, cast_frozen_weights
+from evlora.models.fast.settings import IDEAS, Checkpointing, Idea, Settings, set_blocks
+from evlora.models.fast.stem import through_convolution
 
 __all__ = [
     "FROZEN_TYPES",
@@ -13,4 +15,5 @@ __all__ = [
     "cast_frozen_weights",
     "set_blocks",
     "through",
+    "through_convolution",
 ]
