@@ -1,11 +1,14 @@
 """The embedded default: generate, train, evaluate, predict, show; offline, on any machine.
 
-What is finished is kept: after an interruption the demo resumes where it was.
+What is finished is kept: after an interruption the demo resumes where it was. Rows are trained in
+processes beside each other, one thread each.
 """
 
 import html
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import wait
 from dataclasses import dataclass
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +21,11 @@ from evlora.evaluation import Evaluation, evaluate
 from evlora.figures import Answer, draw_clip_strip, draw_confusion
 from evlora.files import writing_file
 from evlora.prediction import predict
+from evlora.processes import cores, process_context, start_processes
 from evlora.recipe import load_recipe
 from evlora.recognizer import Recognizer
 from evlora.recordings import open_recording
+from evlora.training.folder import BUNDLE
 from evlora.training.run import Run, train
 
 RECIPE = "demo"
@@ -42,14 +47,21 @@ BEST = "velora"
 """The row whose predictions are shown."""
 DIGITS = 5
 SHOWN_CLIPS = 8
+DATASET = "dataset"
+"""Name of the folder that holds the clips."""
+CLIPS_IN_A_TEST = 64
+"""Clips in one call of a network."""
+MOST_PROCESSES = 4
+"""More of them need more memory than the demo is worth."""
+SECONDS_BETWEEN_LINES = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One trained recognizer of the demo, and how well it did on the test split."""
+    """How well one recognizer of the demo did on the test split."""
 
+    row: str
     name: str
-    recognizer: Recognizer
     evaluation: Evaluation
     metrics: Mapping[str, float]
     """Those of its run."""
@@ -90,17 +102,58 @@ def run_demo(
     """
     manifest = _generate(folder, report, train=clips, test=test_clips)
     wanted = {**MORE_ROWS, **ROWS} if all_rows else ROWS
-    results: dict[str, Result] = {}
-    for number, (row, name) in enumerate(wanted.items(), start=1):
-        report(f"\ntraining {name} ({number} of {len(wanted)})")
-        changes = {} if epochs is None else {"training.epochs": epochs}
-        run = _train(folder, row, changes, report)
-        recognizer = load_bundle(run.bundle)
-        results[row] = Result(name, recognizer, evaluate(recognizer, manifest), run.metrics)
-        report(f"test: {results[row].interval}")
+    changes = {} if epochs is None else {"training.epochs": epochs}
+    found = _all_results(folder, list(wanted), changes, report)
+    results = {row: found[row] for row in wanted}
     _report_results(results.values(), report)
-    _predict_one(folder, manifest, results[BEST], report)
-    return _write_page(folder, manifest, results)
+    best = load_bundle(folder / BEST / BUNDLE)
+    _predict_one(folder, manifest, best, report)
+    return _write_page(folder, manifest, results, best)
+
+
+def _all_results(
+    folder: Path, rows: list[str], changes: Mapping[str, Any], report: Callable[[str], None]
+) -> dict[str, Result]:
+    """The result of each row, made in processes beside each other."""
+    count = min(len(rows), cores(), MOST_PROCESSES)
+    report(f"training {len(rows)} rows, {count} at a time")
+    others = set(active_children())
+    results: dict[str, Result] = {}
+    pool = start_processes(count, preload=__name__)
+    with pool, process_context().Manager() as manager:
+        lines = manager.Queue()
+        try:
+            # The last rows take longest: they come first, so that none of them ends alone.
+            waiting = {
+                pool.submit(_result_of, folder, row, changes, lines) for row in reversed(rows)
+            }
+            while waiting:
+                done, waiting = wait(waiting, timeout=SECONDS_BETWEEN_LINES)
+                while not lines.empty():
+                    report(lines.get())
+                results |= {result.row: result for result in (each.result() for each in done)}
+        except BaseException:
+            # They would train to the end. What they have finished is kept.
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in set(active_children()) - others:
+                process.terminate()
+            raise
+    return results
+
+
+def _result_of(folder: Path, row: str, changes: Mapping[str, Any], lines: Any) -> Result:
+    """The result of a row; what there is to report goes to the queue `lines`."""
+    name = {**ROWS, **MORE_ROWS}[row]
+
+    def report(line: str) -> None:
+        lines.put(f"{name}: {line}")
+
+    run = _train(folder, row, changes, report)
+    manifest = read_manifest(folder / DATASET)
+    evaluation = evaluate(load_bundle(run.bundle), manifest, batch_size=CLIPS_IN_A_TEST)
+    result = Result(row, name, evaluation, run.metrics)
+    report(f"test: {result.interval}")
+    return result
 
 
 def _train(
@@ -109,18 +162,19 @@ def _train(
     overrides = {
         **load_recipe(RECIPE).comparison[row],
         **changes,
-        "data.root": str(folder / "dataset"),
+        "data.root": str(folder / DATASET),
         "run.dir": str(folder / row),
     }
     return train(RECIPE, overrides=overrides, resume=True, report=report)
 
 
 def _generate(folder: Path, report: Callable[[str], None], *, train: int, test: int) -> Manifest:
-    dataset = folder / "dataset"
+    dataset = folder / DATASET
     if not is_prepared(dataset):
         sizes = {"train": train, "val": 0, "test": test}
         report(f"generating {sum(sizes.values()):,} clips of digits in motion")
-        prepare("generated", None, dataset, options={**sizes, "digits": DIGITS})
+        options = {**sizes, "digits": DIGITS, "workers": cores()}
+        prepare("generated", None, dataset, options=options)
     return read_manifest(dataset)
 
 
@@ -135,22 +189,24 @@ def _report_results(results: Iterable[Result], report: Callable[[str], None]) ->
 
 
 def _predict_one(
-    folder: Path, manifest: Manifest, best: Result, report: Callable[[str], None]
+    folder: Path, manifest: Manifest, best: Recognizer, report: Callable[[str], None]
 ) -> None:
     sample = manifest.split("test")[0]
     assert sample.events is not None  # a generated sample is one file with frames and events
     path = manifest.source / sample.events
-    ranked = predict(best.recognizer, open_recording(path))[:3]
+    ranked = predict(best, open_recording(path))[:3]
     answers = ", ".join(f"{answer.label} {answer.probability:.0%}" for answer in ranked)
     report(f"\n{path} (true label {sample.label})\n  → {answers}")
 
 
-def _write_page(folder: Path, manifest: Manifest, results: Mapping[str, Result]) -> Path:
-    best = results[BEST]
-    draw_confusion(best.evaluation.confusion, manifest.labels, folder / "confusion.png")
-    dataset = ClipDataset(manifest, "test", best.recognizer.clip_config)
+def _write_page(
+    folder: Path, manifest: Manifest, results: Mapping[str, Result], best: Recognizer
+) -> Path:
+    of_best = results[BEST].evaluation
+    draw_confusion(of_best.confusion, manifest.labels, folder / "confusion.png")
+    dataset = ClipDataset(manifest, "test", best.clip_config)
     answers = [
-        Answer(dataset[i], sample.label, best.evaluation.predicted[sample.sample])
+        Answer(dataset[i], sample.label, of_best.predicted[sample.sample])
         for i, sample in enumerate(dataset.samples[:SHOWN_CLIPS])
     ]
     draw_clip_strip(answers, folder / "clips.png")
@@ -162,7 +218,7 @@ def _write_page(folder: Path, manifest: Manifest, results: Mapping[str, Result])
         f"<td>{result.metrics['seconds']:.0f} s</td></tr>\n"
         for result in results.values()
     )
-    page = PAGE.format(rows=rows, samples=best.evaluation.samples, classes=len(manifest.labels))
+    page = PAGE.format(rows=rows, samples=of_best.samples, classes=len(manifest.labels))
     path = folder / "report.html"
     with writing_file(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
@@ -183,7 +239,8 @@ img {{ max-width: 100%; height: auto; }}
 <p>A small ViT, evlora-nano, was pre-trained on figures drawn by formulas and has seen neither a
 digit nor a camera. Each row below learned {classes} classes of digit and motion with it, from
 frames, from events, or from both. Measured on {samples:,} clips whose handwritten digits were not
-seen before; in brackets the 95 % interval of as many clips, for one training each.</p>
+seen before; in brackets the 95 % interval of as many clips, for one training each. Times
+are those of trainings beside each other, as many as there are cores.</p>
 <table><tr><th></th><th>top-1</th><th>mean of the classes</th>
 <th>trained parameters</th><th>of all</th><th>time</th></tr>
 {rows}</table>

@@ -78,7 +78,7 @@ def draw_clip_strip(answers: Sequence[Answer], path: Path) -> None:
         axes.imshow(np.concatenate(_columns(answer.clip), axis=1))
         axes.set_axis_off()
         axes.set_title(
-            f"true {answer.label}\nsaid {answer.predicted}",
+            f"true {answer.label}\npredicted {answer.predicted}",
             fontsize=10,
             color=RIGHT if answer.label == answer.predicted else WRONG,
         )

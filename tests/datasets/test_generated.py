@@ -42,6 +42,12 @@ def test_the_same_seed_gives_the_same_bytes(prepared, tmp_path):
     assert digest(tmp_path / "other") != digest(prepared)
 
 
+@pytest.mark.slow
+def test_two_processes_make_the_same_bytes(prepared, tmp_path):
+    prepare("generated", None, tmp_path / "digits", options={**SMALL, "workers": 2})
+    assert digest(tmp_path / "digits") == digest(prepared)
+
+
 def test_what_is_prepared_is_a_dataset_of_clips(prepared):
     manifest = read_manifest(prepared)
     assert manifest.counts == {"train": 12, "val": 4, "test": 4}

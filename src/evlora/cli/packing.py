@@ -162,7 +162,8 @@ def show_trial(
     source: Path | None = None,
 ) -> None:
     """Print what packing would cost, measured on a few samples."""
-    from evlora.packing import cores, try_packing
+    from evlora.packing import try_packing
+    from evlora.processes import cores
 
     trial: Trial = try_packing(dataset, clip, shorter_side_px=shorter_side_px, source=source)
     samples = len(trial.manifest.samples)

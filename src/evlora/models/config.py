@@ -13,9 +13,9 @@ PRETRAINED, RANDOM = "pretrained", "random"
 Modality = Literal["rgb", "event"]
 Pool = Literal["token", "mean", "map"]
 Checkpointing = Literal["none", "ffn", "block"]
-Idea = Literal["ffn", "attention"]
-IDEAS: tuple[Idea, ...] = ("ffn", "attention")
-"""Parts of a block that `evlora.models.fast` computes."""
+Idea = Literal["ffn", "attention", "convolution"]
+IDEAS: tuple[Idea, ...] = ("ffn", "attention", "convolution")
+"""Parts of a network that `evlora.models.fast` computes."""
 Temporal = Literal["mean", "attention", "transformer"]
 
 

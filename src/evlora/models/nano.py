@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu
 
 from evlora.errors import BackboneError
+from evlora.models.fast import through_convolution
 
 NANO = "evlora_nano"
 WEIGHTS = Path(__file__).with_name("evlora_nano.safetensors")
@@ -62,7 +63,17 @@ class ConvolutionalStem(PatchEmbed):
             if number > 0:
                 layers.append(ResidualPair(channels))
             before = channels
-        self.proj = nn.Sequential(*layers, nn.Conv2d(before, embed_dim, 1))
+        self.proj = Stem(*layers, nn.Conv2d(before, embed_dim, 1))
+
+
+class Stem(nn.Sequential):
+    """Layers in a row, whose convolutions training may compute with less."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Pictures of shape (B, 3, H, W) to maps of shape (B, C, H/16, W/16)."""
+        for layer in self:
+            input = through_convolution(layer, input)
+        return input
 
 
 class ResidualPair(nn.Module):
@@ -76,7 +87,8 @@ class ResidualPair(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """The maps and what the pair adds, shape (B, C, H, W)."""
-        return maps + self.second(gelu(self.first(self.norm(maps))))
+        hidden = gelu(through_convolution(self.first, self.norm(maps)))
+        return maps + through_convolution(self.second, hidden)
 
 
 @register_model

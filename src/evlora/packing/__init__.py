@@ -3,7 +3,7 @@
 from evlora import moved
 from evlora.packing.packed_dataset import PackedDataset, clip_dataset
 from evlora.packing.parts import Part
-from evlora.packing.run import Packing, cores, join_parts, pack
+from evlora.packing.run import Packing, join_parts, pack
 from evlora.packing.trial import Trial, try_packing
 
 __all__ = [
@@ -12,7 +12,6 @@ __all__ = [
     "Part",
     "Trial",
     "clip_dataset",
-    "cores",
     "join_parts",
     "pack",
     "try_packing",

@@ -1,15 +1,11 @@
 """Samples become packed items, in several processes, and come back in their order."""
 
-import os
-import signal
-import threading
 import warnings
 from collections import deque
 from collections.abc import Generator, Iterable
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import connection, get_all_start_methods, get_context, parent_process
 from pathlib import Path
 
 from evlora.clips import ClipConfig
@@ -20,6 +16,7 @@ from evlora.datasets.sources import look_at
 from evlora.errors import EvloraError, RecordingWarning
 from evlora.packing.codec import encode
 from evlora.packing.journal import Done, checksum_of
+from evlora.processes import start_processes
 
 AHEAD = 4
 """Samples per process that may be done before their turn: a slow one must not fill the memory
@@ -105,7 +102,7 @@ def render_all(jobs: Iterable[Job], *, workers: int) -> Generator[Outcome]:
         return
     remaining = iter(jobs)
     waiting: deque[tuple[Job, Future[Outcome]]] = deque()
-    pool = _processes(workers)
+    pool = start_processes(workers, preload=__name__)
     try:
         while True:
             try:
@@ -121,7 +118,7 @@ def render_all(jobs: Iterable[Job], *, workers: int) -> Generator[Outcome]:
                 waiting.clear()
                 for job in suspects:
                     yield _render_alone(job)
-                pool = _processes(workers)
+                pool = start_processes(workers, preload=__name__)
                 continue
             waiting.popleft()
             yield outcome
@@ -151,7 +148,7 @@ def _rejected(job: Job, done: Done, message: str) -> Done:
 
 
 def _render_alone(job: Job) -> Outcome:
-    with _processes(1) as pool:
+    with start_processes(1, preload=__name__) as pool:
         try:
             return pool.submit(render, job).result()
         except BrokenProcessPool:
@@ -160,26 +157,3 @@ def _render_alone(job: Job) -> Outcome:
                 "library that reads it fail"
             )
             return Outcome(_rejected(job, _about(job), message))
-
-
-def _processes(workers: int) -> ProcessPoolExecutor:
-    # Not forked from this process: that copies its threads in the middle of work. A server that
-    # has imported torch once forks them, where there are such servers.
-    context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
-    context.set_forkserver_preload([__name__])
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_process)
-
-
-def _begin_process() -> None:
-    import torch
-
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its processes itself
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    assert parent is not None  # this is a process that was started
-    connection.wait([parent.sentinel])
-    os._exit(1)

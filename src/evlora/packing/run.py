@@ -7,7 +7,6 @@ of the samples, and a last one joins what they made. The prepared dataset is onl
 
 import csv
 import errno
-import os
 import shutil
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -33,6 +32,7 @@ from evlora.packing.joining import JOINED_FOLDER, join, require_enough
 from evlora.packing.journal import Done, Journal
 from evlora.packing.parts import Part, parts_in, require_idle, working_in
 from evlora.packing.plan import Plan, begin_or_continue, plan_for, read_plan, require_same
+from evlora.processes import cores
 
 WORK_SUFFIX = ".packing"
 ENOUGH_TO_JUDGE = 20
@@ -295,11 +295,6 @@ def _require_same_files(plan: Plan, before: Mapping[str, str], where: Path) -> N
             f"{where}: samples whose files have changed since they were packed: "
             f"{listed(changed)}; start anew with --overwrite"
         )
-
-
-def cores() -> int:
-    """The processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

@@ -8,8 +8,10 @@ of the events shows the direction, but edges along the motion fire none, the sen
 in some clips the background moves too. No handwritten digit appears in two splits.
 """
 
+from collections.abc import Iterator
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from evlora.config import Config
 from evlora.datasets.layouts.table import RECORDINGS_FOLDER, Progress
 from evlora.datasets.manifest import SPLITS, Manifest, Sample
+from evlora.processes import start_processes
 from evlora.recordings import EventStream
 from evlora.recordings.simulator import EventSimulator, SensorModel
 from evlora.recordings.video_events import join_streams
@@ -57,6 +60,9 @@ CLUTTERED_SHARE = 0.7
 CLUTTER_TRAVEL_SHARE = (0.1, 0.3)
 """How far a moving background goes, as a share of the picture."""
 
+CLIPS_AT_ONCE = 20
+"""Clips that a process takes at a time."""
+
 Brightness = NDArray[np.float32]
 """Of pictures, in [0, 1]."""
 
@@ -80,6 +86,27 @@ class Options(Config):
     """How many digits there are, from 0 up; the classes are digits times motions."""
     seed: NonNegativeInt = 0
     """Of everything random."""
+    workers: PositiveInt = 1
+    """Processes that make clips; the clips are the same."""
+
+
+class _Place(NamedTuple):
+    """Where a clip stands: the number of its split, and its own."""
+
+    split: int
+    number: int
+    label: str
+
+    @property
+    def path(self) -> Path:
+        """Relative to the dataset's folder."""
+        return Path(RECORDINGS_FOLDER) / SPLITS[self.split] / f"{self.number:05d}.npz"
+
+    @property
+    def sample(self) -> Sample:
+        """The entry of the manifest."""
+        split = SPLITS[self.split]
+        return Sample(f"{split}/{self.number:05d}", self.path.as_posix(), None, self.label, split)
 
 
 def collect(
@@ -87,27 +114,40 @@ def collect(
 ) -> Manifest:
     """Make the recordings in `folder` and return their manifest."""
     del source  # there is none
-    pools = digit_pools(options.seed)
     wanted = {"train": options.train, "val": options.val, "test": options.test}
     labels = LABELS[: options.digits * len(MOTIONS)]
-    total, samples = sum(wanted.values()), list[Sample]()
+    places: list[_Place] = []
     for split_number, split in enumerate(SPLITS):
-        where = Path(RECORDINGS_FOLDER) / split
-        (folder / where).mkdir(parents=True)
+        (folder / RECORDINGS_FOLDER / split).mkdir(parents=True)
         order = np.random.default_rng([options.seed, split_number]).permutation(wanted[split])
-        for number, place in enumerate(order):
-            label = labels[place % len(labels)]
-            generator = np.random.default_rng([options.seed, split_number, number])
-            path = where / f"{number:05d}.npz"
-            recording = make_recording(label, pools[split], options, generator)
-            # Not compressed: noise does not shrink, and reading is what training waits for.
-            np.savez(folder / path, allow_pickle=False, **recording)
-            name = f"{split}/{number:05d}"
-            samples.append(Sample(name, path.as_posix(), None, label, split))
-            if progress is not None:
-                progress(len(samples), total)
+        places += [
+            _Place(split_number, number, labels[chosen % len(labels)])
+            for number, chosen in enumerate(order)
+        ]
+    for done, _ in enumerate(_written(places, folder, options), start=1):
+        if progress is not None:
+            progress(done, len(places))
+    samples = tuple(place.sample for place in places)
     made = f"made as train, val and test, seed {options.seed}"
-    return Manifest("generated", folder, labels, tuple(samples), split_source=made)
+    return Manifest("generated", folder, labels, samples, split_source=made)
+
+
+def _written(places: list[_Place], folder: Path, options: Options) -> Iterator[None]:
+    """Writes the recordings, one for each item that is taken."""
+    write = partial(_write_recording, folder=folder, options=options)
+    if options.workers == 1:
+        yield from map(write, places)
+        return
+    with start_processes(options.workers) as pool:
+        yield from pool.map(write, places, chunksize=CLIPS_AT_ONCE)
+
+
+def _write_recording(place: _Place, *, folder: Path, options: Options) -> None:
+    glyphs = digit_pools(options.seed)[SPLITS[place.split]]
+    generator = np.random.default_rng([options.seed, place.split, place.number])
+    recording = make_recording(place.label, glyphs, options, generator)
+    # Not compressed: noise does not shrink, and reading is what training waits for.
+    np.savez(folder / place.path, allow_pickle=False, **recording)
 
 
 def make_recording(
@@ -144,6 +184,7 @@ def make_recording(
     }
 
 
+@cache
 def digit_pools(seed: int) -> dict[str, dict[int, Brightness]]:
     """The handwritten digits of each split, by digit, of shape (n, 8, 8) each, in [0, 1]."""
     from sklearn.datasets import load_digits

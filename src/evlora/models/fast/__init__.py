@@ -1,8 +1,10 @@
 """Layers that compute the same with less time and memory; docs/performance.md shows how much."""
 
 from evlora.models.config import IDEAS, Checkpointing, Idea
-from evlora.models.fast.blocks import Settings, set_blocks, through
+from evlora.models.fast.blocks import through
 from evlora.models.fast.preparing import FROZEN_TYPES, Precision, cast_frozen_weights
+from evlora.models.fast.settings import Settings, set_blocks
+from evlora.models.fast.stem import through_convolution
 
 __all__ = [
     "FROZEN_TYPES",
@@ -14,4 +16,5 @@ __all__ = [
     "cast_frozen_weights",
     "set_blocks",
     "through",
+    "through_convolution",
 ]

@@ -5,7 +5,7 @@ fast functions on, and for each half that they do not cover.
 """
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, cast
 
 import torch
 from timm.layers import GluMlp, LayerScale, Mlp, SwiGLU
@@ -16,31 +16,12 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from evlora.models.config import Checkpointing, Idea
 from evlora.models.fast.attention import AttentionBranch, attention_branch
 from evlora.models.fast.ffn import FfnBranch, ffn_branch
 from evlora.models.fast.parts import has_hooks, is_idle, linear_of, norm_of
 from evlora.models.fast.precision import types_for
+from evlora.models.fast.settings import PLAIN, Settings, settings_of
 from evlora.models.positions import positions_of
-
-
-class Settings(NamedTuple):
-    """How blocks are computed in training."""
-
-    ideas: frozenset[Idea]
-    checkpointing: Checkpointing
-
-
-PLAIN = Settings(frozenset(), "none")
-SETTINGS = "fast_settings"
-"""The attribute of a block that holds its settings."""
-
-
-def set_blocks(module: nn.Module, settings: Settings) -> None:
-    """Let all blocks of a network be computed so from now on."""
-    for part in module.modules():
-        if isinstance(part, Block | EvaBlock):
-            setattr(part, SETTINGS, settings)
 
 
 def through(block: nn.Module, tokens: Tensor, **named: Any) -> Tensor:
@@ -54,9 +35,8 @@ def through(block: nn.Module, tokens: Tensor, **named: Any) -> Tensor:
     Returns:
         Shape (B, N, D).
     """
-    settings: Settings = getattr(block, SETTINGS, PLAIN)
-    is_plain = settings == PLAIN or not torch.is_grad_enabled() or torch.compiler.is_compiling()
-    if is_plain or torch.jit.is_tracing():
+    settings = settings_of(block)
+    if settings == PLAIN:
         return block(tokens, **named)
     if settings.checkpointing == "block":
         return checkpoint(_by_halves, block, tokens, settings, named, use_reentrant=False)

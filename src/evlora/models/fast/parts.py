@@ -9,12 +9,14 @@ from typing import Any, cast
 
 from peft.tuners.ln_tuning.layer import LNTuningLayer
 from peft.tuners.lora import LoraLayer
+from peft.tuners.lora.layer import Conv2d as LoraConvolution
 from peft.tuners.lora.layer import Linear as LoraLinear
 from timm.layers.norm import LayerNorm
 from torch import Tensor, nn
 
 from evlora.models.adapters.lv_adapter import LvAdapterLayer
 from evlora.models.adapters.ssf import SsfLayer
+from evlora.models.fast.convolution import AdaptedConvolution, ConvolutionPair
 from evlora.models.fast.linear import AdaptedLinear, Pair
 from evlora.models.fast.norm import Norm
 
@@ -35,6 +37,25 @@ def linear_of(module: nn.Module | None) -> AdaptedLinear | None:
     if type(module) is SsfLayer:
         return _with_ssf(module)
     return None
+
+
+def convolution_of(module: nn.Module) -> AdaptedConvolution | None:
+    """A frozen convolution with its active pairs, or None where the module is anything else."""
+    if type(module) is not LoraConvolution or has_hooks(module):
+        return None
+    base, names = cast(Any, module.base_layer), _active(module, module.lora_A)
+    if type(base) is not nn.Conv2d or has_hooks(base) or not names:
+        return None
+    is_simple = base.groups == 1 and base.dilation == (1, 1) and base.padding_mode == "zeros"
+    if not is_simple or isinstance(base.padding, str) or base.weight.requires_grad:
+        return None
+    pairs: list[ConvolutionPair] = []
+    for name in names:
+        if _dropout(module.lora_dropout[name]) != 0 or not _is_plain_lora(module, name):
+            return None
+        down, up = cast(Any, module.lora_A[name]).weight, cast(Any, module.lora_B[name]).weight
+        pairs.append(ConvolutionPair(down, up.flatten(1) * module.scaling[name]))
+    return AdaptedConvolution(base.weight, base.bias, tuple(pairs), base.stride, base.padding)
 
 
 def norm_of(module: nn.Module | None) -> Norm | None:

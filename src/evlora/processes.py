@@ -1,0 +1,50 @@
+"""Several processes at work, which end with the one that started them."""
+
+import os
+import signal
+import threading
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import connection, get_all_start_methods, get_context, parent_process
+from multiprocessing.context import BaseContext
+
+
+def cores() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def process_context() -> BaseContext:
+    """How processes are started.
+
+    Not forked from this process: that copies its threads in the middle of work. A server that has
+    imported torch once forks them, where there are such servers.
+    """
+    return get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
+
+
+def start_processes(count: int, *, preload: str | None = None) -> ProcessPoolExecutor:
+    """A pool of processes of one thread each, which ignore Ctrl-C and end with this one.
+
+    Args:
+        count: Of processes; they start when there is work for them.
+        preload: A module that all of them need, such as the one of the work.
+    """
+    context = process_context()
+    if preload is not None:
+        context.set_forkserver_preload([preload])
+    return ProcessPoolExecutor(count, mp_context=context, initializer=_begin_process)
+
+
+def _begin_process() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its processes itself
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None  # this is a process that was started
+    connection.wait([parent.sentinel])
+    os._exit(1)
