@@ -5,6 +5,7 @@ processes beside each other, one thread each.
 """
 
 import html
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import wait
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from scipy.stats import binomtest
 from evlora.bundle import load_bundle
 from evlora.datasets import ClipDataset, Manifest, prepare, read_manifest
 from evlora.datasets.storage import is_prepared
+from evlora.errors import RecordingWarning
 from evlora.evaluation import Evaluation, evaluate
 from evlora.figures import Answer, draw_clip_strip, draw_confusion
 from evlora.files import writing_file
@@ -143,6 +145,8 @@ def _all_results(
 
 def _result_of(folder: Path, row: str, changes: Mapping[str, Any], lines: Any) -> Result:
     """The result of a row; what there is to report goes to the queue `lines`."""
+    warnings.simplefilter("ignore")  # as in the command; this process does nothing but the demo
+    warnings.simplefilter("always", RecordingWarning)
     name = {**ROWS, **MORE_ROWS}[row]
 
     def report(line: str) -> None:
