@@ -145,4 +145,4 @@ def test_check_opens_every_file_and_ends_with_2_where_one_fails(
     shown = prepare("out", "--check", "--overwrite")
     assert shown.code == 2
     assert "cannot be read: train/cat/2: " in shown.out
-    assert "error: 1 samples cannot be read" in shown.err
+    assert "error: 1 of 6 samples cannot be read" in shown.err

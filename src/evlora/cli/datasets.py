@@ -136,7 +136,8 @@ def _index(
     typer.echo(f"{len(manifest.labels)} classes; dataset: {out}")
     if faults:
         typer.echo(
-            f"error: {faults} samples cannot be read; mend or remove them, then prepare again",
+            f"error: {faults} of {len(manifest.samples)} samples cannot be read; mend or "
+            "remove them, then prepare again",
             err=True,
         )
         raise typer.Exit(2)
