@@ -1,6 +1,7 @@
 """Videos that were joined, change their size, or keep few bits of many."""
 
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -38,7 +39,7 @@ def test_a_video_that_changes_its_size_is_read_up_to_there(tmp_path: Path):
     first = write_video(tmp_path / "first.ts", b_frames=2)
     larger = tmp_path / "larger.ts"
     with av.open(str(larger), "w") as container:
-        stream = container.add_stream("libx264", rate=25)
+        stream: Any = container.add_stream("libx264", rate=25)
         stream.width, stream.height, stream.pix_fmt = 2 * WIDTH, 2 * HEIGHT, "yuv420p"
         for image in moving_images(4):
             frame = av.VideoFrame.from_ndarray(image.repeat(2, 0).repeat(2, 1), format="rgb24")
@@ -94,10 +95,10 @@ def test_fewer_bits_kept_in_16_are_found_by_their_values(
     image = np.broadcast_to(ramp if is_grey else ramp[:, None], (HEIGHT, WIDTH, 3)[: 3 - is_grey])
     path = tmp_path / f"deep.{suffix}"
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=25)
+        stream: Any = container.add_stream(codec, rate=25)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, pixel_format
         for darkness in (3, 0):  # one number for all: a dark frame stays dark
-            written = np.ascontiguousarray(image >> darkness)
+            written: Any = np.ascontiguousarray(image >> darkness)
             frame = av.VideoFrame.from_ndarray(written, "gray16le" if is_grey else "rgb48le")
             container.mux(stream.encode(frame.reformat(format=pixel_format)))
         container.mux(stream.encode())
