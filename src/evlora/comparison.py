@@ -24,6 +24,7 @@ from evlora.files import writing_file
 from evlora.profiling import count_parameters
 from evlora.ranks import OneRankError, is_first_rank
 from evlora.recipe import Recipe, as_mapping, recipe_of
+from evlora.recipe.from_data import filled_from_data
 from evlora.recognizer import Recognizer, build_recognizer
 from evlora.training.cost import inference_ratio, measure_step
 from evlora.training.data import open_dataset
@@ -86,7 +87,8 @@ def compare(
             "run.seed: expected no seed beside --seeds, which trains with the seeds 0, 1, …; "
             "remove it"
         )
-    recipes = recipes_of(recipe, base, methods, changes=changes, over=over, report=report_line)
+    asked = recipes_of(recipe, base, methods, changes=changes, over=over, report=report_line)
+    recipes = {row: filled_from_data(its_recipe) for row, its_recipe in asked.items()}
     earlier = earlier_rows(folder, base, split)
     for (name, setting), its_recipe in recipes.items():
         for seed in range(seeds):
