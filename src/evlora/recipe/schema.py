@@ -28,8 +28,8 @@ class DataConfig(Config):
     source: Path | None = None
     """Where the recordings lie now, if they moved since they were prepared."""
     decides: bool = False
-    """Whether keys that the recipe does not set follow from the dataset: modalities, frames and size
-    of clips; epochs, keep and learning rate of training; and the validation fraction."""
+    """Whether keys that the recipe does not set follow from the dataset: modalities, frames and
+    size of clips; epochs, keep and learning rate of training; and the validation fraction."""
     shots: PositiveInt | None = None
     """Training samples of each class, chosen by the seed; all of them by default."""
     validation_fraction: float = Field(default=0.1, ge=0, lt=1)
