@@ -61,7 +61,7 @@ assert type(adapted.base_model.model.h[0].attn.c_attn) is peft.tuners.lora.Linea
     )
 
 
-def test_what_the_compiler_must_not_touch_stays_unchanged_once_it_is_there():
+def test_the_compiler_skips_what_it_must_not_compile_once_it_is_there():
     _run(
         """
 import evlora, sys

@@ -33,7 +33,7 @@ class _Seen:
 def filled_from_data(recipe: Recipe) -> Recipe:
     """The recipe with what its dataset decides; unchanged where `data.decides` is false.
 
-    A key that the recipe or the command line sets stays as it is.
+    A key that the recipe or the command line sets holds.
 
     Raises:
         DatasetError: The dataset is missing or incomplete.
@@ -53,7 +53,7 @@ def filled_from_data(recipe: Recipe) -> Recipe:
     }
     parts: dict[str, Any] = {"data": {"decides": False}}
     for section, keys in changes.items():
-        parts.setdefault(section, {}).update(_not_given(getattr(recipe, section), keys))
+        parts.setdefault(section, {}).update(_open_keys(getattr(recipe, section), keys))
     return Recipe.model_validate(
         {
             name: {**_given(getattr(recipe, name)), **parts.get(name, {})}
@@ -68,7 +68,7 @@ def _given(section: Config) -> dict[str, Any]:
     return {name: getattr(section, name) for name in section.model_fields_set}
 
 
-def _not_given(section: Config, keys: Mapping[str, Any]) -> dict[str, Any]:
+def _open_keys(section: Config, keys: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in keys.items() if name not in section.model_fields_set}
 
 
