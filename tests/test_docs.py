@@ -83,6 +83,8 @@ def samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The files that the pages' code opens, in the folder that it runs in."""
     for name in ("clip", "recording"):
         aedat4(tmp_path / name)
+    (tmp_path / "recordings").mkdir()
+    aedat4(tmp_path / "recordings" / "first")
     whole = evlora.open_recording(tmp_path / "recording.aedat4")
     write_recording(
         evlora.Recording(whole.events, None, "evt2"), tmp_path / "long.raw", format="evt2"
