@@ -114,7 +114,10 @@ def test_the_installed_command_ends_with_exit_code_2() -> None:
 
 
 def test_the_main_job_from_end_to_end(
-    evlora: Callable[..., Result], tiny_settings: dict[str, Any], tmp_path: Path
+    evlora: Callable[..., Result],
+    tiny_settings: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """prepare, train, evaluate, predict and profile, as a person would type them."""
     dataset, run = tmp_path / "dataset", tmp_path / "run"
@@ -153,6 +156,8 @@ def test_the_main_job_from_end_to_end(
     assert sum(answer["probability"] for answer in answers) == pytest.approx(1, abs=1e-4)
     assert answers == sorted(answers, key=lambda answer: -answer["probability"])
 
+    monkeypatch.chdir(tmp_path)
+    Path("demo").mkdir()  # as `make demo` leaves it, of the same name as the recipe
     shown = evlora("profile", "demo", *words, "--classes", "40", "--json")
     assert json.loads(shown.stdout)["parameters"]["trained"] > 0
 

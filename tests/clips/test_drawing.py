@@ -115,9 +115,9 @@ def test_a_modality_that_is_not_asked_for_is_none_and_need_not_be_there(
 
 
 def test_a_modality_that_is_missing_is_named(moving_dot):
-    with pytest.raises(DatasetError, match=r"found no frames; set clip\.modalities"):
+    with pytest.raises(DatasetError, match=r"found no frames; .*set clip\.modalities=\[event\]"):
         make_clip(Recording(moving_dot.events, None, "test"), ClipConfig())
-    with pytest.raises(DatasetError, match=r"found no events; set clip\.modalities"):
+    with pytest.raises(DatasetError, match=r"found no events; .*set clip\.modalities=\[rgb\]"):
         make_clip(Recording(None, moving_dot.frames, "test"), ClipConfig())
 
 

@@ -116,7 +116,7 @@ def test_a_source_inside_the_dataset_moves_with_it(tmp_path):
 
 def test_a_source_that_moved_can_be_given(source, written, tmp_path):
     moved = source.rename(tmp_path / "moved")
-    assert "give their place as the source" in fault_in(written)
+    assert "data.source=FOLDER to train" in fault_in(written)
     assert read_manifest(written, source=moved).source == moved
 
 
