@@ -533,7 +533,7 @@ def test_recordings_that_were_moved_are_found_where_they_are_said_to_lie(
 ) -> None:
     dataset = prepared(source)
     source.rename(tmp_path / "moved")
-    with pytest.raises(DatasetError, match="data.source=FOLDER to train"):
+    with pytest.raises(DatasetError, match=r"data\.source=FOLDER to train"):
         pack(dataset, tmp_path / "out", CLIP)
     moved = pack(dataset, tmp_path / "out", CLIP, source=tmp_path / "moved")
     assert moved.manifest.counts == {"train": 12, "test": 4}

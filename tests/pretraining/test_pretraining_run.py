@@ -17,6 +17,7 @@ from evlora.pretraining.objective import WEIGHTS, match_loss
 from evlora.pretraining.run import CHECKPOINT, LOG, Pretraining, ViewBatches
 from evlora.pretraining.scenes import make_views
 
+PROCESSOR = Path("/proc/cpuinfo")
 TINY = PretrainingConfig(
     options={"embed_dim": 24, "depth": 2, "num_heads": 2, "img_size": 32},
     steps=8,
@@ -187,9 +188,13 @@ def test_the_tiny_model_takes_a_step(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.skipif(
+    "bf16" not in (PROCESSOR.read_text() if PROCESSOR.is_file() else ""),
+    reason="300 steps in bf16 take most of an hour on a processor that only emulates it",
+)
+@pytest.mark.timeout(1500)
 def test_a_short_run_improves_over_its_start(tmp_path: Path) -> None:
-    config = PretrainingConfig(steps=200, sizes_px=(64,), figures=24, warmup_steps=40)
+    config = PretrainingConfig(steps=300, sizes_px=(64,), figures=24, warmup_steps=50)
     start = Pretraining(config, torch.device("cpu"))
 
     run(config, tmp_path, workers=1)
