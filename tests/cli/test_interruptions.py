@@ -8,35 +8,10 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
-
-from evlora.cli.main import run
-
-
-class Result(NamedTuple):
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-@pytest.fixture
-def evlora(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Result]:
-    """Runs the command in this process."""
-
-    def call(*words: str | Path) -> Result:
-        monkeypatch.setattr(sys, "argv", ["evlora", *map(str, words)])
-        try:
-            run()
-            code = 0
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        return Result(code, *capsys.readouterr())
-
-    return call
+from command import Command
 
 
 def raising(error: BaseException) -> Callable[..., Any]:
@@ -59,7 +34,7 @@ def test_an_interruption_is_one_line_with_what_to_do_next(
     words: list[str],
     place: str,
     next_step: str,
-    evlora: Callable[..., Result],
+    evlora: Command,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(place, raising(KeyboardInterrupt()))
@@ -97,7 +72,7 @@ def test_a_signal_ends_the_command_with_130_and_a_line(tmp_path: Path) -> None:
     ],
 )
 def test_what_the_system_refuses_is_one_line(
-    number: int, cure: str, evlora: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+    number: int, cure: str, evlora: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     error = OSError(number, os.strerror(number), "out/x.npz")
     monkeypatch.setattr("evlora.recordings.open_recording", raising(error))
@@ -107,7 +82,7 @@ def test_what_the_system_refuses_is_one_line(
 
 
 def test_a_file_in_place_of_a_folder_is_one_line(
-    evlora: Callable[..., Result], tmp_path: Path, tiny_dataset: Path
+    evlora: Command, tmp_path: Path, tiny_dataset: Path
 ) -> None:
     (tmp_path / "file").touch()
     for name in ("file", "file/inside"):
@@ -126,7 +101,7 @@ def test_a_file_in_place_of_a_folder_is_one_line(
 
 
 def test_an_option_may_begin_with_the_home_folder(
-    evlora: Callable[..., Result],
+    evlora: Command,
     tiny_dataset: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

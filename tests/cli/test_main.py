@@ -4,39 +4,14 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
+from command import Command
 
 from evlora import __version__
-from evlora.cli.main import run
 from evlora.errors import RecipeError
-
-
-class Result(NamedTuple):
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-@pytest.fixture
-def evlora(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Result]:
-    """Runs the command in this process, which spares the seconds that torch takes to import."""
-
-    def call(*words: str) -> Result:
-        monkeypatch.setattr(sys, "argv", ["evlora", *words])
-        try:
-            run()
-            code = 0
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        return Result(code, *capsys.readouterr())
-
-    return call
 
 
 def test_help_lists_every_verb_without_importing_torch() -> None:
@@ -71,7 +46,7 @@ def test_help_lists_every_verb_without_importing_torch() -> None:
 def test_a_mistake_is_one_message_and_exit_code_2(
     words: list[str],
     message: str,
-    evlora: Callable[..., Result],
+    evlora: Command,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -85,7 +60,7 @@ def test_a_mistake_is_one_message_and_exit_code_2(
 
 
 def test_an_error_in_a_loader_process_is_one_message_too(
-    evlora: Callable[..., Result], tiny_settings: dict[str, Any], tmp_path: Path
+    evlora: Command, tiny_settings: dict[str, Any], tmp_path: Path
 ) -> None:
     dataset = tmp_path / "dataset"
     shutil.copytree(tiny_settings["data.root"], dataset)
@@ -100,7 +75,7 @@ def test_an_error_in_a_loader_process_is_one_message_too(
     assert "Traceback" not in result.stderr
 
 
-def test_debug_raises_instead_of_explaining(evlora: Callable[..., Result]) -> None:
+def test_debug_raises_instead_of_explaining(evlora: Command) -> None:
     with pytest.raises(RecipeError, match="no such recipe"):
         evlora("--debug", "train", "no_such_recipe")
 
@@ -114,7 +89,7 @@ def test_the_installed_command_ends_with_exit_code_2() -> None:
 
 
 def test_the_main_job_from_end_to_end(
-    evlora: Callable[..., Result],
+    evlora: Command,
     tiny_settings: dict[str, Any],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -162,11 +137,11 @@ def test_the_main_job_from_end_to_end(
     assert json.loads(shown.stdout)["parameters"]["trained"] > 0
 
 
-def test_the_version_is_printed(evlora: Callable[..., Result]) -> None:
+def test_the_version_is_printed(evlora: Command) -> None:
     assert evlora("--version").stdout == f"evlora {__version__}\n"
 
 
-def test_every_line_of_help_fits_80_columns(evlora: Callable[..., Result]) -> None:
+def test_every_line_of_help_fits_80_columns(evlora: Command) -> None:
     shown = evlora("--help").stdout
     assert "--debug" in shown
     verbs = shown.partition("Commands:")[2].splitlines()
@@ -177,15 +152,13 @@ def test_every_line_of_help_fits_80_columns(evlora: Callable[..., Result]) -> No
 @pytest.mark.parametrize(
     ("verb", "names"), [("train", {"demo", "ablations/rank_8"}), ("compare", {"lora", "vpt"})]
 )
-def test_a_list_shows_what_a_verb_can_be_given(
-    verb: str, names: set[str], evlora: Callable[..., Result]
-) -> None:
+def test_a_list_shows_what_a_verb_can_be_given(verb: str, names: set[str], evlora: Command) -> None:
     result = evlora(verb, "--list")
     assert result.returncode == 0
     assert names <= {line.split()[0] for line in result.stdout.splitlines()}
 
 
-def test_a_device_that_is_not_there_is_one_message(evlora: Callable[..., Result]) -> None:
+def test_a_device_that_is_not_there_is_one_message(evlora: Command) -> None:
     result = evlora("evaluate", "nowhere", "nowhere", "--device", "gpu")
     assert result.returncode == 2
     assert "expected auto, cpu, cuda or cuda:N" in result.stderr

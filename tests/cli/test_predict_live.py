@@ -1,49 +1,14 @@
 """`evlora predict --live`: what a person sees, and what a script reads."""
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from command import Command
 
 from evlora import live
-from evlora.bundle import save_bundle
-from evlora.cli.main import run
-from evlora.recipe import build
 from evlora.recordings import open_recording
-
-
-class Result(NamedTuple):
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-@pytest.fixture
-def predict(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    tiny_settings: dict[str, Any],
-    tmp_path: Path,
-) -> Callable[..., Result]:
-    """Runs `evlora predict` with a small bundle and these words behind it."""
-    recognizer = build("demo", num_classes=3, overrides=tiny_settings)
-    bundle = save_bundle(recognizer, tmp_path / "bundle")
-
-    def call(*words: str | Path) -> Result:
-        words = ("evlora", "predict", bundle, *words)
-        monkeypatch.setattr(sys, "argv", [str(word) for word in words])
-        try:
-            run()
-            code = 0
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        return Result(code, *capsys.readouterr())
-
-    return call
 
 
 @pytest.fixture
@@ -53,7 +18,7 @@ def recording(tiny_dataset: Path) -> Path:
 
 
 def test_each_answer_is_a_line_with_time_label_confidence_and_latency(
-    predict: Callable[..., Result], recording: Path
+    predict: Command, recording: Path
 ) -> None:
     shown = predict(recording, "--live")
     assert shown.returncode == 0, shown.stderr
@@ -69,9 +34,7 @@ def test_each_answer_is_a_line_with_time_label_confidence_and_latency(
     assert f"{len(lines)} answers" in shown.stderr
 
 
-def test_for_scripts_each_line_is_an_object(
-    predict: Callable[..., Result], recording: Path
-) -> None:
+def test_for_scripts_each_line_is_an_object(predict: Command, recording: Path) -> None:
     shown = predict(recording, "--live", "--speed", "0", "--window-ms", "5", "--json")
     assert shown.returncode == 0, shown.stderr
     answers = [json.loads(line) for line in shown.stdout.splitlines()]
@@ -86,7 +49,7 @@ def test_for_scripts_each_line_is_an_object(
 
 
 def test_what_was_skipped_is_reported(
-    predict: Callable[..., Result], recording: Path, monkeypatch: pytest.MonkeyPatch
+    predict: Command, recording: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer = live.LiveAnswer(5000, 5000, "1", 0.5, 70.0, 2, dropped=4)
     monkeypatch.setattr(live, "predict_live", lambda *_, **__: iter([answer]))
@@ -97,7 +60,7 @@ def test_what_was_skipped_is_reported(
 
 
 def test_an_interruption_ends_it_with_what_there_was(
-    predict: Callable[..., Result], recording: Path, monkeypatch: pytest.MonkeyPatch
+    predict: Command, recording: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: object, **__: object):
         yield live.LiveAnswer(5000, 5000, "1", 0.5, 7.0, 2, dropped=0)
@@ -120,7 +83,7 @@ def test_an_interruption_ends_it_with_what_there_was(
     ],
 )
 def test_options_that_do_not_go_together_are_refused(
-    predict: Callable[..., Result], recording: Path, words: list[str], message: str
+    predict: Command, recording: Path, words: list[str], message: str
 ) -> None:
     given = [str(recording) if word == "RECORDING" else word for word in words]
     shown = predict(recording, *given)
@@ -130,7 +93,7 @@ def test_options_that_do_not_go_together_are_refused(
 
 @pytest.mark.parametrize("is_folder", [False, True])
 def test_a_recording_that_does_not_state_its_sensor_is_answered_with_its_size(
-    predict: Callable[..., Result], recording: Path, tmp_path: Path, is_folder: bool
+    predict: Command, recording: Path, tmp_path: Path, is_folder: bool
 ) -> None:
     events = open_recording(recording).events
     assert events is not None

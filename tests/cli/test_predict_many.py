@@ -3,19 +3,11 @@
 import csv
 import json
 import shutil
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-
-from evlora.bundle import save_bundle
-from evlora.cli.main import run
-from evlora.recipe import build
-
-Predict = Callable[..., tuple[int, str, str]]
+from command import Command
 
 
 @pytest.fixture
@@ -30,31 +22,8 @@ def folder(tiny_dataset: Path, tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def predict(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    tiny_settings: dict[str, Any],
-    tmp_path: Path,
-) -> Predict:
-    recognizer = build("demo", num_classes=3, overrides=tiny_settings)
-    bundle = save_bundle(recognizer, tmp_path / "bundle")
-
-    def call(*words: str | Path) -> tuple[int, str, str]:
-        words = ("evlora", "predict", bundle, *words)
-        monkeypatch.setattr(sys, "argv", [str(word) for word in words])
-        code = 0
-        try:
-            run()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        return (code, *capsys.readouterr())
-
-    return call
-
-
 def test_each_recording_is_a_line_and_a_bad_file_does_not_stop_the_rest(
-    predict: Predict, folder: Path
+    predict: Command, folder: Path
 ) -> None:
     code, out, err = predict(*sorted(folder.iterdir()))
     assert code == 2
@@ -66,7 +35,7 @@ def test_each_recording_is_a_line_and_a_bad_file_does_not_stop_the_rest(
 
 
 def test_answers_and_faults_are_written_to_a_table(
-    predict: Predict, folder: Path, tmp_path: Path
+    predict: Command, folder: Path, tmp_path: Path
 ) -> None:
     code, _, err = predict(folder, "--out", tmp_path / "answers.csv", "--top", "2")
     assert code == 2
@@ -88,7 +57,7 @@ def test_answers_and_faults_are_written_to_a_table(
 
 
 def test_answers_are_written_as_json_lines_and_as_parquet(
-    predict: Predict, folder: Path, tmp_path: Path
+    predict: Command, folder: Path, tmp_path: Path
 ) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     predict(folder / "a.npz", folder / "c.npz", "--out", tmp_path / "answers.jsonl")
@@ -101,7 +70,7 @@ def test_answers_are_written_as_json_lines_and_as_parquet(
 
 
 def test_what_cannot_be_written_is_refused_before_anything_is_predicted(
-    predict: Predict, folder: Path, tmp_path: Path
+    predict: Command, folder: Path, tmp_path: Path
 ) -> None:
     code, out, err = predict(folder, "--out", tmp_path / "answers.xlsx")
     assert (code, out) == (2, "")
@@ -110,7 +79,7 @@ def test_what_cannot_be_written_is_refused_before_anything_is_predicted(
     assert (code, out) == (2, "")
 
 
-def test_columns_and_unit_are_those_of_inspect(predict: Predict, tmp_path: Path) -> None:
+def test_columns_and_unit_are_those_of_inspect(predict: Command, tmp_path: Path) -> None:
     numbers = np.arange(300)
     table = np.stack([numbers % 32, numbers % 24, numbers / 1000, numbers % 2], axis=1)
     np.savetxt(tmp_path / "events.txt", table, fmt=("%d", "%d", "%.3f", "%d"))

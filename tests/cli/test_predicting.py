@@ -2,44 +2,18 @@
 
 import json
 import shutil
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
+from command import Command, Result
 from PIL import Image
 
 from evlora.bundle import load_bundle, save_bundle
-from evlora.cli.main import run
 from evlora.errors import BundleError
 from evlora.recipe import build
 from evlora.recordings import EventStream, Recording, write_recording
-
-
-class Result(NamedTuple):
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-@pytest.fixture
-def evlora(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Result]:
-    """Runs the command in this process."""
-
-    def call(*words: str | Path) -> Result:
-        monkeypatch.setattr(sys, "argv", ["evlora", *map(str, words)])
-        try:
-            run()
-            code = 0
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        return Result(code, *capsys.readouterr())
-
-    return call
 
 
 @pytest.fixture
@@ -76,7 +50,7 @@ def ranked(result: Result) -> list[dict[str, Any]]:
 
 
 def test_the_frames_beside_a_recording_are_found_as_in_a_folder(
-    finished: Path, events: Path, evlora: Callable[..., Result]
+    finished: Path, events: Path, evlora: Command
 ) -> None:
     alone = evlora("predict", finished / "bundle", events, "--json")
     assert "walk.npz: with the frames of" in alone.stderr
@@ -88,7 +62,7 @@ def test_the_frames_beside_a_recording_are_found_as_in_a_folder(
 
 
 def test_a_missing_modality_is_answered_with_the_options_that_help(
-    finished: Path, events: Path, evlora: Callable[..., Result]
+    finished: Path, events: Path, evlora: Command
 ) -> None:
     events.with_suffix(".png").unlink()
     without_frames = evlora("predict", finished, events)
@@ -98,9 +72,7 @@ def test_a_missing_modality_is_answered_with_the_options_that_help(
     assert evlora("predict", finished, events, "--without", "rgb").returncode == 0
 
 
-def test_a_run_stands_for_its_bundle(
-    finished: Path, events: Path, evlora: Callable[..., Result]
-) -> None:
+def test_a_run_stands_for_its_bundle(finished: Path, events: Path, evlora: Command) -> None:
     of_run = evlora("predict", finished, events, "--json")
     assert ranked(of_run) == ranked(evlora("predict", finished / "bundle", events, "--json"))
     assert load_bundle(finished).labels == ("0", "1", "2")
@@ -116,7 +88,7 @@ def test_a_run_without_a_bundle_is_answered_with_how_it_gets_one(tmp_path: Path)
 
 
 def test_a_folder_is_shown_live_one_recording_after_the_other(
-    finished: Path, events: Path, evlora: Callable[..., Result]
+    finished: Path, events: Path, evlora: Command
 ) -> None:
     shutil.copy(events, events.with_name("run.npz"))
     shutil.copy(events.with_suffix(".png"), events.with_name("run.png"))
@@ -127,7 +99,7 @@ def test_a_folder_is_shown_live_one_recording_after_the_other(
     assert shown.stderr.count("answers, 0 moments skipped") == 2
 
 
-def test_a_bundle_is_profiled_as_it_is(finished: Path, evlora: Callable[..., Result]) -> None:
+def test_a_bundle_is_profiled_as_it_is(finished: Path, evlora: Command) -> None:
     for path in (finished, finished / "bundle"):
         counts = json.loads(evlora("profile", path, "--json").stdout)["parameters"]
         recognizer = load_bundle(finished)
@@ -137,9 +109,7 @@ def test_a_bundle_is_profiled_as_it_is(finished: Path, evlora: Callable[..., Res
     assert "expected no keys and no --classes beside a bundle" in refused.stderr
 
 
-def test_a_folder_of_recordings_is_inspected_line_by_line(
-    events: Path, evlora: Callable[..., Result]
-) -> None:
+def test_a_folder_of_recordings_is_inspected_line_by_line(events: Path, evlora: Command) -> None:
     (events.parent / "broken.npz").write_bytes(b"no archive")
     shown = evlora("inspect", events.parent)
     assert shown.returncode == 2

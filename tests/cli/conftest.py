@@ -1,0 +1,53 @@
+"""What the tests of the verbs share."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command import Command
+
+
+@pytest.fixture
+def evlora(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs the command in this process."""
+    return Command(monkeypatch, capsys)
+
+
+@pytest.fixture
+def predict(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tiny_settings: dict[str, Any],
+    tmp_path: Path,
+) -> Command:
+    """Runs `evlora predict` with a small bundle and these words behind it."""
+    from evlora.bundle import save_bundle
+    from evlora.recipe import build
+
+    recognizer = build("demo", num_classes=3, overrides=tiny_settings)
+    bundle = save_bundle(recognizer, tmp_path / "bundle")
+    return Command(monkeypatch, capsys, "predict", bundle)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Six recordings of two classes, in two splits."""
+    for number in range(6):
+        split = "test" if number > 3 else "train"
+        path = tmp_path / "source" / split / ("cat", "dog")[number % 2] / f"{number}.npz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        random = np.random.default_rng(number)
+        np.savez(
+            path,
+            t=np.sort(random.integers(0, 30_000, 300)),
+            x=random.integers(0, 20, 300),
+            y=random.integers(0, 16, 300),
+            p=random.random(300) < 0.5,
+            width=np.asarray(20),
+            height=np.asarray(16),
+            frames=random.integers(0, 256, (3, 16, 20, 3), dtype=np.uint8),
+            frame_start_us=np.array([0, 10_000, 20_000]),
+            frame_end_us=np.array([5_000, 15_000, 25_000]),
+        )
+    return tmp_path / "source"
