@@ -101,6 +101,53 @@ def test_a_bundle_of_one_modality_keeps_the_statistics_of_its_norm(
     assert {"head.norm.running_mean", "head.linear.weight", "temporal.query"} <= stored
 
 
+def test_a_bundle_keeps_an_adapter_whose_ranks_were_taken_away(
+    tiny_settings: dict[str, Any], weights: Path, tmp_path: Path
+) -> None:
+    changes = {**SINGLE_STREAM, "model.adapter": {"method": "adalora", "rank": 2}}
+    recognizer = trained(tiny_settings, **changes, **{"backbone.weights": str(weights)})
+    values = [p for name, p in recognizer.named_parameters() if "lora_E" in name]
+    with torch.no_grad():
+        for number, value in enumerate(values):
+            value[: number % len(value)] = 0
+        values[-1].zero_()
+    clip = torch.randn(2, 2, 3, 32, 32)
+    for copy in ("first", "of the first"):  # the ranks of a loaded one are those that are left
+        bundle = save_bundle(recognizer, tmp_path / copy)
+        again = load_bundle(bundle)
+        with torch.inference_mode():
+            torch.testing.assert_close(again(clip).logits, recognizer(clip).logits)
+        assert again.state_dict().keys() == recognizer.state_dict().keys()
+        recognizer = again
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fault"),
+    [
+        ({}, "rank_pattern: expected ranks of .*fc1.lora_E"),
+        ([True], "rank_pattern: expected ranks of"),
+        ("longer", "expected 1 to 3 ranks"),
+        ("empty", "expected 1 to 3 ranks"),
+        ("number", "expected 1 to 3 ranks"),
+    ],
+)
+def test_ranks_of_another_network_are_refused(
+    pattern: Any, fault: str, tiny_settings: dict[str, Any], weights: Path, tmp_path: Path
+) -> None:
+    changes = {**SINGLE_STREAM, "model.adapter": {"method": "adalora", "rank": 2}}
+    recognizer = trained(tiny_settings, **changes, **{"backbone.weights": str(weights)})
+    bundle = save_bundle(recognizer, tmp_path / "bundle")
+    (path,) = bundle.glob("adapters/*/adapter_config.json")
+    content = json.loads(path.read_text())
+    used = {"longer": [True] * 9, "empty": [], "number": 2}
+    if isinstance(pattern, str):
+        pattern = dict.fromkeys(content["rank_pattern"], used[pattern])
+    path.write_text(json.dumps({**content, "rank_pattern": pattern}))
+    damage_config(bundle)
+    with pytest.raises(BundleError, match=fault):
+        load_bundle(bundle)
+
+
 def test_a_bundle_from_before_there_were_several_networks_loads(
     tiny_settings: dict[str, Any], tmp_path: Path
 ) -> None:

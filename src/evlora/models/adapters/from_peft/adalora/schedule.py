@@ -13,6 +13,7 @@ from peft.tuners.adalora import AdaLoraModel
 from torch import Tensor, nn
 
 from evlora.errors import AdapterError
+from evlora.messages import listed
 
 AVERAGES = ("exp_avg_ipt", "exp_avg_unc")
 """peft's running averages, by which it ranks what matters."""
@@ -99,14 +100,31 @@ def before_saving(adapted: PeftModel) -> None:
 
 
 def before_loading(adapted: PeftModel, saved: Mapping[str, Any]) -> None:
-    """Give an adapter the shape of the one that was saved.
+    """Give an adapter the ranks of the one that was saved, so that its tensors can be filled.
 
     Args:
         adapted: As it is made from its settings, untrained.
         saved: The content of `adapter_config.json`.
+
+    Raises:
+        ValueError: The ranks that were saved are not those of this network.
     """
     for tuner in _adalora_models(adapted):
-        _config(tuner).rank_pattern = saved.get("rank_pattern")
+        pattern = saved.get("rank_pattern")
+        if pattern is None:
+            continue
+        suffix = f".{tuner.trainable_adapter_name}"
+        values = {name.removesuffix(suffix): p for name, p in _singular_values(tuner).items()}
+        if not isinstance(pattern, dict) or pattern.keys() != values.keys():
+            raise ValueError(f"rank_pattern: expected ranks of {listed(sorted(values))}")
+        kept = {}
+        for name, used in pattern.items():
+            rank = sum(map(bool, used)) if isinstance(used, list) else 0
+            if not 1 <= rank <= len(values[name]):
+                raise ValueError(f"rank_pattern: {name}: expected 1 to {len(values[name])} ranks")
+            kept[name] = [True] * rank + [False] * (len(values[name]) - rank)
+        tuner.resize_modules_by_rank_pattern(kept, tuner.trainable_adapter_name)
+        _config(tuner).rank_pattern = {name: [True] * sum(used) for name, used in kept.items()}
 
 
 def _adalora_models(module: nn.Module) -> Iterator[AdaLoraModel]:
@@ -119,11 +137,15 @@ def _config(tuner: AdaLoraModel) -> Any:
 
 def _pattern_of(tuner: AdaLoraModel) -> dict[str, list[bool]] | None:
     """Which singular values are in use, by name; None where none is yet."""
-    values = {
-        name: parameter.detach()
-        for name, parameter in tuner.model.named_parameters()
-        if f"lora_E.{tuner.trainable_adapter_name}" in name
-    }
+    values = _singular_values(tuner)
     if not any(tensor.any() for tensor in values.values()):
         return None
     return {name: (tensor != 0).flatten().tolist() for name, tensor in values.items()}
+
+
+def _singular_values(tuner: AdaLoraModel) -> dict[str, Tensor]:
+    return {
+        name: parameter.detach()
+        for name, parameter in tuner.model.named_parameters()
+        if name.endswith(f"lora_E.{tuner.trainable_adapter_name}")
+    }
