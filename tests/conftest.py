@@ -34,7 +34,7 @@ def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from evlora.datasets import prepare
 
     folder = tmp_path_factory.mktemp("tiny") / "dataset"
-    options = {"train": 40, "val": 40, "test": 40, "size_px": 32, "frames": 3, "duration_ms": 60}
+    options = {"train": 40, "val": 20, "test": 40, "size_px": 32, "frames": 3, "duration_ms": 60}
     prepare("generated", None, folder, options=options)
     return folder
 

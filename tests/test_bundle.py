@@ -13,7 +13,6 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
-from slow import slow_but
 from timm import create_model
 
 from evlora.bundle import load_bundle, save_bundle
@@ -51,7 +50,8 @@ def answer(recognizer: Recognizer) -> torch.Tensor:
 METHODS = ["lora", "dora", "none", "full"]
 
 
-@pytest.mark.parametrize("method", slow_but(METHODS, quick="lora".__eq__))
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
 def test_a_bundle_gives_the_same_logits_in_a_new_process(
     method: str, tiny_settings: dict[str, Any], weights: Path, tmp_path: Path
 ) -> None:

@@ -88,6 +88,7 @@ def test_a_comparison_goes_on_where_it_was(recipe: Path, settings: dict[str, Any
     assert [len(row.top1) for row in result.rows] == [2, 2]
 
 
+@pytest.mark.slow
 def test_every_row_is_trained_with_each_value_of_a_key_that_is_varied(
     recipe: Path, settings: dict[str, Any]
 ) -> None:
@@ -127,6 +128,7 @@ def test_rows_of_another_recipe_are_refused_before_anything_is_trained(
     assert not (before.folder / "runs" / "none").exists()
 
 
+@pytest.mark.slow
 def test_rows_seeds_and_costs_of_earlier_calls_stay_in_the_table(
     recipe: Path, settings: dict[str, Any]
 ) -> None:
@@ -146,6 +148,7 @@ def test_rows_seeds_and_costs_of_earlier_calls_stay_in_the_table(
         assert [line["setting"] for line in csv.DictReader(file)] == ["", "", *over.settings]
 
 
+@pytest.mark.slow
 def test_a_damaged_record_is_refused_and_can_be_made_again(
     recipe: Path, settings: dict[str, Any]
 ) -> None:
@@ -170,6 +173,7 @@ def test_one_run_has_no_spread() -> None:
     assert Row("lora", "", {0: 0.5, 1: 0.5}, {}, None).accuracy == "50.0 ± 0.0"
 
 
+@pytest.mark.slow
 def test_without_costs_the_table_is_of_accuracies_alone(
     recipe: Path, settings: dict[str, Any]
 ) -> None:

@@ -51,10 +51,11 @@ def prose(text: str) -> str:
 
 
 def found_in(text: str) -> list[str]:
+    text = prose(text)
     return [
-        f"…{prose(text)[max(0, match.start() - 30) : match.end() + 20]}… → {instead}"
+        f"…{text[max(0, match.start() - 30) : match.end() + 20]}… → {instead}"
         for word, instead in WORDS.items()
-        for match in re.finditer(rf"(?<![a-z])({word})(?![a-z])", prose(text), re.IGNORECASE)
+        for match in re.finditer(rf"(?<![a-z])({word})(?![a-z])", text, re.IGNORECASE)
     ]
 
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 from moto.server import ThreadedMotoServer
 from packed_form import pack
+from slow import slow_but
 
 import evlora
 from evlora.clips import ClipConfig
@@ -144,7 +145,7 @@ def fetched(gate, count):
     return len(gate.chunks)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", slow_but([0, 2], quick=(0).__eq__))
 def test_clips_from_a_bucket_are_those_of_the_folder(gate, packed, tmp_path, workers):
     manifest = read_manifest(URL, cache=tmp_path)
     assert manifest.labels == read_manifest(packed).labels
@@ -174,8 +175,10 @@ def test_a_server_that_stops_answering_is_asked_again(gate, packed, tmp_path, mo
     assert set(gate.chunks.values()) == {2}
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-@pytest.mark.parametrize("trouble", ["cut", 503])
+@pytest.mark.parametrize(
+    ("trouble", "workers"),
+    slow_but([("cut", 0), (503, 0), ("cut", 1), (503, 1)], quick=("cut", 0).__eq__),
+)
 def test_a_server_that_never_recovers_ends_in_an_error(
     gate, tmp_path, monkeypatch, workers, trouble
 ):
@@ -238,6 +241,7 @@ def test_the_index_of_recordings_in_a_bucket_is_refused(gate, server, tiny_datas
         read_manifest("s3://clips/unpacked", cache=tmp_path)
 
 
+@pytest.mark.slow
 def test_the_cache_stays_as_small_as_it_is_given(gate, packed, tmp_path):
     sizes = [path.stat().st_size for path in packed.glob("train/*.bin")]
     room = 2.5 * max(sizes)
@@ -280,6 +284,7 @@ def test_fetching_ahead_leaves_half_of_the_cache_to_what_is_read(gate, packed, t
             assert fetched(gate, count) == count
 
 
+@pytest.mark.slow
 def test_a_second_packing_at_the_same_address_is_not_mixed_with_the_first(
     gate, server, tiny_dataset, tmp_path
 ):
@@ -300,6 +305,7 @@ def test_a_second_packing_at_the_same_address_is_not_mixed_with_the_first(
         assert torch.equal(far[3].events, made[3].events)
 
 
+@pytest.mark.slow
 def test_a_run_learns_the_same_from_recordings_from_shards_and_from_a_bucket(
     gate, packed, tiny_settings, tmp_path
 ):

@@ -75,6 +75,7 @@ def test_opposite_classes_are_the_same_frames_in_opposite_orders(pair, glyphs, t
     assert (decoded == reversed_decoded[::-1]).all()
 
 
+@pytest.mark.slow
 def test_a_frame_of_unknown_moment_is_equally_likely_in_every_class(glyphs):
     options = videos.Options(size_px=32, frames=4, contrast=1, distractors=0)
     pictures = {

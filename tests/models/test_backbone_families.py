@@ -174,7 +174,7 @@ def test_every_family_trains_and_comes_back_from_its_bundle(
     assert torch.equal(before, after)
 
 
-@pytest.mark.parametrize("network", MODELS)
+@pytest.mark.parametrize("network", slow_but(MODELS, quick="velora".__eq__))
 @the_six
 def test_adapters_in_the_attention_are_used(family: Family, network: str) -> None:
     recognizer = recognizer_of(family, network, {"sites": "attention", "rank": 2})

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from litdata import StreamingDataset
+from slow import slow_but
 
 from evlora.clips import Clip, ClipConfig, make_clip
 from evlora.datasets import ClipDataset, prepare, read_manifest
@@ -179,6 +180,7 @@ def test_a_sample_whose_name_is_the_path_of_a_file_is_packed_as_any_other(
     assert [dataset[i].sample for i in range(4)] == [p for p in paths if p.startswith("test/")]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_chunks")
 def test_any_number_of_processes_packs_the_same(source: Path, tmp_path: Path) -> None:
     packed(source, tmp_path / "one")
@@ -200,7 +202,9 @@ def interrupt_after(count: int) -> Any:
 
 
 @pytest.mark.usefixtures("small_chunks")
-@pytest.mark.parametrize("count", [0, 1, 3, 4, 11, 12, 13, 16])
+@pytest.mark.parametrize(
+    "count", slow_but([0, 1, 3, 4, 11, 12, 13, 16], quick=lambda count: count in (0, 4, 16))
+)
 def test_interrupted_packing_goes_on_to_the_same_result(
     source: Path, tmp_path: Path, count: int
 ) -> None:
@@ -217,7 +221,7 @@ def test_interrupted_packing_goes_on_to_the_same_result(
 
 @pytest.mark.usefixtures("small_chunks")
 @pytest.mark.parametrize("file", ["journal.jsonl", "open.bin"])
-@pytest.mark.parametrize("lost", [1, 500, 2_500, 10**9])
+@pytest.mark.parametrize("lost", slow_but([1, 500, 2_500, 10**9], quick=(500).__eq__))
 def test_what_a_killed_process_wrote_in_part_is_packed_again(
     source: Path, tmp_path: Path, file: str, lost: int
 ) -> None:
@@ -360,7 +364,7 @@ def damage(source: Path) -> None:
     np.savez(frames / "03.npz", t=[1], x=[1], y=[1], p=[1], width=np.asarray(20), height=[16])
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", slow_but([0, 2], quick=(0).__eq__))
 def test_bad_samples_are_reported_and_counted_and_the_others_packed(
     source: Path, tmp_path: Path, workers: int
 ) -> None:

@@ -47,6 +47,7 @@ def stop_after(config: PretrainingConfig, folder: Path, step: int) -> None:
         pretrain(config, folder, workers=0, report=report)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on_to_the_same_weights_and_log(tmp_path: Path) -> None:
     whole = run(TINY, tmp_path / "whole")
     stop_after(TINY, tmp_path / "stopped", step=6)
@@ -108,6 +109,7 @@ def test_the_checkpoint_opens_without_unpickling_code(tmp_path: Path) -> None:
     assert state["step"] == TINY.steps
 
 
+@pytest.mark.slow
 def test_the_weights_load_as_a_backbone_at_another_size(tmp_path: Path) -> None:
     weights = run(TINY, tmp_path)
     with safe_open(weights, "pt") as file:

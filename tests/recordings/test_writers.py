@@ -52,7 +52,7 @@ def require_same(events: EventStream | None, expected: EventStream) -> None:
 def test_any_stream_comes_back_unchanged(tmp_path_factory, format, suffix):
     path = tmp_path_factory.mktemp("round_trip") / f"sample{suffix}"
 
-    @settings(deadline=None, max_examples=60)
+    @settings(deadline=None, max_examples=30)
     @given(events=streams())
     def round_trip(events: EventStream) -> None:
         write_recording(Recording(events, None, "made"), path, format)

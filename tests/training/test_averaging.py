@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from slow import slow_but
 
 import evlora
 from evlora.bundle import load_bundle
@@ -46,7 +47,7 @@ def test_counts_are_taken_as_they_are() -> None:
     assert average.tensors["seen"] == 7
 
 
-@pytest.mark.parametrize("keep", ["best", "last"])
+@pytest.mark.parametrize("keep", slow_but(["best", "last"], quick="best".__eq__))
 def test_the_bundle_holds_the_average_and_its_accuracy(
     keep: str, tiny_settings: dict[str, Any]
 ) -> None:

@@ -15,7 +15,6 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 from packed_form import pack
-from slow import slow_but
 
 import evlora
 from evlora.bundle import load_bundle
@@ -68,16 +67,14 @@ def tensors(folder: Path) -> dict[str, torch.Tensor]:
     return load_bundle(folder / "bundle").state_dict()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "keys",
-    slow_but(
-        [
-            {"data.workers": 0},
-            {"data.workers": 2},
-            {"training.ema": 0.9, "clip.augmentation.modality_dropout": 0.5, "training.mixup": 0.8},
-        ],
-        quick={"data.workers": 0}.__eq__,
-    ),
+    [
+        {"data.workers": 0},
+        {"data.workers": 2},
+        {"training.ema": 0.9, "clip.augmentation.modality_dropout": 0.5, "training.mixup": 0.8},
+    ],
     ids=str,
 )
 def test_a_run_stopped_inside_an_epoch_takes_the_same_steps(

@@ -65,6 +65,7 @@ def test_a_run_leaves_recipe_logs_checkpoints_bundle_and_figures(
     assert load_bundle(run.bundle).labels == labels
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_numbers_whatever_the_workers(
     tiny_settings: dict[str, Any], tmp_path: Path
 ) -> None:

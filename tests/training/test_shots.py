@@ -38,7 +38,7 @@ def test_each_class_gives_as_many_after_the_validation_split_is_held_out(by_digi
     without = open_dataset(data.model_copy(update={"shots": None}), seed=0)
     assert manifest.split("val") == without.split("val")
     assert manifest.split("test") == without.split("test")
-    assert len(without.split("train")) == 60
+    assert len(without.split("train")) == 45
 
 
 def test_more_shots_hold_fewer_and_another_seed_picks_others(by_digit: Path) -> None:
@@ -52,7 +52,7 @@ def test_more_shots_hold_fewer_and_another_seed_picks_others(by_digit: Path) -> 
 
 def test_a_class_with_too_few_is_named(by_digit: Path) -> None:
     with pytest.raises(
-        DatasetError, match=r"expected 9 training samples .* has 7; set data\.shots"
+        DatasetError, match=r"expected 9 training samples .* has 4; set data\.shots"
     ):
         open_dataset(DataConfig(root=str(by_digit), shots=9, validation_fraction=0.01), seed=0)
 

@@ -11,6 +11,7 @@ from typing import Any
 import miniatures
 import pytest
 from miniatures import MINIATURES, Miniature
+from slow import slow_but
 
 import evlora
 from evlora.cli.main import run
@@ -55,7 +56,10 @@ def test_a_miniature_is_read_as_its_authors_mean_it(
                     assert images.float().std() > 0
 
 
-@CASES
+@pytest.mark.parametrize(
+    "miniature",
+    slow_but(MINIATURES.items(), quick=lambda case: case[0] == "class_tree", named=True),
+)
 def test_a_miniature_is_trained_with(
     miniature: Miniature, source: Path, out: Path, tiny_settings: dict[str, Any]
 ) -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 
 import image_miniatures as miniatures
 import pytest
+from slow import slow_but
 
 import evlora
 from evlora.clips import ClipConfig
@@ -210,7 +211,10 @@ def test_real_photographs_in_folders_are_prepared(data_root, out):
     assert clip.rgb.float().std() > 10
 
 
-@pytest.mark.parametrize("layout", ["cifar100", "svhn", "food101", "image_folder"])
+@pytest.mark.parametrize(
+    "layout",
+    slow_but(["cifar100", "svhn", "food101", "image_folder"], quick="image_folder".__eq__),
+)
 def test_a_miniature_is_trained_with(layout, source, out, tiny_settings, monkeypatch):
     if layout == "svhn":
         miniatures.svhn(source, monkeypatch)

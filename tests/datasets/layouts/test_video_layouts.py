@@ -4,6 +4,7 @@ import json
 
 import pytest
 import video_miniatures as miniatures
+from slow import slow_but
 
 import evlora
 from evlora.clips import ClipConfig
@@ -227,7 +228,10 @@ def test_a_wrong_tree_is_shown_beside_the_expected_one(layout, expected, source,
     assert expected in message
 
 
-@pytest.mark.parametrize("layout", ["hmdb51", "something_something_v2", "video_lists"])
+@pytest.mark.parametrize(
+    "layout",
+    slow_but(["hmdb51", "something_something_v2", "video_lists"], quick="hmdb51".__eq__),
+)
 def test_a_miniature_is_trained_with(layout, source, out, tiny_settings):
     getattr(miniatures, layout.removesuffix("_v2"))(source)
     labels = prepare(layout, source, out).labels

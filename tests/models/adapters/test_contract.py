@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 import torch
 from adapter_networks import BUILDERS, SETTINGS, WITHOUT_PLACE, answer, base, config, inputs
-from peft import PeftModel
+from peft import PeftModel, get_peft_model
 from safetensors.torch import load_file
 from slow import slow_but
 from torch import Tensor, nn
@@ -163,6 +163,39 @@ def test_half_precision_gives_finite_numbers(method: str, network: str) -> None:
         assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
 
 
+def is_own(method: str) -> bool:
+    return (METHODS[method].config or object).__module__.startswith("evlora.")
+
+
+HALVES = [
+    (method, network, dtype, cast)
+    for method, network in ADAPTED
+    for dtype in (torch.bfloat16, torch.float16)
+    for cast in (True, False)
+    if is_own(method)
+]
+
+
+@pytest.mark.parametrize(
+    ("method", "network", "dtype", "in_single"),
+    slow_but(HALVES, quick=lambda cell: of_a_vit(cell) and cell[2] is torch.bfloat16),
+)
+def test_our_tuners_take_a_base_in_half_precision(
+    method: str, network: str, dtype: torch.dtype, in_single: bool
+) -> None:
+    frozen = base(network).to(dtype)
+    settings = METHODS[method].peft_config(config(method, network).settings(), frozen)
+    model = cast(
+        nn.Module, get_peft_model(cast(Any, frozen), settings, autocast_adapter_dtype=in_single)
+    )
+    learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    assert {p.dtype for p in learning.values()} == {torch.float32 if in_single else dtype}
+    output = answer(network, model.train(), inputs(network).to(dtype))
+    assert output.dtype == dtype
+    output.float().square().mean().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in learning.values())
+
+
 @every_adapted_cell
 def test_two_adapters_trained_in_turn_do_not_change_each_other(method: str, network: str) -> None:
     model = cast(PeftModel, adapted(method, network))
@@ -209,7 +242,7 @@ folder, support = Path(sys.argv[1]), sys.argv[2]
 sys.path.insert(0, support)
 import torch
 from adapter_networks import answer, base, inputs
-from peft import PeftModel
+from peft import PeftModel, get_peft_model
 from peft.tuners.boft import layer
 from safetensors.torch import save_file
 layer._FBD_CUDA = False  # no attempt to compile for BOFT

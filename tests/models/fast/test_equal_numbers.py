@@ -1,11 +1,13 @@
 """The fast functions give the numbers of the plain blocks: scores, loss and every gradient."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from backbone_families import FAMILIES, VARIANTS, tiny
+from slow import slow_but
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -107,8 +109,14 @@ def distance(one: Learned, other: Learned) -> float:
     )
 
 
-@pytest.mark.parametrize("settings", ABLATIONS, ids=str)
-@pytest.mark.parametrize("checkpointing", ["none", "ffn", "block"])
+@pytest.mark.parametrize(
+    ("settings", "checkpointing"),
+    slow_but(
+        itertools.product(ABLATIONS, ("none", "ffn", "block")),
+        quick=lambda case: case[1] == "none" or not case[0],
+    ),
+    ids=str,
+)
 def test_every_ablation_learns_the_same(
     settings: dict[str, Any], checkpointing: Checkpointing
 ) -> None:
@@ -123,8 +131,14 @@ def test_every_method_learns_the_same(adapter: dict[str, Any]) -> None:
     assert distance(learned(network), learned(network, ())) < 1e-5
 
 
-@pytest.mark.parametrize("family", [*FAMILIES, *VARIANTS])
-@pytest.mark.parametrize("adapter", [{"sites": "both"}, {"method": "lv_adapter"}], ids=str)
+@pytest.mark.parametrize(
+    ("family", "adapter"),
+    slow_but(
+        itertools.product([*FAMILIES, *VARIANTS], ({"sites": "both"}, {"method": "lv_adapter"})),
+        quick=lambda case: case[0] in FAMILIES and "sites" in case[1],
+    ),
+    ids=str,
+)
 def test_every_family_of_backbones_learns_the_same(family: str, adapter: dict[str, Any]) -> None:
     network = network_of(family, adapter=adapter)
     size = (FAMILIES | VARIANTS)[family].size

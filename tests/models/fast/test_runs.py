@@ -39,13 +39,8 @@ def scores(recognizer: Recognizer) -> torch.Tensor:
         return recognizer.answer(images[0], images[1])
 
 
-@pytest.mark.parametrize(
-    "network",
-    [
-        pytest.param("ViT", marks=pytest.mark.slow),
-        "evlora-nano with pairs in its stem",
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("network", NETWORKS)
 def test_with_average_and_mixup_resumed_saved_and_merged_it_ends_as_the_plain_run(
     network: str, tiny_settings: dict[str, Any], tmp_path: Path
 ) -> None:

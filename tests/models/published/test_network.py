@@ -11,6 +11,7 @@ import pytest
 import torch
 from published_reference import answer
 from published_release import RELEASED, SMALL, checkpoint, save
+from slow import slow_but
 
 from evlora import import_published, load_bundle
 from evlora.errors import RecipeError, ShapeError
@@ -29,8 +30,8 @@ def imported(content: dict[str, Any], tmp_path: Path, **settings: Any) -> Recogn
     return load_bundle(import_published(file, tmp_path / "bundle", **settings))
 
 
-@pytest.mark.parametrize("prefix", ["", "module."])
-@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("prefix", slow_but(["", "module."], quick="module.".__eq__))
+@pytest.mark.parametrize("batch", slow_but([1, 3], quick=(3).__eq__))
 def test_it_answers_as_the_description_states(batch: int, prefix: str, tmp_path: Path) -> None:
     content = checkpoint(prefix=prefix)
     recognizer = imported(content, tmp_path)

@@ -13,6 +13,7 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
+from slow import slow_but
 from video_samples import (
     CASES,
     CODINGS,
@@ -40,7 +41,10 @@ def b_frame_counts(coding: Coding) -> tuple[int, ...]:
     return (0, 1, 2, 3) if coding.has_b_frames else (0,)
 
 
-@pytest.mark.parametrize(("name", "suffix"), CASES)
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    slow_but(CASES, quick=lambda case: case[1] == CODINGS[case[0]].containers[0]),
+)
 def test_every_frame_is_the_one_decoded_in_order(name: str, suffix: str, tmp_path: Path):
     coding = CODINGS[name]
     path = tmp_path / f"video.{suffix}"

@@ -6,6 +6,7 @@ They find their targets by what modules are, not by what a library calls the net
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, cast
 
+import torch
 from peft import PeftConfig
 from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
 from peft.utils.peft_types import PeftType
@@ -115,6 +116,21 @@ class DiscoveringTuner(BaseTuner):
         if adapter_name not in self.active_adapters:
             cast(nn.Module, layer).requires_grad_(False)  # a further adapter waits until it is set
         self._replace_module(parent, target_name, layer, target)
+
+
+class ModuleLayer(BaseTunerLayer):
+    """A layer of peft around a module that has no weight of its own, such as an FFN or a block.
+
+    Its adapters lie on the device, and unless they are kept in single precision in the number type,
+    of the module's first weight of floating point.
+    """
+
+    def _get_base_layer_device_and_dtype(
+        self, base_layer: nn.Module
+    ) -> tuple[torch.device | None, torch.dtype | None]:
+        weights = (weight for weight in base_layer.parameters() if weight.is_floating_point())
+        first = next(weights, None)
+        return (None, None) if first is None else (first.device, first.dtype)
 
 
 class UnfoldableTuner(DiscoveringTuner):

@@ -7,17 +7,17 @@ truncated normal of standard deviation 0.01 are those of the released configurat
 from typing import Any
 
 import torch
-from peft.tuners.tuners_utils import BaseTunerLayer
 from timm.layers import DropPath
 from torch import Tensor, nn
 
 from evlora.models.adapters.adapter_plus.config import AdapterPlusConfig
 from evlora.models.adapters.blocks import width_of
+from evlora.models.adapters.tuners import ModuleLayer
 
 HOULSBY_STD = 0.01
 
 
-class AdapterPlusLayer(nn.Module, BaseTunerLayer):
+class AdapterPlusLayer(nn.Module, ModuleLayer):
     """A frozen transformer block with a bottleneck on its output, for each adapter's name."""
 
     adapter_layer_names = ("adapter_plus_down", "adapter_plus_up", "adapter_plus_scale")

@@ -8,12 +8,12 @@ next, with no state between steps, also when the network is recomputed, compiled
 import math
 from typing import Any, cast
 
-from peft.tuners.tuners_utils import BaseTunerLayer
-from torch import Tensor, dtype, nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from evlora.errors import AdapterError
 from evlora.models.adapters.adaptformer.config import AdaptFormerConfig
+from evlora.models.adapters.tuners import ModuleLayer
 
 
 class NormAndInput(nn.Module):
@@ -36,7 +36,7 @@ class NormAndInput(nn.Module):
         return self.base_layer(x), x
 
 
-class AdaptFormerLayer(nn.Module, BaseTunerLayer):
+class AdaptFormerLayer(nn.Module, ModuleLayer):
     """An FFN with any number of named AdaptFormers.
 
     Args:
@@ -143,8 +143,3 @@ class AdaptFormerLayer(nn.Module, BaseTunerLayer):
                 f"{type(self.base_layer).__name__} without any; name FFNs in target_modules"
             )
         return linear[0].in_features, linear[-1].out_features
-
-    def _get_base_layer_device_and_dtype(self, base_layer: nn.Module) -> tuple[Any, dtype]:
-        # An FFN has no weight of its own to ask.
-        first = next(base_layer.parameters())
-        return first.device, first.dtype

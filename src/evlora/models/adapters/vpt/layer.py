@@ -12,10 +12,10 @@ import math
 from typing import Any
 
 import torch
-from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
 from evlora.errors import AdapterError
+from evlora.models.adapters.tuners import ModuleLayer
 from evlora.models.adapters.vpt.config import VptConfig
 
 PATCH_VALUES = 3 * 16 * 16
@@ -24,7 +24,7 @@ INPUT_NAMES = ("hidden_states", "x")
 """What timm and transformers call the tokens that enter an attention."""
 
 
-class VptLayer(nn.Module, BaseTunerLayer):
+class VptLayer(nn.Module, ModuleLayer):
     """A frozen attention with prompt tokens, for each adapter's name.
 
     Args:
@@ -79,7 +79,7 @@ class VptLayer(nn.Module, BaseTunerLayer):
         place = None if args else next(name for name in INPUT_NAMES if name in kwargs)
         tokens: Tensor = args[0] if place is None else kwargs[place]  # (B, N, D), normed
         prompts = [self.vpt_dropout[name](self.vpt_prompts[name]) for name in names]
-        normed = self._norm[0](torch.cat(prompts)).to(tokens.dtype)
+        normed = self._normed(torch.cat(prompts), tokens.dtype).to(tokens.dtype)
         joined = torch.cat([tokens, normed.expand(len(tokens), -1, -1)], dim=1)
         if place is None:
             args = (joined, *args[1:])
@@ -89,6 +89,12 @@ class VptLayer(nn.Module, BaseTunerLayer):
         if isinstance(output, tuple):
             return (output[0][:, : tokens.shape[1]], *output[1:])
         return output[:, : tokens.shape[1]]
+
+    def _normed(self, prompts: Tensor, dtype: torch.dtype) -> Tensor:
+        """The prompts after the block's norm, which takes its own number type, or else this one."""
+        norm = self._norm[0]
+        weight = next(norm.parameters(), None)
+        return norm(prompts.to(dtype if weight is None else weight.dtype))
 
     def __repr__(self) -> str:
         return f"vpt.{super().__repr__()}"
