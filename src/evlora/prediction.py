@@ -16,6 +16,8 @@ from evlora.datasets.storage import EVENT_SUFFIXES, FRAME_SUFFIXES
 from evlora.errors import RecordingError
 from evlora.recognizer import Recognizer
 from evlora.recordings import EventStream, FrameSequence, Recording, open_recording
+from evlora.recordings.opening import with_frames_of
+from evlora.recordings.readers import is_of_events
 from evlora.recordings.readers.images import IMAGE_SUFFIXES
 
 
@@ -156,7 +158,7 @@ def open_with_frames(
     needs_frames = "rgb" in config.modalities and config.without != "rgb"
     beside = frames_beside(path) if needs_frames and not recording.frames else None
     if beside is not None:
-        recording = open_recording(path, frames=beside, **options)
+        recording = with_frames_of(recording, beside)
     return recording, beside
 
 
@@ -166,7 +168,8 @@ def recordings_in(path: Path, config: ClipConfig) -> list[Found]:
     A file is one. So is a folder of pictures, whose pictures are its frames, unless clips are
     single pictures (`frames: 1`): then each is one. Any other folder is searched, and the folders
     in it, in the order of their names; a picture, a video or a folder of pictures that is named
-    like a recording of events holds its frames. Files of other suffixes are passed over.
+    like a recording of events holds its frames. Files of other suffixes and text without
+    events are passed over.
 
     Args:
         path: A file or a folder.
@@ -189,7 +192,7 @@ def recordings_in(path: Path, config: ClipConfig) -> list[Found]:
 def _search(folder: Path, config: ClipConfig) -> Iterator[Found]:
     entries = visible(folder)
     files = [entry for entry in entries if entry.is_file()]
-    events = [file for file in files if file.suffix.lower() in EVENT_SUFFIXES]
+    events = [file for file in files if is_of_events(file)]
     frames = [file for file in files if file.suffix.lower() in FRAME_SUFFIXES]
     are_pictures = all(file.suffix.lower() in IMAGE_SUFFIXES for file in frames)
     if frames and are_pictures and not events and config.frames > 1:

@@ -1,9 +1,11 @@
 """`evlora convert`: parts of a recording, and folders of them."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import Result
 from typer.testing import CliRunner
 
 from evlora.cli.main import app
@@ -14,10 +16,14 @@ from evlora.recordings.writers import write_recording
 
 def run(*arguments: object) -> str:
     """What the command writes to standard error."""
+    return ran(*arguments).stderr
+
+
+def ran(*arguments: object) -> Result:
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     if result.exception is not None:
         raise result.exception
-    return result.stderr
+    return result
 
 
 def made(path: Path) -> Path:
@@ -102,6 +108,23 @@ def test_a_folder_is_converted_and_what_failed_is_reported(tmp_path, jobs):
     assert len(open_recording(tmp_path / "out" / "a.raw").events) == 4000
     assert len(open_recording(tmp_path / "out" / "deep" / "b.raw").events) == 4000
     assert not (tmp_path / "out" / "broken.raw").exists()
+
+
+def test_text_without_events_is_passed_over_in_a_folder(tmp_path):
+    (tmp_path / "in" / "__MACOSX").mkdir(parents=True)
+    made(tmp_path / "in" / "a.csv")
+    (tmp_path / "in" / "__MACOSX" / "a.csv").write_bytes((tmp_path / "in" / "a.csv").read_bytes())
+    (tmp_path / "in" / "notes.txt").write_text("0 and 3 were recorded on a Monday\n")
+    (tmp_path / "in" / "labels.csv").write_text("file,label\na.csv,0\n")
+
+    inspected = ran("inspect", tmp_path / "in", "--json")
+    converted = run("convert", tmp_path / "in", tmp_path / "out", "--to", "evt3")
+
+    assert [json.loads(line)["events"] for line in inspected.stdout.splitlines()] == [4000]
+    names = f"{tmp_path / 'in' / 'labels.csv'}, {tmp_path / 'in' / 'notes.txt'}"
+    for printed in (inspected.stderr, converted):
+        assert f"passed over text without events: {names}" in printed
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.raw"]
 
 
 def test_a_folder_needs_a_format_to_convert_to(tmp_path):

@@ -10,10 +10,12 @@ import pytest
 from command import Command, Result
 from PIL import Image
 
+from evlora import prediction
 from evlora.bundle import load_bundle, save_bundle
+from evlora.clips import ClipConfig
 from evlora.errors import BundleError
 from evlora.recipe import build
-from evlora.recordings import EventStream, Recording, write_recording
+from evlora.recordings import EventStream, Recording, open_recording, write_recording
 
 
 @pytest.fixture
@@ -59,6 +61,23 @@ def test_the_frames_beside_a_recording_are_found_as_in_a_folder(
     )
     folder = evlora("predict", finished / "bundle", events.parent, "--json")
     assert ranked(alone) == ranked(named) == ranked(folder)["ranked"]  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
+def test_a_recording_is_opened_once_whose_frames_lie_beside_it(
+    events: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Path] = []
+
+    def counting(path: Path, **options: Any) -> Recording:
+        opened.append(path)
+        return open_recording(path, **options)
+
+    monkeypatch.setattr(prediction, "open_recording", counting)
+    recording, beside = prediction.open_with_frames(events, ClipConfig())
+
+    assert beside == events.with_suffix(".png")
+    assert recording.frames is not None
+    assert opened == [events]
 
 
 def test_a_missing_modality_is_answered_with_the_options_that_help(

@@ -15,6 +15,7 @@ from evlora.cli.recordings import (
     UnitOption,
     WidthOption,
     counted,
+    note_others,
     working,
 )
 from evlora.errors import RecordingError
@@ -107,8 +108,9 @@ def convert(
 
 
 def _convert_folder(source: Path, out: Path, conversion: "Conversion", jobs: int) -> None:
-    from evlora.recordings.converting import convert_folder
+    from evlora.recordings.converting import convert_folder, recordings_below
 
+    note_others(recordings_below(source))
     outcomes = list(counted(convert_folder(source, out, conversion, jobs=jobs), "recordings"))
     for outcome in sorted(outcomes, key=lambda outcome: outcome.source):
         for warning in outcome.warnings:

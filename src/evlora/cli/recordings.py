@@ -14,6 +14,7 @@ import typer
 from evlora.errors import RecordingError, RecordingWarning
 
 if TYPE_CHECKING:
+    from evlora.recordings.converting import Found
     from evlora.recordings.inspection import Activity, Summary
     from evlora.recordings.simulator import SensorModel
 
@@ -102,13 +103,15 @@ def inspect(
         "topics": topics,
     }
     is_of_many = recording.is_dir() and reader_for(recording, format).name == "images"
-    if is_of_many and (below := recordings_below(recording)):
+    if is_of_many and (below := recordings_below(recording)).recordings:
         if out is not None or animate is not None or frames is not None:
             raise RecordingError(
                 f"{recording}: expected one recording for --out, --animate and --frames, found a "
-                f"folder of {len(below)}; name one of them, such as {below[0]}"
+                f"folder of {len(below.recordings)}; name one of them, such as "
+                f"{below.recordings[0]}"
             )
-        _inspect_each(below, as_json=as_json, format=format, **table)
+        note_others(below)
+        _inspect_each(below.recordings, as_json=as_json, format=format, **table)
         return
     opened: Recording | Survey | None = None
     with working(f"reading {recording}"), warnings.catch_warnings():
@@ -134,6 +137,15 @@ def inspect(
         from evlora.recordings.rendering import save_animation
 
         save_animation(counted(pictures_of(opened), "pictures"), animate)
+
+
+def note_others(found: "Found") -> None:
+    """Name the text files of a folder that were taken for no recordings, on standard error."""
+    from evlora.messages import listed
+
+    if found.notes:
+        names = listed(map(str, found.notes), at_most=5, none="")
+        typer.echo(f"passed over text without events: {names}", err=True)
 
 
 def _inspect_each(paths: list[Path], *, as_json: bool, **options: Any) -> None:

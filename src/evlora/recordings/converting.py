@@ -8,13 +8,16 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from evlora.companions import is_companion
 from evlora.errors import EvloraError, RecordingError, RecordingWarning
 from evlora.recordings.excerpts import between, cropped, downsampled, split_at_triggers
 from evlora.recordings.opening import open_recording
-from evlora.recordings.readers import FORMATS
+from evlora.recordings.readers import FORMATS, is_of_events
 from evlora.recordings.recording import Recording
 from evlora.recordings.writers import write_recording
 from evlora.recordings.writers.table import WRITERS
+
+TEXT_SUFFIXES = next(row.suffixes for row in FORMATS if row.name == "text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ def convert_folder(
     """Convert every recording below a folder into the same place below another.
 
     Args:
-        source: The folder; pictures and videos in it are no recordings of events and are skipped.
+        source: The folder; pictures, videos and text without events in it are skipped.
         target: Where to; folders are made as needed.
         conversion: With a format.
         jobs: How many processes.
@@ -103,7 +106,7 @@ def convert_folder(
     if suffix is None:
         known = ", ".join(row.name for row in WRITERS)
         raise RecordingError(f"{source}: a folder needs a format to convert to; one of {known}")
-    paths = recordings_below(source)
+    paths = recordings_below(source).recordings
     if not paths:
         raise RecordingError(f"{source}: expected recordings below this folder, got none")
     pairs = [(path, (target / path.relative_to(source)).with_suffix(suffix)) for path in paths]
@@ -120,16 +123,30 @@ def convert_folder(
             yield done.result()
 
 
-def recordings_below(folder: Path) -> list[Path]:
-    """The files below a folder whose suffix a format of events claims, in the order of names."""
-    suffixes = {
-        suffix for row in FORMATS if row.name not in ("images", "video") for suffix in row.suffixes
-    }
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in suffixes and path.is_file() and not path.name.startswith(".")
-    )
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What lies below a folder, in the order of names."""
+
+    recordings: list[Path]
+    notes: list[Path]
+    """Text files that hold no events in their first lines."""
+
+
+def recordings_below(folder: Path) -> Found:
+    """The recordings of events below a folder, without what systems leave there.
+
+    Raises:
+        RecordingError: A text file cannot be read.
+    """
+    found = Found([], [])
+    for path in sorted(folder.rglob("*")):
+        if is_companion(str(path.relative_to(folder))) or not path.is_file():
+            continue
+        if is_of_events(path):
+            found.recordings.append(path)
+        elif path.suffix.lower() in TEXT_SUFFIXES:
+            found.notes.append(path)
+    return found
 
 
 def _outcome(source: Path, target: Path, conversion: Conversion) -> Outcome:

@@ -58,12 +58,27 @@ def open_recording(
     recording = reader.read(
         source, width=width, height=height, columns=columns, unit=unit, topics=topics
     )
-    if frames is not None:
-        recording = recording.with_frames(open_frames(frames))
-    if event_images is not None:
-        recording = recording.with_event_images(open_frames(event_images))
-    _warn_of_faults(recording)
+    recording = _with_pictures(recording, frames, event_images)
+    _warn_of(recording.warnings)
     return recording
+
+
+def with_frames_of(recording: Recording, frames: Pictures) -> Recording:
+    """A recording that was opened before, with frames that lie apart from it.
+
+    Args:
+        recording: Of events alone.
+        frames: Pictures, a folder of them, or a video.
+
+    Raises:
+        RecordingError: It has frames already, or there is no picture where one should be.
+
+    Warns:
+        RecordingWarning: Frames and events have no moment in common.
+    """
+    joined = _with_pictures(recording, frames, None)
+    _warn_of(joined.warnings[len(recording.warnings) :])
+    return joined
 
 
 def require_sensor_size(path: Path, *, width: int | None = None, height: int | None = None) -> None:
@@ -96,13 +111,21 @@ def open_pictures(frames: Pictures | None, event_images: Pictures | None) -> Rec
     if not given:
         raise RecordingError("recording: expected frames or event images, got neither")
     path = Path(given if isinstance(given, str | Path) else given[0])
-    recording = Recording(None, None if frames is None else open_frames(frames), "images", path)
-    if event_images is not None:
-        recording = recording.with_event_images(open_frames(event_images))
-    _warn_of_faults(recording)
+    recording = _with_pictures(Recording(None, None, "images", path), frames, event_images)
+    _warn_of(recording.warnings)
     return recording
 
 
-def _warn_of_faults(recording: Recording) -> None:
-    for warning in recording.warnings:
-        warnings.warn(warning, RecordingWarning, stacklevel=3)
+def _with_pictures(
+    recording: Recording, frames: Pictures | None, event_images: Pictures | None
+) -> Recording:
+    if frames is not None:
+        recording = recording.with_frames(open_frames(frames))
+    if event_images is not None:
+        recording = recording.with_event_images(open_frames(event_images))
+    return recording
+
+
+def _warn_of(faults: Sequence[str]) -> None:
+    for fault in faults:
+        warnings.warn(fault, RecordingWarning, stacklevel=3)

@@ -13,7 +13,6 @@ Without folders for splits, a part of each class becomes the test split.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 
 from evlora.datasets.layouts.naming import class_order, folders_of_splits, split_name
@@ -22,8 +21,9 @@ from evlora.datasets.layouts.sensors import SensorOptions
 from evlora.datasets.layouts.table import Progress
 from evlora.datasets.layouts.trees import entries, folders, require_folder, wrong_tree
 from evlora.datasets.manifest import Manifest, Sample
-from evlora.datasets.storage import EVENT_SUFFIXES, FRAME_SUFFIXES
+from evlora.datasets.storage import FRAME_SUFFIXES
 from evlora.errors import DatasetError
+from evlora.recordings.readers import is_of_events
 
 EVENT_NAMES = ("event", "events")
 FRAME_NAMES = ("rgb", "frame", "frames")
@@ -44,9 +44,6 @@ test/
   some_class/
     …"""
 ADVICE = "lay the folder out like this, or list its samples in a table and use the layout csv"
-TEXT_SUFFIXES = (".txt", ".csv")
-LINES_LOOKED_AT = 20
-"""Of a text file, to tell events from anything else that is written down."""
 
 
 class Options(EvenSplit, SensorOptions):
@@ -139,29 +136,7 @@ def _sample(path: Path, same: Sequence[Path], source: Path, split: str) -> Sampl
 
 
 def _is_recording(entry: Path) -> bool:
-    suffix = entry.suffix.lower()
-    if suffix not in EVENT_SUFFIXES or not entry.is_file():
-        return False
-    return suffix not in TEXT_SUFFIXES or _holds_events(entry)
-
-
-def _holds_events(path: Path) -> bool:
-    """Whether one of the first lines is four numbers: notes and lists lie in folders too."""
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for line in islice(file, LINES_LOOKED_AT):
-            cells = line.replace(",", " ").replace(";", " ").split()
-            if len(cells) >= 4 and all(_is_number(cell) for cell in cells[:4]):
-                return True
-    return False
-
-
-def _is_number(cell: str) -> bool:
-    cell = cell.strip("\"'")
-    try:
-        float(cell)
-    except ValueError:
-        return cell.lower() in ("true", "false")
-    return True
+    return entry.is_file() and is_of_events(entry)
 
 
 def _is_frames(entry: Path) -> bool:

@@ -16,6 +16,7 @@ from evlora.recordings.readers.decoding import EventFile
 from evlora.recordings.readers.fields import Columns
 from evlora.recordings.readers.images import IMAGE_SUFFIXES, missing_pictures, read_images
 from evlora.recordings.readers.signatures import named_by_header
+from evlora.recordings.readers.text import holds_events
 from evlora.recordings.readers.video import VIDEO_SUFFIXES
 from evlora.recordings.recording import Recording
 
@@ -99,6 +100,25 @@ FORMATS: tuple[Format, ...] = (
     Format("images", IMAGE_SUFFIXES, "images", streams=False),
     Format("video", VIDEO_SUFFIXES, "video", streams=False),
 )
+
+
+OF_FRAMES = ("images", "video")
+"""Formats that never hold events."""
+
+
+def is_of_events(path: Path) -> bool:
+    """Whether a file among others is a recording of events, by its suffix.
+
+    Text is one if its first lines hold events: notes and lists lie in people's folders too.
+
+    Raises:
+        RecordingError: It cannot be read.
+    """
+    rows = [row for row in FORMATS if path.suffix.lower() in row.suffixes]
+    if not any(row.name not in OF_FRAMES for row in rows):
+        return False
+    with _reading(path):
+        return rows[0].name != "text" or holds_events(path)
 
 
 def reader_for(path: Path, format: str | None = None) -> Format:

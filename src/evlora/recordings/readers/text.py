@@ -30,6 +30,7 @@ from evlora.recordings.readers.text_header import (
     COMMENTS,
     CURE,
     GAPS,
+    LONGEST_HEADER_LINES,
     LONGEST_LINE_BYTES,
     TextHeader,
     read_text_header,
@@ -42,6 +43,8 @@ TRUTH = {
     **{"false": "0", "off": "0", "-": "0", "neg": "0", "negative": "0"},
 }
 """Words for a polarity."""
+LINES_LOOKED_AT = 20
+"""Of a text file, to tell events from anything else that is written down."""
 LARGEST_SHARE_BACKWARDS = 0.25
 """Events in the order of a camera seldom go back in time; other columns than times often do."""
 
@@ -113,6 +116,35 @@ def _in_sensible_order(
                     f"expected times; {doubt}"
                 )
         yield chunk
+
+
+def holds_events(path: Path) -> bool:
+    """Whether one of the first lines that are no comments begins with four numbers.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    looked_at = 0
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for _ in range(LONGEST_HEADER_LINES + LINES_LOOKED_AT):
+            line = file.readline(LONGEST_LINE_BYTES)
+            if looked_at == LINES_LOOKED_AT or not line:
+                break
+            if line.lstrip()[:1] in COMMENTS:
+                continue
+            looked_at += 1
+            words = [_plain(word) for word in GAPS.split(line.strip(" ,;\t\r\n"))]
+            if len(words) >= len(FIELDS) and all(map(_is_number, words[: len(FIELDS)])):
+                return True
+    return False
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 class _BadLineError(Exception):
@@ -225,6 +257,12 @@ def _line_by_line(block: bytes, line: int, header: TextHeader) -> NDArray[Any]:
     return _table(rows)
 
 
+def _plain(word: str) -> str:
+    """A cell without quotes, and a word for a polarity as its number."""
+    word = word.strip("\"'").lower()
+    return TRUTH.get(word, word)
+
+
 def _table(rows: list[tuple[float, ...]]) -> NDArray[Any]:
     # Python's whole numbers are exact; one fraction in a column makes the column floating.
     kinds = [np.array([row[n] for row in rows] or [0]).dtype for n in range(4)]
@@ -238,8 +276,7 @@ def _numbers(text: str, header: TextHeader) -> tuple[float, ...] | None:
         return None
     numbers: list[float] = []
     for field in FIELDS:
-        word = words[header.order[field]].strip("\"'").lower()
-        word = TRUTH.get(word, word)
+        word = _plain(words[header.order[field]])
         try:
             number = float(word) if re.search(r"[.e]", word) else int(word)
         except ValueError:
