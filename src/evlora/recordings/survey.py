@@ -103,6 +103,7 @@ class _Tally:
         self.first_us = self.last_us = self.last_before_us = 0
         self.backwards = 0
         self.pixels = np.zeros(2 * file.height * file.width, np.uint32)
+        self.place_dtype = np.int32 if len(self.pixels) < 1 << 31 else np.int64
         self.bins = np.zeros((2, TIME_BINS), np.int64)
         self.origin_us = 0
         self.shift = 0
@@ -123,11 +124,7 @@ class _Tally:
         self.last_us = max(self.last_us, int(t_us[-1]))
         self._note_silences(t_us)
         self._count_times(t_us, polarity)
-        places = chunk.y.astype(np.intp)
-        places *= self.file.width
-        places += chunk.x
-        places += np.where(chunk.polarity, self.file.width * self.file.height, 0)
-        np.add.at(self.pixels, places, np.uint32(1))
+        self._count_pixels(chunk)
         if self.chunks % self.stride == 0:
             self.excerpts.append(EventChunk(*(values[: self.shown].copy() for values in chunk)))
         if len(self.excerpts) > MOST_EXCERPTS:
@@ -204,6 +201,16 @@ class _Tally:
             self.silences += zip(t_us[before].tolist(), t_us[before + 1].tolist(), strict=True)
         self.last_before_us = max(self.last_before_us, int(t_us[-1]))
 
+    def _count_pixels(self, chunk: EventChunk) -> None:
+        # 32 bits hold every place and are half as many bytes to go through; only `add.at` is faster
+        # by places of 64.
+        width, pixels = self.file.width, self.file.width * self.file.height
+        places = chunk.y.astype(self.place_dtype)
+        places *= self.place_dtype(width)
+        places += chunk.x
+        places += chunk.polarity * self.place_dtype(pixels)
+        np.add.at(self.pixels, places.astype(np.intp), np.uint32(1))
+
     def _count_times(self, t_us: NDArray[np.int64], polarity: NDArray[np.bool_]) -> None:
         while (self.last_us - self.origin_us) >> self.shift >= TIME_BINS:
             halves = self.bins.reshape(2, TIME_BINS // 2, 2).sum(axis=2)
@@ -215,7 +222,9 @@ class _Tally:
         past = (max(int(t_us[-1]) - self.origin_us, 0) >> self.shift) + 1
         edges = self.origin_us + (np.arange(least + 1, past, dtype=np.int64) << self.shift)
         cuts = np.concatenate([[0], np.searchsorted(t_us, edges), [len(t_us)]])
-        on = np.diff(np.concatenate([[0], np.cumsum(polarity, dtype=np.int64)]).take(cuts))
+        # Counted in 32 bits, which takes less memory to go through.
+        on_before = np.concatenate([[0], np.cumsum(polarity, dtype=np.int32)])
+        on = np.diff(on_before.take(cuts))
         self.bins[0, least:past] += np.diff(cuts) - on
         self.bins[1, least:past] += on
 

@@ -111,14 +111,18 @@ class UnknownWords:
 
     def __init__(self, known: tuple[int, ...], findings: Findings) -> None:
         """A counter; `known` are the types that the format defines."""
-        self._is_unknown = ~np.isin(np.arange(16), known)
+        self._unknown = [kind for kind in range(16) if kind not in known]
         self._findings = findings
         self._count = 0
         self._first = 0
 
     def look_at(self, kinds: NDArray[Any], start: int, word_bytes: int) -> None:
         """Count those of a block that begins at byte `start`."""
-        unknown = np.flatnonzero(self._is_unknown.take(kinds))
+        # To compare with each is faster than to look each word up.
+        is_unknown = np.zeros(kinds.shape, np.bool_)
+        for kind in self._unknown:
+            is_unknown |= kinds == kind
+        unknown = np.flatnonzero(is_unknown)
         if len(unknown) and not self._count:
             self._first = start + int(unknown[0]) * word_bytes
         self._count += len(unknown)
