@@ -53,6 +53,18 @@ def test_an_npz_of_eventcv_in_another_unit_is_refused(tmp_path, scale):
         open_recording(path)
 
 
+def test_an_array_of_objects_beside_the_events_is_not_opened(tmp_path):
+    path = tmp_path / "sample.npz"
+    np.savez(path, t=T, x=X, y=Y, p=P, meta=np.array([{"subject": 3}], object))
+    recording = open_recording(path, **SENSOR)
+    require_events(recording)
+    assert "meta holds Python's objects" in recording.remarks[0]
+
+    np.savez(path, t=T, x=X, y=Y, p=P.astype(object))
+    with pytest.raises(RecordingError, match="p holds Python's objects and was skipped"):
+        open_recording(path, **SENSOR)
+
+
 @pytest.mark.parametrize("name", ["event_data", "events", "arr_0"])
 def test_an_npz_with_one_structured_array_is_read(tmp_path, name):
     path = tmp_path / "n01440764_10026.npz"

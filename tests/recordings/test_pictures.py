@@ -116,6 +116,19 @@ def test_deep_pictures_are_upright_as_exif_states(tmp_path, orientation, kind):
     np.testing.assert_array_equal(read_image(path), read_image(tmp_path / "shallow.png"))
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_tiff_without_compression_is_turned_as_a_png_is(tmp_path, orientation, dtype):
+    image = Image.fromarray(np.arange(12, dtype=dtype).reshape(3, 4) * 20)
+    exif = Image.Exif()
+    exif[274] = orientation
+    for suffix in (".tif", ".png"):
+        image.save(tmp_path / f"a{suffix}", exif=exif)
+
+    tiff, png = (open_recording(tmp_path / f"a{suffix}").frames[0] for suffix in (".tif", ".png"))
+    assert np.array_equal(tiff, png)
+
+
 def test_a_sequence_has_one_depth_however_dark_a_frame_is(tmp_path):
     bright = RAMP >> 4
     for number, picture in enumerate([bright // 16, bright, bright // 2]):

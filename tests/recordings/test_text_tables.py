@@ -65,6 +65,15 @@ V2E = "# Format is time (float s), x, y, polarity (0=off, 1=on) as specified at 
         ("time,xpos,ypos,pol\n", lambda n, t, x, y, p: f"{t},{x},{y},{p}\n"),
         ("time;coord_x;coord_y;pol\n", lambda n, t, x, y, p: f"{t};{x};{y};{p}\n"),
         ("\ufefft,x,y,p\n", lambda n, t, x, y, p: f"{t},{x},{y},{p}\n"),
+        ("\ufeff", lambda n, t, x, y, p: f"{t},{x},{y},{p}\n"),
+        ("t_us,x_px,y_px,is_on\n", lambda n, t, x, y, p: f"{t},{x},{y},{p}\n"),
+        ("t,x,y,p\nms,px,px,-\n", lambda n, t, x, y, p: f"{t / 1000},{x},{y},{p}\n"),
+        ("x,y,t,p\npx,px,[ns],\n", lambda n, t, x, y, p: f"{x},{y},{1000 * t},{p}\n"),
+        (
+            "t [s]\tx\ty\tp\n",  # a spreadsheet that parts its columns by tabs
+            lambda n, t, x, y, p: f"{f'{t / 1e6:.6f}'.replace('.', ',')}\t{x}\t{y}\t{p}\n",
+        ),
+        ("t,\tx,\ty,\tp\n", lambda n, t, x, y, p: f"{t},\t{x},\t{y},\t{p}\n"),
     ],
 )
 def test_what_the_first_lines_state_is_used(tmp_path, head, line):
@@ -259,6 +268,21 @@ def test_nanoseconds_since_1970_are_known_by_their_size(tmp_path):
 
     np.testing.assert_array_equal(recording.events.t_us, start_ns // 1000 + np.array(ROWS)[:, 0])
     assert any("ns since 1970" in remark for remark in recording.remarks)
+
+
+def test_a_clock_that_looks_like_milliseconds_since_1970_is_remarked_upon(tmp_path):
+    path = write(
+        tmp_path / "ms.csv",
+        "t,x,y,p\n",
+        lambda n, t, x, y, p: f"{1_700_000_000_000 + t},{x},{y},{p}\n",
+    )
+    recording = open_recording(path, **SENSOR)
+
+    assert recording.events.first_us == 1_700_000_000_000
+    assert any("name the unit with unit=ms" in remark for remark in recording.remarks)
+    in_ms = open_recording(path, unit="ms", **SENSOR)
+    assert in_ms.events.first_us == 1_700_000_000_000_000
+    assert not any("unit=ms" in remark for remark in in_ms.remarks)
 
 
 def test_times_that_lose_their_unit_within_the_file_are_refused(tmp_path, monkeypatch):

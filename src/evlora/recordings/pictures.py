@@ -103,7 +103,9 @@ def opened(path: Path) -> Generator["Image"]:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(path) as image:
+        # Not by its path: Pillow 13.0 then maps uncompressed TIFFs into memory, and scrambles the
+        # pixels of those that lie on their side.
+        with path.open("rb") as stream, Image.open(stream) as image:
             yield image
     except UnidentifiedImageError as error:
         if is_apple_double(path):

@@ -75,7 +75,6 @@ def iterate_windows(
     if length is None or length < 1:
         raise RecordingError(f"windows: expected a length of at least 1, got {length}")
     if isinstance(recording, EventStream):
-        size = (recording.width, recording.height)
         pieces = _pieces(recording)
         notes: list[str] = []
     else:
@@ -87,11 +86,10 @@ def iterate_windows(
             "topics": topics,
         }
         file = _opened(Path(recording), format, options)
-        size = (file.width, file.height)
-        pieces = _in_order(file)
+        pieces = _streams(file)
         notes = file.findings.warnings
     windows = _by_time if duration_us is not None else _by_count
-    yield from windows(pieces, length, size)
+    yield from windows(pieces, length)
     for note in notes:
         warnings.warn(note, RecordingWarning, stacklevel=2)
 
@@ -108,10 +106,15 @@ def _opened(path: Path, format: str | None, options: Mapping[str, Any]) -> Event
     return EventFile.of_recording(recording, recording.events)
 
 
-def _pieces(stream: EventStream) -> Iterator[EventChunk]:
+def _pieces(stream: EventStream) -> Iterator[EventStream]:
     for start in range(0, len(stream), PIECE_EVENTS):
-        part = stream.part(slice(start, start + PIECE_EVENTS))
-        yield EventChunk(part.t_us, part.x, part.y, part.polarity)
+        yield stream.part(slice(start, start + PIECE_EVENTS))
+
+
+def _streams(file: EventFile) -> Iterator[EventStream]:
+    """The file's events in pieces that are checked once, not with every window cut of them."""
+    for piece in _in_order(file):
+        yield EventStream.from_arrays(*piece, width=file.width, height=file.height)
 
 
 def _in_order(file: EventFile) -> Iterator[EventChunk]:
@@ -147,61 +150,59 @@ def _in_order(file: EventFile) -> Iterator[EventChunk]:
         )
 
 
-def _by_time(
-    pieces: Iterator[EventChunk], duration_us: int, size: tuple[int, int]
-) -> Iterator[Window]:
+def _by_time(pieces: Iterator[EventStream], duration_us: int) -> Iterator[Window]:
     origin_us: int | None = None
     number = 0
-    held: list[EventChunk] = []
+    held: list[EventStream] = []
     for piece in pieces:
         if origin_us is None:
-            origin_us = int(piece.t_us[0])
+            origin_us = piece.first_us
         numbers = (piece.t_us - origin_us) // duration_us
         borders = np.flatnonzero(np.diff(numbers, prepend=number)).tolist()
         for start, stop in zip([0, *borders], [*borders, len(numbers)], strict=True):
             if start == stop:
                 continue
             if int(numbers[start]) != number and held:
-                yield _window(held, number, origin_us, duration_us, size)
+                yield _window(held, number, origin_us, duration_us)
                 held = []
             number = int(numbers[start])
-            held.append(_part(piece, slice(start, stop)))
+            held.append(piece.part(slice(start, stop)))
     if held and origin_us is not None:
-        yield _window(held, number, origin_us, duration_us, size)
+        yield _window(held, number, origin_us, duration_us)
 
 
-def _window(
-    held: list[EventChunk], number: int, origin_us: int, duration_us: int, size: tuple[int, int]
-) -> Window:
+def _window(held: list[EventStream], number: int, origin_us: int, duration_us: int) -> Window:
     start_us = origin_us + number * duration_us
-    return Window(number, start_us, start_us + duration_us, _stream(held, size))
+    return Window(number, start_us, start_us + duration_us, _stream(held))
 
 
-def _by_count(pieces: Iterator[EventChunk], count: int, size: tuple[int, int]) -> Iterator[Window]:
-    held: list[EventChunk] = []
+def _by_count(pieces: Iterator[EventStream], count: int) -> Iterator[Window]:
+    held: list[EventStream] = []
     present = number = 0
     for whole in pieces:
         piece = whole
-        while present + len(piece.t_us) >= count:
-            held.append(_part(piece, slice(0, count - present)))
-            piece = _part(piece, slice(count - present, None))
-            yield _counted_window(held, number, size)
+        while present + len(piece) >= count:
+            held.append(piece.part(slice(0, count - present)))
+            piece = piece.part(slice(count - present, None))
+            yield _counted_window(held, number)
             held, present, number = [], 0, number + 1
-        if len(piece.t_us):
+        if len(piece):
             held.append(piece)
-            present += len(piece.t_us)
+            present += len(piece)
     if held:
-        yield _counted_window(held, number, size)
+        yield _counted_window(held, number)
 
 
-def _counted_window(held: list[EventChunk], number: int, size: tuple[int, int]) -> Window:
-    events = _stream(held, size)
+def _counted_window(held: list[EventStream], number: int) -> Window:
+    events = _stream(held)
     return Window(number, events.first_us, events.last_us + 1, events)
 
 
-def _stream(held: list[EventChunk], size: tuple[int, int]) -> EventStream:
-    piece = _joined(held)
-    return EventStream.from_arrays(*piece, width=size[0], height=size[1])
+def _stream(held: list[EventStream]) -> EventStream:
+    if len(held) == 1:
+        return held[0]
+    parts = [EventChunk(part.t_us, part.x, part.y, part.polarity) for part in held]
+    return EventStream.from_arrays(*_joined(parts), width=held[0].width, height=held[0].height)
 
 
 def _joined(pieces: list[EventChunk]) -> EventChunk:

@@ -1,11 +1,13 @@
 """Videos that were joined, change their size, or keep few bits of many."""
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 import pytest
+from PIL import Image
 from video_samples import (
     CODINGS,
     COUNT,
@@ -19,6 +21,7 @@ from video_samples import (
 
 from evlora.errors import RecordingWarning
 from evlora.recordings import open_recording
+from evlora.recordings.frames import read_image
 
 
 def test_the_clock_of_joined_streams_goes_on(tmp_path: Path):
@@ -111,3 +114,48 @@ def test_fewer_bits_kept_in_16_are_found_by_their_values(
         expected = np.broadcast_to((ramp >> darkness >> bits - 8)[:, None], (HEIGHT, WIDTH, 3))
         np.testing.assert_array_equal(frames[number], expected)
     assert recording.remarks == (f"{path}: values of 16 bits were read as {bits} bits",)
+
+
+@pytest.mark.parametrize("suffix", ["avi", "mov"])
+@pytest.mark.parametrize("orientation", [None, *range(1, 9)])
+def test_motion_jpeg_is_upright_as_its_exif_states(
+    orientation: int | None, suffix: str, tmp_path: Path
+):
+    image = Image.fromarray(moving_images()[0]).convert("L").convert("RGB")
+    tags = Image.Exif()
+    tags[271] = "a camera"
+    if orientation is not None:
+        tags[274] = orientation
+    image.save(tmp_path / "frame.jpg", exif=tags)
+    with av.open(str(tmp_path / f"video.{suffix}"), "w") as container:
+        stream: Any = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = *image.size, "yuvj420p"
+        for number in range(3):
+            packet = av.Packet((tmp_path / "frame.jpg").read_bytes())
+            packet.stream, packet.time_base = stream, Fraction(1, 25)
+            packet.pts = packet.dts = number
+            container.mux(packet)
+
+    frames = open_recording(tmp_path / f"video.{suffix}").frames
+
+    assert frames is not None
+    assert len(frames) == 3
+    as_picture = read_image(tmp_path / "frame.jpg")
+    assert frames[2].shape == as_picture.shape
+    assert np.abs(frames[2].astype(int) - as_picture).max() < 4  # two decoders round differently
+
+
+def test_a_video_with_a_palette_is_read_whole(tmp_path: Path):
+    path = tmp_path / "palette.mov"
+    greys = [np.full((HEIGHT, WIDTH), shade, np.uint8) for shade in (0, 90, 180, 255)]
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("qtrle", rate=25)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "gray"
+        for grey in greys:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="gray")))
+        container.mux(stream.encode())
+
+    frames = open_recording(path).frames
+
+    assert frames is not None
+    assert [int(np.median(frames[n])) for n in range(len(frames))] == [0, 90, 180, 255]

@@ -19,6 +19,8 @@ CLOCK_PERIOD = 1 << 32
 """Of whole times of 32 bits, which begin again when they are full: in µs after 71 minutes."""
 EPOCH_NS = (10**18, 4 * 10**18)
 """Nanoseconds since 1970 from 2001 to 2096; as µs they would be 30,000 years and more."""
+EPOCH_MS = (10**12, 4 * 10**12)
+"""Milliseconds since 1970 of the same years, or µs of a clock that runs for 11 to 46 days."""
 LATEST_SECONDS = 10**11
 """Times with fractions beyond 3,000 years are no seconds."""
 
@@ -164,6 +166,11 @@ class FieldDecoder:
         self.unit = "ns" if is_epoch_ns else "us"
         if is_epoch_ns:
             self.findings.remark("times were read as ns since 1970 (by their size)")
+        elif EPOCH_MS[0] <= low and high < EPOCH_MS[1]:
+            self.findings.remark(
+                "times were read as µs; they have the size of ms since 1970: name the unit with "
+                "unit=ms or --unit ms if they are"
+            )
         elif t.dtype.kind == "f":
             self.findings.remark("times were read as µs (whole numbers)")
 

@@ -15,7 +15,7 @@ FIELDS = "txyp"
 
 def _spellings(axis: str) -> tuple[str, ...]:
     """What people call the column (`x`) or the row (`y`) of an event beside its letter."""
-    words = ("pos", "coord", "addr", "address", "pixel")
+    words = ("pos", "coord", "addr", "address", "pixel", "px")
     joined = (f"{axis}pos", f"{axis}coord", f"{axis}addr")
     plural = (f"{axis}_coordinate", f"{axis}_coordinates", f"{axis}_coords")
     return (*(f"{axis}_{word}" for word in words), *(f"{word}_{axis}" for word in words),
@@ -26,7 +26,7 @@ FIELD_NAMES: Mapping[str, tuple[str, ...]] = {
     "t": ("t", "ts", "time", "times", "timestamp", "timestamps"),
     "x": ("x", "xs", *_spellings("x"), "col", "column"),
     "y": ("y", "ys", *_spellings("y"), "row"),
-    "p": ("p", "ps", "pol", "polarity", "polarities", "on"),
+    "p": ("p", "ps", "pol", "polarity", "polarities", "on", "is_on"),
 }
 """The names under which the four fields are accepted, in any case of letters; the name of the time
 may end with its unit."""
@@ -57,13 +57,18 @@ def field_of(name: str) -> tuple[str, str | None] | None:
     return field_of(plain) if plain and plain != name.strip() else None
 
 
+def unit_named(word: str) -> str | None:
+    """The unit that a word stands for, as `s`, `ms`, `us` or `ns`; None where it is none."""
+    return _UNIT_OF_WORD.get(word.strip().strip("[]()").lower())
+
+
 def named_unit(word: str) -> str:
     """The unit that the caller names, as `s`, `ms`, `us` or `ns`.
 
     Raises:
         RecordingError: It is no unit of time.
     """
-    unit = _UNIT_OF_WORD.get(word.strip().lower())
+    unit = unit_named(word)
     if unit is None:
         raise RecordingError(f"unit: expected s, ms, us or ns, got {word!r}")
     return unit

@@ -26,6 +26,7 @@ from evlora.recordings.readers.decoding import EventFile, Findings, collect, sen
 from evlora.recordings.readers.field_decoder import FieldDecoder
 from evlora.recordings.readers.fields import Columns, Declared
 from evlora.recordings.readers.locating import located, not_found, note_columns
+from evlora.recordings.readers.npy import HEADER_READERS
 from evlora.recordings.readers.stated_size import stated_size
 from evlora.recordings.readers.stated_time import stated_offset_us
 from evlora.recordings.recording import Recording
@@ -57,8 +58,8 @@ def read(
     Raises:
         RecordingError: It is no archive, is damaged, or lacks a field.
     """
-    arrays = _arrays(path)
     findings = Findings(path)
+    arrays = _arrays(path, findings)
     frames = _frames(path, arrays, findings)
     _keep_triggers(arrays, findings)
     beside = (*FRAME_FIELDS, *TRIGGER_FIELDS)
@@ -69,10 +70,13 @@ def read(
     declared = Declared.by_caller(columns, unit)
     where = located(of_events, declared, where=str(path))
     if where is None and frames is not None and columns is None:
-        return Recording(None, frames, "npz", path, (), tuple(findings.remarks))
+        return Recording(
+            None, frames, "npz", path, tuple(findings.warnings), tuple(findings.remarks)
+        )
     if where is None:
         raise RecordingError(
             not_found(of_events, columns, where=str(path), what="arrays or members named")
+            + "".join(f"; {remark}" for remark in findings.remarks)
         )
     size = stated_size(arrays, where=str(path))
     width, height = sensor_size(path, size, width=width, height=height, may_be_swapped=True)
@@ -117,7 +121,17 @@ def _unit_of(scale: NDArray[Any], path: Path) -> str:
     return unit
 
 
-def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+def _holds_objects(archive: zipfile.ZipFile, name: str, findings: Findings) -> bool:
+    """Whether an array holds Python's objects, which are not opened: they could run any code."""
+    with archive.open(name) as stream:
+        read_header = HEADER_READERS.get(np.lib.format.read_magic(stream))
+        if read_header is None or not read_header(stream)[2].hasobject:
+            return False
+    findings.remark(f"{name.removesuffix('.npy')} holds Python's objects and was skipped")
+    return True
+
+
+def _arrays(path: Path, findings: Findings) -> dict[str, NDArray[Any]]:
     try:
         # Opened here, because numpy leaves a damaged archive open.
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
@@ -126,7 +140,9 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
                     archive.open(name), allow_pickle=False
                 )
                 for name in archive.namelist()
-                if name.endswith(".npy") and not is_companion(name)
+                if name.endswith(".npy")
+                and not is_companion(name)
+                and not _holds_objects(archive, name, findings)
             }
     except (
         OSError,

@@ -39,8 +39,8 @@ from evlora.recordings.recording import Recording
 
 BLOCK_BYTES = 1 << 20
 TRUTH = {
-    **{"true": "1", "on": "1", "+": "1", "pos": "1", "positive": "1"},
-    **{"false": "0", "off": "0", "-": "0", "neg": "0", "negative": "0"},
+    **{"true": "1", "t": "1", "on": "1", "+": "1", "pos": "1", "positive": "1"},
+    **{"false": "0", "f": "0", "off": "0", "-": "0", "neg": "0", "negative": "0"},
 }
 """Words for a polarity."""
 LINES_LOOKED_AT = 20

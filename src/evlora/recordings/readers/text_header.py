@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evlora.errors import RecordingError
-from evlora.recordings.readers.fields import FIELDS, Columns, field_of, named_fields
+from evlora.recordings.readers.fields import FIELDS, Columns, field_of, named_fields, unit_named
 
 LONGEST_LINE_BYTES = 1 << 12
 LONGEST_HEADER_LINES = 100
@@ -37,6 +37,9 @@ SIDE_OF_FAERY = re.compile(r"\b([xy])@(\d{1,9})\b", re.IGNORECASE)
 UNIT_LINE = re.compile(r"\b(?:unit|units|timestamps? in|times? in)\W+(\w+)", re.IGNORECASE)
 SIZES = (GEOMETRY, WIDTH_FIRST, RESOLUTION, RESOLUTION_IN_BRACKETS, RESOLUTION_BEHIND_NAME)
 BRACKETS = re.compile(r"\s*[\[(]([^\])]*)[\])]")
+TAB_BEHIND_COMMA = re.compile(r",\s|\s,")
+BOM = b"\xef\xbb\xbf"
+"""How some systems mark UTF-8 at the beginning of a file."""
 DEFAULT_ORDER = {"t": 0, "x": 1, "y": 2, "p": 3}
 METAVISION_ORDER = {"x": 0, "y": 1, "p": 2, "t": 3}
 CURE = "name all columns in order with columns= or --columns, such as t,x,y,p"
@@ -92,12 +95,18 @@ def read_text_header(path: Path, columns: Columns | None) -> TextHeader:
                 header = replace(header, size=_size(*re.findall(r"\d+", line)))  # E2VID
             elif SEPARATOR.fullmatch(line):
                 pass
+            elif names and (unit := _unit_below(names, line)) is not None:
+                header = _with_unit(header, unit)
             elif _is_names(line):
                 names = cells(line)
                 header = _with_names(header, names, line, path, columns)
             else:
                 break
             header = replace(header, start=header.start + len(raw), lines=header.lines + 1)
+        else:
+            raw = b""
+    if not header.start and raw.startswith(BOM):
+        header = replace(header, start=len(BOM))
     if not header.start and not line:
         raise RecordingError(f"{path}: expected lines of events, got an empty file")
     if columns is not None:
@@ -147,6 +156,13 @@ def _is_names(line: str) -> bool:
         and all(re.match(r"[^\W\d_]|_", word) for word in words)
         and not ({word.lower() for word in words} & {"true", "false", "nan", "inf"})
     )
+
+
+def _unit_below(names: Sequence[str], line: str) -> str | None:
+    """The unit of the times, where the line gives the unit of each column that `names` names."""
+    words = cells(line)
+    at = [n for n, name in enumerate(names) if (meant := field_of(name)) and meant[0] == "t"]
+    return unit_named(words[at[0]]) if at and at[0] < len(words) <= len(names) else None
 
 
 def _with_comment(header: TextHeader, line: str) -> TextHeader:
@@ -248,7 +264,9 @@ def _with_columns(
 def _fitted(header: TextHeader, line: str, path: Path, *, may_have_row_names: bool) -> TextHeader:
     """The header, checked against the first line of events."""
     delimiter = next((mark for mark in ";,\t" if mark in line), None)
-    has_decimal_commas = delimiter == ";" and "," in line
+    if delimiter == "," and "\t" in line and TAB_BEHIND_COMMA.search(line) is None:
+        delimiter = "\t"
+    has_decimal_commas = delimiter in (";", "\t") and "," in line
     header = replace(header, delimiter=delimiter, has_decimal_commas=has_decimal_commas)
     if has_decimal_commas:
         line = line.replace(",", ".")

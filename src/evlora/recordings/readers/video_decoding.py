@@ -87,7 +87,11 @@ def frame_checksum(frame: Any) -> int:
     checksum = frame.width << 16 | frame.height
     bytes_per_value = max(1, frame.format.components[0].bits + 7 >> 3)
     for plane in frame.planes:
-        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+        values = np.frombuffer(plane, np.uint8)
+        if not plane.line_size:  # a palette
+            checksum = zlib.crc32(values, checksum)
+            continue
+        rows = values.reshape(-1, plane.line_size)
         # Beyond the width of a frame is whatever was in memory.
         kept = rows[: plane.height : CHECKED_ROWS, : plane.width * bytes_per_value]
         checksum = zlib.crc32(kept.tobytes(), checksum)
@@ -116,7 +120,7 @@ def upright(image: NDArray[np.uint8], frame: Any) -> NDArray[np.uint8]:
     Returns:
         The same pixels; rows and columns change places where the matrix turns by a quarter.
     """
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    matrix = _side_data(frame).get("DISPLAYMATRIX")
     if matrix is None:
         return image
     # (column, row) of the file is shown at (a · column + c · row, b · column + d · row).
@@ -126,6 +130,20 @@ def upright(image: NDArray[np.uint8], frame: Any) -> NDArray[np.uint8]:
     else:
         image, across, down = image.swapaxes(0, 1), c, b
     return image[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1]
+
+
+def _side_data(frame: Any) -> Any:
+    """What the frame has beside its pixels, by kind."""
+    try:
+        return frame.side_data
+    except ValueError:
+        # PyAV 18.1 has no name for some kinds, such as the Exif of Motion JPEG, and then gives none
+        # at all: they get one that nothing here asks for.
+        from av.sidedata import sidedata
+
+        kinds: Any = sidedata.Type
+        kinds._missing_ = classmethod(lambda named, _: named.VIDEO_HINT)
+        return frame.side_data
 
 
 @contextmanager
