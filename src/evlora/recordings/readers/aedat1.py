@@ -22,19 +22,12 @@ from evlora.recordings.readers.decoding import (
     EventChunk,
     EventFile,
     Findings,
-    collect,
     sensor_size,
 )
 from evlora.recordings.readers.prophesee_words import words
-from evlora.recordings.recording import Recording
 
 MAGIC = b"#!AER-DAT1"
 WORD = np.dtype([("address", ">u2"), ("time", ">u4")])
-
-
-def read(path: Path, *, width: int | None, height: int | None) -> Recording:
-    """The events of the file; see `open_events`."""
-    return collect(open_events(path, width=width, height=height))
 
 
 def open_events(path: Path, *, width: int | None, height: int | None) -> EventFile:

@@ -19,12 +19,10 @@ from evlora.recordings.readers.decoding import (
     EventChunk,
     EventFile,
     Findings,
-    collect,
     sensor_size,
 )
 from evlora.recordings.readers.prophesee_header import PropheseeHeader, read_header
 from evlora.recordings.readers.prophesee_words import note_time_base, words
-from evlora.recordings.recording import Recording
 
 EVENT_TYPES = (0x00, 0x0C)
 EVENT_BYTES = 8
@@ -33,11 +31,6 @@ ATIS_SIZE = (304, 240)
 ATIS_MARK = "Chronocam7Event2d"
 """Chronocam's class name in the header of files from the ATIS, such as N-Cars'
 (Sironi et al., CVPR 2018, section 4)."""
-
-
-def read(path: Path, *, width: int | None, height: int | None) -> Recording:
-    """The events of the file; see `open_events`."""
-    return collect(open_events(path, width=width, height=height))
 
 
 def open_events(path: Path, *, width: int | None, height: int | None) -> EventFile:

@@ -22,10 +22,8 @@ from evlora.recordings.readers.decoding import (
     EventChunk,
     EventFile,
     Findings,
-    collect,
     sensor_size,
 )
-from evlora.recordings.recording import Recording
 
 MAGIC = b"Event Stream"
 HEADER_BYTES = 20
@@ -48,11 +46,6 @@ class Kind:
 
 KINDS = {1: Kind(1, 0x7F, 0xFE, False), 2: Kind(2, 0x3F, 0xFC, True)}
 """DVS and ATIS by the number in the header."""
-
-
-def read(path: Path, *, width: int | None, height: int | None) -> Recording:
-    """The events of the file; see `open_events`."""
-    return collect(open_events(path, width=width, height=height))
 
 
 def open_events(path: Path, *, width: int | None, height: int | None) -> EventFile:

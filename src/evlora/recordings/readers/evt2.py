@@ -18,23 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evlora.recordings.readers.clocks import WrappingClock
-from evlora.recordings.readers.decoding import EventChunk, EventFile, Findings, collect
+from evlora.recordings.readers.decoding import EventChunk, EventFile, Findings
 from evlora.recordings.readers.prophesee_words import (
     UnknownWords,
     keep_triggers,
     open_words,
     report_untimed,
 )
-from evlora.recordings.recording import Recording
 
 OFF, ON, TIME_HIGH, EXT_TRIGGER, OTHERS, CONTINUED = 0x0, 0x1, 0x8, 0xA, 0xE, 0xF
 LOW_BITS = 6
 TIME_HIGH_PERIOD = 1 << 28
-
-
-def read(path: Path, *, width: int | None, height: int | None) -> Recording:
-    """The events of the file; see `open_events`."""
-    return collect(open_events(path, width=width, height=height))
 
 
 def open_events(path: Path, *, width: int | None, height: int | None) -> EventFile:

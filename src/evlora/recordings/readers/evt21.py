@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evlora.recordings.readers.clocks import WrappingClock
-from evlora.recordings.readers.decoding import EventChunk, EventFile, Findings, collect
+from evlora.recordings.readers.decoding import EventChunk, EventFile, Findings
 from evlora.recordings.readers.evt2 import (
     CONTINUED,
     EXT_TRIGGER,
@@ -36,14 +36,8 @@ from evlora.recordings.readers.prophesee_words import (
     report_untimed,
     set_bits,
 )
-from evlora.recordings.recording import Recording
 
 SAMPLE_WORDS = 1 << 14
-
-
-def read(path: Path, *, width: int | None, height: int | None) -> Recording:
-    """The events of the file; see `open_events`."""
-    return collect(open_events(path, width=width, height=height))
 
 
 def open_events(path: Path, *, width: int | None, height: int | None) -> EventFile:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evlora.recordings.readers.clocks import WrappingClock
-from evlora.recordings.readers.decoding import EventChunk, EventFile, Findings, collect
+from evlora.recordings.readers.decoding import EventChunk, EventFile, Findings
 from evlora.recordings.readers.prophesee_words import (
     UnknownWords,
     edges_of,
@@ -27,7 +27,6 @@ from evlora.recordings.readers.prophesee_words import (
     report_untimed,
     set_bits,
 )
-from evlora.recordings.recording import Recording
 
 ADDR_Y, ADDR_X, VECT_BASE_X, VECT_12, VECT_8 = 0x0, 0x2, 0x3, 0x4, 0x5
 TIME_LOW, CONTINUED_4, TIME_HIGH, EXT_TRIGGER, OTHERS, CONTINUED_12 = 0x6, 0x7, 0x8, 0xA, 0xE, 0xF
@@ -43,11 +42,6 @@ VECTOR_MASK = np.zeros(16, np.uint16)
 VECTOR_MASK[[VECT_12, VECT_8]] = 0xFFF, 0xFF
 FAR_OUTSIDE = 0xF000
 """A column outside of every sensor, for damaged files whose vectors run on without end."""
-
-
-def read(path: Path, *, width: int | None, height: int | None) -> Recording:
-    """The events of the file; see `open_events`."""
-    return collect(open_events(path, width=width, height=height))
 
 
 def open_events(path: Path, *, width: int | None, height: int | None) -> EventFile:

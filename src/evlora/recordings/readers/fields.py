@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from evlora.errors import RecordingError
 
 FIELDS = "txyp"
+BY_CALLER = "as the caller states"
+"""What states columns or a unit, in remarks and errors."""
 
 
 def _spellings(axis: str) -> tuple[str, ...]:
@@ -127,6 +129,13 @@ class Declared:
     def by_caller(cls, columns: "Columns | None", unit: str | None) -> "Declared":
         """The columns, and the unit by any of its names; see `named_unit`."""
         return cls(columns, None if unit is None else named_unit(unit))
+
+    def unit_or(self, unit: str | None, unit_by: str) -> tuple[str | None, str]:
+        """The unit of the times and what states it: the caller, else the file."""
+        return (unit, unit_by) if self.unit is None else (self.unit, BY_CALLER)
+
+
+NOTHING_DECLARED = Declared()
 
 
 @dataclass(frozen=True, slots=True)

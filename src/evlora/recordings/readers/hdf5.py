@@ -24,7 +24,7 @@ from evlora.recordings.readers.decoding import (
     sensor_size,
 )
 from evlora.recordings.readers.field_decoder import FieldDecoder
-from evlora.recordings.readers.fields import Columns, Declared
+from evlora.recordings.readers.fields import NOTHING_DECLARED, Declared
 from evlora.recordings.readers.hdf5_frames import read_frames
 from evlora.recordings.readers.hdf5_layout import (
     READ_ERRORS,
@@ -46,8 +46,7 @@ def read(
     *,
     width: int | None,
     height: int | None,
-    columns: Columns | None = None,
-    unit: str | None = None,
+    declared: Declared = NOTHING_DECLARED,
     format: str = "hdf5",
 ) -> Recording:
     """The events, the frames, or both, of the file.
@@ -56,8 +55,7 @@ def read(
         path: The file.
         width: Columns of the sensor, where the file does not state it.
         height: Rows of the sensor.
-        columns: Which data sets, members or columns hold t, x, y and p, unless named so.
-        unit: Of the times, by any of its names.
+        declared: What the caller states of its columns and times.
         format: What to call the format.
 
     Raises:
@@ -65,9 +63,8 @@ def read(
     """
     findings = Findings(path)
     frames = read_frames(path, findings)
-    declared = Declared.by_caller(columns, unit)
     sets = find_events(path, declared)
-    if sets is None and frames is not None and columns is None:
+    if sets is None and frames is not None and declared.columns is None:
         return Recording(None, frames, format, path, (), tuple(findings.remarks))
     if sets is None:
         raise nothing_found(path, declared)
@@ -80,8 +77,7 @@ def open_events(
     *,
     width: int | None,
     height: int | None,
-    columns: Columns | None = None,
-    unit: str | None = None,
+    declared: Declared = NOTHING_DECLARED,
     format: str = "hdf5",
 ) -> EventFile:
     """The events of the file, opened; see `read`.
@@ -89,7 +85,6 @@ def open_events(
     Raises:
         RecordingError: No HDF5 file, damaged in its structure, or without events.
     """
-    declared = Declared.by_caller(columns, unit)
     sets = find_events(path, declared)
     if sets is None:
         raise nothing_found(path, declared)

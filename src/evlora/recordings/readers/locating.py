@@ -16,6 +16,7 @@ from evlora.errors import RecordingError
 from evlora.messages import listed
 from evlora.recordings.readers.decoding import Findings
 from evlora.recordings.readers.fields import (
+    BY_CALLER,
     FIELDS,
     Columns,
     Declared,
@@ -131,7 +132,7 @@ def located(
     found = found or _plain(arrays, columns, where, header or {})
     if found is None or declared.unit is None:
         return found
-    return found.with_unit(declared.unit, "as the caller states")
+    return found.with_unit(declared.unit, BY_CALLER)
 
 
 def require_located(
@@ -229,7 +230,7 @@ def _plain(
         stated = header.get(name)
         unit, unit_by = None, ""
         if columns is not None and columns.places:
-            count, order, declared_by = columns.count, dict(columns.places), "as the caller states"
+            count, order, declared_by = columns.count, dict(columns.places), BY_CALLER
         elif stated is not None:
             named = named_fields(stated.names, columns, where=f"{where}: {name}")
             if named is None:

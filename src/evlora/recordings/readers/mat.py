@@ -15,12 +15,11 @@ import numpy as np
 from evlora.errors import RecordingError
 from evlora.recordings.readers import hdf5
 from evlora.recordings.readers.decoding import EventFile, Findings, collect, sensor_size
-from evlora.recordings.readers.field_decoder import FieldDecoder
-from evlora.recordings.readers.fields import Columns, Declared
-from evlora.recordings.readers.locating import Located, located, not_found, note_columns
+from evlora.recordings.readers.fields import NOTHING_DECLARED, Declared
+from evlora.recordings.readers.located_decoder import decoder_for
+from evlora.recordings.readers.locating import Located, located, not_found
 from evlora.recordings.readers.mat_elements import ElementCheck
 from evlora.recordings.readers.stated_size import stated_size
-from evlora.recordings.readers.stated_time import stated_offset_us
 from evlora.recordings.recording import Recording
 
 HDF5_VERSION = b"MATLAB 7.3 MAT-file"
@@ -46,8 +45,7 @@ def read(
     *,
     width: int | None,
     height: int | None,
-    columns: Columns | None = None,
-    unit: str | None = None,
+    declared: Declared = NOTHING_DECLARED,
 ) -> Recording:
     """The events of the file.
 
@@ -55,8 +53,7 @@ def read(
         path: The file.
         width: Columns of the sensor, where no variable states it.
         height: Rows of the sensor.
-        columns: Which variables, fields or columns hold t, x, y and p, where names do not state it.
-        unit: Of the times, by any of its names.
+        declared: What the caller states of its columns and times.
 
     Raises:
         RecordingError: No MATLAB file, damaged, too large once unpacked, or without events.
@@ -64,25 +61,16 @@ def read(
     with path.open("rb") as file:
         head = file.read(len(HDF5_VERSION))
     if head == HDF5_VERSION:
-        return hdf5.read(path, width=width, height=height, columns=columns, unit=unit, format="mat")
+        return hdf5.read(path, width=width, height=height, declared=declared, format="mat")
     variables = _variables(path)
-    declared = Declared.by_caller(columns, unit)
     name, arrays, where = _found(path, variables, declared)
     holders = [arrays, dict(_structs(variables))[""]]
     size = stated_size(holders[0], where=str(path)) or stated_size(holders[1], where=str(path))
-    where = where.with_stated_unit(holders, where=str(path))
     width, height = sensor_size(path, size, width=width, height=height, may_be_swapped=True)
     findings = Findings(path)
-    note_columns(where, findings)
+    decoder = decoder_for(where, findings, holders, may_count_from_one=True)
     if name:
         findings.remark(f"events in the struct {name}")
-    decoder = FieldDecoder(
-        findings,
-        unit=where.unit,
-        unit_by=where.unit_by,
-        offset_us=stated_offset_us(holders, where=str(path)),
-        may_count_from_one=True,
-    )
     chunks = decoder.decoded([where.fields(arrays)])
     return collect(EventFile("mat", width, height, chunks, findings))
 

@@ -18,10 +18,8 @@ from evlora.recordings.readers.decoding import (
     EventChunk,
     EventFile,
     Findings,
-    collect,
     sensor_size,
 )
-from evlora.recordings.recording import Recording
 
 NMNIST_SIZE = (34, 34)
 NCALTECH_SIZE = (240, 180)
@@ -31,11 +29,6 @@ CLOCK_PERIOD_US = 1 << 23
 
 OVERFLOW_ROW = 240
 OVERFLOW_US = 1 << 13
-
-
-def read(path: Path, *, width: int | None, height: int | None) -> Recording:
-    """The events of one record; see `open_events`."""
-    return collect(open_events(path, width=width, height=height))
 
 
 def open_events(path: Path, *, width: int | None, height: int | None) -> EventFile:

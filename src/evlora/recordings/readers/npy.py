@@ -19,13 +19,11 @@ from evlora.recordings.readers.decoding import (
     CHUNK_EVENTS,
     EventFile,
     Findings,
-    collect,
     sensor_size,
 )
-from evlora.recordings.readers.field_decoder import FieldDecoder
-from evlora.recordings.readers.fields import Columns, Declared
-from evlora.recordings.readers.locating import note_columns, require_located
-from evlora.recordings.recording import Recording
+from evlora.recordings.readers.fields import NOTHING_DECLARED, Declared
+from evlora.recordings.readers.located_decoder import decoder_for
+from evlora.recordings.readers.locating import require_located
 
 ARRAY = "the array"
 HEADER_READERS = {
@@ -40,25 +38,12 @@ HEADER_ERRORS = (
 """What numpy raises on a damaged header, whose text it parses as Python."""
 
 
-def read(
-    path: Path,
-    *,
-    width: int | None,
-    height: int | None,
-    columns: Columns | None = None,
-    unit: str | None = None,
-) -> Recording:
-    """The events of the array; see `open_events`."""
-    return collect(open_events(path, width=width, height=height, columns=columns, unit=unit))
-
-
 def open_events(
     path: Path,
     *,
     width: int | None,
     height: int | None,
-    columns: Columns | None = None,
-    unit: str | None = None,
+    declared: Declared = NOTHING_DECLARED,
 ) -> EventFile:
     """The array, opened.
 
@@ -66,8 +51,7 @@ def open_events(
         path: The file.
         width: Columns of the sensor; an npy file does not state it.
         height: Rows of the sensor.
-        columns: Which columns or members hold t, x, y and p, where their names do not state it.
-        unit: Of the times, by any of its names.
+        declared: What the caller states of its columns and times.
 
     Raises:
         RecordingError: No npy file, no column is named, or no sensor size is known.
@@ -76,7 +60,7 @@ def open_events(
     findings = Findings(path)
     where = require_located(
         {ARRAY: array},
-        Declared.by_caller(columns, unit),
+        declared,
         where=str(path),
         what="a structured array with fields named",
     )
@@ -97,8 +81,7 @@ def open_events(
             f"(byte {array.start + most * values * array.dtype.itemsize}); "
             "those were read"
         )
-    note_columns(where, findings)
-    decoder = FieldDecoder(findings, unit=where.unit, unit_by=where.unit_by)
+    decoder = decoder_for(where, findings)
     blocks = _blocks(path, array, most)
     pieces = (where.fields({ARRAY: block}) for block in blocks)
     return EventFile("npy", width, height, decoder.decoded(pieces), findings, most_events=most)

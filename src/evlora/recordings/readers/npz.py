@@ -12,6 +12,7 @@ import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,11 @@ from evlora.errors import RecordingError
 from evlora.recordings.depth import as_8_bits, bits_of
 from evlora.recordings.frames import FrameSequence
 from evlora.recordings.readers.decoding import EventFile, Findings, collect, sensor_size
-from evlora.recordings.readers.field_decoder import FieldDecoder
-from evlora.recordings.readers.fields import Columns, Declared
-from evlora.recordings.readers.locating import located, not_found, note_columns
+from evlora.recordings.readers.fields import NOTHING_DECLARED, Declared
+from evlora.recordings.readers.located_decoder import decoder_for
+from evlora.recordings.readers.locating import located, not_found
 from evlora.recordings.readers.npy import HEADER_READERS
 from evlora.recordings.readers.stated_size import stated_size
-from evlora.recordings.readers.stated_time import stated_offset_us
 from evlora.recordings.recording import Recording
 
 FRAME_FIELDS = ("frames", "frame_start_us", "frame_end_us")
@@ -43,8 +43,7 @@ def read(
     *,
     width: int | None,
     height: int | None,
-    columns: Columns | None = None,
-    unit: str | None = None,
+    declared: Declared = NOTHING_DECLARED,
 ) -> Recording:
     """The events, the frames, or both, of an archive.
 
@@ -52,8 +51,7 @@ def read(
         path: The file.
         width: Columns of the sensor, where the archive does not state it.
         height: Rows of the sensor.
-        columns: Which arrays, members or columns hold t, x, y and p, where names do not state it.
-        unit: Of the times, by any of its names.
+        declared: What the caller states of its columns and times.
 
     Raises:
         RecordingError: It is no archive, is damaged, or lacks a field.
@@ -65,29 +63,21 @@ def read(
     beside = (*FRAME_FIELDS, *TRIGGER_FIELDS)
     of_events = {name: array for name, array in arrays.items() if name not in beside}
     scale = of_events.pop(EVENTCV_SCALE, None)
-    if scale is not None and unit is None:
-        unit = _unit_of(scale, path)
-    declared = Declared.by_caller(columns, unit)
+    if scale is not None and declared.unit is None:
+        declared = replace(declared, unit=_unit_of(scale, path))
     where = located(of_events, declared, where=str(path))
-    if where is None and frames is not None and columns is None:
+    if where is None and frames is not None and declared.columns is None:
         return Recording(
             None, frames, "npz", path, tuple(findings.warnings), tuple(findings.remarks)
         )
     if where is None:
         raise RecordingError(
-            not_found(of_events, columns, where=str(path), what="arrays or members named")
+            not_found(of_events, declared.columns, where=str(path), what="arrays or members named")
             + "".join(f"; {remark}" for remark in findings.remarks)
         )
     size = stated_size(arrays, where=str(path))
     width, height = sensor_size(path, size, width=width, height=height, may_be_swapped=True)
-    note_columns(where, findings)
-    where = where.with_stated_unit([arrays], where=str(path))
-    decoder = FieldDecoder(
-        findings,
-        unit=where.unit,
-        unit_by=where.unit_by,
-        offset_us=stated_offset_us([arrays], where=str(path)),
-    )
+    decoder = decoder_for(where, findings, [arrays])
     chunks = decoder.decoded([where.fields(arrays)])
     recording = collect(EventFile("npz", width, height, chunks, findings))
     return recording if frames is None else recording.with_frames(frames)

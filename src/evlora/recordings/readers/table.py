@@ -12,8 +12,8 @@ from evlora.companions import is_apple_double
 from evlora.errors import RecordingError, RecordingWarning
 from evlora.messages import suggestion
 from evlora.recordings.frames import FrameSequence
-from evlora.recordings.readers.decoding import EventFile
-from evlora.recordings.readers.fields import Columns
+from evlora.recordings.readers.decoding import EventFile, collect
+from evlora.recordings.readers.fields import Columns, Declared
 from evlora.recordings.readers.images import IMAGE_SUFFIXES, missing_pictures, read_images
 from evlora.recordings.readers.signatures import named_by_header
 from evlora.recordings.readers.text import holds_events
@@ -40,6 +40,8 @@ class Format:
         reader = import_module(f"evlora.recordings.readers.{self.module}")
         chosen = self._chosen(path, options)
         with _reading(path):
+            if not hasattr(reader, "read"):  # it holds nothing but events
+                return collect(reader.open_events(path, width=width, height=height, **chosen))
             return reader.read(path, width=width, height=height, **chosen)
 
     def open_events(
@@ -65,8 +67,10 @@ class Format:
                     f"{path}: expected no {name}= or --{name} for the format {self.name}, whose "
                     f"files state it themselves; it is for {takers}"
                 )
-        if isinstance(columns := chosen.get("columns"), str | list | tuple):
-            chosen["columns"] = Columns.parsed(columns)
+        if self.options == TABLE_OPTIONS:
+            columns = chosen.pop("columns", None)
+            given = Columns.parsed(columns) if isinstance(columns, str | list | tuple) else columns
+            chosen["declared"] = Declared.by_caller(given, chosen.pop("unit", None))
         return chosen
 
 

@@ -21,11 +21,10 @@ from evlora.recordings.readers.decoding import (
     EventChunk,
     EventFile,
     Findings,
-    collect,
     sensor_size,
 )
 from evlora.recordings.readers.field_decoder import FieldDecoder
-from evlora.recordings.readers.fields import FIELDS, Columns, Declared
+from evlora.recordings.readers.fields import FIELDS, NOTHING_DECLARED, Declared
 from evlora.recordings.readers.text_header import (
     COMMENTS,
     CURE,
@@ -35,7 +34,6 @@ from evlora.recordings.readers.text_header import (
     TextHeader,
     read_text_header,
 )
-from evlora.recordings.recording import Recording
 
 BLOCK_BYTES = 1 << 20
 TRUTH = {
@@ -49,25 +47,12 @@ LARGEST_SHARE_BACKWARDS = 0.25
 """Events in the order of a camera seldom go back in time; other columns than times often do."""
 
 
-def read(
-    path: Path,
-    *,
-    width: int | None,
-    height: int | None,
-    columns: Columns | None = None,
-    unit: str | None = None,
-) -> Recording:
-    """The events of the file; see `open_events`."""
-    return collect(open_events(path, width=width, height=height, columns=columns, unit=unit))
-
-
 def open_events(
     path: Path,
     *,
     width: int | None,
     height: int | None,
-    columns: Columns | None = None,
-    unit: str | None = None,
+    declared: Declared = NOTHING_DECLARED,
 ) -> EventFile:
     """The file, opened.
 
@@ -75,25 +60,20 @@ def open_events(
         path: The file.
         width: Columns of the sensor, where no line states it.
         height: Rows of the sensor.
-        columns: The file's columns, where no line names them or a line names them otherwise.
-        unit: Of the times, by any of its names.
+        declared: What the caller states of its columns and times, whatever its lines do.
 
     Raises:
         RecordingError: Its first lines are no events, or no sensor size is known.
     """
     findings = Findings(path)
-    header = read_text_header(path, columns)
+    header = read_text_header(path, declared.columns)
     width, height = sensor_size(path, header.size, width=width, height=height, may_be_swapped=True)
     order = " ".join(sorted(header.order, key=header.order.__getitem__))
     is_declared = bool(header.declared_by)
     by = header.declared_by or "the usual order as no line declares one"
     findings.remark(f"columns {order}, {by}")
-    by_caller = Declared.by_caller(columns, unit).unit
-    decoder = FieldDecoder(
-        findings,
-        unit=by_caller or header.unit,
-        unit_by="as the caller states" if by_caller else header.unit_by,
-    )
+    unit, unit_by = declared.unit_or(header.unit, header.unit_by)
+    decoder = FieldDecoder(findings, unit=unit, unit_by=unit_by)
     chunks = _decoded(path, header, decoder)
     doubt = "" if is_declared else f"no line names the columns, so t x y p was assumed: {CURE}"
     return EventFile(

@@ -11,7 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evlora.errors import RecordingError
-from evlora.recordings.readers.fields import FIELDS, Columns, field_of, named_fields, unit_named
+from evlora.recordings.readers.fields import (
+    BY_CALLER,
+    FIELDS,
+    Columns,
+    field_of,
+    named_fields,
+    unit_named,
+)
 
 LONGEST_LINE_BYTES = 1 << 12
 LONGEST_HEADER_LINES = 100
@@ -256,9 +263,7 @@ def _with_columns(
             )
         order = {field: names.index(name) for field, name in columns.names.items()}
         count = len(names)
-    return replace(
-        header, order=order, columns=count, declared_by="as the caller states", is_prose=False
-    )
+    return replace(header, order=order, columns=count, declared_by=BY_CALLER, is_prose=False)
 
 
 def _fitted(header: TextHeader, line: str, path: Path, *, may_have_row_names: bool) -> TextHeader:
