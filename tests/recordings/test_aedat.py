@@ -106,6 +106,19 @@ def test_addresses_that_only_a_davis346_has_name_it(tmp_path):
     assert "346×260" in recording.remarks[0]
 
 
+@pytest.mark.parametrize(
+    ("chip", "size"),
+    [("DAVIS128", (128, 128)), ("DAVIS208PixelParade", (208, 192)), ("DAVIS640", (640, 480))],
+)
+def test_every_davis_has_the_addresses_of_one(tmp_path, chip, size):
+    events = stream(500, width=size[0], height=size[1])
+    pairs = np.array([(address, t_us) for t_us, address in event_words(events)], ">u4")
+    path = tmp_path / "sample.aedat"
+    path.write_bytes(f"#!AER-DAT2.0\r\n# AEChip: a.{chip}\r\n".encode() + pairs.tobytes())
+
+    require_same(open_recording(path).events, events)
+
+
 def test_an_event_that_begins_like_a_line_of_the_header_is_no_header(tmp_path):
     # Row 140 from the bottom makes the first byte `#`; a newline comes somewhere behind it.
     events = EventStream.from_arrays([10, 2560], [5, 9], [39, 39], [1, 0], width=240, height=180)

@@ -26,7 +26,13 @@ from recording_samples import (
 )
 
 from evlora.errors import RecordingError, RecordingWarning
-from evlora.recordings import EventStream, open_recording
+from evlora.recordings import (
+    EventStream,
+    FrameSequence,
+    Recording,
+    open_recording,
+    write_recording,
+)
 from evlora.recordings.readers import FORMATS, evt3, open_frames, prophesee_words, reader_for
 from evlora.recordings.readers.prophesee_header import read_header
 
@@ -201,6 +207,29 @@ def test_aedat4_holds_events_and_frames_with_their_exposures(tmp_path):
     np.testing.assert_array_equal(recording.frames.take(range(4)), made.take(range(4)))
     np.testing.assert_array_equal(recording.frames.start_us, made.start_us)
     np.testing.assert_array_equal(recording.frames.end_us, made.end_us)
+
+
+def test_frames_without_exposures_are_remarked_upon_as_dv_processings(tmp_path):
+    stated = open_recording(aedat4(tmp_path / "stated"))
+    silent = open_recording(aedat4(tmp_path / "silent", has_exposures=False))
+
+    remark = "4 frames state no exposure, as dv-processing writes them"
+    assert [remark in text for text in silent.remarks] == [True]
+    assert not any("exposure" in text for text in stated.remarks)
+    for times in (silent.frames.start_us, silent.frames.end_us):
+        np.testing.assert_array_equal(times, frames(4).start_us)
+
+
+def test_an_exposure_of_no_length_is_one_all_the_same(tmp_path):
+    times = [10, 20, 30, 40]
+    made = FrameSequence.from_images(frames(4).take(range(4)), start_us=times, end_us=times)
+    path = tmp_path / "short.aedat4"
+    write_recording(Recording(None, made, "made"), path)
+
+    recording = open_recording(path)
+
+    np.testing.assert_array_equal(recording.frames.start_us, made.start_us)
+    assert recording.remarks == ()
 
 
 def test_grey_frames_of_aedat4_are_repeated_into_three_channels(tmp_path):

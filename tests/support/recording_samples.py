@@ -225,6 +225,7 @@ def aedat4(
     with_frames: bool = True,
     is_grey: bool = False,
     deep_bits: int | None = None,
+    has_exposures: bool = True,
 ) -> Path:
     """AEDAT 4 without compression: events in packets of 250, and a frame between them."""
     events, pictures = stream(), frames(4)
@@ -274,7 +275,7 @@ def aedat4(
                 b"FRME",
                 [
                     ("q", start_us),
-                    *([("q", start_us), ("q", end_us)] * 2),
+                    *([("q", start_us * has_exposures), ("q", end_us * has_exposures)] * 2),
                     ("b", kind),
                     *(("h", WIDTH), ("h", HEIGHT), ("h", 0), ("h", 0)),
                     ("vector", (len(pixels), pixels, 4)),

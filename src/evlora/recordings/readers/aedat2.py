@@ -147,7 +147,9 @@ def _camera(path: Path, *, width: int | None, height: int | None) -> _Camera:
     remark = f"sensor of {size[0]}×{size[1]} by the camera's name, {name}"
     if "COLOR" in name.upper() and pattern is None:
         remark += "; its colour filter is not known, frames are its raw pixels as grey"
-    return _Camera(path, start, size, declared == DVS128_SIZE, pattern, remark)
+    is_davis = name.upper().startswith("DAVIS")  # one of them has the DVS128's size
+    is_dvs128 = declared == DVS128_SIZE and not is_davis
+    return _Camera(path, start, size, is_dvs128, pattern, remark)
 
 
 def _camera_by_addresses(

@@ -129,8 +129,9 @@ def _decoded(
             return
         if frames is not None and "frame" in packet:
             if packet["stream_id"] == layout.frame_stream:
-                start_us, end_us = _exposure(packet["frame"])
-                untimed += start_us == end_us == int(packet["frame"]["t"])
+                exposure = _exposure(packet["frame"])
+                untimed += exposure is None
+                start_us, end_us = exposure or (int(packet["frame"]["t"]),) * 2
                 pixels = np.asarray(packet["frame"]["pixels"])
                 frames.add(pixels, start_us, end_us, where=f"packet {number}, byte {at}")
         elif "events" in packet and packet["stream_id"] == layout.event_stream:
@@ -159,14 +160,12 @@ def _keep_triggers(triggers: NDArray[Any], findings: Findings) -> None:
     findings.add_triggers(t_us, np.zeros(len(edges), np.int32), edges)
 
 
-def _exposure(frame: Mapping[str, Any]) -> tuple[int, int]:
-    """Start and end of the exposure; DV leaves it out where the camera does not tell it."""
+def _exposure(frame: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Start and end of the exposure, or else of the frame; None where neither is stated."""
     start, end = int(frame["exposure_begin_t"]), int(frame["exposure_end_t"])
     if max(start, end) <= 0:
         start, end = int(frame["begin_t"]), int(frame["end_t"])
-    if max(start, end) <= 0:
-        start = end = int(frame["t"])
-    return start, end
+    return (start, end) if max(start, end) > 0 else None
 
 
 def _decoder(path: Path) -> Iterator[dict[str, Any]]:
