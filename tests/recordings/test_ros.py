@@ -182,6 +182,34 @@ def test_yuv_and_bayer_pictures_have_their_colours(tmp_path):
         assert abs(image.mean() - 120) < 5
 
 
+@pytest.mark.parametrize("is_bigendian", [0, 1])
+@pytest.mark.parametrize("pattern", ["rggb", "bggr", "gbrg", "grbg"])
+def test_bayer_pictures_of_16_bits_have_their_colours_and_bits(tmp_path, pattern, is_bigendian):
+    path = tmp_path / "sample.mcap"
+    value_of = {"r": 4095, "g": 1600, "b": 160}  # of 12 bits
+    pixels = np.zeros((HEIGHT, WIDTH), ">u2" if is_bigendian else "<u2")
+    for place, colour in enumerate(pattern):
+        pixels[place // 2 :: 2, place % 2 :: 2] = value_of[colour]
+    with BagWriter(path) as bag:
+        bag.write(
+            "/image",
+            "sensor_msgs/msg/Image",
+            0,
+            height=HEIGHT,
+            width=WIDTH,
+            encoding=f"bayer_{pattern}16",
+            is_bigendian=is_bigendian,
+            step=2 * WIDTH,
+            data=np.frombuffer(pixels.tobytes(), np.uint8),
+        )
+
+    recording = open_recording(path)
+
+    inside = recording.frames[0][2:-2, 2:-2].reshape(-1, 3)
+    np.testing.assert_allclose(inside, [[255, 100, 10]] * len(inside), atol=1)
+    assert f"{path}: frames of uint16 were read as 12 bits" in recording.remarks
+
+
 def test_compressed_pictures_are_read_and_raw_ones_preferred(tmp_path):
     path = tmp_path / "sample.bag"
     with BagWriter(path) as bag:

@@ -19,6 +19,7 @@ CHANNELS = {
 DEEP_CHANNELS = {
     **{"mono16": 1, "16uc1": 1, "rgb16": 3, "bgr16": 3, "16uc3": 3},
     **{"rgba16": 4, "bgra16": 4, "16uc4": 4},
+    **{f"bayer_{pattern}16": 1 for pattern in PATTERNS},
 }
 """The same of 16 bits."""
 
@@ -49,9 +50,9 @@ def pixels_of(image: Image) -> NDArray[Any]:
             f"expected {image.step * image.height} bytes of pixels, got {len(image.data)}"
         )
     rows = image.data[: image.step * image.height].reshape(image.height, image.step)[:, :row_bytes]
-    if name.startswith("bayer"):
-        return colours_of(rows, name[6:10])
     values = np.ascontiguousarray(rows).view(value).astype(value.newbyteorder("="))
+    if name.startswith("bayer"):
+        return colours_of(values, name[6:10])
     if channels == 1:
         return values
     pixels = values.reshape(image.height, image.width, channels)
