@@ -19,6 +19,7 @@ from evlora.errors import RecordingError, RecordingWarning
 from evlora.recordings import EventStream, iterate_windows, open_recording
 
 MEMORY_BYTES = 6 << 30
+SHORTEST_WINDOW_US, MOST_WINDOWS = 10_000, 1000
 
 
 def main() -> None:
@@ -68,9 +69,12 @@ def check(events: EventStream) -> None:
 
 def check_windows(path: Path, asked: dict[str, object], whole: EventStream) -> None:
     count, last_us = 0, None
+    # Damaged clocks spread a file over hours: not a window for each of its events.
+    span_us = int(whole.t_us[-1]) - int(whole.t_us[0]) if len(whole) else 0
+    duration_us = max(SHORTEST_WINDOW_US, span_us // MOST_WINDOWS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RecordingWarning)
-        for window in iterate_windows(path, duration_us=10_000, **asked):
+        for window in iterate_windows(path, duration_us=duration_us, **asked):
             check(window.events)
             count += len(window.events)
             if last_us is not None and window.events.first_us < last_us:
