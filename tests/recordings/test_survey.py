@@ -41,7 +41,14 @@ def in_pieces(monkeypatch):
 @pytest.mark.parametrize("silence_us", [0, 700_000])
 @pytest.mark.parametrize(
     ("suffix", "format"),
-    [(".raw", "evt2"), (".raw", "evt3"), (".dat", "dat"), (".h5", None), (".csv", None)],
+    [
+        (".raw", "evt2"),
+        (".raw", "evt3"),
+        (".dat", "dat"),
+        (".h5", None),
+        (".csv", None),
+        (".aedat4", None),
+    ],
 )
 def test_a_survey_gives_the_numbers_of_the_whole_recording(tmp_path, suffix, format, silence_us):
     path = tmp_path / f"sample{suffix}"
@@ -81,15 +88,18 @@ def test_a_survey_of_disorder_reports_it(tmp_path):
 
 
 def test_short_files_and_those_with_frames_are_read_at_once(tmp_path, monkeypatch):
-    short, framed = tmp_path / "short.raw", tmp_path / "framed.h5"
+    short = tmp_path / "short.raw"
     images = np.zeros((2, HEIGHT, WIDTH, 3), np.uint8)
     write_recording(Recording(events(), None, "made"), short, "evt2")
-    frames = FrameSequence.from_images(images)
-    write_recording(Recording(events(), frames, "made"), framed)
+    times = [10_000, 20_000]
+    frames = FrameSequence.from_images(images, start_us=times, end_us=times)
+    framed = [tmp_path / "framed.h5", tmp_path / "framed.aedat4"]
+    for path in framed:
+        write_recording(Recording(events(), frames, "made"), path)
 
     assert survey_long_file(short) is None
     monkeypatch.setattr(survey, "LONG_BYTES", 0)
-    assert survey_long_file(framed) is None
+    assert [survey_long_file(path) for path in framed] == [None, None]
     assert survey_long_file(tmp_path) is None
 
 

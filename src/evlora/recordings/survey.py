@@ -23,6 +23,7 @@ from evlora.recordings.inspection import (
     shown_events,
     trigger_summary,
 )
+from evlora.recordings.readers.aedat4 import states_frames
 from evlora.recordings.readers.decoding import EventChunk, EventFile, Findings, checked_chunks
 from evlora.recordings.readers.hdf5_frames import read_frames
 from evlora.recordings.readers.table import reader_for
@@ -76,8 +77,7 @@ def survey_long_file(
     if not path.is_file() or path.stat().st_size < LONG_BYTES:
         return None
     row = reader_for(path, format)
-    has_frames = row.name == "hdf5" and read_frames(path, Findings(path)) is not None
-    if has_frames or row.name not in (*HOLD_ONLY_EVENTS, "hdf5"):
+    if row.name not in HOLD_ONLY_EVENTS and not _is_known_without_frames(row.name, path):
         return None
     file = row.open_events(path, width=width, height=height, **options)
     tally = _Tally(file)
@@ -92,6 +92,13 @@ def survey_long_file(
             return None
         counting.result()
     return tally.survey()
+
+
+def _is_known_without_frames(format: str, path: Path) -> bool:
+    """Whether a file that may hold frames holds none, where that is quick to see."""
+    if format == "hdf5":
+        return read_frames(path, Findings(path)) is None
+    return format == "aedat4" and not states_frames(path)
 
 
 class _Tally:

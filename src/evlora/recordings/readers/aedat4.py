@@ -81,6 +81,15 @@ def open_events(path: Path, *, width: int | None, height: int | None) -> EventFi
     return _event_file(path, layout, Findings(path), None, width=width, height=height)
 
 
+def states_frames(path: Path) -> bool:
+    """Whether the header names a stream of frames.
+
+    Raises:
+        RecordingError: The header is damaged, or there is neither an event nor a frame stream.
+    """
+    return _checked_layout(path).frame_stream is not None
+
+
 @dataclass(frozen=True, slots=True)
 class _Layout:
     """What the header states, and where the packets lie."""
