@@ -14,7 +14,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from xml.etree import ElementTree
 
 import numpy as np
@@ -205,11 +205,14 @@ def _as_ours(error: BaseException, expected: str) -> RecordingError:
 def _checked_layout(path: Path) -> _Layout:
     if not path.stat().st_size:
         raise RecordingError(f"{path}: expected an aedat4 file, got an empty one")
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return _layout(path, data)
+    with (
+        path.open("rb", buffering=0) as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+    ):
+        return _layout(path, data, file)
 
 
-def _layout(path: Path, data: mmap.mmap) -> _Layout:
+def _layout(path: Path, data: mmap.mmap, file: BinaryIO) -> _Layout:
     if data[: len(MAGIC)] != MAGIC:
         raise RecordingError(
             f"{path}: expected {MAGIC.decode().strip()} in its first line, "
@@ -228,7 +231,7 @@ def _layout(path: Path, data: mmap.mmap) -> _Layout:
     if not (kinds["EVTS"] or kinds["FRME"]):
         raise RecordingError(f"{path}: expected a stream of events or frames, got {streams}")
     end = table if start <= table <= len(data) else len(data)
-    packets, cut_at = _packets(data, start, end, set(streams))
+    packets, cut_at = _packets(file, start, end, set(streams))
     event_stream = kinds["EVTS"][0] if kinds["EVTS"] else None
     return _Layout(
         event_stream,
@@ -288,13 +291,15 @@ def _streams(root: ElementTree.Element) -> dict[int, dict[str, Any]]:
 
 
 def _packets(
-    data: mmap.mmap, start: int, end: int, streams: set[int]
+    file: BinaryIO, start: int, end: int, streams: set[int]
 ) -> tuple[list[int], int | None]:
+    # Read, not looked up in the mapped file: each look would bring in the pages around it.
     packets: list[int] = []
     while start < end:
         if start + 8 > end:
             return packets, start
-        stream, size = struct.unpack_from("<ii", data, start)
+        file.seek(start)
+        stream, size = struct.unpack("<ii", file.read(8))
         if stream not in streams or size < 0 or start + 8 + size > end:
             return packets, start
         packets.append(start)
