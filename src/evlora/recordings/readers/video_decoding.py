@@ -89,7 +89,7 @@ def frame_checksum(frame: Any) -> int:
     for plane in frame.planes:
         values = np.frombuffer(plane, np.uint8)
         if not plane.line_size:  # a palette
-            checksum = zlib.crc32(values, checksum)
+            checksum = zlib.crc32(values.tobytes(), checksum)
             continue
         rows = values.reshape(-1, plane.line_size)
         # Beyond the width of a frame is whatever was in memory.
@@ -142,7 +142,7 @@ def _side_data(frame: Any) -> Any:
         from av.sidedata import sidedata
 
         kinds: Any = sidedata.Type
-        kinds._missing_ = classmethod(lambda named, _: named.VIDEO_HINT)
+        kinds._missing_ = classmethod(lambda _kinds, _number: kinds.VIDEO_HINT)
         return frame.side_data
 
 
