@@ -29,9 +29,10 @@ backbone: $(INSTALLED)
 docs: $(INSTALLED)
 	$(VENV)/bin/zensical build --strict --clean
 
-# Training steps side by side, short form; benchmarks/steps.py has the options.
+# Training steps side by side, and what sizes and answers cost, short form; the scripts have options.
 bench: $(INSTALLED)
 	$(ONE_THREAD) $(VENV)/bin/python benchmarks/steps.py
+	$(ONE_THREAD) $(VENV)/bin/python benchmarks/costs.py
 
 check: $(INSTALLED)
 	$(VENV)/bin/ruff format --check .

@@ -3,9 +3,10 @@
 Every variant of the first table runs in a process of its own, one after the other in every round,
 so that peak memory is its own and whatever else the machine does falls on all of them alike. The
 second table has every method's step beside full fine-tuning of the same network. Ratios are taken
-within a round; the table has their median and spread.
+within a round; the table has their median and spread. benchmarks/costs.py has what sizes and
+answers cost.
 
-    python benchmarks/steps.py                                   # short: ViT-S, under ten minutes
+    python benchmarks/steps.py                                   # short: ViT-S, two moments
     python benchmarks/steps.py --backbone vit_base_patch16_224 --clips 4 --rounds 5
     python benchmarks/steps.py --device cuda --clips 8           # the same on a CUDA card
 
@@ -14,6 +15,8 @@ On a CPU the clock is the processor time of the process. The CUDA path has not b
 
 import argparse
 import json
+import os
+import platform
 import resource
 import statistics
 import subprocess
@@ -25,6 +28,7 @@ from datetime import date
 from typing import Any, cast
 
 import peft
+import timm
 import torch
 from timm import create_model
 from timm.models.vision_transformer import Block
@@ -99,7 +103,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backbone", default="vit_small_patch16_224", help="a ViT of timm")
     parser.add_argument("--clips", type=int, default=1, help="B")
-    parser.add_argument("--frames", type=int, default=4, help="T")
+    parser.add_argument("--frames", type=int, default=2, help="T")
+    parser.add_argument("--size", type=int, default=224, help="px")
+    parser.add_argument("--classes", type=int, default=CLASSES, help="K")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--methods", nargs="*", default=list(METHODS), help="of the catalogue")
@@ -108,19 +114,30 @@ def main() -> None:
     if arguments.variant:
         print(json.dumps(measured_alone(arguments)))
         return
-    if arguments.device == "cuda" and not torch.cuda.is_available():
-        sys.exit("--device cuda: expected a CUDA card, found none; run with --device cpu")
-    where = (
-        f"{torch.cuda.get_device_name()}"
-        if arguments.device == "cuda"
-        else f"{torch.get_num_threads()} threads"
-    )
-    print(
-        f"{arguments.backbone}, B = {arguments.clips}, T = {arguments.frames}, {where}, torch "
-        f"{torch.__version__}, {date.today()}, {arguments.rounds} rounds\n"
-    )
+    require_device(arguments.device)
+    print(header(arguments))
     print_variants(arguments)
     print_methods(arguments)
+
+
+def require_device(device: str) -> None:
+    """End with a message where the device is not there."""
+    if device == "cuda" and not torch.cuda.is_available():
+        sys.exit("--device cuda: expected a CUDA card, found none; run with --device cpu")
+
+
+def header(arguments: argparse.Namespace) -> str:
+    """What is measured, where, when and with which versions, in one line."""
+    if arguments.device == "cuda":
+        where = torch.cuda.get_device_name()
+    else:
+        where = f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} thread(s)"
+    versions = f"Python {platform.python_version()}, torch {torch.__version__}"
+    return (
+        f"{arguments.backbone}, B = {arguments.clips}, T = {arguments.frames}, "
+        f"{arguments.size} px, {where}, {versions}, timm {timm.__version__}, "
+        f"peft {peft.__version__}, {date.today()}, {arguments.rounds} rounds\n"
+    )
 
 
 def print_variants(arguments: argparse.Namespace) -> None:
@@ -152,11 +169,9 @@ def print_methods(arguments: argparse.Namespace) -> None:
     for method in arguments.methods:
         if method == "full":
             continue
-        overrides = [f"model.adapter={method}"]
-        step = Step(arguments, *built(arguments, overrides, is_half=False))
+        step = Step(arguments, *built(arguments, [f"model.adapter={method}"], is_half=False))
         kept = step.kept_mb() / kept_by_full
-        step.seconds(), full.seconds()
-        ratios = [step.seconds() / full.seconds() for _ in range(arguments.rounds)]
+        ratios = [step.seconds() / full.seconds() for _ in range(min(2, arguments.rounds))]
         print(f"| {method} | {spread(ratios)} | {kept:.2f} |", flush=True)
 
 
@@ -179,9 +194,9 @@ class Step:
         self.is_half = is_half
         self.device = torch.device(device)
         generator = torch.Generator().manual_seed(0)
-        shape = (arguments.clips, arguments.frames, 3, 224, 224)
+        shape = (arguments.clips, arguments.frames, 3, arguments.size, arguments.size)
         images = [torch.randn(shape, generator=generator).to(device) for _ in range(2)]
-        labels = torch.arange(arguments.clips, device=device) % CLASSES
+        labels = torch.arange(arguments.clips, device=device) % arguments.classes
         self.batch = (*images, labels)
         trained = [p for p in network.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(trained, lr=1e-3)
@@ -230,10 +245,9 @@ def measured_alone(arguments: argparse.Namespace) -> dict[str, float]:
     else:
         step = Step(arguments, *built(arguments, variant[0], is_half=variant[1]))
     before = memory_mb(arguments.device)
-    step.run()
-    times = [step.seconds() for _ in range(2)]
-    peak = memory_mb(arguments.device) - before
-    return {"s": statistics.median(times), "peak_mb": peak, "kept_mb": step.kept_mb()}
+    kept = step.kept_mb()  # the first step, which is not timed
+    seconds = step.seconds()
+    return {"s": seconds, "peak_mb": memory_mb(arguments.device) - before, "kept_mb": kept}
 
 
 def built(
@@ -244,9 +258,10 @@ def built(
         f"backbone.name={arguments.backbone}",
         "backbone.weights=random",
         f"clip.frames={arguments.frames}",
+        f"clip.size={arguments.size}",
     ]
     recognizer: Recognizer = build(
-        "velora_vitb16_clip", num_classes=CLASSES, overrides=[*keys, *overrides]
+        "velora_vitb16_clip", num_classes=arguments.classes, overrides=[*keys, *overrides]
     )
     prepare = getattr(recognizer, "prepare_training", None)
     if prepare is not None:

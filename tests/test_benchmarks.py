@@ -106,3 +106,16 @@ def test_fusion_is_measured_from_nothing_and_goes_on(
     times = [run.stat().st_mtime_ns for run in runs]
     assert printed_by(*call, str(tmp_path), *trial) == first
     assert [run.stat().st_mtime_ns for run in runs] == times
+
+
+@pytest.mark.slow
+def test_what_sizes_and_answers_cost_is_measured(project_root: Path):
+    script = project_root / "benchmarks" / "costs.py"
+    small = ("--size", "32", "--rounds", "1", "--answers", "2", "--only", "10,000 classes")
+    lines = printed_by(script, *small).splitlines()
+    rows = [line.split(" | ") for line in lines if line.startswith("| ")]
+    names = [row[0].strip("| ") for row in rows if "p50 ms" not in row]
+    answers = ["adapters beside the layers", "folded", "folded, bf16", "without adapters"]
+    assert names == ["a step of VELoRA", "the sizes above", "10,000 classes", *answers, *answers]
+    assert float(rows[2][1].split()[0]) > 0
+    assert all(float(row[-1].strip(" |")) > 0 for row in rows if row[0].strip("| ") in answers)

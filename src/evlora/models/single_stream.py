@@ -18,7 +18,7 @@ from evlora.models.backbone import (
     share_weights,
 )
 from evlora.models.config import Modality, SingleStreamConfig, Temporal
-from evlora.models.fast import through
+from evlora.models.fast import through_all
 from evlora.models.network import MomentwiseNetwork, Output, require_pool
 from evlora.models.temporal import AttentionPooling, TemporalMean, TemporalTransformer
 
@@ -86,8 +86,7 @@ class SingleStream(MomentwiseNetwork):
         """One vector for each moment, shape (B, T, D)."""
         ((name, pictures),) = images.items()
         tokens = embed_images(self.vit, pictures.flatten(0, 1))  # (B·T, N, D)
-        for block in blocks_of(self.vit):
-            tokens = through(block, tokens)
+        tokens = through_all(blocks_of(self.vit), tokens)
         moments = pool_tokens(self.vit, tokens, self.config.pool)  # (B·T, D)
         return {name: moments.unflatten(0, pictures.shape[:2])}
 

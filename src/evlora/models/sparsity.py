@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from evlora.models.backbone import Backbone, BackboneBlock
-from evlora.models.fast import through
+from evlora.models.fast import through_all
 from evlora.models.positions import positions_at
 
 LEVELS = 256
@@ -76,8 +76,7 @@ def through_blocks(
     prefix, patches = tokens.tensor_split([vit.num_prefix_tokens], dim=1)
     seen = torch.cat([prefix, *_pruned(patches, places)], dim=1)  # (B, N' − N + K + 1, D)
     positions = positions_at(vit, places)
-    for block in blocks:
-        seen = through(block, seen, **positions)
+    seen = through_all(blocks, seen, **positions)
     prefix, kept, rest = seen.tensor_split([prefix.shape[1], -1], dim=1)
     at_places = places.unsqueeze(2).expand_as(kept)
     return torch.cat([prefix, rest.expand_as(patches).scatter(1, at_places, kept)], dim=1)

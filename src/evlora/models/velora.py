@@ -20,7 +20,7 @@ from evlora.models.backbone import (
     share_weights,
 )
 from evlora.models.config import Modality, VELoRAConfig
-from evlora.models.fast import through
+from evlora.models.fast import through, through_all
 from evlora.models.fusion import Reconstruction, SharedStage, frame_difference
 from evlora.models.network import MomentwiseNetwork, Output, require_pool
 from evlora.models.sparsity import most_active, through_blocks
@@ -245,8 +245,7 @@ class View(nn.Module):
             places = most_active(flat, count=count, grid=(rows, columns), blank=self.blank)
             tokens = through_blocks(self.vit, blocks, tokens, places)
         else:
-            for block in blocks:
-                tokens = through(block, tokens)
+            tokens = through_all(blocks, tokens)
         return tokens.unflatten(0, images.shape[:2])
 
     def low_parts(self) -> list[nn.Module]:

@@ -1,7 +1,7 @@
 """Layers that compute the same with less time and memory; docs/performance.md shows how much."""
 
 from evlora.models.config import IDEAS, Checkpointing, Idea
-from evlora.models.fast.blocks import through
+from evlora.models.fast.blocks import through, through_all
 from evlora.models.fast.preparing import FROZEN_TYPES, Precision, cast_frozen_weights
 from evlora.models.fast.settings import Settings, set_blocks
 from evlora.models.fast.stem import through_convolution
@@ -16,5 +16,6 @@ __all__ = [
     "cast_frozen_weights",
     "set_blocks",
     "through",
+    "through_all",
     "through_convolution",
 ]

@@ -37,16 +37,19 @@ class AttentionBranch(NamedTuple):
     attention_scale: float
     prepare: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None
     """What queries and keys, shape (B, heads, N, d), go through first: norms, rotary positions."""
-    output: AdaptedLinear
+    last: AdaptedLinear
     scale: Tensor | None
     """γ, frozen."""
 
 
-class _Kept(NamedTuple):
+class KeptOfAttention(NamedTuple):
+    """What the way back needs."""
+
     normalised: Normalised
     input_hidden: tuple[Hidden, ...]
-    output_outcome: Tensor | None
-    output_hidden: tuple[Hidden, ...]
+    last_outcome: Tensor
+    """The last layer's `product` where it has a vector, and else its output."""
+    last_hidden: tuple[Hidden, ...]
 
 
 def attention_branch(branch: AttentionBranch, x: Tensor, types: Types) -> Tensor:
@@ -60,8 +63,9 @@ class _Attention(torch.autograd.Function):
     def forward(ctx: Any, rebuilt: Any, types: Types, x: Tensor, *tensors: Tensor | None) -> Tensor:
         branch: AttentionBranch = rebuilt(tensors)
         with without_autocast(x):
-            output, kept = _forward(branch, x, types)
-        leaves, ctx.kept = flattened(kept)
+            output, kept = attention_forward(branch, x, types)
+        outcome = None if branch.last.vector is None else kept.last_outcome.to(types.kept)
+        leaves, ctx.kept = flattened(kept._replace(last_outcome=cast(Any, outcome)))
         ctx.rebuilt, ctx.types, ctx.inputs = rebuilt, types, len(tensors)
         ctx.save_for_backward(*tensors, *leaves)
         return output.to(x.dtype)
@@ -70,17 +74,20 @@ class _Attention(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         saved = ctx.saved_tensors
         branch: AttentionBranch = ctx.rebuilt(saved[: ctx.inputs])
-        kept: _Kept = ctx.kept(saved[ctx.inputs :])
+        kept: KeptOfAttention = ctx.kept(saved[ctx.inputs :])
         needs: AttentionBranch = ctx.rebuilt(ctx.needs_input_grad[3:])
         with without_autocast(gradient):
-            of_x, of_branch = _backward(
+            of_x, of_branch = attention_backward(
                 branch, kept, gradient, needs, needs_x=ctx.needs_input_grad[2], types=ctx.types
             )
         of_tokens = None if of_x is None else of_x.view_as(gradient).to(gradient.dtype)
         return None, None, of_tokens, *flattened(of_branch)[0]
 
 
-def _forward(branch: AttentionBranch, x: Tensor, types: Types) -> tuple[Tensor, _Kept]:
+def attention_forward(
+    branch: AttentionBranch, x: Tensor, types: Types
+) -> tuple[Tensor, KeptOfAttention]:
+    """The branch's output, shape (B, N, D) like x, and all that may be kept of it."""
     flat = x.flatten(0, -2).float()  # (B·N, D)
     normalised = normalise(flat, branch.norm.eps)
     tokens = scaled(branch.norm, normalised.tokens, types.computed)
@@ -90,50 +97,51 @@ def _forward(branch: AttentionBranch, x: Tensor, types: Types) -> tuple[Tensor, 
     if branch.prepare is not None:
         q, k = branch.prepare(q, k)
     attended = attend((q, k, v), scale=branch.attention_scale).flatten(2).flatten(0, 1)
-    output_hidden = hidden_of(branch.output, attended)
-    outcome = product(branch.output, attended)
-    added = completed(branch.output, outcome, output_hidden)
+    last_hidden = hidden_of(branch.last, attended)
+    outcome = product(branch.last, attended)
+    added = completed(branch.last, outcome, last_hidden)
     output = torch.add(flat, added) if branch.scale is None else flat + added * branch.scale
-    kept = _Kept(
+    kept = KeptOfAttention(
         Normalised(normalised.tokens.to(types.kept), normalised.rate),
         input_hidden,
-        None if branch.output.vector is None else outcome.to(types.kept),
-        output_hidden,
+        outcome,
+        last_hidden,
     )
     return output.view_as(x), kept
 
 
-def _backward(
+def attention_backward(
     branch: AttentionBranch,
-    kept: _Kept,
+    kept: KeptOfAttention,
     gradient: Tensor,
     needs: AttentionBranch,
     *,
     needs_x: bool,
     types: Types,
 ) -> tuple[Tensor | None, AttentionBranch]:
+    """The gradients of x, shape (B·N, D), where it is needed, and of the branch's tensors."""
     tokens = scaled(branch.norm, kept.normalised.tokens, types.computed)
     outcome = product(branch.inputs, tokens)
     qkv = completed(branch.inputs, outcome, kept.input_hidden)
     flat = gradient.flatten(0, -2).float()
     of_added = (flat if branch.scale is None else flat * branch.scale).to(types.computed)
-    of_hidden = hidden_gradients(branch.output, of_added)
-    of_attended = input_gradient(branch.output, of_added, of_hidden, kept.output_hidden)
+    of_hidden = hidden_gradients(branch.last, of_added)
+    of_attended = input_gradient(branch.last, of_added, of_hidden, kept.last_hidden)
     of_qkv, attended = _attention_gradients(
         branch,
         qkv,
         of_attended,
         gradient.shape,
-        needs_attended=any(pair.down is True for pair in needs.output.pairs),
+        needs_attended=any(pair.down is True for pair in needs.last.pairs),
     )
-    of_output = tensor_gradients(
-        branch.output,
+    of_last = tensor_gradients(
+        branch.last,
         of_added,
         of_hidden,
-        kept.output_hidden,
+        kept.last_hidden,
         x=attended,
-        outcome=kept.output_outcome,
-        needs=needs.output,
+        outcome=kept.last_outcome,
+        needs=needs.last,
     )
     of_hidden = hidden_gradients(branch.inputs, of_qkv)
     of_inputs = tensor_gradients(
@@ -154,7 +162,7 @@ def _backward(
         )
         of_x = of_x.add_(flat) if needs_x else None
     of_norm = Norm(cast(Any, of_weight), cast(Any, of_bias), branch.norm.eps)
-    return of_x, branch._replace(norm=of_norm, inputs=of_inputs, output=of_output, scale=None)
+    return of_x, branch._replace(norm=of_norm, inputs=of_inputs, last=of_last, scale=None)
 
 
 def _heads(branch: AttentionBranch, qkv: Tensor, shape: torch.Size) -> tuple[Tensor, ...]:

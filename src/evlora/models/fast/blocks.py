@@ -1,10 +1,10 @@
 """A transformer block by the fast functions, half by half, wherever they cover it.
 
-`through` is how the networks call a block. It is the block itself unless training has switched the
-fast functions on, and for each half that they do not cover.
+`through` is how the networks call a block, and `through_all` several in a row. It is the block
+itself unless training has switched the fast functions on, and for each half that they do not cover.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, cast
 
 import torch
@@ -17,11 +17,14 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from evlora.models.fast.attention import AttentionBranch, attention_branch
+from evlora.models.fast.chain import Half, chained
 from evlora.models.fast.ffn import FfnBranch, ffn_branch
 from evlora.models.fast.parts import has_hooks, is_idle, linear_of, norm_of
 from evlora.models.fast.precision import types_for
 from evlora.models.fast.settings import PLAIN, Settings, settings_of
 from evlora.models.positions import positions_of
+
+Halves = tuple[AttentionBranch | None, FfnBranch | None]
 
 
 def through(block: nn.Module, tokens: Tensor, **named: Any) -> Tensor:
@@ -43,23 +46,63 @@ def through(block: nn.Module, tokens: Tensor, **named: Any) -> Tensor:
     return _by_halves(block, tokens, settings, named)
 
 
+def through_all(blocks: Sequence[nn.Module], tokens: Tensor, **named: Any) -> Tensor:
+    """What blocks make of tokens, one after the other; see `through`."""
+    chain: list[Half] = []
+    rest = list(blocks)
+    while rest:
+        settings = settings_of(rest[-1])
+        if settings == PLAIN or settings.checkpointing == "block":
+            break
+        named_here = {**positions_of(rest[-1], tokens), **named}
+        halves = _chain_of(_halves(rest[-1], settings, named_here))
+        if not halves:
+            break
+        chain = [*halves, *chain]
+        rest.pop()
+    for block in rest:
+        tokens = through(block, tokens, **named)
+    return chained(tuple(chain), tokens, types_for(tokens)) if chain else tokens
+
+
 def _by_halves(
     block: nn.Module, tokens: Tensor, settings: Settings, named: dict[str, Any]
 ) -> Tensor:
-    if not _is_covered(block, named):
-        return block(tokens, **named)
     named = {**positions_of(block, tokens), **named}
     types, parts = types_for(tokens), cast(Any, block)
-    attention = _attention_branch(block, named) if "attention" in settings.ideas else None
+    attention, ffn = halves = _halves(block, settings, named)
+    if chain := _chain_of(halves):
+        return chained(chain, tokens, types)
+    if attention is None and ffn is None:
+        return block(tokens, **named)
     if attention is None:
         tokens = tokens + _scaled(block, 1, parts.attn(parts.norm1(tokens), **named))
     else:
         tokens = attention_branch(attention, tokens, types)
-    keeps_hidden = settings.checkpointing == "none"
-    ffn = _ffn_branch(block, keeps_hidden=keeps_hidden) if "ffn" in settings.ideas else None
     if ffn is None:
         return tokens + _scaled(block, 2, parts.mlp(parts.norm2(tokens)))
     return ffn_branch(ffn, tokens, types)
+
+
+def _halves(block: nn.Module, settings: Settings, named: dict[str, Any]) -> Halves:
+    """The halves of a block that are switched on and covered."""
+    if not _is_covered(block, named):
+        return None, None
+    keeps_hidden = settings.checkpointing == "none"
+    return (
+        _attention_branch(block, named) if "attention" in settings.ideas else None,
+        _ffn_branch(block, keeps_hidden=keeps_hidden) if "ffn" in settings.ideas else None,
+    )
+
+
+def _chain_of(halves: Halves) -> tuple[Half, ...]:
+    """The halves where they need the products of last layers, which a chain keeps for less."""
+    attention, ffn = halves
+    if attention is None or ffn is None:
+        return ()
+    vectors = (attention.last.vector, ffn.last.vector)
+    is_learned = any(vector is not None and vector.requires_grad for vector in vectors)
+    return (attention, ffn) if is_learned else ()
 
 
 def _is_covered(block: nn.Module, named: dict[str, Any]) -> bool:

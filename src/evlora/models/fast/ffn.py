@@ -42,11 +42,14 @@ class FfnBranch(NamedTuple):
     """Whether the outputs of the first layers are kept, or made again."""
 
 
-class _Kept(NamedTuple):
+class KeptOfFfn(NamedTuple):
+    """What the way back needs."""
+
     normalised: Normalised
     first_outcomes: tuple[Tensor, ...]
     first_hidden: tuple[tuple[Hidden, ...], ...]
-    last_outcome: Tensor | None
+    last_outcome: Tensor
+    """The last layer's `product` where it has a vector, and else its output."""
     last_hidden: tuple[Hidden, ...]
 
 
@@ -61,29 +64,31 @@ class _Ffn(torch.autograd.Function):
     def forward(ctx: Any, rebuilt: Any, types: Types, x: Tensor, *tensors: Tensor | None) -> Tensor:
         branch: FfnBranch = rebuilt(tensors)
         with without_autocast(x):
-            output, kept = _forward(branch, x.flatten(0, -2).float(), types)
-        leaves, ctx.kept = flattened(kept)
+            output, kept = ffn_forward(branch, x, types)
+        outcome = None if branch.last.vector is None else kept.last_outcome.to(types.kept)
+        leaves, ctx.kept = flattened(kept._replace(last_outcome=cast(Any, outcome)))
         ctx.rebuilt, ctx.types, ctx.inputs = rebuilt, types, len(tensors)
         ctx.save_for_backward(*tensors, *leaves)
-        return output.view_as(x).to(x.dtype)
+        return output.to(x.dtype)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         saved = ctx.saved_tensors
         branch: FfnBranch = ctx.rebuilt(saved[: ctx.inputs])
-        kept: _Kept = ctx.kept(saved[ctx.inputs :])
+        kept: KeptOfFfn = ctx.kept(saved[ctx.inputs :])
         needs: FfnBranch = ctx.rebuilt(ctx.needs_input_grad[3:])
         with without_autocast(gradient):
-            flat = gradient.flatten(0, -2).float()
-            of_x, of_branch = _backward(
-                branch, kept, flat, needs, needs_x=ctx.needs_input_grad[2], types=ctx.types
+            of_x, of_branch = ffn_backward(
+                branch, kept, gradient, needs, needs_x=ctx.needs_input_grad[2], types=ctx.types
             )
         of_tokens = None if of_x is None else of_x.view_as(gradient).to(gradient.dtype)
         return None, None, of_tokens, *flattened(of_branch)[0]
 
 
-def _forward(branch: FfnBranch, x: Tensor, types: Types) -> tuple[Tensor, _Kept]:
-    normalised = normalise(x, branch.norm.eps)
+def ffn_forward(branch: FfnBranch, x: Tensor, types: Types) -> tuple[Tensor, KeptOfFfn]:
+    """The branch's output, shape (B, N, D) like x, and all that may be kept of it."""
+    flat = x.flatten(0, -2).float()  # (B·N, D)
+    normalised = normalise(flat, branch.norm.eps)
     tokens = scaled(branch.norm, normalised.tokens, types.computed)
     first_hidden = tuple(hidden_of(layer, tokens) for layer in branch.first)
     outcomes = tuple(product(layer, tokens) for layer in branch.first)
@@ -92,29 +97,33 @@ def _forward(branch: FfnBranch, x: Tensor, types: Types) -> tuple[Tensor, _Kept]
     last_hidden = hidden_of(branch.last, middle)
     last_outcome = product(branch.last, middle)
     added = completed(branch.last, last_outcome, last_hidden)
-    output = torch.add(x, added) if branch.scale is None else torch.addcmul(x, added, branch.scale)
-    kept = _Kept(
+    output = (
+        torch.add(flat, added) if branch.scale is None else torch.addcmul(flat, added, branch.scale)
+    )
+    kept = KeptOfFfn(
         Normalised(normalised.tokens.to(types.kept), normalised.rate),
         tuple(outcome.to(types.kept) for outcome in outcomes) if branch.keeps_hidden else (),
         first_hidden,
-        None if branch.last.vector is None else last_outcome.to(types.kept),
+        last_outcome,
         last_hidden,
     )
-    return output, kept
+    return output.view_as(x), kept
 
 
-def _backward(
+def ffn_backward(
     branch: FfnBranch,
-    kept: _Kept,
+    kept: KeptOfFfn,
     gradient: Tensor,
     needs: FfnBranch,
     *,
     needs_x: bool,
     types: Types,
 ) -> tuple[Tensor | None, FfnBranch]:
+    """The gradients of x, shape (B·N, D), where it is needed, and of the branch's tensors."""
     tokens = scaled(branch.norm, kept.normalised.tokens, types.computed)
     outcomes, outputs = _first_again(branch, kept, tokens, types.computed)
-    of_added = gradient if branch.scale is None else gradient * branch.scale
+    flat = gradient.flatten(0, -2).float()
+    of_added = flat if branch.scale is None else flat * branch.scale
     with torch.enable_grad():
         leaves = [output.detach().requires_grad_() for output in outputs]
         middle = branch.between(*leaves)
@@ -153,7 +162,7 @@ def _backward(
         of_x, of_weight, of_bias = norm_gradients(
             branch.norm, kept.normalised, of_tokens, needs=needs_norm
         )
-        of_x = of_x.add_(gradient) if needs_x else None
+        of_x = of_x.add_(flat) if needs_x else None
     of_norm = Norm(cast(Any, of_weight), cast(Any, of_bias), branch.norm.eps)
     return of_x, branch._replace(norm=of_norm, first=tuple(of_first), last=of_last, scale=None)
 
@@ -167,7 +176,7 @@ def _completed(
 
 
 def _first_again(
-    branch: FfnBranch, kept: _Kept, tokens: Tensor, dtype: torch.dtype
+    branch: FfnBranch, kept: KeptOfFfn, tokens: Tensor, dtype: torch.dtype
 ) -> tuple[tuple[Tensor, ...], list[Tensor]]:
     """The first layers' products and outputs, from what was kept of them or from the tokens."""
     if not kept.first_outcomes:

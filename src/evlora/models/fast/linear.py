@@ -1,6 +1,6 @@
 """A frozen linear layer with what adapters add to it, forwards and backwards, without autograd.
 
-y = v ⊙ (W·x) + b + Σ B·A·dropout(x). The vector v, the bias b and the pairs A, B may be trained,
+y = v ⊙ (W·x) + b + Σ s·B·A·dropout(x). The vector v, the bias b and the pairs A, B may be trained,
 and only they get gradients: nothing is kept for W. All of LoRA, Lv-Adapter, SSF and BitFit are of
 this form (`parts` reads it from their layers).
 """
@@ -15,13 +15,20 @@ from evlora.models.fast.dropout import dropped_entries, entries_dropped, entries
 
 
 class Pair(NamedTuple):
-    """A low-rank pair: B·A·dropout(x)."""
+    """A low-rank pair: s·B·A·dropout(x)."""
 
     down: Tensor
     """A, shape (r, D of the input)."""
     up: Tensor
-    """B with its scale, shape (D of the output, r)."""
+    """B, shape (D of the output, r)."""
     dropout: float
+    scale: float = 1.0
+    """Of what the pair adds."""
+
+    @property
+    def factor(self) -> float:
+        """The scale, and what dropout multiplies the entries by that it keeps."""
+        return self.scale / (1 - self.dropout)
 
 
 class AdaptedLinear(NamedTuple):
@@ -34,7 +41,7 @@ class AdaptedLinear(NamedTuple):
 
 
 class Hidden(NamedTuple):
-    """What a pair keeps from forward to backward: A·dropout(x), and which entries were dropped."""
+    """What a pair keeps for the way back: s·A·dropout(x), and which entries were dropped."""
 
     values: Tensor
     dropped: Tensor | None
@@ -49,7 +56,7 @@ def product(layer: AdaptedLinear, x: Tensor) -> Tensor:
 
 
 def hidden_of(layer: AdaptedLinear, x: Tensor) -> tuple[Hidden, ...]:
-    """A·dropout(x) of each pair; x is changed on the way, and is as it was afterwards."""
+    """s·A·dropout(x) of each pair; x is changed on the way, and is as it was afterwards."""
     found: list[Hidden] = []
     for pair in layer.pairs:
         down = pair.down.to(x.dtype)
@@ -58,7 +65,7 @@ def hidden_of(layer: AdaptedLinear, x: Tensor) -> tuple[Hidden, ...]:
             dropped = dropped_entries(x.numel(), rate=pair.dropout, device=x.device)
         with entries_dropped(x, dropped):
             values = _narrow(down, x)
-        found.append(Hidden(values if dropped is None else values / (1 - pair.dropout), dropped))
+        found.append(Hidden(_times(pair.factor, values), dropped))
     return tuple(found)
 
 
@@ -76,7 +83,7 @@ def completed(layer: AdaptedLinear, outcome: Tensor, hidden: Sequence[Hidden]) -
 def hidden_gradients(layer: AdaptedLinear, gradient: Tensor) -> tuple[Tensor, ...]:
     """The gradient of each pair's `Hidden.values` before its scaling, shape (tokens, r)."""
     return tuple(
-        _narrow(pair.up.to(gradient.dtype).t().contiguous(), gradient) / (1 - pair.dropout)
+        _times(pair.factor, _narrow(pair.up.to(gradient.dtype).t(), gradient))
         for pair in layer.pairs
     )
 
@@ -141,6 +148,10 @@ def tensor_gradients(
 def _narrow(down: Tensor, x: Tensor) -> Tensor:
     """x·Aᵀ for few rows of A; written as A·xᵀ, which takes down to a third of the time."""
     return (down @ x.t()).t()
+
+
+def _times(factor: float, values: Tensor) -> Tensor:
+    return values if factor == 1 else values.mul_(factor)
 
 
 def _down_gradient(of_values: Tensor, x: Tensor, kept: Hidden) -> Tensor:

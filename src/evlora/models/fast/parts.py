@@ -54,7 +54,7 @@ def convolution_of(module: nn.Module) -> AdaptedConvolution | None:
         if _dropout(module.lora_dropout[name]) != 0 or not _is_plain_lora(module, name):
             return None
         down, up = cast(Any, module.lora_A[name]).weight, cast(Any, module.lora_B[name]).weight
-        pairs.append(ConvolutionPair(down, up.flatten(1) * module.scaling[name]))
+        pairs.append(ConvolutionPair(down, up.flatten(1), module.scaling[name]))
     return AdaptedConvolution(base.weight, base.bias, tuple(pairs), base.stride, base.padding)
 
 
@@ -129,7 +129,7 @@ def _with_lora(layer: LoraLinear) -> AdaptedLinear | None:
         if rate is None or not _is_plain_lora(layer, name):
             return None
         down, up = cast(Any, layer.lora_A[name]).weight, cast(Any, layer.lora_B[name]).weight
-        pairs.append(Pair(down, up * layer.scaling[name], rate))
+        pairs.append(Pair(down, up, rate, layer.scaling[name]))
     return base._replace(pairs=tuple(pairs))
 
 
@@ -155,7 +155,7 @@ def _with_lv_adapter(layer: LvAdapterLayer) -> AdaptedLinear | None:
                 return None
             down = cast(nn.Linear, layer.lv_adapter_down[name]).weight
             up = cast(nn.Linear, layer.lv_adapter_up[name]).weight
-            base = base._replace(pairs=(Pair(down, up * config.scale, rate),))
+            base = base._replace(pairs=(Pair(down, up, rate, config.scale),))
     return base
 
 

@@ -5,7 +5,7 @@ from typing import Any, TypeVar, cast
 
 from torch import Tensor
 
-T = TypeVar("T")
+T = TypeVar("T", bound=tuple[object, ...])
 
 
 def flattened(value: T) -> tuple[list[Tensor | None], Callable[[Sequence[Any]], T]]:
@@ -27,18 +27,21 @@ def flattened(value: T) -> tuple[list[Tensor | None], Callable[[Sequence[Any]], 
     return leaves, rebuilt
 
 
-def _collect(value: object, leaves: list[Tensor | None]) -> None:
-    if value is None or isinstance(value, Tensor):
-        leaves.append(value)
-    elif isinstance(value, tuple):
-        for part in cast(tuple[object, ...], value):
-            _collect(part, leaves)
+def _collect(value: tuple[object, ...], leaves: list[Tensor | None]) -> None:
+    for part in value:
+        if part is None or isinstance(part, Tensor):
+            leaves.append(part)
+        elif isinstance(part, tuple):
+            _collect(cast(tuple[object, ...], part), leaves)
 
 
-def _filled(value: object, others: Iterator[Any]) -> object:
-    if value is None or isinstance(value, Tensor):
-        return next(others)
-    if isinstance(value, tuple):
-        parts = [_filled(part, others) for part in cast(tuple[object, ...], value)]
-        return cast(Any, type(value))(*parts) if hasattr(value, "_fields") else tuple(parts)
-    return value
+def _filled(value: tuple[object, ...], others: Iterator[Any]) -> tuple[object, ...]:
+    parts: list[object] = []
+    for part in value:
+        if part is None or isinstance(part, Tensor):
+            parts.append(next(others))
+        elif isinstance(part, tuple):
+            parts.append(_filled(cast(tuple[object, ...], part), others))
+        else:
+            parts.append(part)
+    return cast(Any, type(value))(*parts) if hasattr(value, "_fields") else tuple(parts)
