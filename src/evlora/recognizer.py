@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import torch
 from peft import PeftModel
@@ -59,6 +59,25 @@ class Recognizer(nn.Module):
         """Type of half precision in which answers are computed, where `for_answers` set one."""
         self.only_answers = False
         """Whether it is a copy from `for_answers`, to be neither trained nor saved."""
+        self.shares_weights = False
+        """Whether other recognizers may use the memory of its frozen weights."""
+
+    def own_weights(self) -> None:
+        """Give it frozen weights of its own, where others that were loaded use them as well."""
+        if self.shares_weights:
+            self.shares_weights = False
+            for parameter in self.parameters():
+                parameter.data = parameter.data.clone()
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Train all parameters, or none; the weights that others use are copied before."""
+        if requires_grad:
+            self.own_weights()
+        return super().requires_grad_(requires_grad)
+
+    def _load_from_state_dict(self, *arguments: Any, **named: Any) -> None:
+        self.own_weights()  # what follows writes into them
+        super()._load_from_state_dict(*arguments, **named)
 
     def prepare_training(
         self,
@@ -84,6 +103,11 @@ class Recognizer(nn.Module):
             if self.config.backbone.weights == RANDOM:  # no file has them for the bundle
                 self.exact_weights = exact
         set_blocks(self.network, Settings(frozenset(fast), checkpointing))
+
+    @property
+    def has_exact_weights(self) -> bool:
+        """Whether the frozen weights are those of the backbone, and not cast by a training."""
+        return self._half is None or bool(self.exact_weights)
 
     @cached_property
     def backbone_sha256(self) -> str:

@@ -29,7 +29,7 @@ Overrides = Annotated[
 ]
 Weights = Annotated[
     Path | None,
-    typer.Option(help="The backbone's weight file, where it is not where it was in training."),
+    typer.Option(help="The backbone's weight file, where it is not found otherwise."),
 ]
 Without = Annotated[
     Literal["rgb", "event"] | None,
@@ -98,6 +98,13 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in run.dir, or begin it.")
     ] = False,
+    with_backbone: Annotated[
+        bool,
+        typer.Option(
+            "--with-backbone",
+            help="Include the frozen weights in the bundle, as run.with_backbone=true does.",
+        ),
+    ] = False,
     lists: Annotated[
         bool,
         typer.Option("--list", callback=_list_recipes, is_eager=True, help="Show the recipes."),
@@ -106,7 +113,8 @@ def train(
     """Train the run that a recipe describes."""
     from evlora.recipe import load_recipe
 
-    whole = load_recipe(recipe, overrides or ())  # before the imports that take seconds
+    keys = [*(overrides or ()), *(["run.with_backbone=true"] if with_backbone else [])]
+    whole = load_recipe(recipe, keys)  # before the imports that take seconds
     from evlora.training.run import train as run_training
 
     run = run_training(

@@ -167,6 +167,7 @@ def train(
                 folder / BUNDLE,
                 recipe=whole.model_dump(mode="json"),
                 metrics=metrics,
+                with_backbone=whole.run.with_backbone,
             )
             write_metrics(folder, metrics)
             return metrics
