@@ -52,6 +52,9 @@ def for_answers(recognizer: Recognizer, *, precision: Precision = "fp32") -> Rec
 
     Returns:
         A copy, or the recognizer itself where there is nothing to fold or cast.
+
+    Raises:
+        AdapterError: An adapter cannot be folded after all.
     """
     recognizer.eval()
     if recognizer.only_answers:

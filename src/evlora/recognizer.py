@@ -70,7 +70,10 @@ class Recognizer(nn.Module):
                 parameter.data = parameter.data.clone()
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Train all parameters, or none; the weights that others use are copied before."""
+        """Train all parameters, or with requires_grad=False none.
+
+        The weights that others use are copied before.
+        """
         if requires_grad:
             self.own_weights()
         return super().requires_grad_(requires_grad)
@@ -129,7 +132,18 @@ class Recognizer(nn.Module):
         return self.config.clip
 
     def forward(self, rgb: Tensor | None = None, events: Tensor | None = None) -> Output:
-        """Class scores and loss terms; see `Network.forward`."""
+        """Class scores and loss terms.
+
+        Args:
+            rgb: Frames, normalised, shape (B, T, 3, H, W).
+            events: Event images of the same moments, the same way.
+
+        Returns:
+            `logits` of shape (B, K), and `terms` by name, scalars; see `Network.forward`.
+
+        Raises:
+            ShapeError: A modality that the network was built for is missing, or shapes differ.
+        """
         device = self.network.mean.device.type
         if self._half is None or torch.is_autocast_enabled(device):
             return self.network(rgb, events)
@@ -141,14 +155,17 @@ class Recognizer(nn.Module):
         return self.network.normalize(images)
 
     def recognize(self, rgb: Tensor | None, events: Tensor | None) -> Output:
-        """Class scores from uint8 clips, shape (B, T, 3, H, W) each."""
+        """Class scores from uint8 clips `rgb` and `events`, shape (B, T, 3, H, W) each."""
         return self(
             None if rgb is None else self.normalize(rgb),
             None if events is None else self.normalize(events),
         )
 
     def answer(self, rgb: Tensor | None, events: Tensor | None) -> Tensor:
-        """Class scores alone, shape (B, K), from uint8 clips, shape (B, T, 3, H, W) each."""
+        """Class scores alone, shape (B, K), from uint8 clips `rgb` and `events`.
+
+        These have the shape (B, T, 3, H, W) each.
+        """
         images = [None if x is None else self.normalize(x) for x in (rgb, events)]
         with self.in_answer_type():
             return self.network.answer(*images)
