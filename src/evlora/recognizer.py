@@ -31,6 +31,9 @@ from evlora.models.fast import (
 )
 from evlora.recognizer_config import RecognizerConfig
 
+SHARED_STAGE = "shared_stage"
+"""VELoRA's stage, which uses its low-rank pairs beside the frozen layers and alone."""
+
 
 class Recognizer(nn.Module):
     """A network with its labels and with how its clips are made."""

@@ -246,3 +246,14 @@ def test_what_is_no_logger_callback_or_device_is_refused(
     with pytest.raises(RunError, match=words):
         evlora.train(RECIPE, overrides=own_settings, **given)
     assert not Path(own_settings["run.dir"]).exists()
+
+
+def test_a_run_reports_how_many_layers_its_names_match(own_settings: dict[str, Any]) -> None:
+    lines: list[str] = []
+    keys = {
+        **own_settings,
+        "training.epochs": 1,
+        "model.adapter": {"method": "lora", "target_modules": ["fc1", "attn.qkv"]},
+    }
+    evlora.train(RECIPE, overrides=keys, report=lines.append)
+    assert "note: layers that model.adapter.target_modules names: 4 in backbone" in lines

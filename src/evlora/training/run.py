@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
@@ -21,7 +21,7 @@ from evlora.messages import listed
 from evlora.profiling import count_parameters
 from evlora.recipe import FEWEST_CLASSES, Recipe, recipe_of
 from evlora.recipe.from_data import filled_from_data
-from evlora.recognizer import Recognizer
+from evlora.recognizer import SHARED_STAGE, Recognizer, adapted_parts
 from evlora.threads import warn_where_threads_spin
 from evlora.training.best import BestEpoch, cautions
 from evlora.training.callbacks import EpochLine
@@ -160,7 +160,7 @@ def train(
             write_recipe(folder, whole)
         report_line(_summary(module.recognizer, data))
         doubts = cautions(data.manifest) if whole.training.keep == "best" else []
-        for note in (*data.notes, *doubts):
+        for note in (*_named_layers(module.recognizer), *data.notes, *doubts):
             report_line(f"note: {note}")
         if data.validation is None:
             trainer.limit_val_batches = 0
@@ -315,6 +315,20 @@ def _take_epoch(
         "trained_parameters": float(counts.trained),
         "trained_percent": counts.trained_percent,
     }
+
+
+def _named_layers(recognizer: Recognizer) -> list[str]:
+    """How many layers the names that a recipe gives have matched."""
+    names = recognizer.config.model.adapter.target_modules
+    if names is None:
+        return []
+    counts = {
+        part: len(cast(Any, adapted.base_model).targeted_module_names)
+        for part, adapted in adapted_parts(recognizer).items()
+        if part != SHARED_STAGE
+    }
+    found = ", ".join(f"{count} in {part}" for part, count in counts.items())
+    return [f"layers that model.adapter.target_modules names: {found}"]
 
 
 def _summary(recognizer: Recognizer, data: ClipDataModule) -> str:
