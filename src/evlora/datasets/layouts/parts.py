@@ -42,9 +42,10 @@ def part_in(cells: Mapping[str, str | None], header: Mapping[str, str], where: s
     values = {name: _value(text, units[name], header[name], where) for name, text in given.items()}
     start, end = values.get("start", 0), values.get("end")
     fault = part_faults(start, end)
-    if fault is not None:
-        raise DatasetError(f"{where}: {fault} in the columns {', '.join(header[n] for n in given)}")
     unit = FRAME if FRAME in units.values() else "us"
+    if fault is not None:
+        cells_shown = ", ".join(f"{header[name]} is {text}" for name, text in given.items())
+        raise DatasetError(f"{where}: {fault}{' µs' if unit == 'us' else ''}; {cells_shown}")
     return Part(round(start), None if end is None else round(end), unit)
 
 
