@@ -14,6 +14,7 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
+from slow import slow_but
 from timm import create_model
 
 from evlora.answering import for_answers

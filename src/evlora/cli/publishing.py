@@ -26,7 +26,7 @@ def bundle(
         typer.Option(help="The backbone's weight file, where it is not found otherwise."),
     ] = None,
 ) -> None:
-    """Copy a bundle for another machine, with its backbone or without."""
+    """Copy a bundle, with its backbone or without."""
     from evlora.bundle import copy_bundle
 
     made = copy_bundle(source, out, with_backbone=with_backbone, weights=weights)
