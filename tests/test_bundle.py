@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
+from slow import slow_but
 from timm import create_model
 
+from evlora.answering import for_answers
 from evlora.bundle import load_bundle, save_bundle
 from evlora.bundle_description import read_description
 from evlora.errors import BundleError
@@ -323,3 +326,178 @@ def test_a_folder_of_other_things_is_not_replaced_by_a_bundle(
     with pytest.raises(BundleError, match="found other things in it"):
         save_bundle(trained(tiny_settings), tmp_path)
     assert (tmp_path / "thesis.tex").read_text() == "mine"
+
+
+def places(recognizer: Recognizer) -> dict[str, int]:
+    """Where the frozen weights lie in memory."""
+    return {
+        name: parameter.data_ptr()
+        for name, parameter in recognizer.named_parameters()
+        if not parameter.requires_grad
+    }
+
+
+def two_of_a_backbone(
+    settings: dict[str, Any], weights: Path, folder: Path, **changes: Any
+) -> list[Path]:
+    recognizers = [trained(settings, **{"backbone.weights": str(weights)}, **changes) for _ in "ab"]
+    return [save_bundle(one, folder / name) for one, name in zip(recognizers, "ab", strict=True)]
+
+
+@pytest.mark.parametrize("is_carried", [False, True])
+def test_bundles_over_one_backbone_share_its_memory(
+    is_carried: bool, tiny_settings: dict[str, Any], weights: Path, tmp_path: Path
+) -> None:
+    bundles = two_of_a_backbone(tiny_settings, weights, tmp_path)
+    if is_carried:
+        bundles = [
+            save_bundle(load_bundle(one), tmp_path / f"whole-{one.name}", with_backbone=True)
+            for one in bundles
+        ]
+    expected = [answer(load_bundle(one)) for one in bundles]
+    first, second = map(load_bundle, bundles)
+    assert places(first) == places(second)
+    assert len(places(first)) > 30
+    del first  # those that are left still share
+    third = load_bundle(bundles[0])
+    assert places(third) == places(second)
+    assert torch.equal(answer(second), expected[1])
+    assert torch.equal(answer(third), expected[0])
+
+
+def trains(recognizer: Recognizer) -> None:
+    recognizer.train()
+    optimizer = torch.optim.SGD(recognizer.trained_tensors().values(), lr=0.1)
+    recognizer(torch.randn(2, 2, 3, 32, 32), torch.randn(2, 2, 3, 32, 32)).logits.sum().backward()
+    optimizer.step()
+
+
+def trains_everything(recognizer: Recognizer) -> None:
+    recognizer.requires_grad_(True)
+    with torch.no_grad():
+        for parameter in recognizer.parameters():
+            parameter.add_(0.1)
+
+
+def loads_other_weights(recognizer: Recognizer) -> None:
+    other = {name: tensor + 0.1 for name, tensor in recognizer.state_dict().items()}
+    recognizer.load_state_dict(other)
+
+
+CHANGES = {
+    "is trained": trains,
+    "is trained as a whole": trains_everything,
+    "loads other weights": loads_other_weights,
+    "is cast": lambda recognizer: recognizer.to(torch.bfloat16),
+    "is prepared for training": lambda recognizer: recognizer.prepare_training(
+        precision="bf16-mixed"
+    ),
+    "answers with folded adapters": lambda recognizer: for_answers(recognizer),
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "changed"),
+    slow_but(list(product(CHANGES, [0, 1])), quick=lambda case: case[1] == 0),
+)
+def test_a_recognizer_stays_as_it_is_when_one_that_shares_its_weights(
+    change: str, changed: int, tiny_settings: dict[str, Any], weights: Path, tmp_path: Path
+) -> None:
+    loaded = [load_bundle(one) for one in two_of_a_backbone(tiny_settings, weights, tmp_path)]
+    assert places(loaded[0]) == places(loaded[1])
+    other = loaded[1 - changed]
+    before = answer(other)
+    CHANGES[change](loaded[changed])
+    assert torch.equal(answer(other), before)
+
+
+def test_a_changed_backbone_is_not_handed_to_the_next_bundle(
+    tiny_settings: dict[str, Any], weights: Path, tmp_path: Path
+) -> None:
+    first, second = two_of_a_backbone(tiny_settings, weights, tmp_path)
+    expected = answer(load_bundle(second))
+    changed = load_bundle(first)
+    with torch.no_grad():
+        for parameter in changed.parameters():
+            parameter.data.add_(0.1)
+    assert torch.equal(answer(load_bundle(second)), expected)
+
+
+def test_fully_trained_bundles_share_nothing(
+    tiny_settings: dict[str, Any], weights: Path, tmp_path: Path
+) -> None:
+    changes = {"model.adapter.method": "full"}
+    bundles = two_of_a_backbone(tiny_settings, weights, tmp_path, **changes)
+    first, second = load_bundle(bundles[0]), load_bundle(bundles[0])
+    own = [{p.data_ptr() for p in one.parameters()} for one in (first, second)]
+    assert not own[0] & own[1]
+
+
+def test_a_bundle_states_no_place_of_the_machine(
+    tiny_settings: dict[str, Any], weights: Path, tmp_path: Path
+) -> None:
+    recognizer = trained(tiny_settings, **{"backbone.weights": str(weights)})
+    recipe = {
+        "data": {"root": str(tmp_path / "data"), "source": "s3://bucket/data", "cache": "~/cache"},
+        "backbone": recognizer.config.backbone.model_dump(),
+        "run": {"dir": "runs/of alice/first", "seed": 0},
+        "comparison": {"other": {"backbone.weights": str(weights), "data.root": None}},
+        "training": {"start_from": r"C:\Users\alice\run"},
+    }
+    bundle = save_bundle(recognizer, tmp_path / "bundle", recipe=recipe, with_backbone=True)
+    for file in bundle.rglob("*"):
+        if file.is_file():
+            assert str(tmp_path).encode() not in file.read_bytes()
+    content = json.loads((bundle / "config.json").read_text())
+    assert content["backbone"]["weights"] == "vit.safetensors"
+    kept = content["recipe"]
+    assert kept["data"] == {"root": "data", "source": "s3://bucket/data", "cache": "cache"}
+    assert kept["run"] == {"dir": "first", "seed": 0}
+    assert kept["comparison"]["other"] == {"backbone.weights": "vit.safetensors", "data.root": None}
+    assert kept["training"] == {"start_from": "run"}
+
+
+@pytest.mark.parametrize("place", ["run", "run/bundle", ".", "by the recipe", "working folder"])
+def test_the_weights_are_found(
+    place: str,
+    tiny_settings: dict[str, Any],
+    weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recognizer = trained(tiny_settings, **{"backbone.weights": str(weights)})
+    bundle = save_bundle(recognizer, tmp_path / "place" / "run" / "bundle")
+    (tmp_path / "far").mkdir()
+    moved = weights.rename(tmp_path / "far" / weights.name)
+    if place == "by the recipe":
+        (bundle.parent / "recipe.yaml").write_text(f"backbone: {{weights: {moved}}}")
+    elif place == "working folder":
+        monkeypatch.chdir(moved.parent)
+    else:
+        with pytest.raises(BundleError, match=r"the file vit.safetensors .*name the file with"):
+            load_bundle(bundle)
+        moved.rename(tmp_path / "place" / place / weights.name)
+    assert torch.equal(answer(load_bundle(bundle)), answer(recognizer))
+
+
+def test_another_file_of_the_name_is_passed_over_for_the_right_one(
+    tiny_settings: dict[str, Any], weights: Path, tmp_path: Path
+) -> None:
+    recognizer = trained(tiny_settings, **{"backbone.weights": str(weights)})
+    bundle = save_bundle(recognizer, tmp_path / "run" / "bundle")
+    other = {name: tensor + 1e-4 for name, tensor in load_file(weights).items()}
+    save_file(other, tmp_path / "run" / weights.name)
+    assert torch.equal(answer(load_bundle(bundle)), answer(recognizer))
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_a_bundle_with_its_backbone_needs_nothing_else(
+    precision: Any, tiny_settings: dict[str, Any], weights: Path, tmp_path: Path
+) -> None:
+    recognizer = trained(tiny_settings, **{"backbone.weights": str(weights)})
+    expected = answer(recognizer)
+    recognizer.prepare_training(precision=precision)
+    bundle = save_bundle(recognizer, tmp_path / "bundle", with_backbone=True)
+    weights.unlink()
+    assert torch.equal(answer(load_bundle(bundle)), expected)
+    assert "in this folder; SHA-256" in (bundle / "README.md").read_text()

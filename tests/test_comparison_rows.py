@@ -8,6 +8,7 @@ import pytest
 from evlora.comparison_rows import recipes_of
 from evlora.comparison_table import Over
 from evlora.errors import RecipeError
+from evlora.models.adapters import METHODS
 from evlora.recipe import Recipe, load_recipe
 
 RECIPE = """\
@@ -92,3 +93,19 @@ def test_a_method_beside_those_that_are_named_is_refused(
 def test_a_wrong_key_is_refused(recipe: Path) -> None:
     with pytest.raises(RecipeError, match=r"training\.epoch: unknown key; did you mean epochs"):
         rows(recipe, "lora", over="training.epoch=1,2")
+
+
+def test_all_stands_for_every_method() -> None:
+    base = load_recipe("nano_photographs")
+    rows = recipes_of(
+        "nano_photographs", base, ["all", "lora"], changes={}, over=None, report=lambda line: None
+    )
+    assert [name for name, _ in rows] == list(METHODS)
+    assert {recipe.model.adapter.method for recipe in rows.values()} == set(METHODS)
+
+
+def test_a_row_that_is_called_all_is_that_row() -> None:
+    keys = {"comparison": {"all": {"model.adapter.rank": 7}}}
+    base = load_recipe("nano_photographs", keys)
+    rows = recipes_of(base, base, ["all"], changes={}, over=None, report=lambda line: None)
+    assert rows["all", ""].model.adapter.rank == 7

@@ -162,6 +162,26 @@ def test_a_recognizer_that_does_with_either_modality_does_so_live(settings: dict
     assert answers[-1].confidence == pytest.approx(whole.probability, abs=1e-4)
 
 
+@pytest.mark.parametrize(("without", "frames"), [("rgb", 4), ("rgb", 0), ("event", 4)])
+def test_a_hidden_modality_is_hidden_live_as_well(
+    without: Any, frames: int, recognizer: Recognizer
+) -> None:
+    recording = recorded(frames=frames)
+    answers = list(predict_live(recognizer, recording, speed=0, without=without))
+    whole = predict(recognizer, recording, without=without)[0]
+    assert answers[-1].label == whole.label
+    assert answers[-1].confidence == pytest.approx(whole.probability, abs=1e-4)
+    if frames:
+        assert answers[-1].confidence != live(recognizer, recording, speed=0)[-1].confidence
+
+
+def test_tensors_cannot_be_hidden(recognizer: Recognizer) -> None:
+    stream = StreamingRecognizer(recognizer, without="rgb")
+    image = torch.zeros(3, *recognizer.clip_config.size_px, dtype=torch.uint8)
+    with pytest.raises(DatasetError, match="without rgb: expected images as the camera saw them"):
+        stream.push(image, image)
+
+
 def test_every_frame_is_answered_in_its_own_time(recognizer: Recognizer) -> None:
     answers = live(recognizer, recorded(frames=12), Clock(compute_s=0.004))
     # Of twelve frames a clip of four takes every third; the first difference is at the fourth.

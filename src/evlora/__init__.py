@@ -20,7 +20,7 @@ from evlora.errors import (
 
 if TYPE_CHECKING:
     from evlora.answering import for_answers
-    from evlora.bundle import load_bundle, save_bundle
+    from evlora.bundle import copy_bundle, load_bundle, save_bundle
     from evlora.clips import ClipConfig
     from evlora.datasets import prepare, read_manifest
     from evlora.evaluation import evaluate
@@ -76,6 +76,7 @@ __all__ = [
     "StreamingRecognizer",
     "VptConfig",
     "build",
+    "copy_bundle",
     "evaluate",
     "for_answers",
     "import_published",
@@ -95,7 +96,7 @@ __all__ = [
 
 _HOMES = {
     "evlora.answering": ("for_answers",),
-    "evlora.bundle": ("load_bundle", "save_bundle"),
+    "evlora.bundle": ("copy_bundle", "load_bundle", "save_bundle"),
     "evlora.clips": ("ClipConfig",),
     "evlora.datasets": ("prepare", "read_manifest"),
     "evlora.evaluation": ("evaluate",),

@@ -15,13 +15,11 @@ from torch import Tensor, nn
 
 from evlora.models.adapters import fold, is_foldable
 from evlora.models.backbone import share_weights
-from evlora.recognizer import Recognizer, adapted_parts
+from evlora.recognizer import SHARED_STAGE, Recognizer, adapted_parts
 
 Precision = Literal["fp32", "bf16", "auto"]
 """How answers are computed: `auto` is bf16 where the device has products of bf16, else fp32."""
 
-SHARED_STAGE = "shared_stage"
-"""VELoRA's stage, which uses its low-rank pairs beside the frozen layers and alone."""
 MATRICES = (nn.Linear, nn.Conv2d, nn.Conv3d)
 """Layers whose weights autocast would cast to half precision in every call."""
 
@@ -52,6 +50,9 @@ def for_answers(recognizer: Recognizer, *, precision: Precision = "fp32") -> Rec
 
     Returns:
         A copy, or the recognizer itself where there is nothing to fold or cast.
+
+    Raises:
+        AdapterError: An adapter cannot be folded after all.
     """
     recognizer.eval()
     if recognizer.only_answers:

@@ -4,7 +4,8 @@ config.json            labels, clip, backbone with the SHA-256 of its weights, n
                        and the SHA-256 of the files below
 adapters/<part>/       the adapters of each view and stage, in peft's own format
 head.safetensors       everything else that was trained, and the statistics of norms
-backbone.safetensors   only where it was made at random, trained, or came with a checkpoint
+backbone.safetensors   only where it was made at random, trained, came with a checkpoint, or was
+                       asked for
 README.md              what it is, and what was measured
 """
 
@@ -21,19 +22,28 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from evlora.bundle_description import AGAIN, DESCRIPTION, read_description, write_description
-from evlora.errors import BackboneError, BundleError
+from evlora.bundle_backbone import (
+    OWN_BACKBONE,
+    exact_backbone,
+    find_backbone,
+    let_others_share,
+    share_with_loaded,
+)
+from evlora.bundle_description import (
+    AGAIN,
+    DESCRIPTION,
+    read_description,
+    read_origin,
+    without_places,
+    write_description,
+)
+from evlora.errors import BundleError
 from evlora.files import standing, writing_folder
 from evlora.messages import listed
-from evlora.models import (
-    build_backbone,
-    weights_sha256,
-)
+from evlora.models import weights_sha256
 from evlora.models.adapters import before_loading, before_saving
 from evlora.models.backbone import RANDOM
 from evlora.recognizer import Recognizer, RecognizerConfig, adapted_parts, tensors_beside_adapters
-
-OWN_BACKBONE = "backbone.safetensors"
 
 
 def save_bundle(
@@ -42,16 +52,25 @@ def save_bundle(
     *,
     recipe: Mapping[str, Any] | None = None,
     metrics: Mapping[str, float] | None = None,
+    with_backbone: bool = False,
 ) -> Path:
     """Write a trained recognizer; the folder appears, or is replaced, when it is complete.
+
+    Of files and folders, config.json holds the names and not where they lie on this machine.
 
     Args:
         recognizer: What to save.
         folder: The bundle's folder.
         recipe: The run it came from, kept for reading only.
         metrics: Results for the model card.
+        with_backbone: Whether the bundle includes the frozen weights (343 MB for a ViT-B), so that
+            it is all that another machine needs.
+
+    Returns:
+        The bundle's folder.
 
     Raises:
+        BackboneError: The backbone is wanted, but training has cast it, and its file is gone.
         BundleError: The folder holds other things than a bundle, which would be lost, or the
             recognizer is a copy that only answers.
     """
@@ -66,8 +85,12 @@ def save_bundle(
             f"{target}: expected no folder, an empty one or an earlier bundle, found other things "
             "in it; name another folder"
         )
-    own_backbone = recognizer.backbone_tensors() if has_own_backbone(recognizer.config) else None
-    sha256 = weights_sha256(own_backbone) if own_backbone else recognizer.backbone_sha256
+    config = recognizer.config
+    sha256 = recognizer.backbone_sha256
+    own_backbone = exact_backbone(recognizer) if with_backbone else None
+    if has_own_backbone(config):
+        own_backbone = recognizer.backbone_tensors()
+        sha256 = weights_sha256(own_backbone)
     with _reporting(target), writing_folder(target, durable=True) as temporary:
         for name, adapted in adapted_parts(recognizer).items():
             before_saving(adapted)
@@ -78,16 +101,43 @@ def save_bundle(
             save_file(own_backbone, temporary / OWN_BACKBONE)
         description = {
             "labels": list(recognizer.labels),
-            **recognizer.config.model_dump(mode="json"),
+            **without_places(config.model_dump(mode="json")),
             "backbone_sha256": sha256,
             "versions": {name: version(name) for name in ("evlora", "torch", "timm", "peft")},
-            "recipe": recipe,
+            "recipe": None if recipe is None else without_places(recipe),
             "metrics": metrics,
         }
         write_description(temporary, description)
-        card = _model_card(recognizer, sha256, metrics or {})
+        card = _model_card(recognizer, sha256, metrics or {}, has_backbone=bool(own_backbone))
         (temporary / "README.md").write_text(card, encoding="utf-8")
     return target
+
+
+def copy_bundle(
+    folder: str | Path,
+    out: str | Path,
+    *,
+    with_backbone: bool = False,
+    weights: str | Path | None = None,
+) -> Path:
+    """Write a bundle to another folder, with the backbone or without it, as for another machine.
+
+    Args:
+        folder: The bundle, or the folder of a run that holds it.
+        out: The copy's folder; an earlier bundle there is replaced.
+        with_backbone: Whether the copy includes the frozen weights.
+        weights: The backbone's weight file; see `load_bundle`.
+
+    Returns:
+        The copy's folder.
+
+    Raises:
+        BundleError: The bundle is damaged, its backbone is not found, or the folder holds other
+            things.
+    """
+    recognizer = load_bundle(folder, weights=weights)
+    recipe, metrics = read_origin(standing(bundle_in(Path(folder))))
+    return save_bundle(recognizer, out, recipe=recipe, metrics=metrics, with_backbone=with_backbone)
 
 
 @contextmanager
@@ -106,39 +156,44 @@ def load_bundle(
 ) -> Recognizer:
     """The recognizer in this bundle, ready to predict.
 
+    Bundles over the same backbone share its frozen weights: as many as a process loads on one
+    device, they take the memory of one. Training a recognizer, moving it or loading other weights
+    into it leaves the others as they are; before writing into frozen weights by hand, call
+    `own_weights()`.
+
     Args:
         folder: The bundle, or the folder of a run that holds it.
-        weights: The backbone's weight file, where it is not where it was in training.
-        device: Where the recognizer will run.
+        weights: The backbone's weight file, where it is found neither in the bundle, nor in the two
+            folders above it, nor where it was in training, nor in the working folder.
+        device: Where the recognizer will run, such as `cpu` or `cuda:0`.
+
+    Returns:
+        In evaluation mode, on the device.
 
     Raises:
         BundleError: Something is missing, damaged or too much, or the backbone is another one.
     """
     source = standing(bundle_in(Path(folder)))
     config, labels, sha256 = read_description(source)
-    weight_source = _find_weights(source, config, weights)
-    found = config.model_copy(
-        update={"backbone": config.backbone.model_copy(update={"weights": weight_source})}
-    )
-    try:
-        backbone = build_backbone(found.backbone, size=found.clip.size_px)
-    except BackboneError as error:
+    is_own = has_own_backbone(config)
+    if is_own and weights is None and not (source / OWN_BACKBONE).is_file():
         raise BundleError(
-            f"{source}: cannot get its backbone, {config.backbone.name}: {error}; if the weights "
-            "lie elsewhere, name the file with weights= or --weights"
-        ) from error
-    found_sha256 = weights_sha256(backbone.state_dict())
-    if found_sha256 != sha256:
-        raise BundleError(
-            f"{source}: was made for another backbone: expected weights of {config.backbone.name} "
-            f"with SHA-256 {sha256[:16]}…, got {found_sha256[:16]}… from "
-            f"{weight_source}; name the right file with weights= or --weights"
+            f"{source}: expected {OWN_BACKBONE} in the bundle, it is missing; {AGAIN}"
         )
+    backbone, place = find_backbone(source, config, sha256, weights)
+    is_trained = config.model.adapter.method == "full"
+    if not is_trained:
+        share_with_loaded(backbone.to(device), sha256)
+    if Path(place) != source / OWN_BACKBONE:  # else the name of the file that it came from stays
+        found = config.backbone.model_copy(update={"weights": place})
+        config = config.model_copy(update={"backbone": found})
     recognizer = Recognizer(backbone, config, labels)
     recognizer.backbone_sha256 = sha256  # so that it is not taken again
     for name, adapted in adapted_parts(recognizer).items():
         _load_adapters(source / "adapters" / name, adapted)
     _fill(tensors_beside_adapters(recognizer), source / "head.safetensors")
+    if not is_trained:
+        let_others_share(recognizer)
     return recognizer.eval().to(device)
 
 
@@ -160,18 +215,6 @@ def bundle_in(folder: Path) -> Path:
             f"ends: evlora train RECIPE run.dir={folder} --resume"
         )
     raise BundleError(f"{folder}: expected a bundle with a {DESCRIPTION}, found none there")
-
-
-def _find_weights(source: Path, config: RecognizerConfig, given: str | Path | None) -> str:
-    if given is not None:
-        return str(given)
-    if (source / OWN_BACKBONE).is_file():
-        return str(source / OWN_BACKBONE)
-    if has_own_backbone(config):
-        raise BundleError(
-            f"{source}: expected {OWN_BACKBONE} in the bundle, it is missing; {AGAIN}"
-        )
-    return config.backbone.weights
 
 
 def _load_adapters(folder: Path, adapted: PeftModel) -> None:
@@ -236,11 +279,13 @@ def has_own_backbone(config: RecognizerConfig) -> bool:
     )
 
 
-def _model_card(recognizer: Recognizer, sha256: str, metrics: Mapping[str, float]) -> str:
+def _model_card(
+    recognizer: Recognizer, sha256: str, metrics: Mapping[str, float], *, has_backbone: bool
+) -> str:
     config = recognizer.config
     total = sum(p.numel() for p in recognizer.parameters())
     trained = sum(p.numel() for p in recognizer.trained_tensors().values())
-    where = "in this folder" if has_own_backbone(config) else "frozen and not in this folder"
+    where = "in this folder" if has_backbone else "frozen and not in this folder"
     height, width = config.clip.size_px
     measured = "".join(f"| {name} | {value:.4f} |\n" for name, value in metrics.items())
     return f"""# An evlora bundle

@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any, NamedTuple, cast
 
 from pydantic import ValidationError
@@ -26,6 +26,14 @@ KEYS = frozenset(
     | {"recipe", "metrics", HASHES}
 )
 AGAIN = "copy the whole bundle again"
+PLACES = frozenset(
+    {
+        *("root", "source", "cache", "dir", "start_from", "cache_features", "weights"),
+        *("data.root", "data.source", "data.cache", "run.dir", "training.start_from"),
+        *("training.cache_features", "backbone.weights"),
+    }
+)
+"""Keys of recipes and bundles that name files and folders."""
 
 
 class Description(NamedTuple):
@@ -79,6 +87,29 @@ def read_description(folder: Path) -> Description:
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         reason = f"key {error} is missing" if isinstance(error, KeyError) else error
         raise BundleError(f"{path}: is damaged or not of a bundle: {reason}") from error
+
+
+def read_origin(folder: Path) -> tuple[dict[str, Any] | None, dict[str, float] | None]:
+    """The recipe and the metrics in config.json of a bundle that `read_description` has checked."""
+    content = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    return content.get("recipe"), content.get("metrics")
+
+
+def without_places(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The same keys and values, in which files and folders are names without where they lie."""
+    return {key: _without_place(value, key) for key, value in content.items()}
+
+
+def _without_place(value: Any, key: str) -> Any:
+    if isinstance(value, Mapping):
+        return without_places(cast(Mapping[str, Any], value))
+    if isinstance(value, list | tuple):
+        return [_without_place(one, key) for one in cast(list[Any], value)]
+    if not isinstance(value, str) or "://" in value:
+        return value
+    path = PureWindowsPath(value)  # which takes both kinds of slashes
+    is_place = key in PLACES or value.startswith(("/", "~")) or path.is_absolute()
+    return path.name if is_place and path.name else value
 
 
 def _labels(found: Any) -> tuple[str, ...]:

@@ -73,7 +73,7 @@ def compare(
     if not is_first_rank():  # each rank makes the same runs; the first one reports and writes
         report_line = _silent
     changes = as_mapping(overrides)
-    base = recipe_of(recipe, changes)
+    base = recipe_of(recipe, changes, report=report_line)
     folder = base.run.dir
     if folder is None:
         raise RecipeError("run.dir: expected a folder for the comparison; set run.dir=FOLDER")

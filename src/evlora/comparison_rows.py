@@ -3,7 +3,7 @@
 A key that a user gives holds for every row, also where the row sets it itself.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from evlora.models.adapters import METHODS
 from evlora.recipe import Recipe, as_mapping, recipe_of
 
 ADAPTER = "model.adapter"
+ALL = "all"
+"""What stands for all methods of the catalogue."""
 OF_METHOD = (ADAPTER, f"{ADAPTER}.method")
 """The keys that name a method."""
 
@@ -41,7 +43,7 @@ def recipes_of(
         RecipeError: A name is unknown, or a key cannot hold for a row.
     """
     recipes: dict[tuple[str, str], Recipe] = {}
-    for name in dict.fromkeys(methods):
+    for name in dict.fromkeys(_each(methods, base.comparison)):
         row = _keys_of(name, base.comparison)
         settings, notes = _settings_of(name, row, changes, over)
         for note in notes:
@@ -53,13 +55,22 @@ def recipes_of(
     return recipes
 
 
+def _each(methods: Sequence[str], comparison: Mapping[str, Any]) -> Iterator[str]:
+    """The names, with those of all methods in place of `all`, unless a row is called so."""
+    for name in methods:
+        if name == ALL and ALL not in comparison:
+            yield from METHODS
+        else:
+            yield name
+
+
 def _keys_of(name: str, comparison: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """The keys that make a recipe the row of this name: the recipe's own row, or a bare method."""
     if name in comparison:
         return dict(comparison[name])
     if name in METHODS:
         return {ADAPTER: {"method": name}}
-    known = [*comparison, *METHODS]
+    known = [*comparison, *METHODS, ALL]
     raise RecipeError(
         f"--methods: expected a method or a row of the recipe's `comparison`, got {name!r}; "
         f"{suggestion(name, known, listing='evlora compare --list')}"

@@ -83,6 +83,9 @@ def evaluate(
         without: Of both modalities, one that is hidden, even where the samples have it.
         precision: See `for_answers`.
 
+    Returns:
+        Accuracies as shares of 1, the calibration error, and the confusion of labels.
+
     Raises:
         DatasetError: The labels differ, the split is empty, or only the hidden modality is left.
         BundleError: The recognizer answers NaN.

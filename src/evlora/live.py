@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from evlora.answering import Precision, for_answers
-from evlora.clips import ClipConfig
+from evlora.clips import ClipConfig, Modality
 from evlora.clips.moment import draw_moment
 from evlora.clips.sampling import Moments, choose_moments
 from evlora.errors import DatasetError, RecordingError
@@ -38,16 +38,24 @@ class StreamingRecognizer:
         precision: See `for_answers`.
         stride: Frames from a moment of a clip to the next one. Trained on clips whose moments lay
             further apart than the camera's frames, a recognizer wants them so here as well.
+        without: Of both modalities, one that is hidden; only arrays are then taken, no tensors.
 
     Raises:
+        DatasetError: The recognizer has only the hidden modality.
         RecipeError: Its network sees whole clips only.
         ShapeError: The stride is less than 1, or its clips are shorter than its network can answer.
     """
 
     def __init__(
-        self, recognizer: Recognizer, *, stride: int = 1, precision: Precision = "fp32"
+        self,
+        recognizer: Recognizer,
+        *,
+        stride: int = 1,
+        precision: Precision = "fp32",
+        without: Modality | None = None,
     ) -> None:
         self.recognizer = recognizer.eval()
+        self._config = recognizer.clip_config.hiding(without)
         self.stride = stride
         self.precision: Precision = precision
         self.reset()
@@ -104,9 +112,14 @@ class StreamingRecognizer:
         events: EventStream | ImageArray | Tensor | None,
         window_us: tuple[int, int] | None,
     ) -> tuple[Tensor | None, Tensor | None]:
-        config = self.recognizer.clip_config
+        config = self._config
         if not isinstance(frame, Tensor) and not isinstance(events, Tensor):
             return draw_moment(config, frame=frame, events=events, window_us=window_us)
+        if config.without is not None:
+            raise DatasetError(
+                f"without {config.without}: expected images as the camera saw them, got tensors; "
+                "make the hidden one blank yourself"
+            )
         for name, image in (("frame", frame), ("events", events)):
             if image is None:
                 continue
@@ -212,6 +225,7 @@ def predict_live(
     speed: float = 1.0,
     window_us: int | None = None,
     precision: Precision = "fp32",
+    without: Modality | None = None,
     now: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[LiveAnswer]:
@@ -227,6 +241,7 @@ def predict_live(
             nothing.
         window_us: See `schedule`.
         precision: See `for_answers`.
+        without: Of both modalities, one that is hidden, even where the recording has it.
         now: Returns the time in seconds.
         sleep: Waits for a number of seconds.
 
@@ -235,9 +250,11 @@ def predict_live(
         RecordingError: A frame cannot be read, or see `schedule`.
         RecipeError: The recognizer's network sees whole clips only.
     """
-    config = recognizer.clip_config
+    config = recognizer.clip_config.hiding(without)
     plan = schedule(recording, config, window_us=window_us)
-    stream = StreamingRecognizer(recognizer, stride=plan.stride, precision=precision)
+    stream = StreamingRecognizer(
+        recognizer, stride=plan.stride, precision=precision, without=without
+    )
     with _Feed(recording, plan.moments, config) as feed:
         stream.push(*feed.at(0), window_us=feed.window_us(0))  # what torch does only once
         stream.reset()

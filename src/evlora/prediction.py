@@ -23,7 +23,7 @@ from evlora.recordings.readers.images import IMAGE_SUFFIXES
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One label and how probable the recognizer holds it."""
+    """One label and how probable the recognizer holds it: `label`, and `probability` in 0…1."""
 
     label: str
     probability: float

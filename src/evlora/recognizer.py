@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import torch
 from peft import PeftModel
@@ -30,6 +30,9 @@ from evlora.models.fast import (
     set_blocks,
 )
 from evlora.recognizer_config import RecognizerConfig
+
+SHARED_STAGE = "shared_stage"
+"""VELoRA's stage, which uses its low-rank pairs beside the frozen layers and alone."""
 
 
 class Recognizer(nn.Module):
@@ -59,6 +62,28 @@ class Recognizer(nn.Module):
         """Type of half precision in which answers are computed, where `for_answers` set one."""
         self.only_answers = False
         """Whether it is a copy from `for_answers`, to be neither trained nor saved."""
+        self.shares_weights = False
+        """Whether other recognizers may use the memory of its frozen weights."""
+
+    def own_weights(self) -> None:
+        """Give it frozen weights of its own, where others that were loaded use them as well."""
+        if self.shares_weights:
+            self.shares_weights = False
+            for parameter in self.parameters():
+                parameter.data = parameter.data.clone()
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Train all parameters, or with requires_grad=False none.
+
+        The weights that others use are copied before.
+        """
+        if requires_grad:
+            self.own_weights()
+        return super().requires_grad_(requires_grad)
+
+    def _load_from_state_dict(self, *arguments: Any, **named: Any) -> None:
+        self.own_weights()  # what follows writes into them
+        super()._load_from_state_dict(*arguments, **named)
 
     def prepare_training(
         self,
@@ -85,6 +110,11 @@ class Recognizer(nn.Module):
                 self.exact_weights = exact
         set_blocks(self.network, Settings(frozenset(fast), checkpointing))
 
+    @property
+    def has_exact_weights(self) -> bool:
+        """Whether the frozen weights are those of the backbone, and not cast by a training."""
+        return self._half is None or bool(self.exact_weights)
+
     @cached_property
     def backbone_sha256(self) -> str:
         """SHA-256 of the frozen weights that the network was built on, taken when needed."""
@@ -105,7 +135,18 @@ class Recognizer(nn.Module):
         return self.config.clip
 
     def forward(self, rgb: Tensor | None = None, events: Tensor | None = None) -> Output:
-        """Class scores and loss terms; see `Network.forward`."""
+        """Class scores and loss terms.
+
+        Args:
+            rgb: Frames, normalised, shape (B, T, 3, H, W).
+            events: Event images of the same moments, the same way.
+
+        Returns:
+            `logits` of shape (B, K), and `terms` by name, scalars; see `Network.forward`.
+
+        Raises:
+            ShapeError: A modality that the network was built for is missing, or shapes differ.
+        """
         device = self.network.mean.device.type
         if self._half is None or torch.is_autocast_enabled(device):
             return self.network(rgb, events)
@@ -117,14 +158,17 @@ class Recognizer(nn.Module):
         return self.network.normalize(images)
 
     def recognize(self, rgb: Tensor | None, events: Tensor | None) -> Output:
-        """Class scores from uint8 clips, shape (B, T, 3, H, W) each."""
+        """Class scores from uint8 clips `rgb` and `events`, shape (B, T, 3, H, W) each."""
         return self(
             None if rgb is None else self.normalize(rgb),
             None if events is None else self.normalize(events),
         )
 
     def answer(self, rgb: Tensor | None, events: Tensor | None) -> Tensor:
-        """Class scores alone, shape (B, K), from uint8 clips, shape (B, T, 3, H, W) each."""
+        """Class scores alone, shape (B, K), from uint8 clips `rgb` and `events`.
+
+        These have the shape (B, T, 3, H, W) each.
+        """
         images = [None if x is None else self.normalize(x) for x in (rgb, events)]
         with self.in_answer_type():
             return self.network.answer(*images)

@@ -77,7 +77,6 @@ def test_an_interruption_ends_it_with_what_there_was(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--live", "--without", "rgb"], "expected no --live with it"),
         (["--speed", "2"], "expected --live with them"),
         (["--window-ms", "20"], "expected --live with them"),
     ],

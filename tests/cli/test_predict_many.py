@@ -91,3 +91,34 @@ def test_columns_and_unit_are_those_of_inspect(predict: Command, tmp_path: Path)
     code, _, err = predict(*words, *size, "--columns", "x,y,t")
     assert code == 2
     assert "columns: expected t, x, y and p" in err
+
+
+def test_parts_of_recordings_are_predicted(predict: Command, folder: Path) -> None:
+    one = folder / "a.npz"
+    whole = predict(one, "--json")
+    everything = predict(one, "--from", "0s", "--json")
+    part = predict(one, "--from", "10ms", "--to", "50ms", "--json")
+    live = predict(one, "--from", "10ms", "--to", "50ms", "--live", "--speed", "0", "--json")
+    assert json.loads(everything.stdout) == json.loads(whole.stdout) != json.loads(part.stdout)
+    assert json.loads(live.stdout.splitlines()[-1])["elapsed_us"] <= 50_000
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["--from", "50ms", "--to", "10ms"],
+            "expected an end behind the start, got 50000 to 10000",
+        ),
+        (["--from", "soon"], "--from: expected a time such as 1.5s"),
+        (["--from", "1h", "--to", "2h"], "--from: expected a time such as 1.5s"),
+        (["--from", "9s"], "expected a part within the recording's"),
+        (["--to", "9s", "--live"], "expected a part within the recording's"),
+    ],
+)
+def test_a_part_that_is_not_there_is_refused(
+    words: list[str], message: str, predict: Command, folder: Path
+) -> None:
+    refused = predict(folder / "a.npz", *words)
+    assert refused.returncode == 2
+    assert message in refused.stderr

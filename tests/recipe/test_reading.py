@@ -320,3 +320,34 @@ def test_recipes_that_extend_each_other_are_refused(tmp_path: Path) -> None:
     (tmp_path / "other.yaml").write_text("extends: mine.yaml", encoding="utf-8")
     with pytest.raises(RecipeError, match="leads back to"):
         load_recipe(written(tmp_path, "extends: other.yaml"))
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_another_network_is_one_key(is_first: bool) -> None:
+    lines: list[str] = []
+    keys = ["model.network=single_stream", "model.temporal=attention", "clip.modalities=[event]"]
+    recipe = load_recipe("demo", keys if is_first else keys[::-1], report=lines.append)
+    assert isinstance(recipe.model, SingleStreamConfig)
+    assert recipe.model.temporal == "attention"
+    assert recipe.model.adapter == load_recipe("demo").model.adapter
+    (note,) = lines
+    assert note.startswith("note: without model.")
+    assert "which the network single_stream does not have" in note
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_given_key_that_the_other_network_lacks_is_refused_by_name(is_first: bool) -> None:
+    keys = ["model.network=single_stream", "model.high_blocks=2"]
+    with pytest.raises(RecipeError, match=r"^model\.high_blocks: unknown key"):
+        load_recipe("demo", keys if is_first else keys[::-1])
+
+
+def test_the_network_that_a_recipe_has_keeps_its_keys() -> None:
+    lines: list[str] = []
+    assert load_recipe("demo", ["model.network=velora"], report=lines.append) == load_recipe("demo")
+    assert lines == []
+
+
+def test_an_unknown_network_is_refused_by_its_key() -> None:
+    with pytest.raises(RecipeError, match=r"model\.network: expected velora or single_stream"):
+        load_recipe("demo", ["model.network=single"])

@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch import Callback
+from lightning.pytorch.loggers import Logger
 
 import evlora
-from evlora.bundle import load_bundle
+from evlora.bundle import load_bundle, save_bundle
 from evlora.datasets import read_manifest
 from evlora.datasets.manifest import Manifest
 from evlora.datasets.storage import write_manifest
 from evlora.errors import DatasetError, RunError
-from evlora.recipe import load_recipe
+from evlora.recipe import build, load_recipe
 from evlora.training import run as running
 from evlora.training.starting import start
 
@@ -104,6 +106,28 @@ def test_a_run_begins_with_the_weights_of_a_bundle(
             assert torch.equal(tensor, former.learned_tensors()[name]), name
 
 
+def test_a_run_begins_with_the_ranks_that_adalora_has_kept(
+    own_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    keys = {**own_settings, "model.adapter": {"method": "adalora", "rank": 2}}
+    torch.manual_seed(0)
+    former = build(RECIPE, num_classes=3, overrides=keys)
+    values = [tensor for name, tensor in former.named_parameters() if "lora_E" in name]
+    with torch.no_grad():
+        for tensor in former.trained_tensors().values():
+            tensor.add_(0.05 * torch.randn_like(tensor))
+        for number, value in enumerate(values):
+            value[: number % len(value)] = 0
+    bundle = save_bundle(former, tmp_path / "bundle")
+    recipe = load_recipe(RECIPE, {**keys, "training.start_from": bundle})
+    begun = start(recipe, former.labels, print)
+    clip = torch.randn(1, recipe.clip.frames, 3, *recipe.clip.size_px)
+    with torch.inference_mode():
+        torch.testing.assert_close(begun.eval()(clip).logits, former.eval()(clip).logits)
+    ranks = {p.shape[0] for name, p in begun.named_parameters() if "lora_E" in name}
+    assert ranks == {3}  # the budget is spent anew
+
+
 def test_a_start_from_another_network_is_refused_by_its_keys(
     calm_run: Path, own_settings: dict[str, Any]
 ) -> None:
@@ -170,3 +194,66 @@ def test_a_moved_dataset_is_found_with_the_option_that_the_message_names(
         evlora.train(RECIPE, overrides=keys)
     keys["data.source"] = str(manifest.source)
     assert evlora.train(RECIPE, overrides={**keys, "training.epochs": 1}).bundle.is_dir()
+
+
+class _Steps(Callback):
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def on_train_batch_end(self, *_: object) -> None:
+        self.seen += 1
+
+
+class _Rows(Logger):
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[dict[str, float]] = []
+
+    name = version = "rows"
+
+    def log_hyperparams(self, *_: object, **__: object) -> None:
+        """Nothing."""
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Keep them."""
+        self.rows.append(metrics)
+
+
+def test_loggers_callbacks_and_devices_may_be_given(own_settings: dict[str, Any]) -> None:
+    steps, rows = _Steps(), _Rows()
+    keys = {**own_settings, "training.epochs": 1, "training.accelerator": "gpu"}
+    run = evlora.train(
+        RECIPE, overrides=keys, loggers=[rows], callbacks=steps, devices="cpu", report=None
+    )
+    assert steps.seen == 3
+    assert any("val/top1" in row for row in rows.rows)
+    assert (run.dir / "logs" / "csv").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"devices": 0}, "devices: expected auto, cpu, cuda"),
+        ({"devices": "gpu:1:2"}, "devices: expected auto, cpu, cuda"),
+        ({"devices": [0, "a"]}, "devices: expected auto, cpu, cuda"),
+        ({"loggers": ["wandb"]}, "loggers: expected objects of lightning.pytorch's Logger"),
+        ({"callbacks": [print]}, "callbacks: expected objects of lightning.pytorch's Callback"),
+    ],
+)
+def test_what_is_no_logger_callback_or_device_is_refused(
+    given: dict[str, Any], words: str, own_settings: dict[str, Any]
+) -> None:
+    with pytest.raises(RunError, match=words):
+        evlora.train(RECIPE, overrides=own_settings, **given)
+    assert not Path(own_settings["run.dir"]).exists()
+
+
+def test_a_run_reports_how_many_layers_its_names_match(own_settings: dict[str, Any]) -> None:
+    lines: list[str] = []
+    keys = {
+        **own_settings,
+        "training.epochs": 1,
+        "model.adapter": {"method": "lora", "target_modules": ["fc1", "attn.qkv"]},
+    }
+    evlora.train(RECIPE, overrides=keys, report=lines.append)
+    assert "note: layers that model.adapter.target_modules names: 4 in backbone" in lines

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from evlora.prediction import Prediction
     from evlora.recognizer import Recognizer
     from evlora.recordings import Recording
+    from evlora.recordings.parts import Part
 
 OUT_SUFFIXES = (".csv", ".jsonl", ".parquet")
 
@@ -91,6 +92,7 @@ def predict_each(
     inputs: Sequence[tuple[Path, Path | None]],
     options: dict[str, Any],
     *,
+    part: "Part | None",
     answers: Answers,
     without: "Modality | None",
     precision: "Precision",
@@ -103,6 +105,7 @@ def predict_each(
     """
     from evlora import prediction
     from evlora.errors import DatasetError, RecordingError
+    from evlora.recordings.parts import part_of
 
     config = recognizer.clip_config.hiding(without)
     for path, given in inputs:
@@ -123,6 +126,8 @@ def predict_each(
                     opened = _opened_among_others(recording, beside, options)
                 else:
                     opened = _opened(recording, beside, config, options)
+                if part is not None:
+                    opened = part_of(opened, part)
                 answers.add(
                     recording,
                     prediction.predict(recognizer, opened, without=without, precision=precision),
@@ -141,6 +146,7 @@ def opened_each(
     config: "ClipConfig",
     options: dict[str, Any],
     *,
+    part: "Part | None",
     as_json: bool,
 ) -> Iterator["Recording"]:
     """All inputs, each a file or a folder and the frames given for it, opened one after another.
@@ -149,14 +155,18 @@ def opened_each(
         RecordingError: One of them cannot be read.
     """
     from evlora import prediction
+    from evlora.recordings.parts import part_of
 
     for path, given in inputs:
-        if given is not None or not path.is_dir():
-            yield _opened(path, given, config, options)
-            continue
-        for recording, beside in prediction.recordings_in(path, config):
-            typer.echo(str(recording), err=as_json)
-            yield _opened_among_others(recording, beside, options)
+        is_folder = given is None and path.is_dir()
+        found = prediction.recordings_in(path, config) if is_folder else [(path, given)]
+        for recording, beside in found:
+            if is_folder:
+                typer.echo(str(recording), err=as_json)
+                opened = _opened_among_others(recording, beside, options)
+            else:
+                opened = _opened(recording, beside, config, options)
+            yield opened if part is None else part_of(opened, part)
 
 
 def _options_for(path: Path, options: dict[str, Any]) -> dict[str, Any]:

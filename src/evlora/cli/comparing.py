@@ -45,7 +45,10 @@ def compare(
         typer.Argument(metavar="KEY=VALUE", help="Keys of the recipe to change, such as run.dir."),
     ] = None,
     methods: Annotated[
-        str, typer.Option(help="Adapter methods, and rows of the recipe's `comparison`.")
+        str,
+        typer.Option(
+            help="Adapter methods, and rows of the recipe's `comparison`; all: every method."
+        ),
     ] = "none,lora,lv_adapter,full",
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each method.")] = 3,
     over: Annotated[

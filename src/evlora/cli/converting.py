@@ -15,6 +15,7 @@ from evlora.cli.recordings import (
     UnitOption,
     WidthOption,
     counted,
+    microseconds_of,
     note_others,
     working,
 )
@@ -22,9 +23,6 @@ from evlora.errors import RecordingError
 
 if TYPE_CHECKING:
     from evlora.recordings.converting import Conversion
-
-TIME = re.compile(r"(\d{1,12}(?:\.\d{1,9})?) ?(s|ms|us|µs|)")
-US_OF_UNIT = {"": 1_000_000, "s": 1_000_000, "ms": 1_000, "us": 1, "µs": 1}
 
 
 def register(app: typer.Typer) -> None:
@@ -77,6 +75,7 @@ def convert(
     """
     from evlora.recordings.converting import Conversion
     from evlora.recordings.converting import convert as convert_file
+    from evlora.recordings.parts import TIME
 
     words = to or []
     ends = [word for word in words if TIME.fullmatch(word.strip())]
@@ -86,8 +85,8 @@ def convert(
     end = _only("--to as a time, or --until", ends)
     conversion = Conversion(
         to=to_format,
-        start_us=None if start is None else _microseconds("--from", start),
-        end_us=None if end is None else _microseconds("--until", end),
+        start_us=None if start is None else microseconds_of("--from", start),
+        end_us=None if end is None else microseconds_of("--until", end),
         crop=None if crop is None else _rectangle(crop),
         downsample=downsample,
         is_split_at_triggers=split_at_triggers,
@@ -130,13 +129,6 @@ def _only(option: str, values: list[str]) -> str | None:
     if len(values) > 1:
         raise RecordingError(f"{option}: expected one, got {' and '.join(values)}")
     return values[0] if values else None
-
-
-def _microseconds(option: str, text: str) -> int:
-    found = TIME.fullmatch(text.strip())
-    if found is None:
-        raise RecordingError(f"{option}: expected a time such as 1.5s, 300ms or 20us, got {text!r}")
-    return round(float(found[1]) * US_OF_UNIT[found[2]])
 
 
 def _rectangle(text: str) -> tuple[int, int, int, int]:

@@ -17,6 +17,7 @@ from evlora.cli.recordings import (
     TopicsOption,
     UnitOption,
     WidthOption,
+    part_between,
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
@@ -29,7 +30,7 @@ Overrides = Annotated[
 ]
 Weights = Annotated[
     Path | None,
-    typer.Option(help="The backbone's weight file, where it is not where it was in training."),
+    typer.Option(help="The backbone's weight file, where it is not found otherwise."),
 ]
 Without = Annotated[
     Literal["rgb", "event"] | None,
@@ -98,6 +99,13 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in run.dir, or begin it.")
     ] = False,
+    with_backbone: Annotated[
+        bool,
+        typer.Option(
+            "--with-backbone",
+            help="Include the frozen weights in the bundle, as run.with_backbone=true does.",
+        ),
+    ] = False,
     lists: Annotated[
         bool,
         typer.Option("--list", callback=_list_recipes, is_eager=True, help="Show the recipes."),
@@ -106,7 +114,8 @@ def train(
     """Train the run that a recipe describes."""
     from evlora.recipe import load_recipe
 
-    whole = load_recipe(recipe, overrides or ())  # before the imports that take seconds
+    keys = [*(overrides or ()), *(["run.with_backbone=true"] if with_backbone else [])]
+    whole = load_recipe(recipe, keys, report=typer.echo)  # before the imports that take seconds
     from evlora.training.run import train as run_training
 
     run = run_training(
@@ -205,6 +214,13 @@ def predict(
     columns: ColumnsOption = None,
     unit: UnitOption = None,
     topics: TopicsOption = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", help="Predict from this time on, such as 1.5s or 300ms."),
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", help="Predict up to this time, such as 3s.")
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Write all answers to this file as well: .csv, .jsonl or .parquet."),
@@ -214,9 +230,10 @@ def predict(
     """Rank the labels for recordings, videos or pictures.
 
     One recording is answered with a table, several with a line each; one that cannot be read does
-    not stop the others.
+    not stop the others. --from and --to count from a recording's first event, or first frame.
     """
     require_out(out)
+    part = part_between(start, end)
     from evlora.bundle import load_bundle
     from evlora.devices import device_named
     from evlora.errors import RecordingError
@@ -227,8 +244,6 @@ def predict(
         )
     if not live and (speed != 1 or window_ms is not None):
         raise RecordingError("--speed and --window-ms: expected --live with them; add it")
-    if live and without:
-        raise RecordingError("--without: expected no --live with it; give one of them")
     if live and out:
         raise RecordingError("--out: expected no --live with it, which prints as it goes")
     recognizer = load_bundle(bundle, weights=weights, device=device_named(device))
@@ -237,19 +252,28 @@ def predict(
     given = list(zip(inputs, frames or [None] * len(inputs), strict=True))
     config = recognizer.clip_config.hiding(without)
     if live:
-        for opened in opened_each(given, config, options, as_json=as_json):
+        for opened in opened_each(given, config, options, part=part, as_json=as_json):
             show_live(
                 recognizer,
                 opened,
                 speed=speed,
                 window_ms=window_ms,
                 precision=precision,
+                without=without,
                 as_json=as_json,
             )
         return
     is_one = len(inputs) == 1 and not inputs[0].is_dir()
     answers = Answers(top=top, is_one=is_one, as_json=as_json, rows=[])
-    predict_each(recognizer, given, options, answers=answers, without=without, precision=precision)
+    predict_each(
+        recognizer,
+        given,
+        options,
+        part=part,
+        answers=answers,
+        without=without,
+        precision=precision,
+    )
     if out:
         answers.write(out)
     if answers.failures:
@@ -257,6 +281,11 @@ def predict(
             count = len(answers.rows) - answers.failures
             typer.echo(f"predicted {count} of {len(answers.rows)} recordings", err=True)
         raise typer.Exit(2)
+
+
+def _note(line: str) -> None:
+    """Print a line that is no result."""
+    typer.echo(line, err=True)
 
 
 def profile(
@@ -286,7 +315,7 @@ def profile(
 
         recognizer = load_bundle(recipe)
     else:
-        whole = load_recipe(recipe, overrides or ())  # before the imports that take seconds
+        whole = load_recipe(recipe, overrides or (), report=_note)  # before slow imports
         recognizer = build(whole, num_classes=classes or 114)
     from evlora import profiling
 

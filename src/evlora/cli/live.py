@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from evlora.answering import Precision
+    from evlora.clips import Modality
     from evlora.live import LiveAnswer
     from evlora.recognizer import Recognizer
     from evlora.recordings import Recording
@@ -21,6 +22,7 @@ def show_live(
     speed: float,
     window_ms: float | None,
     precision: "Precision",
+    without: "Modality | None",
     as_json: bool,
 ) -> None:
     """Print the answers to a recording in its own time, and at the end what became of it.
@@ -37,7 +39,12 @@ def show_live(
     is_interrupted = False
     try:
         answers = predict_live(
-            recognizer, recording, speed=speed, window_us=window_us, precision=precision
+            recognizer,
+            recording,
+            speed=speed,
+            window_us=window_us,
+            precision=precision,
+            without=without,
         )
         for answer in answers:
             if not latencies_ms and not as_json:

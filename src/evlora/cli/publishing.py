@@ -1,4 +1,4 @@
-"""The verb that makes a bundle of a published checkpoint."""
+"""The verbs that make a bundle of something else: a published checkpoint, or another bundle."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -7,8 +7,31 @@ import typer
 
 
 def register(app: typer.Typer) -> None:
-    """Add the verb to the command."""
+    """Add the verbs to the command."""
+    app.command()(bundle)
     app.command()(import_published)
+
+
+def bundle(
+    source: Annotated[Path, typer.Argument(help="A bundle, or the folder of a run.")],
+    out: Annotated[Path, typer.Argument(help="The copy, a new folder or an earlier bundle.")],
+    with_backbone: Annotated[
+        bool,
+        typer.Option(
+            "--with-backbone", help="Include the frozen weights: the copy needs no other file."
+        ),
+    ] = False,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="The backbone's weight file, where it is not found otherwise."),
+    ] = None,
+) -> None:
+    """Copy a bundle, with its backbone or without."""
+    from evlora.bundle import copy_bundle
+
+    made = copy_bundle(source, out, with_backbone=with_backbone, weights=weights)
+    size = sum(file.stat().st_size for file in made.rglob("*") if file.is_file())
+    typer.echo(f"bundle: {made} ({size / 1e6:.1f} MB)")
 
 
 def import_published(

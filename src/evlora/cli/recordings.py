@@ -16,6 +16,7 @@ from evlora.errors import RecordingError, RecordingWarning
 if TYPE_CHECKING:
     from evlora.recordings.converting import Found
     from evlora.recordings.inspection import Activity, Summary
+    from evlora.recordings.parts import Part
     from evlora.recordings.simulator import SensorModel
 
 RecordingPath = Annotated[
@@ -321,3 +322,35 @@ def counted(items: Iterable[T], what: str) -> Iterator[T]:
         for item in items:
             progress.advance(task)
             yield item
+
+
+def microseconds_of(option: str, text: str) -> int:
+    """The time that an option names.
+
+    Raises:
+        RecordingError: It is none.
+    """
+    from evlora.recordings.parts import microseconds
+
+    try:
+        return microseconds(text)
+    except ValueError as error:
+        raise RecordingError(f"{option}: {error}") from error
+
+
+def part_between(start: str | None, end: str | None) -> "Part | None":
+    """The part of a recording that --from and --to name; None without them.
+
+    Raises:
+        RecordingError: One is no time, or they are the wrong way round.
+    """
+    if start is None and end is None:
+        return None
+    from evlora.recordings.parts import Part, part_faults
+
+    start_us = 0 if start is None else microseconds_of("--from", start)
+    end_us = None if end is None else microseconds_of("--to", end)
+    fault = part_faults(start_us, end_us)
+    if fault is not None:
+        raise RecordingError(f"--from and --to, in µs: {fault}")
+    return Part(start_us, end_us)

@@ -42,7 +42,13 @@ Side = Annotated[int, Field(gt=0, le=8192)]
 
 
 class ClipConfig(Config):
-    """How a recording becomes a clip."""
+    """How a recording becomes a clip: T = `frames` moments of `size` pixels, uint8.
+
+    The keys are those of a recipe's section `clip`; docs/clips.md explains them.
+
+    Raises:
+        pydantic.ValidationError: A value is out of bounds, or two contradict each other.
+    """
 
     frames: int = Field(default=8, gt=0, le=MOST_FRAMES)
     """Moments in a clip, T: the number of frames and of event images."""

@@ -1,6 +1,7 @@
 """What to know of a dataset before training: what is rare, missing, there twice or unreadable."""
 
 import hashlib
+import math
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,6 +14,7 @@ from evlora.datasets.manifest import Manifest
 from evlora.datasets.samples import Sample
 from evlora.errors import EvloraError, RecordingWarning
 from evlora.messages import listed
+from evlora.recordings.parts import Part
 
 FEW_SAMPLES = 10
 """Training samples of a class below which little can be learned of it."""
@@ -54,7 +56,7 @@ def check(manifest: Manifest, *, progress: Progress | None = None) -> Checked:
         manifest: Of recordings, not of packed clips.
         progress: Receives how many samples were opened, and of how many.
     """
-    from evlora.datasets.dataset import open_sample
+    from evlora.datasets.opening import open_sample
 
     modalities: dict[str, str] = {}
     faults: list[tuple[str, str]] = []
@@ -165,7 +167,7 @@ def _twins(manifest: Manifest) -> Iterable[str]:
     same = [
         (path, sample)
         for sample in manifest.samples
-        if isinstance(path := sample.events or sample.frames, str)
+        if isinstance(path := sample.events or sample.frames or sample.event_images, str)
         and (manifest.source / path).is_file()
     ]
     groups: Sequence[Sequence[tuple[str, Sample]]] = [same]
@@ -176,13 +178,32 @@ def _twins(manifest: Manifest) -> Iterable[str]:
             for group in _grouped(candidates, key, manifest.source)
             if len({sample.split for _, sample in group}) > 1
         ]
-    pairs: list[str] = []
-    for group in groups:
-        first = group[0][1]
-        other = next(sample for _, sample in group if sample.split != first.split)
-        pairs.append(f"{first.sample} ({first.split}) and {other.sample} ({other.split})")
+    pairs = [
+        f"{first.sample} ({first.split}) and {other.sample} ({other.split})"
+        for group in groups
+        if (found := _overlapping([sample for _, sample in group])) is not None
+        for first, other in [found]
+    ]
     if pairs:
         yield f"the same content in two splits: {listed(pairs)}; remove one of each"
+
+
+def _overlapping(samples: Sequence[Sample]) -> tuple[Sample, Sample] | None:
+    """Two samples of one content, in two splits, whose parts of it have something in common."""
+    furthest: dict[tuple[str, str], tuple[Sample, Part]] = {}
+    parts = [(sample, sample.part or Part()) for sample in samples]
+    for sample, part in sorted(parts, key=lambda one: one[1].start):
+        for (split, _), (other, before) in furthest.items():
+            if split != sample.split and before.overlaps(part):
+                return other, sample
+        known = furthest.get((sample.split, part.unit))
+        if known is None or _end(part) > _end(known[1]):
+            furthest[sample.split, part.unit] = sample, part
+    return None
+
+
+def _end(part: Part) -> float:
+    return math.inf if part.end is None else part.end
 
 
 def _grouped(

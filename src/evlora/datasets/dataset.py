@@ -2,7 +2,6 @@
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,9 +9,9 @@ from torch.utils.data import Dataset
 
 from evlora.clips import Clip, ClipConfig, make_clip, make_test_views
 from evlora.datasets.manifest import Manifest, Sample
+from evlora.datasets.opening import open_sample
 from evlora.errors import DatasetError, RecordingError
-from evlora.recordings import Recording, open_recording
-from evlora.recordings.opening import open_pictures
+from evlora.recordings import Recording
 
 
 class ClipDataset(Dataset[Clip]):
@@ -133,31 +132,6 @@ class AllTestViews(Dataset[list[Clip]]):
     def __getitem__(self, index: int) -> list[Clip]:
         """The test views of the sample with this number; see `ClipDataset.test_views`."""
         return self.dataset.test_views(index)
-
-
-def open_sample(sample: Sample, source: Path) -> Recording:
-    """The recording of a sample, whose paths are relative to the folder `source`.
-
-    Raises:
-        RecordingError: A file cannot be read.
-        DatasetError: Its frames and its event images do not belong together.
-    """
-    events = None if sample.events is None else source / sample.events
-    frames, event_images = _located(sample.frames, source), _located(sample.event_images, source)
-    if events is None and isinstance(frames, Path):
-        events, frames = frames, None  # a video, or a recording that may hold events too
-    if events is None:
-        return open_pictures(frames, event_images)
-    width, height = sample.sensor_px or (None, None)
-    return open_recording(
-        events, frames=frames, event_images=event_images, width=width, height=height
-    )
-
-
-def _located(paths: str | tuple[str, ...] | None, source: Path) -> Path | list[Path] | None:
-    if paths is None:
-        return None
-    return source / paths if isinstance(paths, str) else [source / path for path in paths]
 
 
 @contextmanager

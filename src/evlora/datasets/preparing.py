@@ -60,6 +60,9 @@ def prepare(
             some one by one.
         progress: Receives how many samples are done, and of how many.
 
+    Returns:
+        The index that was written.
+
     Raises:
         DatasetError: No such layout or option, the source is not laid out so, or `out` is taken, or
             another process prepares a dataset there.

@@ -4,15 +4,18 @@ import json
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+
+from evlora.recordings.parts import Part, part_faults
 
 SPLITS = ("train", "val", "test")
 NO_SPLIT = "none"
 """The split of samples that a run does not use; never written."""
 SAMPLE_KEYS = ("sample", "events", "frames", "label", "split")
-OPTIONAL_KEYS = ("event_images", "sensor_px")
+PART_KEYS = ("start_us", "end_us", "start_frame", "end_frame")
+OPTIONAL_KEYS = ("event_images", "sensor_px", *PART_KEYS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,8 @@ class Sample:
     several pictures."""
     sensor_px: tuple[int, int] | None = None
     """Width and height of the sensor, where the file of the events does not hold them."""
+    part: Part | None = None
+    """Which part of the recording it is; None is all of it."""
 
     @property
     def paths(self) -> list[str]:
@@ -58,6 +63,10 @@ def to_line(sample: Sample) -> str:
         fields["event_images"] = sample.event_images
     if sample.sensor_px is not None:
         fields["sensor_px"] = sample.sensor_px
+    if sample.part is not None:
+        fields[f"start_{sample.part.unit}"] = sample.part.start
+        if sample.part.end is not None:
+            fields[f"end_{sample.part.unit}"] = sample.part.end
     return json.dumps(fields, ensure_ascii=False)
 
 
@@ -95,6 +104,9 @@ def parse_line(line: str, labels: Sequence[str]) -> Sample | str:
         except (TypeError, ValueError):
             return f"expected width and height as sensor_px, got {sensor_px!r}"
         sensor_px = width, height
+    part = _part(fields)
+    if isinstance(part, str):
+        return f"{name}: {part}"
     if fields["label"] not in labels:
         return (
             f"{name}: expected one of the dataset's {len(labels)} labels, got {fields['label']!r}"
@@ -109,7 +121,24 @@ def parse_line(line: str, labels: Sequence[str]) -> Sample | str:
         fields["split"],
         pictures["event_images"],
         sensor_px,
+        part,
     )
+
+
+def _part(fields: dict[str, Any]) -> Part | str | None:
+    """The part of a recording that a line names, or what is wrong with it."""
+    given = {key: fields[key] for key in PART_KEYS if key in fields}
+    units: set[Literal["us", "frame"]] = {"us" if key.endswith("_us") else "frame" for key in given}
+    if not given:
+        return None
+    if len(units) > 1:
+        return f"expected start and end in one unit, got {', '.join(given)}"
+    (unit,) = units
+    start, end = given.get(f"start_{unit}", 0), given.get(f"end_{unit}")
+    for key, value in given.items():
+        if not isinstance(value, int) or isinstance(value, bool):
+            return f"expected a whole number as {key}, got {value!r}"
+    return part_faults(start, end) or Part(start, end, unit)
 
 
 def choose_evenly(samples: Sequence[Sample], fraction: float, *, seed: int) -> set[str]:

@@ -117,6 +117,9 @@ def read_manifest(
         cache: Folder to keep what is fetched from a bucket; None takes a temporary one.
         cache_gb: How large it may grow.
 
+    Returns:
+        The labels and samples; its folder can be used in its place wherever a dataset is asked for.
+
     Raises:
         DatasetError: The folder is no prepared dataset, or some of its lines are wrong; the message
             shows the first faults, with their lines, and their number.

@@ -15,7 +15,13 @@ from typing import Any, TypeVar, cast
 import torch
 from huggingface_hub import constants, get_session
 from timm import create_model, is_model, list_models, list_pretrained
-from timm.models import eva, is_model_in_modules, load_checkpoint, vision_transformer
+from timm.models import (
+    eva,
+    is_model_in_modules,
+    load_checkpoint,
+    load_model_config_from_hf,
+    vision_transformer,
+)
 from timm.models.eva import Eva, EvaAttention, EvaBlock
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
@@ -28,6 +34,8 @@ from evlora.models.nano import NANO, embedded_weights
 from evlora.models.positions import give_positions
 
 HUB_TIMEOUT_S = 5
+HUB_NAMES = ("hf_hub", "hf-hub")
+"""What stands before the colon of a name such as `hf_hub:timm/vit_tiny_patch16_224`."""
 LISTING = "`python -c \"import timm; print(timm.list_models('vit*'))\"`"
 
 Backbone = VisionTransformer | Eva
@@ -48,21 +56,17 @@ def build_backbone(config: BackboneConfig, *, size: tuple[int, int]) -> Backbone
         BackboneError: timm has no such ViT, the size does not suit its patches, or the weights
             are missing or do not fit.
     """
-    if not is_model(config.name.split(".")[0]):
-        raise BackboneError(
-            f"backbone.name: timm has no model {config.name!r}; "
-            f"{suggestion(config.name.split('.')[0], _names_of_vits(), listing=LISTING)}"
-        )
-    _require_known_tag(config.name)
+    architecture = _architecture(config.name)
     weights = config.weights
     if config.name == NANO and weights == PRETRAINED:
         weights = str(embedded_weights())
     is_from_hub = weights == PRETRAINED
     options: dict[str, Any] = dict(config.options)
-    if is_model_in_modules(config.name.split(".")[0], ["eva"]):
+    if is_model_in_modules(architecture, ["eva"]):
         options.setdefault("dynamic_img_size", False)  # one size, so one set of positions
     try:
-        with _impatient_hub() if is_from_hub else nullcontext():
+        asks_hub = is_from_hub or config.name.startswith(HUB_NAMES)
+        with _impatient_hub() if asks_hub else nullcontext():
             backbone = create_model(
                 config.name,
                 pretrained=is_from_hub,
@@ -92,6 +96,40 @@ def build_backbone(config: BackboneConfig, *, size: tuple[int, int]) -> Backbone
     if weights not in (PRETRAINED, RANDOM):
         _load_weights(backbone, Path(expanded(weights)), config.name)
     return backbone.requires_grad_(False)
+
+
+def _architecture(name: str) -> str:
+    """Timm's name of the model without the tag of its weights; of one on the hub, as it states.
+
+    Raises:
+        BackboneError: timm has no such model or tag, or the hub has none or is out of reach.
+    """
+    hub, _, repository = name.partition(":")
+    if hub not in HUB_NAMES:
+        architecture = name.split(".", maxsplit=1)[0]
+        if not is_model(architecture):
+            raise BackboneError(
+                f"backbone.name: timm has no model {name!r}; "
+                f"{suggestion(architecture, _names_of_vits(), listing=LISTING)}"
+            )
+        _require_known_tag(name)
+        return architecture
+    try:
+        with _impatient_hub():
+            _, architecture, _ = load_model_config_from_hf(repository)
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        reason = str(error).partition("\n")[0]
+        raise BackboneError(
+            f"backbone.name: expected {name} on the hub or in its cache, found neither: {reason}; "
+            "check the name and the network, or give timm's name of the model with a local file: "
+            f"backbone.name={repository.rpartition('/')[2]} backbone.weights=FILE"
+        ) from error
+    if not is_model(architecture):
+        raise BackboneError(
+            f"backbone.name: {name} on the hub is a {architecture}, which timm does not have; "
+            "choose a ViT of timm"
+        )
+    return architecture
 
 
 @contextmanager

@@ -23,7 +23,8 @@ class BackboneConfig(Config):
     """Which frozen network, and where its weights come from."""
 
     name: str = "vit_base_patch16_clip_quickgelu_224.openai"
-    """A ViT of timm, with or without the tag of its weights; or evlora_nano, evlora's own."""
+    """A ViT of timm, with or without the tag of its weights, or on the hub as hf_hub:USER/NAME; or
+    evlora_nano, evlora's own."""
     weights: str = PRETRAINED
     """`pretrained` (from the hub; evlora_nano's ship with evlora), `random`, or a weight
     file: .safetensors, or .pt of tensors."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evlora.clips import ClipConfig
-from evlora.datasets.dataset import open_sample
 from evlora.datasets.manifest import Sample
+from evlora.datasets.opening import open_sample
 from evlora.datasets.rendering import Rendering
 from evlora.datasets.sources import look_at
 from evlora.errors import EvloraError, RecordingWarning

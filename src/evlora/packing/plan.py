@@ -86,7 +86,7 @@ def plan_for(dataset: Path, rendering: Rendering, *, source: Path | None = None)
             "folder that evlora prepare wrote"
         )
     require_sound(manifest, checks_files=False)
-    samples = _fingerprint([manifest.labels, *map(asdict, manifest.samples)])
+    samples = _fingerprint([manifest.labels, *map(_fields, manifest.samples)])
     return Plan(manifest, PackingSettings(rendering=rendering, samples=samples))
 
 
@@ -177,6 +177,14 @@ def _put(plan: Plan, work: Path) -> Plan:
     put = read_plan(work / PLAN_FOLDER)
     assert put is not None  # one of the two lies there
     return put
+
+
+def _fields(sample: Sample) -> dict[str, Any]:
+    """The fields of a sample; without a part as when there were none, so that packings resume."""
+    fields = asdict(sample)
+    if sample.part is None:
+        del fields["part"]
+    return fields
 
 
 def _fingerprint(content: Any) -> str:

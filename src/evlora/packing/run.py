@@ -99,6 +99,9 @@ def pack(
         overwrite: Whether an earlier packing in `out`, finished or not, is replaced.
         progress: Receives how many samples are done, and of how many.
 
+    Returns:
+        The packed dataset's manifest, and what became of its samples.
+
     Raises:
         DatasetError: The dataset is none or has changed since, `out` is taken, the disk is full, or
             too many samples cannot be packed. What was done is kept: the same call resumes it.

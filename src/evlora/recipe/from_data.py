@@ -6,7 +6,7 @@ from typing import Any
 
 from evlora.config import Config
 from evlora.datasets import Manifest, read_manifest
-from evlora.datasets.dataset import open_sample
+from evlora.datasets.opening import open_sample
 from evlora.recipe.schema import Recipe
 from evlora.recordings import Recording
 

@@ -12,6 +12,7 @@ from evlora.models.adapters.config import AdapterConfig
 from evlora.recipe.typed_yaml import configs_at, read_value
 
 ROWS = "comparison"
+NETWORK = "model.network"
 
 
 def split_override(override: str) -> tuple[str, Any]:
@@ -53,9 +54,13 @@ def set_key(tree: dict[str, Any], key: str, value: Any) -> None:
     Of a section that is given as a whole, the keys are set one by one: the others stay. An adapter
     is replaced, and so is a model that names another network, since others have other keys.
 
+    Where `model.network` changes, keys that the other network does not have are removed.
+
     Raises:
         RecipeError: A key leads into something that is no section.
     """
+    if key == NETWORK:
+        _remove_keys_of_another_network(tree, value)
     if (
         isinstance(value, Mapping)
         and _is_section(key)
@@ -68,6 +73,23 @@ def set_key(tree: dict[str, Any], key: str, value: Any) -> None:
         return
     *parents, leaf = key.split(".")
     _branch(tree, parents, key)[leaf] = deepcopy(value)  # keys that follow may change it
+
+
+def network_first(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The same keys and values, those of a network behind its name."""
+    return dict(sorted(changes.items(), key=lambda one: one[0] != NETWORK))
+
+
+def _remove_keys_of_another_network(tree: dict[str, Any], network: Any) -> None:
+    model = tree.get("model")
+    known = [
+        config.model_fields
+        for config in configs_at("model")
+        if config.model_fields["network"].default == network
+    ]
+    if isinstance(model, dict) and known:
+        for name in set(model) - set(known[0]):
+            del model[name]
 
 
 def _is_section(key: str) -> bool:

@@ -1,6 +1,6 @@
 """From a YAML file and changed keys to a recipe, and from a recipe to an untrained recognizer."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -8,9 +8,9 @@ import yaml
 from pydantic import ValidationError
 
 from evlora.errors import AdapterError, RecipeError
-from evlora.messages import explain, faulty_keys, suggestion
+from evlora.messages import explain, faulty_keys, listed, suggestion
 from evlora.models.adapters.config import AdapterConfig, keys_alone
-from evlora.recipe.overrides import as_mapping, set_key
+from evlora.recipe.overrides import NETWORK, as_mapping, network_first, set_key
 from evlora.recipe.schema import Recipe
 from evlora.recipe.typed_yaml import configs_at, read_file
 
@@ -22,34 +22,64 @@ EXTENDS = "extends"
 FEWEST_CLASSES = 2
 
 
-def load_recipe(path: str | Path, overrides: Iterable[str] | Mapping[str, Any] = ()) -> Recipe:
+def load_recipe(
+    path: str | Path,
+    overrides: Iterable[str] | Mapping[str, Any] = (),
+    *,
+    report: Callable[[str], None] | None = None,
+) -> Recipe:
     """The recipe in this file with these keys changed.
 
     Args:
         path: A YAML file, or the name of a recipe that ships with evlora.
         overrides: `key=value` texts, such as `training.epochs=3`, or a mapping of such keys. Of a
             section, such as `{"training": {"epochs": 3}}`, the keys that are not named stay.
+        report: Takes a line where `model.network` names another network, which does not have all
+            keys that the file sets.
+
+    Returns:
+        The recipe, checked as a whole.
 
     Raises:
         RecipeError: The file is missing or no YAML, or a key or a value is wrong.
     """
-    return _checked(_read(_find(Path(path))), as_mapping(overrides), name=str(path))
+    tree = _read(_find(Path(path)))
+    return _checked(tree, as_mapping(overrides), name=str(path), report=report)
 
 
 def recipe_of(
-    recipe: str | Path | Recipe, overrides: Iterable[str] | Mapping[str, Any] = ()
+    recipe: str | Path | Recipe,
+    overrides: Iterable[str] | Mapping[str, Any] = (),
+    *,
+    report: Callable[[str], None] | None = None,
 ) -> Recipe:
     """A recipe, or the one of a file or a name, with these keys changed; see `load_recipe`."""
     if not isinstance(recipe, Recipe):
-        return load_recipe(recipe, overrides)
+        return load_recipe(recipe, overrides, report=report)
     changes = as_mapping(overrides)
-    return _checked(recipe.model_dump(), changes, name="recipe") if changes else recipe
+    if not changes:
+        return recipe
+    return _checked(recipe.model_dump(), changes, name="recipe", report=report)
 
 
-def _checked(tree: dict[str, Any], changes: Mapping[str, Any], *, name: str) -> Recipe:
+def _checked(
+    tree: dict[str, Any],
+    changes: Mapping[str, Any],
+    *,
+    name: str,
+    report: Callable[[str], None] | None,
+) -> Recipe:
     """The recipe of a tree of keys with others set over them; faults are found in all of them."""
-    for key, value in changes.items():
+    before = list(tree["model"]) if isinstance(tree.get("model"), dict) else []
+    for key, value in network_first(changes).items():
         set_key(tree, key, value)
+    if NETWORK in changes and report is not None:
+        removed = [f"model.{key}" for key in before if key not in tree["model"]]
+        if removed:
+            report(
+                f"note: without {listed(removed, at_most=len(removed))}, which the network "
+                f"{changes[NETWORK]} does not have"
+            )
     try:
         with keys_alone():  # a misspelt key is reported before peft is imported
             Recipe.model_validate(tree)
@@ -86,6 +116,15 @@ def build(
     overrides: Iterable[str] | Mapping[str, Any] = (),
 ) -> "Recognizer":
     """The untrained recognizer of a recipe, with classes named by their numbers.
+
+    Args:
+        recipe: A recipe, its file, or the name of one that ships with evlora.
+        num_classes: K, 2 or more.
+        overrides: Keys to change; see `load_recipe`.
+
+    Returns:
+        In training mode, on the CPU; `recognizer(rgb, events)` takes normalised clips of shape
+        (B, T, 3, H, W) and returns logits of shape (B, K).
 
     Raises:
         RecipeError: The recipe is wrong, or there are fewer than two classes.
@@ -133,7 +172,7 @@ def _read(source: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
             "a recipe may not extend one that extends it"
         )
     whole = _read(extended, chain)
-    for key, value in tree.items():
+    for key, value in network_first(tree).items():
         set_key(whole, str(key), value)
     return whole
 

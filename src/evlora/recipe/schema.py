@@ -124,6 +124,8 @@ class RunConfig(Config):
     """The folder that the run fills: recipe, logs, checkpoints, bundle, metrics."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Fixes the run: same seed, same data, same machine, same numbers."""
+    with_backbone: bool = False
+    """Whether the bundle includes the frozen weights, so that it needs no other file."""
 
 
 class Recipe(RecognizerConfig):

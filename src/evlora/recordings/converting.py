@@ -10,7 +10,14 @@ from typing import Any
 
 from evlora.companions import is_companion
 from evlora.errors import EvloraError, RecordingError, RecordingWarning
-from evlora.recordings.excerpts import between, cropped, downsampled, split_at_triggers
+from evlora.recordings.excerpts import (
+    begin_us,
+    behind_us,
+    between,
+    cropped,
+    downsampled,
+    split_at_triggers,
+)
 from evlora.recordings.opening import open_recording
 from evlora.recordings.readers import FORMATS, is_of_events
 from evlora.recordings.recording import Recording
@@ -60,9 +67,9 @@ def convert(source: Path, target: Path, conversion: Conversion) -> tuple[tuple[P
     """
     recording = open_recording(source, **conversion.options)
     if conversion.start_us is not None or conversion.end_us is not None:
-        origin_us = _origin_us(recording)
+        origin_us = begin_us(recording)
         start_us = origin_us + (conversion.start_us or 0)
-        end_us = _behind_us(recording)
+        end_us = behind_us(recording)
         if conversion.end_us is not None:
             end_us = origin_us + conversion.end_us
         if start_us >= end_us:
@@ -159,25 +166,6 @@ def _outcome(source: Path, target: Path, conversion: Conversion) -> Outcome:
             written, events, error = (), 0, str(failure)
     said = tuple(str(one.message) for one in caught if one.category is RecordingWarning)
     return Outcome(source, written, events, error, said)
-
-
-def _origin_us(recording: Recording) -> int:
-    """When the recording begins: with its first event, else its first frame."""
-    if recording.events is not None and len(recording.events):
-        return recording.events.first_us
-    if recording.frames is not None and recording.frames.end_us is not None:
-        return int(recording.frames.end_us[0])
-    raise RecordingError(f"{recording.path}: expected events or frames with times, got neither")
-
-
-def _behind_us(recording: Recording) -> int:
-    """A time behind everything in the recording."""
-    ends = [_origin_us(recording)]
-    if recording.events is not None and len(recording.events):
-        ends.append(recording.events.last_us)
-    if recording.frames is not None and recording.frames.end_us is not None:
-        ends.append(int(recording.frames.end_us[-1]))
-    return max(ends) + 1
 
 
 def _count(recording: Recording) -> int:

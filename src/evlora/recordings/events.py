@@ -17,8 +17,10 @@ PolarityArray = NDArray[np.bool_]
 class EventStream:
     """N events in the order of time, with the size of the sensor that saw them.
 
-    The four arrays have shape (N,) and are read-only. Make one with `from_arrays`, which checks;
-    the plain constructor is for callers whose arrays are known to be right.
+    The four arrays have shape (N,) and are read-only: `t_us` in microseconds, never falling; `x`
+    and `y`, columns from the left and rows from the top, in pixels; `polarity`, true where it
+    became brighter. Make one with `from_arrays`, which checks; the plain constructor is for callers
+    whose arrays are known to be right.
     """
 
     t_us: TimeArray
@@ -94,7 +96,7 @@ class EventStream:
 
     @classmethod
     def empty(cls, *, width: int, height: int) -> "EventStream":
-        """A stream without events."""
+        """A stream without events, of a sensor of `width` columns and `height` rows."""
         return cls.from_arrays([], [], [], [], width=width, height=height)
 
     def __len__(self) -> int:
@@ -118,7 +120,7 @@ class EventStream:
         return self.part(slice(int(first), int(stop)))
 
     def part(self, index: slice) -> "EventStream":
-        """The events of a slice by number, as a view; the step, if any, must be positive."""
+        """The events of a slice by number, as a view; the step of `index`, if any, is positive."""
         return EventStream(
             self.t_us[index],
             self.x[index],

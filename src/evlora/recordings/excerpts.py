@@ -75,12 +75,15 @@ def between(recording: Recording, start_us: int, end_us: int) -> Recording:
     if end_us <= start_us:
         raise RecordingError(f"excerpt: expected an end behind {start_us} µs, got {end_us} µs")
     frames, images = recording.frames, recording.event_images
-    if frames is not None:
-        if frames.end_us is None:
-            raise RecordingError("excerpt: expected frames with times, these have none")
-        first, stop = np.searchsorted(frames.end_us, [start_us, end_us], side="left").tolist()
-        frames = _chosen(frames, range(first, stop))
-        images = None if images is None else _chosen(images, range(first, stop))
+    timed = frames or images
+    if timed is not None:
+        if timed.end_us is None:
+            raise RecordingError(
+                f"{recording.path or 'excerpt'}: expected frames with times, these have none"
+            )
+        first, stop = np.searchsorted(timed.end_us, [start_us, end_us], side="left").tolist()
+        frames = None if frames is None else chosen(frames, range(first, stop))
+        images = None if images is None else chosen(images, range(first, stop))
     return replace(
         recording,
         events=None if recording.events is None else recording.events.between(start_us, end_us),
@@ -90,6 +93,33 @@ def between(recording: Recording, start_us: int, end_us: int) -> Recording:
         if recording.triggers is None
         else recording.triggers.between(start_us, end_us),
     )
+
+
+def begin_us(recording: Recording) -> int:
+    """When a recording begins: with its first event, else its first frame.
+
+    Raises:
+        RecordingError: It has no events, and no frames with times.
+    """
+    if recording.events is not None and len(recording.events):
+        return recording.events.first_us
+    frames = recording.frames or recording.event_images
+    if frames is not None and frames.end_us is not None:
+        return int(frames.end_us[0])
+    raise RecordingError(
+        f"{recording.path or 'recording'}: expected events or frames with times, got neither"
+    )
+
+
+def behind_us(recording: Recording) -> int:
+    """A time behind everything in a recording; raises what `begin_us` does."""
+    ends = [begin_us(recording)]
+    if recording.events is not None and len(recording.events):
+        ends.append(recording.events.last_us)
+    frames = recording.frames or recording.event_images
+    if frames is not None and frames.end_us is not None:
+        ends.append(int(frames.end_us[-1]))
+    return max(ends) + 1
 
 
 def cropped(recording: Recording, *, x: int, y: int, width: int, height: int) -> Recording:
@@ -197,25 +227,26 @@ def split_at_triggers(
         RecordingError: There is no such trigger.
     """
     triggers = recording.triggers
-    chosen = None if triggers is None else triggers.chosen(channel, polarity)
-    if chosen is None or not len(chosen):
+    wanted = None if triggers is None else triggers.chosen(channel, polarity)
+    if wanted is None or not len(wanted):
         held = "none" if triggers is None else f"inputs {np.unique(triggers.channel).tolist()}"
         raise RecordingError(
             f"{recording.path or 'recording'}: expected triggers to split at"
             f" (channel {channel}, polarity {polarity}; None is any), got {held}"
         )
     events, frames = recording.events, recording.frames
-    ends = [int(chosen.t_us[-1])]
+    ends = [int(wanted.t_us[-1])]
     if events is not None and len(events):
         ends.append(events.last_us)
     if frames is not None and frames.end_us is not None:
         ends.append(int(frames.end_us[-1]))
-    borders = [*np.unique(chosen.t_us).tolist(), max(ends) + 1]
+    borders = [*np.unique(wanted.t_us).tolist(), max(ends) + 1]
     for start_us, end_us in pairwise(borders):
         yield between(recording, start_us, end_us)
 
 
-def _chosen(frames: FrameSequence, places: range) -> FrameSequence | None:
+def chosen(frames: FrameSequence, places: range) -> FrameSequence | None:
+    """The frames of these numbers; None where there is no number."""
     if not len(places):
         return None
     part = slice(places.start, places.stop)

@@ -27,7 +27,11 @@ class FrameSource(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameSequence:
-    """T frames of one size, each with its exposure interval where that is known."""
+    """T frames of one size, each with its exposure interval where that is known.
+
+    `sequence[3]` is a frame, uint8 RGB of shape (H, W, 3), `take` gives several; pixels are read
+    when they are asked for. `start_us` and `end_us`, shape (T,), are in microseconds, or None.
+    """
 
     source: FrameSource
     width: int
@@ -96,7 +100,7 @@ class FrameSequence:
         return self.end_us is not None
 
     def spread_over(self, first_us: int, last_us: int) -> "FrameSequence":
-        """The same frames, exposed one after the other in equal parts of this interval."""
+        """The same frames, exposed in equal parts of the time from `first_us` to `last_us`."""
         edges = np.linspace(first_us, last_us, len(self) + 1).round().astype(np.int64)
         return replace(self, start_us=edges[:-1], end_us=edges[1:])
 

@@ -42,6 +42,10 @@ def open_recording(
         topics: The topics of a ROS bag to read: one of events, one of pictures, or both; found by
             themselves where they are not named.
 
+    Returns:
+        Events with times in microseconds and coordinates in pixels, frames as uint8 RGB of shape
+        (T, H, W, 3), read when asked for, or both.
+
     Raises:
         RecordingError: The file is missing, of no known format, or holds nothing readable.
         DatasetError: Frames and event images do not belong together.

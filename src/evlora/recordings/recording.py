@@ -13,7 +13,11 @@ from evlora.recordings.triggers import Triggers
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recording:
-    """Events, frames, or both; whatever the files do not hold is None."""
+    """Events, frames, or both; whatever the files do not hold is None.
+
+    `events` is an `EventStream`, `frames` and `event_images` are `FrameSequence`s, all on one clock
+    in microseconds. `warnings` and `remarks` hold what was wrong with the file or was detected.
+    """
 
     events: EventStream | None
     frames: FrameSequence | None
@@ -57,7 +61,7 @@ class Recording:
         return replace(self, frames=frames, warnings=warnings_)
 
     def with_event_images(self, event_images: FrameSequence) -> "Recording":
-        """The same recording with these event images, one for each frame.
+        """The same recording with these `event_images`, one for each frame.
 
         Frames and pictures without a partner are skipped, and a warning reports them; see
         `evlora.recordings.pairing` for what makes a pair.

@@ -63,6 +63,9 @@ def iterate_windows(
         unit: Of a table's times.
         topics: The topics of a ROS bag to read; see `open_recording`.
 
+    Returns:
+        An iterator of windows, with `number`, `start_us`, `end_us` and `events`.
+
     Raises:
         RecordingError: Not exactly one of the lengths, or the file cannot be read.
 

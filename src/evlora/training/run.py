@@ -2,17 +2,17 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from evlora.bundle import save_bundle
@@ -21,7 +21,7 @@ from evlora.messages import listed
 from evlora.profiling import count_parameters
 from evlora.recipe import FEWEST_CLASSES, Recipe, recipe_of
 from evlora.recipe.from_data import filled_from_data
-from evlora.recognizer import Recognizer
+from evlora.recognizer import SHARED_STAGE, Recognizer, adapted_parts
 from evlora.threads import warn_where_threads_spin
 from evlora.training.best import BestEpoch, cautions
 from evlora.training.callbacks import EpochLine
@@ -33,6 +33,7 @@ from evlora.training.checkpoints import (
     read_checkpoint,
 )
 from evlora.training.data import ClipDataModule
+from evlora.training.extras import Devices, Extras, extras_of
 from evlora.training.features import OFF, random_keys, require_cacheable
 from evlora.training.fitting import fit
 from evlora.training.folder import (
@@ -98,6 +99,9 @@ def train(
     resume: bool = False,
     report: Report | None = None,
     has_progress_bar: bool = False,
+    loggers: Sequence[Logger] = (),
+    callbacks: Sequence[Callback] = (),
+    devices: Devices | None = None,
 ) -> Run:
     """Train a recipe and fill its run's folder; a run that was killed resumes from its checkpoint.
 
@@ -109,6 +113,14 @@ def train(
         resume: Resume what is in the run's folder, or begin where nothing is.
         report: Takes a line per epoch.
         has_progress_bar: Show a bar per epoch on standard error.
+        loggers: Loggers of Lightning, such as `WandbLogger`, beside CSV and TensorBoard.
+        callbacks: Callbacks of Lightning, which follow evlora's own.
+        devices: Where to train, in place of the recipe's `training.accelerator` and
+            `training.devices`: `auto`, `cpu`, `cuda`, `cuda:1`, a number of GPUs, or their numbers.
+
+    Returns:
+        The run's folder, its bundle, and what was measured: accuracy on the val split as a share
+        of 1, the epoch that was kept, trained parameters, seconds.
 
     Raises:
         RecipeError: The recipe is wrong or names no folder.
@@ -118,7 +130,8 @@ def train(
         RunStopped: A signal asked the run to stop; a SystemExit with 143.
     """
     warn_where_threads_spin()
-    whole = filled_from_data(recipe_of(recipe, overrides))
+    extras = extras_of(loggers, callbacks, devices)
+    whole = filled_from_data(recipe_of(recipe, overrides, report=report))
     folder = folder_of(whole)
     report_line = report or _silent
     checkpoints = _checkpoints_of(whole, folder)
@@ -130,6 +143,7 @@ def train(
             signals=signals,
             report=report_line,
             has_progress_bar=has_progress_bar,
+            extras=extras,
         )
         is_first = trainer.is_global_zero
         if not is_first:
@@ -146,7 +160,7 @@ def train(
             write_recipe(folder, whole)
         report_line(_summary(module.recognizer, data))
         doubts = cautions(data.manifest) if whole.training.keep == "best" else []
-        for note in (*data.notes, *doubts):
+        for note in (*_named_layers(module.recognizer), *data.notes, *doubts):
             report_line(f"note: {note}")
         if data.validation is None:
             trainer.limit_val_batches = 0
@@ -167,6 +181,7 @@ def train(
                 folder / BUNDLE,
                 recipe=whole.model_dump(mode="json"),
                 metrics=metrics,
+                with_backbone=whole.run.with_backbone,
             )
             write_metrics(folder, metrics)
             return metrics
@@ -235,11 +250,13 @@ def _trainer_of(
     signals: StopSignals,
     report: Report,
     has_progress_bar: bool,
+    extras: Extras,
 ) -> Trainer:
     """Lightning's engine for this run, which knows the ranks; nothing begins yet."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     training = recipe.training
+    accelerator, devices = extras.accelerator_and_devices(training)
     inside = CheckpointInsideEpoch(
         checkpoints.last_path, minutes=training.checkpoint_minutes, signals=signals
     )
@@ -247,6 +264,7 @@ def _trainer_of(
     callbacks: list[Callback] = [*written, inside, EpochLine(report)]
     if has_progress_bar:
         callbacks.append(TQDMProgressBar(leave=False))
+    callbacks += extras.callbacks
     plugins: list[Any] = [WholeCheckpoints()]
     if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():
         plugins.append(SLURMEnvironment(auto_requeue=False))  # `StopSignals` does it
@@ -254,8 +272,8 @@ def _trainer_of(
         return Trainer(
             default_root_dir=folder,
             max_epochs=training.epochs,
-            accelerator=training.accelerator,
-            devices=training.devices,
+            accelerator=accelerator,
+            devices=devices,
             num_nodes=training.nodes,
             precision=training.precision,
             gradient_clip_val=training.gradient_clip or None,
@@ -265,6 +283,7 @@ def _trainer_of(
             logger=[
                 CSVLogger(folder / "logs", name="csv"),
                 TensorBoardLogger(folder / "logs", name="tensorboard"),
+                *extras.loggers,
             ],
             use_distributed_sampler=False,  # `ClipDataModule` has its own
             enable_progress_bar=has_progress_bar,
@@ -273,7 +292,7 @@ def _trainer_of(
             log_every_n_steps=1,
         )
     except MisconfigurationException as error:
-        asked = f"{training.accelerator}, {training.devices} and {training.nodes}"
+        asked = f"{accelerator}, {devices} and {training.nodes}"
         raise RunError(
             "training.accelerator, training.devices and training.nodes: expected devices that this "
             f"machine has, got {asked}: {str(error).rstrip('.!')}; set training.accelerator=auto, "
@@ -296,6 +315,20 @@ def _take_epoch(
         "trained_parameters": float(counts.trained),
         "trained_percent": counts.trained_percent,
     }
+
+
+def _named_layers(recognizer: Recognizer) -> list[str]:
+    """How many layers the names that a recipe gives have matched."""
+    names = recognizer.config.model.adapter.target_modules
+    if names is None:
+        return []
+    counts = {
+        part: len(cast(Any, adapted.base_model).targeted_module_names)
+        for part, adapted in adapted_parts(recognizer).items()
+        if part != SHARED_STAGE
+    }
+    found = ", ".join(f"{count} in {part}" for part, count in counts.items())
+    return [f"layers that model.adapter.target_modules names: {found}"]
 
 
 def _summary(recognizer: Recognizer, data: ClipDataModule) -> str:

@@ -10,6 +10,7 @@ from evlora.errors import RunError
 from evlora.files import standing
 from evlora.messages import listed
 from evlora.models import build_backbone
+from evlora.models.adapters import fill_kept_ranks
 from evlora.models.backbone import PRETRAINED, RANDOM
 from evlora.recipe import Recipe
 from evlora.recognizer import Recognizer, RecognizerConfig, build_recognizer
@@ -81,16 +82,19 @@ def _take_over(former: Recognizer, now: Recognizer, *, with_head: bool, bundle: 
         if with_head or not name.startswith(HEAD)
     }
     known = former.learned_tensors()
-    differing = [
-        name
-        for name, tensor in learned.items()
-        if name not in known or known[name].shape != tensor.shape
-    ]
+
+    def take_over(name: str, tensor: torch.Tensor) -> bool:
+        if name not in known:
+            return False
+        if known[name].shape == tensor.shape:
+            tensor.copy_(known[name])
+            return True
+        return fill_kept_ranks(name, tensor, known[name])  # AdaLoRA's, some of them taken away
+
+    with torch.no_grad():
+        differing = [name for name, tensor in learned.items() if not take_over(name, tensor)]
     if differing:
         raise RunError(
             f"training.start_from: {bundle} has other weights than this recipe learns: "
             f"{listed(differing)}; train without training.start_from"
         )
-    with torch.no_grad():
-        for name, tensor in learned.items():
-            tensor.copy_(known[name])

@@ -3,7 +3,9 @@
 Separated by commas, semicolons or tabs. Paths are relative to the table's folder. `frame` may be
 called `frames` too, and may name a picture, a folder of pictures or a video, as may `event_images`,
 event images that were drawn before. One of the three is enough. `width` and `height` are
-the sensor's, where the file of the events does not state it. Other columns are passed over.
+the sensor's, where the file of the events does not state it. `start` and `end` make a part of a
+long recording a sample: `start_s` in seconds, `start_us` in microseconds, `start_frame` by the
+numbers of frames, or `start` with times such as 1.5s. Other columns are passed over.
 """
 
 import csv
@@ -15,6 +17,7 @@ from pathlib import Path
 from pydantic import NonNegativeInt, PositiveInt
 
 from evlora.companions import visible
+from evlora.datasets.layouts import parts
 from evlora.datasets.layouts.naming import class_order, split_name
 from evlora.datasets.layouts.sensors import SensorOptions
 from evlora.datasets.layouts.table import Progress
@@ -31,6 +34,7 @@ COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
     "label": ("label", "class"),
     "width": ("width",),
     "height": ("height",),
+    **parts.COLUMNS,
 }
 PARTS = ("events", "frames", "event_images")
 """The columns that name files; a row has one of them at least."""
@@ -51,9 +55,10 @@ def collect(source: Path, folder: Path, options: Options, progress: Progress | N
     """The manifest of the table `source`, or of `index.csv` in the folder `source`.
 
     Raises:
-        DatasetError: There is no table, a column is missing, or a row is incomplete.
+        DatasetError: There is no table, a column is missing, a row is incomplete, or the part of a
+            recording that it names lies outside of it.
     """
-    del folder, progress  # nothing is made, and reading a table takes no time
+    del folder  # nothing is made
     table = source / TABLE_NAME if source.is_dir() else source
     if not table.is_file():
         found = listed((entry.name for entry in visible(source)), at_most=5, none="nothing")
@@ -70,7 +75,11 @@ def collect(source: Path, folder: Path, options: Options, progress: Progress | N
     rows = csv.reader(io.StringIO(text), delimiter=_separator(text))
     header = [name.strip() for name in next(rows, [])]
     columns = _columns(header, table)
-    samples = tuple(_sample(row, number, header, columns, table) for number, row in _filled(rows))
+    numbered = [
+        (number, _sample(row, number, header, columns, table)) for number, row in _filled(rows)
+    ]
+    parts.require_within(numbered, table, progress)
+    samples = tuple(sample for _, sample in numbered)
     unused = [name for place, name in enumerate(header) if place not in columns.values()]
     notes = (f"{table}: passed over the columns {', '.join(unused)}",) if unused else ()
     labels = class_order({sample.label for sample in samples})
@@ -155,7 +164,10 @@ def _sample(
             f"{table} row {number}: expected the split train, val or test, got {cells['split']!r}"
         )
     sensor_px = _sensor(cells.get("width"), cells.get("height"), f"{table} row {number}")
-    return Sample(main, events, frames, cells["label"], split, event_images, sensor_px)
+    names = {name: header[columns[name]].lower() for name in parts.COLUMNS if name in columns}
+    part = parts.part_in(cells, names, f"{table} row {number}")
+    sample = Sample(main, events, frames, cells["label"], split, event_images, sensor_px)
+    return parts.with_part(sample, part)
 
 
 def _sensor(width: str | None, height: str | None, where: str) -> tuple[int, int] | None:

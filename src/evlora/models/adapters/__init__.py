@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         before_loading,
         before_saving,
         begin_training,
+        fill_kept_ranks,
         load_training_state,
         training_state,
     )
@@ -38,6 +39,7 @@ __all__ = [
     "before_loading",
     "before_saving",
     "begin_training",
+    "fill_kept_ranks",
     "fold",
     "is_foldable",
     "load_training_state",
@@ -63,6 +65,7 @@ _HOMES = {
         "before_loading",
         "before_saving",
         "begin_training",
+        "fill_kept_ranks",
         "load_training_state",
         "training_state",
     ),

@@ -6,9 +6,10 @@ from peft import PeftModel, get_peft_model
 from torch import nn
 
 from evlora.errors import AdapterError
-from evlora.models.adapters.blocks import is_block
+from evlora.models.adapters.blocks import is_block, linear_layers
 from evlora.models.adapters.config import AdapterConfig
 from evlora.models.adapters.methods import METHODS
+from evlora.models.adapters.sites import is_named
 
 
 def adapt(
@@ -33,6 +34,8 @@ def adapt(
     skipped = _skipped(module, config, name=name, depth=depth)
     if skipped is not None and not skipped.has_any_left:
         return module.requires_grad_(False)
+    if _holds_no_target(module, config, depth=depth):
+        return module.requires_grad_(False)
     # peft can replace parts of a network, but not the network itself.
     held = nn.Sequential(module) if method.adapts_blocks and is_block(module) else module
     try:
@@ -46,6 +49,17 @@ def adapt(
     if method.afterwards is not None:
         method.afterwards(cast(PeftModel, adapted))
     return cast(nn.Module, adapted)
+
+
+def _holds_no_target(module: nn.Module, config: AdapterConfig, *, depth: int | None) -> bool:
+    """Whether this is a part of the backbone without any of the layers that a recipe names."""
+    names = config.settings().target_modules
+    if names is None:
+        return False
+    if not is_block(module) and (depth is None or depth <= len(cast(Any, module).blocks)):
+        return False
+    layers = linear_layers(module)
+    return not any(is_named(layer, name) for layer in layers for name in names)
 
 
 class _Skipped(NamedTuple):

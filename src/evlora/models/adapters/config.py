@@ -18,6 +18,7 @@ from evlora.models.adapters.site_names import Site
 if TYPE_CHECKING:
     from evlora.models.adapters.method import Method, Settings
 
+LINEAR_TARGETS = "target_modules"
 SETTINGS = ("sites", "rank", "alpha", "dropout")
 
 _asks_methods = ContextVar("_asks_methods", default=True)
@@ -44,6 +45,9 @@ class AdapterConfig(Config):
     sites: Site | None = None
     """Which layers are adapted: ffn, attention or both of a block; all: the patch embedding as
     well; linear: every linear layer there is."""
+    target_modules: str | tuple[str, ...] | None = None
+    """In place of sites, the linear layers to adapt: their names, of which the ends suffice, or
+    regular expressions over whole names."""
     rank: int | None = Field(default=None, gt=0)
     """Rank r of the low-rank pair, or width of the bottleneck."""
     alpha: float | None = None
@@ -106,7 +110,30 @@ class AdapterConfig(Config):
                 f"includes; set sites to both, or method to one of {', '.join(able)}"
             )
         chosen: dict[str, Any] = {name: (defaults | given).get(name) for name in SETTINGS}
-        return Settings(**chosen, options=_options(self.method, method, self.options))
+        return Settings(
+            **chosen,
+            target_modules=self._target_modules(method),
+            options=_options(self.method, method, self.options),
+        )
+
+    def _target_modules(self, method: "Method") -> tuple[str, ...] | None:
+        if self.target_modules is None:
+            return None
+        if method.sites is None:
+            raise AdapterError(
+                f"adapter.{LINEAR_TARGETS}: {self.method} finds its own places and takes none, got "
+                f"{self.target_modules!r}; remove it, or choose a method with sites, such as lora"
+            )
+        if self.sites is not None:
+            raise AdapterError(
+                f"adapter.{LINEAR_TARGETS}: expected no sites beside it, got {self.sites}; remove "
+                "one of the two (sites=null takes away a recipe's)"
+            )
+        given = self.target_modules
+        names = (given,) if isinstance(given, str) else given
+        if not names or not all(names):
+            raise AdapterError(f"adapter.{LINEAR_TARGETS}: expected names of layers, got {given!r}")
+        return names
 
     def _row(self) -> "Method":
         from evlora.models.adapters.methods import METHODS

@@ -24,6 +24,11 @@ def require_low_rank_pair(config: AdapterConfig, *, where: str) -> None:
             f"{where}: expected a method with a low-rank pair, {' or '.join(PAIR_METHODS)} "
             f"(with its pair), got {config.method}; set shared_adapter.method"
         )
+    if config.target_modules is not None:
+        raise AdapterError(
+            f"{where}: expected the pairs of the FFN, got shared_adapter.target_modules: "
+            f"{config.target_modules!r}; remove it"
+        )
 
 
 def added_by_lora(layer: nn.Module, x: Tensor) -> Tensor:

@@ -13,8 +13,9 @@ from peft import PeftConfig, PeftModel
 from torch import nn
 
 from evlora.config import Config
+from evlora.models.adapters.blocks import exactly
 from evlora.models.adapters.site_names import Site
-from evlora.models.adapters.sites import TARGETS, targets
+from evlora.models.adapters.sites import TARGETS, named_layers, targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,8 @@ class Settings:
     alpha: float
     dropout: float
     options: Any
+    target_modules: tuple[str, ...] | None = None
+    """Layers that a recipe names, in place of the sites."""
 
 
 class NoOptions(Config):
@@ -69,6 +72,8 @@ def at_the_sites(
     module: nn.Module, settings: Settings, patterns: Mapping[Site, str] = TARGETS
 ) -> str | None:
     """The layers at the sites, as peft's `target_modules`; None where the method finds its own."""
+    if settings.target_modules is not None:
+        return exactly(named_layers(module, settings.target_modules))
     if settings.sites is None or settings.sites == "own":
         return None
     return targets(module, settings.sites, patterns)

@@ -4,12 +4,12 @@ The names are those of timm's and transformers' vision transformers (see `blocks
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import nn
 
 from evlora.errors import AdapterError
-from evlora.messages import listed
+from evlora.messages import listed, suggestion
 from evlora.models.adapters.blocks import (
     ATTENTION_INPUT,
     ATTENTION_OUTPUT,
@@ -67,6 +67,45 @@ def targets(module: nn.Module, site: Site, patterns: Mapping[Site, str] = TARGET
     if site == "all" and not is_block(module):  # a single block has no patch embedding
         pattern = f"{pattern}|{exactly(_patch_embedding(module))}"
     return pattern
+
+
+def named_layers(module: nn.Module, names: Sequence[str]) -> list[str]:
+    """The linear layers that have one of these names, end with one, or match one as a pattern.
+
+    Args:
+        module: What will be adapted.
+        names: Names, ends of names at a dot, or regular expressions over whole names.
+
+    Raises:
+        AdapterError: A name matches no linear layer, or is no regular expression.
+    """
+    layers = linear_layers(module)
+    found: set[str] = set()
+    for name in names:
+        matching = {layer for layer in layers if is_named(layer, name)}
+        if not matching:
+            ends = {layer.rpartition(".")[2] for layer in layers}
+            raise AdapterError(
+                f"target_modules: expected names of linear layers, {name!r} matches 0 of "
+                f"{len(layers)} in {type(module).__name__}; "
+                f"{suggestion(name, [*sorted(ends), *layers])}"
+            )
+        found |= matching
+    return [layer for layer in layers if layer in found]
+
+
+def is_named(layer: str, name: str) -> bool:
+    """Whether a layer has this name, ends with it at a dot, or matches it as a pattern.
+
+    Raises:
+        AdapterError: The name is no pattern.
+    """
+    try:
+        return f".{layer}".endswith(f".{name}") or re.fullmatch(name, layer) is not None
+    except re.error as error:
+        raise AdapterError(
+            f"target_modules: expected names or regular expressions, got {name!r}: {error}"
+        ) from error
 
 
 def _patch_embedding(module: nn.Module) -> list[str]:

@@ -17,6 +17,8 @@ from evlora.messages import listed
 
 AVERAGES = ("exp_avg_ipt", "exp_avg_unc")
 """peft's running averages, by which it ranks what matters."""
+RANKS = {"lora_A": 0, "lora_B": 1, "lora_E": 0}
+"""Which side of a tensor counts the ranks."""
 
 
 def begin_training(module: nn.Module, *, total_steps: int) -> None:
@@ -125,6 +127,30 @@ def before_loading(adapted: PeftModel, saved: Mapping[str, Any]) -> None:
             kept[name] = [True] * rank + [False] * (len(values[name]) - rank)
         tuner.resize_modules_by_rank_pattern(kept, tuner.trainable_adapter_name)
         _config(tuner).rank_pattern = {name: [True] * sum(used) for name, used in kept.items()}
+
+
+def fill_kept_ranks(name: str, tensor: Tensor, kept: Tensor) -> bool:
+    """Give a tensor of an untrained adapter the ranks that a trained one has kept.
+
+    The others stay as they are at the start, with singular values of 0, so that both compute the
+    same: peft divides by the initial rank in either.
+
+    Args:
+        name: Of the tensor in the network.
+        tensor: Shape (R, in) for A, (out, R) for B, (R, 1) for E; changed in place.
+        kept: The same with r ≤ R.
+
+    Returns:
+        Whether the two are such tensors.
+    """
+    place = next((place for part, place in RANKS.items() if f".{part}." in name), None)
+    if place is None or tensor.ndim != kept.ndim or kept.shape[place] > tensor.shape[place]:
+        return False
+    part = tensor.narrow(place, 0, kept.shape[place])
+    if part.shape != kept.shape:
+        return False
+    part.copy_(kept)
+    return True
 
 
 def _adalora_models(module: nn.Module) -> Iterator[AdaLoraModel]:
