@@ -17,6 +17,7 @@ from evlora.cli.recordings import (
     counted,
     working,
 )
+from evlora.cli.verb import Verb
 from evlora.errors import RecordingError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ US_OF_UNIT = {"": 1_000_000, "s": 1_000_000, "ms": 1_000, "us": 1, "µs": 1}
 
 def register(app: typer.Typer) -> None:
     """Give the command its verb `convert`."""
-    app.command()(convert)
+    app.command(cls=Verb)(convert)
 
 
 def convert(
@@ -59,8 +60,11 @@ def convert(
         bool,
         typer.Option("--split-at-triggers", help="Write a file from each trigger to the next."),
     ] = False,
-    jobs: Annotated[
-        int, typer.Option(min=1, help="Processes that convert the files of a folder.")
+    workers: Annotated[
+        int,
+        typer.Option(
+            "--workers", "--jobs", min=1, help="Processes that convert the files of a folder."
+        ),
     ] = 1,
     format: FormatOption = None,
     width: WidthOption = None,
@@ -96,7 +100,7 @@ def convert(
         },
     )
     if recording.is_dir() and not out.suffix:
-        _convert_folder(recording, out, conversion, jobs)
+        _convert_folder(recording, out, conversion, workers)
         return
     with working(f"converting {recording}"):
         written, events = convert_file(recording, out, conversion)
@@ -106,10 +110,10 @@ def convert(
         typer.echo(f"{len(written):,} files: {events:,} events", err=True)
 
 
-def _convert_folder(source: Path, out: Path, conversion: "Conversion", jobs: int) -> None:
+def _convert_folder(source: Path, out: Path, conversion: "Conversion", workers: int) -> None:
     from evlora.recordings.converting import convert_folder
 
-    outcomes = list(counted(convert_folder(source, out, conversion, jobs=jobs), "recordings"))
+    outcomes = list(counted(convert_folder(source, out, conversion, jobs=workers), "recordings"))
     for outcome in sorted(outcomes, key=lambda outcome: outcome.source):
         for warning in outcome.warnings:
             typer.echo(f"warning: {warning}", err=True)

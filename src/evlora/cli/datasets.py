@@ -10,6 +10,7 @@ import typer
 
 from evlora.cli import packing
 from evlora.cli.printing import counting_bar, megabytes, table
+from evlora.cli.verb import Verb
 from evlora.errors import DatasetError
 from evlora.messages import listed
 
@@ -24,7 +25,7 @@ FormerOption = partial(typer.Option, hidden=True)
 
 def register(app: typer.Typer) -> None:
     """Add the verb, and the one that packs what it prepared, to the command."""
-    app.command()(prepare)
+    app.command(cls=Verb)(prepare)
     packing.register(app)
 
 
@@ -40,18 +41,20 @@ def _list_layouts(is_asked: bool) -> None:
 
 
 def prepare(
-    layout: Annotated[str, typer.Argument(help="How the dataset lies on disk, such as csv.")],
+    layout: Annotated[
+        str, typer.Argument(metavar="LAYOUT", help="How the dataset lies on disk, such as csv.")
+    ],
     rest: Annotated[
         list[str],
         typer.Argument(
-            metavar="[SOURCE] OUT [KEY=VALUE ...]",
+            metavar="[SOURCE] OUT [KEY=VALUE]",
             help="Where the dataset lies (not for `generated`), the folder to make, and options "
             "of the layout.",
         ),
     ],
     list_layouts: Annotated[
         bool,
-        typer.Option("--list", is_eager=True, callback=_list_layouts, help="List the layouts."),
+        typer.Option("--list", is_eager=True, callback=_list_layouts, help="Show the layouts."),
     ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier preparation in OUT.")

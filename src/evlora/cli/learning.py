@@ -3,11 +3,26 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from evlora.cli.answers import Answers, opened_each, predict_each, require_out
+from evlora.cli.arguments import (
+    DATASET_HELP,
+    RECIPE_HELP,
+    AnswerPrecision,
+    AsJson,
+    Bundle,
+    Device,
+    Overrides,
+    Recipe,
+    Source,
+    Split,
+    Weights,
+    Without,
+    Workers,
+)
 from evlora.cli.evaluating import show_evaluation
 from evlora.cli.live import show_live
 from evlora.cli.printing import listing, table
@@ -18,30 +33,7 @@ from evlora.cli.recordings import (
     UnitOption,
     WidthOption,
 )
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
-Device = Annotated[
-    str, typer.Option(help="auto (cuda if there is one, else cpu), cpu, cuda, cuda:1, …")
-]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="KEY=VALUE", help="Keys of the recipe to change."),
-]
-Weights = Annotated[
-    Path | None,
-    typer.Option(help="The backbone's weight file, where it is not where it was in training."),
-]
-Without = Annotated[
-    Literal["rgb", "event"] | None,
-    typer.Option(help="Of both modalities, one that is hidden from the recognizer: rgb or event."),
-]
-
-AnswerPrecision = Annotated[
-    Literal["fp32", "bf16", "auto"],
-    typer.Option(
-        help="fp32; bf16, less exact and faster where the device has it; auto: bf16 if it has."
-    ),
-]
+from evlora.cli.verb import Verb
 
 
 def _list_recipes(is_wanted: bool) -> None:
@@ -61,12 +53,12 @@ def _list_recipes(is_wanted: bool) -> None:
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command."""
     for verb in (demo, train, evaluate, predict, profile):
-        app.command()(verb)
+        app.command(cls=Verb)(verb)
 
 
 def demo(
     folder: Annotated[
-        Path, typer.Argument(help="The folder for data, runs and the report.")
+        Path, typer.Argument(metavar="FOLDER", help="Where data, runs and the report are put.")
     ] = Path("demo"),
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Epochs of every training, to try it quickly.")
@@ -93,7 +85,7 @@ def demo(
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(help="A recipe file, or a recipe's name.")],
+    recipe: Recipe,
     overrides: Overrides = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in run.dir, or begin it.")
@@ -123,21 +115,19 @@ def train(
 
 
 def evaluate(
-    bundle: Annotated[Path, typer.Argument(help="A bundle.")],
+    bundle: Bundle,
     dataset: Annotated[
-        str, typer.Argument(help="A folder that `evlora prepare` made, or s3://BUCKET/FOLDER.")
+        str, typer.Argument(metavar="DATASET", help=f"{DATASET_HELP}, or s3://BUCKET/FOLDER.")
     ],
-    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
-    source: Annotated[
-        Path | None, typer.Option(help="Where the recordings lie now, if they were moved.")
-    ] = None,
+    split: Split = "test",
+    source: Source = None,
     batch_size: Annotated[
         int | None,
         typer.Option(
             min=1, help="Clips in one call: 16, or 1 if a result depends on the clips beside it."
         ),
     ] = None,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that read clips.")] = 0,
+    workers: Workers = 0,
     without: Without = None,
     precision: AnswerPrecision = "fp32",
     weights: Weights = None,
@@ -174,11 +164,12 @@ def evaluate(
 
 
 def predict(
-    bundle: Annotated[Path, typer.Argument(help="A bundle.")],
+    bundle: Bundle,
     inputs: Annotated[
         list[Path],
         typer.Argument(
-            help="Recordings, videos, pictures, or folders of them; each is predicted separately."
+            metavar="INPUT",
+            help="Recordings, videos, images, or folders of them; each is predicted separately.",
         ),
     ],
     frames: Annotated[
@@ -211,7 +202,7 @@ def predict(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Rank the labels for recordings, videos or pictures.
+    """Rank the labels for recordings, videos or images.
 
     One recording is answered with a table, several with a line each; one that cannot be read does
     not stop the others.
@@ -260,7 +251,9 @@ def predict(
 
 
 def profile(
-    recipe: Annotated[Path, typer.Argument(help="A recipe file, a recipe's name, or a bundle.")],
+    recipe: Annotated[
+        Path, typer.Argument(metavar="RECIPE|BUNDLE", help=f"{RECIPE_HELP[:-1]}; or a bundle.")
+    ],
     overrides: Overrides = None,
     classes: Annotated[
         int | None,

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from evlora.cli.arguments import DATASET_HELP, Source
 from evlora.cli.printing import counting_bar, duration, megabytes, table
+from evlora.cli.verb import Verb
 from evlora.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -19,15 +21,15 @@ PACKED_KEYS = ("frames", "modalities", "representation", "window")
 
 def register(app: typer.Typer) -> None:
     """Add the verb to the command."""
-    app.command()(pack)
+    app.command(cls=Verb)(pack)
 
 
 def pack(
-    dataset: Annotated[Path, typer.Argument(help="A folder that evlora prepare wrote.")],
+    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help=f"{DATASET_HELP}.")],
     rest: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="OUT [KEY=VALUE ...]",
+            metavar="OUT [KEY=VALUE]",
             help="The folder to make, and clip.frames, clip.modalities, clip.representation or "
             "clip.window.",
         ),
@@ -39,9 +41,7 @@ def pack(
         int | None,
         typer.Option(min=1, metavar="PIXELS", help="Scale down images that are larger."),
     ] = None,
-    source: Annotated[
-        Path | None, typer.Option(help="Where the recordings lie now, if they were moved.")
-    ] = None,
+    source: Source = None,
     workers: Annotated[
         int | None,
         typer.Option(min=0, help="Processes that draw; by default one for each core."),

@@ -5,15 +5,19 @@ from typing import Annotated, Literal
 
 import typer
 
+from evlora.cli.verb import Verb
+
 
 def register(app: typer.Typer) -> None:
     """Add the verb to the command."""
-    app.command()(import_published)
+    app.command(cls=Verb)(import_published)
 
 
 def import_published(
-    checkpoint: Annotated[Path, typer.Argument(help="VELoRA's released checkpoint, a .pth.")],
-    out: Annotated[Path, typer.Argument(help="The bundle, a new folder.")],
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="CHECKPOINT", help="VELoRA's released checkpoint, a .pth.")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The bundle to make, a new folder.")],
     labels: Annotated[
         Path | None,
         typer.Option(
@@ -25,7 +29,7 @@ def import_published(
         typer.Option(help="Events of a moment: while its frame was exposed, or since the last."),
     ] = "exposure",
     fit: Annotated[
-        Literal["stretch", "crop", "pad"], typer.Option(help="How pictures get the model's shape.")
+        Literal["stretch", "crop", "pad"], typer.Option(help="How images get the model's shape.")
     ] = "stretch",
     normalization: Annotated[
         Literal["clip", "half"],
