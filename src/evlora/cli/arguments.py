@@ -6,14 +6,12 @@ from typing import Annotated, Literal
 import typer
 
 RECIPE_HELP = "A recipe's file, or the name of one that ships with evlora."
-Recipe = Annotated[Path, typer.Argument(metavar="RECIPE", help=RECIPE_HELP)]
+Recipe = Annotated[Path, typer.Argument(help=RECIPE_HELP)]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="KEY=VALUE", help="Keys of the recipe to change, such as run.dir."),
 ]
-Bundle = Annotated[
-    Path, typer.Argument(metavar="BUNDLE", help="A trained recognizer: a bundle's folder.")
-]
+Bundle = Annotated[Path, typer.Argument(help="A trained recognizer: a bundle's folder.")]
 DATASET_HELP = "A folder that `evlora prepare` made"
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Split = Annotated[str, typer.Option(help="What is measured: train, val or test.")]

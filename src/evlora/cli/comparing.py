@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evlora.cli.arguments import AsJson, Overrides, Recipe, Split
-from evlora.cli.verb import Verb
 from evlora.messages import listed
 from evlora.ranks import is_first_rank
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the verb to the command."""
-    app.command(cls=Verb)(compare)
+    app.command()(compare)
 
 
 def _list_methods(is_wanted: bool) -> None:

@@ -17,7 +17,6 @@ from evlora.cli.recordings import (
     counted,
     working,
 )
-from evlora.cli.verb import Verb
 from evlora.errors import RecordingError
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ US_OF_UNIT = {"": 1_000_000, "s": 1_000_000, "ms": 1_000, "us": 1, "µs": 1}
 
 def register(app: typer.Typer) -> None:
     """Give the command its verb `convert`."""
-    app.command(cls=Verb)(convert)
+    app.command()(convert)
 
 
 def convert(

@@ -10,7 +10,6 @@ import typer
 
 from evlora.cli import packing
 from evlora.cli.printing import counting_bar, megabytes, table
-from evlora.cli.verb import Verb
 from evlora.errors import DatasetError
 from evlora.messages import listed
 
@@ -25,7 +24,7 @@ FormerOption = partial(typer.Option, hidden=True)
 
 def register(app: typer.Typer) -> None:
     """Add the verb, and the one that packs what it prepared, to the command."""
-    app.command(cls=Verb)(prepare)
+    app.command()(prepare)
     packing.register(app)
 
 
@@ -41,9 +40,7 @@ def _list_layouts(is_asked: bool) -> None:
 
 
 def prepare(
-    layout: Annotated[
-        str, typer.Argument(metavar="LAYOUT", help="How the dataset lies on disk, such as csv.")
-    ],
+    layout: Annotated[str, typer.Argument(help="How the dataset lies on disk, such as csv.")],
     rest: Annotated[
         list[str],
         typer.Argument(

@@ -33,7 +33,6 @@ from evlora.cli.recordings import (
     UnitOption,
     WidthOption,
 )
-from evlora.cli.verb import Verb
 
 
 def _list_recipes(is_wanted: bool) -> None:
@@ -53,13 +52,13 @@ def _list_recipes(is_wanted: bool) -> None:
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command."""
     for verb in (demo, train, evaluate, predict, profile):
-        app.command(cls=Verb)(verb)
+        app.command()(verb)
 
 
 def demo(
-    folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Where data, runs and the report are put.")
-    ] = Path("demo"),
+    folder: Annotated[Path, typer.Argument(help="Where data, runs and the report are put.")] = Path(
+        "demo"
+    ),
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Epochs of every training, to try it quickly.")
     ] = None,
@@ -116,9 +115,7 @@ def train(
 
 def evaluate(
     bundle: Bundle,
-    dataset: Annotated[
-        str, typer.Argument(metavar="DATASET", help=f"{DATASET_HELP}, or s3://BUCKET/FOLDER.")
-    ],
+    dataset: Annotated[str, typer.Argument(help=f"{DATASET_HELP}, or s3://BUCKET/FOLDER.")],
     split: Split = "test",
     source: Source = None,
     batch_size: Annotated[

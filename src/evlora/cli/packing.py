@@ -8,7 +8,6 @@ import typer
 
 from evlora.cli.arguments import DATASET_HELP, Source
 from evlora.cli.printing import counting_bar, duration, megabytes, table
-from evlora.cli.verb import Verb
 from evlora.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -21,11 +20,11 @@ PACKED_KEYS = ("frames", "modalities", "representation", "window")
 
 def register(app: typer.Typer) -> None:
     """Add the verb to the command."""
-    app.command(cls=Verb)(pack)
+    app.command()(pack)
 
 
 def pack(
-    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help=f"{DATASET_HELP}.")],
+    dataset: Annotated[Path, typer.Argument(help=f"{DATASET_HELP}.")],
     rest: Annotated[
         list[str] | None,
         typer.Argument(

@@ -5,19 +5,15 @@ from typing import Annotated, Literal
 
 import typer
 
-from evlora.cli.verb import Verb
-
 
 def register(app: typer.Typer) -> None:
     """Add the verb to the command."""
-    app.command(cls=Verb)(import_published)
+    app.command()(import_published)
 
 
 def import_published(
-    checkpoint: Annotated[
-        Path, typer.Argument(metavar="CHECKPOINT", help="VELoRA's released checkpoint, a .pth.")
-    ],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The bundle to make, a new folder.")],
+    checkpoint: Annotated[Path, typer.Argument(help="VELoRA's released checkpoint, a .pth.")],
+    out: Annotated[Path, typer.Argument(help="The bundle to make, a new folder.")],
     labels: Annotated[
         Path | None,
         typer.Option(

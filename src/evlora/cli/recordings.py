@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from evlora.cli.arguments import AsJson
-from evlora.cli.verb import Verb
 from evlora.errors import RecordingError, RecordingWarning
 
 if TYPE_CHECKING:
@@ -61,8 +60,8 @@ SPARK_COLUMNS = 50
 
 def register(app: typer.Typer) -> None:
     """Give the command its verbs `inspect` and `simulate`."""
-    for verb in (inspect, simulate):
-        app.command(cls=Verb)(verb)
+    app.command()(inspect)
+    app.command()(simulate)
 
 
 def inspect(

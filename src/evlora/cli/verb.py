@@ -22,9 +22,16 @@ TYPE = re.compile(r" <(?:list\[)?(\S+?)(?: range)?\]?>$")
 class Verb(TyperCommand):
     """A verb of the command; typer itself shows names as they stand in the code, and types."""
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        for param in self.params:
+            if param.param_type_name == "argument" and param.metavar is None:
+                param.metavar = (param.name or "").upper()
+
     def collect_usage_pieces(self, ctx: Context) -> list[str]:
         """The words of the usage line: `RECORDING`, where typer has `{RECORDING}`."""
-        return [re.sub(r"^\{(.*)\}", r"\1", piece) for piece in super().collect_usage_pieces(ctx)]
+        pieces = super().collect_usage_pieces(ctx)
+        return [re.sub(r"^\{(.*)\}", r"\1", piece) for piece in pieces]
 
     def format_options(self, ctx: Context, formatter: Any) -> None:
         """Write arguments and options with what each of them is for."""
