@@ -69,7 +69,12 @@ def demo(
         typer.Option("--all", help="Train the probes, Lv-Adapter and full fine-tuning as well."),
     ] = False,
 ) -> None:
-    """Train and test on the embedded dataset, offline."""
+    """Train and test on the embedded dataset, offline.
+
+    Digits in motion are generated, and learned from frames, from events, and from both; FOLDER
+    gets the runs and report.html. It takes some ten minutes on two cores; the same command
+    continues a demo that was stopped.
+    """
     from evlora.demo import run_demo
 
     page = run_demo(

@@ -4,7 +4,6 @@ import re
 from gettext import gettext
 from typing import Any
 
-from typer import Context
 from typer.core import TyperCommand
 
 KINDS = {
@@ -28,12 +27,12 @@ class Verb(TyperCommand):
             if param.param_type_name == "argument" and param.metavar is None:
                 param.metavar = (param.name or "").upper()
 
-    def collect_usage_pieces(self, ctx: Context) -> list[str]:
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """The words of the usage line: `RECORDING`, where typer has `{RECORDING}`."""
         pieces = super().collect_usage_pieces(ctx)
         return [re.sub(r"^\{(.*)\}", r"\1", piece) for piece in pieces]
 
-    def format_options(self, ctx: Context, formatter: Any) -> None:
+    def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write arguments and options with what each of them is for."""
         records = [(p.param_type_name, p.get_help_record(ctx)) for p in self.get_params(ctx)]
         for heading, kind in (("Arguments", "argument"), ("Options", "option")):
