@@ -1,7 +1,11 @@
 # Either of `make demo` and `make test` is enough on a fresh machine: both make the same .venv.
 PYTHON ?= python3
 VENV := .venv
+# What the command needs; and what tests, checks and docs need beside it.
 INSTALLED := $(VENV)/.installed
+DEVELOPING := $(VENV)/.developing
+# Modules are compiled when they are first imported: pip would compile all, most of them for nothing.
+PIP_INSTALL := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
 # Small networks learn faster with one thread than with two that wait for each other.
 ONE_THREAD := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
 # Tests beside each other, one thread each.
@@ -12,13 +16,13 @@ TEST := $(ONE_THREAD) $(VENV)/bin/python -m pytest -n 2
 demo: $(INSTALLED)
 	$(ONE_THREAD) $(VENV)/bin/evlora demo demo
 
-test: $(INSTALLED)
+test: $(DEVELOPING)
 	$(TEST)
 
-test-slow: $(INSTALLED)
+test-slow: $(DEVELOPING)
 	$(TEST) -m slow
 
-fuzz: $(INSTALLED)
+fuzz: $(DEVELOPING)
 	$(TEST) -m fuzz -n 0  # so that it can say how many files of each format it tried
 
 # The embedded backbone from nothing, about an hour on two cores; `make backbone` again goes on.
@@ -26,21 +30,21 @@ backbone: $(INSTALLED)
 	$(ONE_THREAD) $(VENV)/bin/python -m evlora.pretraining --out backbone --resume
 
 # The documentation as a site, site/index.html. Its search needs a server: python -m http.server -d site
-docs: $(INSTALLED)
+docs: $(DEVELOPING)
 	$(VENV)/bin/zensical build --strict --clean
 
 # Training steps side by side, and what sizes and answers cost, short form; the scripts have options.
-bench: $(INSTALLED)
+bench: $(DEVELOPING)
 	$(ONE_THREAD) $(VENV)/bin/python benchmarks/steps.py
 	$(ONE_THREAD) $(VENV)/bin/python benchmarks/costs.py
 
-check: $(INSTALLED)
+check: $(DEVELOPING)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/pyright --pythonpath $(VENV)/bin/python
 	$(VENV)/bin/lint-imports
 
-format: $(INSTALLED)
+format: $(DEVELOPING)
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
 
@@ -51,5 +55,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "evlora needs Python 3.11 or newer, $(PYTHON) is " + sys.version.split()[0] + "; say make PYTHON=python3.11 ...")'
 	@echo "installing into $(VENV): PyTorch and its libraries, a few minutes the first time"
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev,docs,hdf5]"
+	$(PIP_INSTALL) --editable .
+	@touch $@
+
+$(DEVELOPING): $(INSTALLED)
+	$(PIP_INSTALL) --editable ".[dev,docs,hdf5]"
 	@touch $@

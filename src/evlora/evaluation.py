@@ -179,10 +179,19 @@ def _score(
 def _require_same_labels(recognizer: Recognizer, manifest: Manifest) -> None:
     if recognizer.labels == manifest.labels:
         return
-    only_bundle = sorted(set(recognizer.labels) - set(manifest.labels))[:3]
-    only_data = sorted(set(manifest.labels) - set(recognizer.labels))[:3]
+    expected, got = recognizer.labels, manifest.labels
+    if set(expected) == set(got):
+        place = next(
+            i for i, pair in enumerate(zip(expected, got, strict=True)) if len({*pair}) > 1
+        )
+        found = f"the same in another order: label {place} is {got[place]}, not {expected[place]}"
+    else:
+        found = (
+            f"{len(got)}: only in the dataset {listed(sorted({*got} - {*expected}))}, only in the "
+            f"recognizer {listed(sorted({*expected} - {*got}))}"
+        )
     raise DatasetError(
-        f"dataset: expected the {len(recognizer.labels)} labels that the bundle was trained on, "
-        f"got {len(manifest.labels)}; only in the bundle: {only_bundle}; only in the dataset: "
-        f"{only_data}; the order counts too: prepare both from the same list"
+        f"dataset with recordings in {manifest.source}: expected the {len(expected)} labels that "
+        f"the recognizer was trained on, got {found}; evaluate it on a dataset prepared with the "
+        "same classes, or train a recognizer on this one"
     )

@@ -14,13 +14,14 @@ import torch
 from moto.server import ThreadedMotoServer
 from packed_form import pack
 from slow import slow_but
+from torch.utils.data import DataLoader
 
 import evlora
 from evlora.clips import ClipConfig
 from evlora.clips.transforms import Augmentation
 from evlora.datasets import ClipDataset, bucket, read_manifest
 from evlora.datasets.bucket import Bucket, FetchingAhead
-from evlora.datasets.loading import make_loader
+from evlora.datasets.loading import InOrder, loader_options
 from evlora.errors import DatasetError
 from evlora.evaluation import evaluate
 from evlora.packing import PackedDataset
@@ -125,7 +126,8 @@ def gate(server, monkeypatch):
 
 
 def clips(dataset, workers=0):
-    return list(make_loader(dataset, batch_size=7, workers=workers))
+    options = loader_options(batch_size=7, workers=workers)
+    return list(DataLoader(dataset, sampler=InOrder(dataset), **options))
 
 
 def require_equal(first, second):

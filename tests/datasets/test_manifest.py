@@ -70,6 +70,12 @@ def test_what_is_written_is_read_back(manifest, written):
     assert read_manifest(written) == manifest
 
 
+def test_a_dataset_whose_replacement_was_stopped_is_read(manifest, written):
+    # Where names cannot be exchanged in one step, a kill may leave the old one aside.
+    written.rename(written.with_name(f".{written.name}.former"))
+    assert read_manifest(written) == manifest
+
+
 def test_a_dataset_of_an_earlier_version_is_read(manifest, source, tmp_path):
     """Written by version 0.1.0: without event images and without a word on the split."""
     about = {

@@ -2,11 +2,11 @@
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evlora.cli.arguments import AsJson, Overrides, Recipe, Split
 from evlora.messages import listed
 from evlora.ranks import is_first_rank
 
@@ -39,11 +39,8 @@ def _traits(method: "Method") -> str:
 
 
 def compare(
-    recipe: Annotated[Path, typer.Argument(help="A recipe file, or a recipe's name.")],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="KEY=VALUE", help="Keys of the recipe to change, such as run.dir."),
-    ] = None,
+    recipe: Recipe,
+    overrides: Overrides = None,
     methods: Annotated[
         str,
         typer.Option(
@@ -57,7 +54,7 @@ def compare(
             metavar="KEY=VALUE,VALUE,…", help="Train each of them with each of these values."
         ),
     ] = None,
-    split: Annotated[str, typer.Option(help="What accuracy is measured on.")] = "test",
+    split: Split = "test",
     repeats: Annotated[
         int, typer.Option(min=0, help="Steps to time for each method; 0 measures no cost.")
     ] = 5,
@@ -65,9 +62,7 @@ def compare(
         bool,
         typer.Option("--list", callback=_list_methods, is_eager=True, help="Show the methods."),
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object instead of a table.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train a recipe with several methods side by side."""
     from evlora.cli.printing import table

@@ -58,8 +58,11 @@ def convert(
         bool,
         typer.Option("--split-at-triggers", help="Write a file from each trigger to the next."),
     ] = False,
-    jobs: Annotated[
-        int, typer.Option(min=1, help="Processes that convert the files of a folder.")
+    workers: Annotated[
+        int,
+        typer.Option(
+            "--workers", "--jobs", min=1, help="Processes that convert the files of a folder."
+        ),
     ] = 1,
     format: FormatOption = None,
     width: WidthOption = None,
@@ -96,7 +99,7 @@ def convert(
         },
     )
     if recording.is_dir() and not out.suffix:
-        _convert_folder(recording, out, conversion, jobs)
+        _convert_folder(recording, out, conversion, workers)
         return
     with working(f"converting {recording}"):
         written, events = convert_file(recording, out, conversion)
@@ -106,11 +109,11 @@ def convert(
         typer.echo(f"{len(written):,} files: {events:,} events", err=True)
 
 
-def _convert_folder(source: Path, out: Path, conversion: "Conversion", jobs: int) -> None:
+def _convert_folder(source: Path, out: Path, conversion: "Conversion", workers: int) -> None:
     from evlora.recordings.converting import convert_folder, recordings_below
 
     note_others(recordings_below(source))
-    outcomes = list(counted(convert_folder(source, out, conversion, jobs=jobs), "recordings"))
+    outcomes = list(counted(convert_folder(source, out, conversion, jobs=workers), "recordings"))
     for outcome in sorted(outcomes, key=lambda outcome: outcome.source):
         for warning in outcome.warnings:
             typer.echo(f"warning: {warning}", err=True)

@@ -44,14 +44,14 @@ def prepare(
     rest: Annotated[
         list[str],
         typer.Argument(
-            metavar="[SOURCE] OUT [KEY=VALUE ...]",
+            metavar="[SOURCE] OUT [KEY=VALUE]",
             help="Where the dataset lies (not for `generated`), the folder to make, and options "
             "of the layout.",
         ),
     ],
     list_layouts: Annotated[
         bool,
-        typer.Option("--list", is_eager=True, callback=_list_layouts, help="List the layouts."),
+        typer.Option("--list", is_eager=True, callback=_list_layouts, help="Show the layouts."),
     ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier preparation in OUT.")

@@ -3,11 +3,26 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from evlora.cli.answers import Answers, opened_each, predict_each, require_out
+from evlora.cli.arguments import (
+    DATASET_HELP,
+    RECIPE_HELP,
+    AnswerPrecision,
+    AsJson,
+    Bundle,
+    Device,
+    Overrides,
+    Recipe,
+    Source,
+    Split,
+    Weights,
+    Without,
+    Workers,
+)
 from evlora.cli.evaluating import show_evaluation
 from evlora.cli.live import show_live
 from evlora.cli.printing import listing, table
@@ -19,30 +34,6 @@ from evlora.cli.recordings import (
     WidthOption,
     part_between,
 )
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
-Device = Annotated[
-    str, typer.Option(help="auto (cuda if there is one, else cpu), cpu, cuda, cuda:1, …")
-]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="KEY=VALUE", help="Keys of the recipe to change."),
-]
-Weights = Annotated[
-    Path | None,
-    typer.Option(help="The backbone's weight file, where it is not found otherwise."),
-]
-Without = Annotated[
-    Literal["rgb", "event"] | None,
-    typer.Option(help="Of both modalities, one that is hidden from the recognizer: rgb or event."),
-]
-
-AnswerPrecision = Annotated[
-    Literal["fp32", "bf16", "auto"],
-    typer.Option(
-        help="fp32; bf16, less exact and faster where the device has it; auto: bf16 if it has."
-    ),
-]
 
 
 def _list_recipes(is_wanted: bool) -> None:
@@ -66,9 +57,9 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
-    folder: Annotated[
-        Path, typer.Argument(help="The folder for data, runs and the report.")
-    ] = Path("demo"),
+    folder: Annotated[Path, typer.Argument(help="Where data, runs and the report are put.")] = Path(
+        "demo"
+    ),
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Epochs of every training, to try it quickly.")
     ] = None,
@@ -79,7 +70,12 @@ def demo(
         typer.Option("--all", help="Train the probes, Lv-Adapter and full fine-tuning as well."),
     ] = False,
 ) -> None:
-    """Train and test on the embedded dataset, offline."""
+    """Train and test on the embedded dataset, offline.
+
+    Digits in motion are generated, and learned from frames, from events, and from both; FOLDER
+    gets the runs and report.html. It takes some ten minutes on two cores; the same command
+    continues a demo that was stopped.
+    """
     from evlora.demo import run_demo
 
     page = run_demo(
@@ -94,7 +90,7 @@ def demo(
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(help="A recipe file, or a recipe's name.")],
+    recipe: Recipe,
     overrides: Overrides = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in run.dir, or begin it.")
@@ -132,21 +128,17 @@ def train(
 
 
 def evaluate(
-    bundle: Annotated[Path, typer.Argument(help="A bundle.")],
-    dataset: Annotated[
-        str, typer.Argument(help="A folder that `evlora prepare` made, or s3://BUCKET/FOLDER.")
-    ],
-    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
-    source: Annotated[
-        Path | None, typer.Option(help="Where the recordings lie now, if they were moved.")
-    ] = None,
+    bundle: Bundle,
+    dataset: Annotated[str, typer.Argument(help=f"{DATASET_HELP}, or s3://BUCKET/FOLDER.")],
+    split: Split = "test",
+    source: Source = None,
     batch_size: Annotated[
         int | None,
         typer.Option(
             min=1, help="Clips in one call: 16, or 1 if a result depends on the clips beside it."
         ),
     ] = None,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that read clips.")] = 0,
+    workers: Workers = 0,
     without: Without = None,
     precision: AnswerPrecision = "fp32",
     weights: Weights = None,
@@ -183,11 +175,12 @@ def evaluate(
 
 
 def predict(
-    bundle: Annotated[Path, typer.Argument(help="A bundle.")],
+    bundle: Bundle,
     inputs: Annotated[
         list[Path],
         typer.Argument(
-            help="Recordings, videos, pictures, or folders of them; each is predicted separately."
+            metavar="INPUT",
+            help="Recordings, videos, images, or folders of them; each is predicted separately.",
         ),
     ],
     frames: Annotated[
@@ -227,7 +220,7 @@ def predict(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Rank the labels for recordings, videos or pictures.
+    """Rank the labels for recordings, videos or images.
 
     One recording is answered with a table, several with a line each; one that cannot be read does
     not stop the others. --from and --to count from a recording's first event, or first frame.
@@ -289,7 +282,9 @@ def _note(line: str) -> None:
 
 
 def profile(
-    recipe: Annotated[Path, typer.Argument(help="A recipe file, a recipe's name, or a bundle.")],
+    recipe: Annotated[
+        Path, typer.Argument(metavar="RECIPE|BUNDLE", help=f"{RECIPE_HELP[:-1]}; or a bundle.")
+    ],
     overrides: Overrides = None,
     classes: Annotated[
         int | None,

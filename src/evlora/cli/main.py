@@ -10,6 +10,7 @@ import typer
 
 from evlora import __version__
 from evlora.cli import comparing, converting, datasets, learning, publishing, recordings
+from evlora.cli.verb import Verb
 from evlora.errors import EvloraError, RecordingWarning
 from evlora.ranks import AllRanksError, is_first_rank
 
@@ -68,6 +69,8 @@ def options(
 
 for group in (learning, comparing, datasets, recordings, converting, publishing):
     group.register(app)
+for command in app.registered_commands:
+    command.cls = Verb
 
 
 def run() -> None:

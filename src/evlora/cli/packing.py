@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from evlora.cli.arguments import DATASET_HELP, Source
 from evlora.cli.printing import counting_bar, duration, megabytes, table
 from evlora.errors import DatasetError
 
@@ -23,11 +24,11 @@ def register(app: typer.Typer) -> None:
 
 
 def pack(
-    dataset: Annotated[Path, typer.Argument(help="A folder that evlora prepare wrote.")],
+    dataset: Annotated[Path, typer.Argument(help=f"{DATASET_HELP}.")],
     rest: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="OUT [KEY=VALUE ...]",
+            metavar="OUT [KEY=VALUE]",
             help="The folder to make, and clip.frames, clip.modalities, clip.representation or "
             "clip.window.",
         ),
@@ -39,9 +40,7 @@ def pack(
         int | None,
         typer.Option(min=1, metavar="PIXELS", help="Scale down images that are larger."),
     ] = None,
-    source: Annotated[
-        Path | None, typer.Option(help="Where the recordings lie now, if they were moved.")
-    ] = None,
+    source: Source = None,
     workers: Annotated[
         int | None,
         typer.Option(min=0, help="Processes that draw; by default one for each core."),

@@ -36,7 +36,7 @@ def bundle(
 
 def import_published(
     checkpoint: Annotated[Path, typer.Argument(help="VELoRA's released checkpoint, a .pth.")],
-    out: Annotated[Path, typer.Argument(help="The bundle, a new folder.")],
+    out: Annotated[Path, typer.Argument(help="The bundle to make, a new folder.")],
     labels: Annotated[
         Path | None,
         typer.Option(
@@ -48,7 +48,7 @@ def import_published(
         typer.Option(help="Events of a moment: while its frame was exposed, or since the last."),
     ] = "exposure",
     fit: Annotated[
-        Literal["stretch", "crop", "pad"], typer.Option(help="How pictures get the model's shape.")
+        Literal["stretch", "crop", "pad"], typer.Option(help="How images get the model's shape.")
     ] = "stretch",
     normalization: Annotated[
         Literal["clip", "half"],

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from evlora.cli.arguments import AsJson
 from evlora.errors import RecordingError, RecordingWarning
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ RecordingPath = Annotated[
     Path, typer.Argument(metavar="RECORDING", help="A file or folder of any known format.")
 ]
 FormatOption = Annotated[
-    str | None, typer.Option("--format", help="Its format, where the suffix does not tell.")
+    str | None, typer.Option("--format", help="Its format, where its suffix does not show it.")
 ]
 WidthOption = Annotated[
     int | None,
@@ -68,9 +69,9 @@ def register(app: typer.Typer) -> None:
 def inspect(
     recording: RecordingPath,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
     out: Annotated[
-        Path | None, typer.Option(help="Draw rate, events and frames into this picture.")
+        Path | None, typer.Option(help="Draw rate, events and frames into this image.")
     ] = None,
     animate: Annotated[
         Path | None, typer.Option(help="Show it in motion in this GIF or MP4.")
@@ -82,7 +83,7 @@ def inspect(
     unit: UnitOption = None,
     topics: TopicsOption = None,
     frames: Annotated[
-        Path | None, typer.Option(help="Pictures or a video that belong to the events.")
+        Path | None, typer.Option(help="Images or a video that belong to the events.")
     ] = None,
 ) -> None:
     """Show what a recording or a folder of them holds.
@@ -193,7 +194,7 @@ def simulate(
     *,
     seed: Annotated[int, typer.Option(min=0, help="Of thresholds and noise.")] = 0,
     to: Annotated[
-        str | None, typer.Option(help="Format of OUT, where its suffix does not tell.")
+        str | None, typer.Option(help="Format of OUT, where its suffix does not show it.")
     ] = None,
     width: Annotated[
         int | None, typer.Option(min=1, help="Columns of the sensor; else the video's.")

@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, SequentialSampler
+from torch.utils.data import SequentialSampler
 
-from evlora.clips import Clip, collate
-from evlora.datasets.dataset import ClipDataset
+from evlora.clips import collate
 
 
 class InOrder(SequentialSampler):
@@ -19,12 +18,6 @@ class InOrder(SequentialSampler):
 
     def __iter__(self) -> Iterator[int]:
         yield from self.dataset.reading(range(len(self.dataset)))
-
-
-def make_loader(dataset: ClipDataset, *, batch_size: int, workers: int) -> DataLoader[Clip]:
-    """Batches of a dataset in order, read by this number of worker processes."""
-    options = loader_options(batch_size=batch_size, workers=workers)
-    return DataLoader(dataset, sampler=InOrder(dataset), **options)
 
 
 def loader_options(*, batch_size: int, workers: int) -> dict[str, Any]:

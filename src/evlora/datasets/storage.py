@@ -14,7 +14,7 @@ from evlora.datasets.manifest import Manifest
 from evlora.datasets.rendering import PackedAbout
 from evlora.datasets.samples import Sample, parse_line, to_line
 from evlora.errors import DatasetError, RecordingError
-from evlora.files import writing_file
+from evlora.files import standing, writing_file
 from evlora.messages import explain, itemized
 from evlora.recordings.readers import FORMATS, reader_for
 
@@ -135,7 +135,7 @@ def read_manifest(
                 "pack it with evlora pack, then copy it there"
             )
         return replace(manifest, bucket=bucket)
-    root = Path(folder)
+    root = standing(Path(folder))
     about = _read_about(root)
     where = Path(source) if source is not None else root / about.source
     if about.packed is not None:
