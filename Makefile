@@ -9,7 +9,7 @@ PIP_INSTALL := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-c
 # Small networks learn faster with one thread than with two that wait for each other.
 ONE_THREAD := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
 # Tests beside each other, one thread each.
-TEST := $(ONE_THREAD) $(VENV)/bin/python -m pytest -n 2
+TEST := $(ONE_THREAD) $(VENV)/bin/python -m pytest -n 2 --dist worksteal
 
 .PHONY: bench demo test test-slow docs check fuzz backbone format clean
 

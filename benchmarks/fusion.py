@@ -81,6 +81,9 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="folder for datasets and runs")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, help="instead of the recipe's; for a trial")
+    parser.add_argument(
+        "--precision", default="bf16-mixed", help="slow where bf16 is emulated; then 32-true"
+    )
     parser.add_argument("--only", choices=TABLES, action="append", help="this table alone")
     options = parser.parse_args()
     names = options.only or list(TABLES)
@@ -104,7 +107,7 @@ def main() -> None:
             seeds=options.seeds,
             over=table.over,
             overrides={
-                "training.precision": "bf16-mixed",
+                "training.precision": options.precision,
                 "data.root": str(roots[table.recipe]),
                 "run.dir": str(options.out / "runs" / name.replace(" ", "_")),
                 **table.overrides,

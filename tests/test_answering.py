@@ -6,6 +6,7 @@ from typing import Any, cast
 import pytest
 import torch
 from adapter_networks import SETTINGS, shake
+from slow import slow_but
 
 from evlora import StreamingRecognizer
 from evlora.answering import for_answers, has_bf16, is_wholly_foldable
@@ -46,7 +47,7 @@ def _storages(recognizer: Recognizer) -> set[int]:
     return {tensor.data_ptr() for tensor in recognizer.parameters()}
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", slow_but(NETWORKS, quick="velora".__eq__))
 @pytest.mark.parametrize("method", FOLDABLE)
 def test_folded_adapters_answer_the_same(
     tiny_settings: dict[str, Any], network: str, method: str

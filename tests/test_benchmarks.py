@@ -95,7 +95,7 @@ def test_steps_with_fewer_patches_are_measured_beside_one_with_all(project_root:
 def test_fusion_is_measured_from_nothing_and_goes_on(
     data_root: Path, project_root: Path, tmp_path: Path
 ):
-    trial = ("--seeds", "1", "--epochs", "1", "--only", "fewer patches")
+    trial = ("--seeds", "1", "--epochs", "1", "--precision", "32-true", "--only", "fewer patches")
     call = (project_root / "benchmarks" / "fusion.py", str(data_root / "nmnist_paired"))
     first = printed_by(*call, str(tmp_path), *trial)
     rows = re.findall(r"^\| (\w+) \| (\d+\.\d)", first, re.MULTILINE)

@@ -77,6 +77,7 @@ def test_a_row_is_the_run_that_its_recipe_alone_would_be(
     assert kept.run.seed == 0
 
 
+@pytest.mark.slow
 def test_a_comparison_goes_on_where_it_was(recipe: Path, settings: dict[str, Any]) -> None:
     run(recipe, settings, "none", seeds=1)
     first = settings["run.dir"] + "/runs/none/seed-0/bundle/config.json"

@@ -26,6 +26,7 @@ def test_every_step_runs(
     assert capsys.readouterr().out.rstrip().endswith("%")
 
 
+@pytest.mark.slow
 def test_the_output_that_it_shows_is_what_is_printed(
     project_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:

@@ -43,6 +43,7 @@ def test_a_checkpoint_is_imported_predicts_and_is_evaluated(
     assert figures["predicted"][sample] == ranked[0]["label"]
 
 
+@pytest.mark.slow
 def test_it_is_evaluated_clip_by_clip_unless_asked_otherwise(
     released: Path, tiny_dataset: Path, tmp_path: Path
 ) -> None:

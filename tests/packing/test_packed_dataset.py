@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from packed_form import pack
+from slow import slow_but
 from torch.utils.data import DataLoader
 
 from evlora.clips import ClipConfig, collate
@@ -65,7 +66,7 @@ def require_equal(first, second):
         assert one.samples == other.samples
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", slow_but([0, 2], quick=(0).__eq__))
 @pytest.mark.parametrize("is_training", [True, False])
 def test_batches_are_those_of_the_recordings(source, packed, is_training, workers):
     made = ClipDataset(source, "train", CONFIG, seed=3, is_training=is_training)
@@ -90,6 +91,7 @@ def test_samples_held_out_of_train_are_found_in_its_shards(source, tmp_path):
             assert torch.equal(made[index].events, read[index].events)
 
 
+@pytest.mark.slow
 def test_the_paired_nmnist_set_gives_the_same_clips_packed(data_root, tmp_path):
     prepare("csv", data_root / "nmnist_paired", tmp_path / "source")
     whole = read_manifest(tmp_path / "source")

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from slow import slow_but
 
 from evlora.errors import RecordingError
 from evlora.recordings import EventStream, FrameSequence, Recording
@@ -131,7 +132,10 @@ def test_the_lively_window_of_few_events_holds_all_of_them():
 # --- figure -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["events", "frames", "both", "one event", "untimed frames"])
+@pytest.mark.parametrize(
+    "kind",
+    slow_but(["events", "frames", "both", "one event", "untimed frames"], quick="both".__eq__),
+)
 def test_a_figure_is_drawn_of_whatever_there_is(tmp_path: Path, kind: str):
     rng = np.random.default_rng(0)
     events = stream(np.sort(rng.integers(0, 100_000, 3000)), polarity=rng.random(3000) < 0.5)

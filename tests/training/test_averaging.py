@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 import torch
-from slow import slow_but
 
 import evlora
 from evlora.bundle import load_bundle
@@ -47,7 +46,8 @@ def test_counts_are_taken_as_they_are() -> None:
     assert average.tensors["seen"] == 7
 
 
-@pytest.mark.parametrize("keep", slow_but(["best", "last"], quick="best".__eq__))
+@pytest.mark.slow
+@pytest.mark.parametrize("keep", ["best", "last"])
 def test_the_bundle_holds_the_average_and_its_accuracy(
     keep: str, tiny_settings: dict[str, Any]
 ) -> None:
