@@ -13,6 +13,7 @@ def test_each_row_stands_in_the_recipe() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("all_rows", [False, True])
 def test_the_demo_trains_its_rows_and_resumes_where_it_was(all_rows: bool, tmp_path: Path) -> None:
     lines: list[str] = []

@@ -100,11 +100,12 @@ def test_training_learns(tiny_settings: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("kills", [(1.5,), (3.0, 5.5)])
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_killed_run_ends_as_an_undisturbed_one(
     kills: tuple[float, ...], tiny_settings: dict[str, Any], tmp_path: Path
 ) -> None:
     """SIGKILL after these seconds of work, counted from the first sign of life in the folder."""
-    settings = {**tiny_settings, "training.epochs": 60}
+    settings = {**tiny_settings, "training.epochs": 20}
     undisturbed = evlora.train("demo", overrides={**settings, "run.dir": str(tmp_path / "calm")})
     command = [sys.executable, "-m", "evlora", "train", "demo", "--resume"]
     command += [f"{key}={json.dumps(value)}" for key, value in settings.items()]
