@@ -108,13 +108,15 @@ def share_with_loaded(backbone: Backbone, sha256: str) -> None:
         backbone: On the device where it will stay; changed in place.
         sha256: Of its weights.
     """
+    own = dict(backbone.named_parameters())
     for other in list(_LOADED):
         if not other.shares_weights or other.backbone_sha256 != sha256:
             continue
         theirs = other.backbone_tensors()
-        for name, parameter in backbone.named_parameters():
-            if _is_equal(theirs[name], parameter):
-                parameter.data = theirs[name].detach()
+        for name in [name for name, parameter in own.items() if _is_equal(theirs[name], parameter)]:
+            own.pop(name).data = theirs[name].detach()
+        if not own:  # otherwise one on another device, or in another type
+            return
 
 
 def let_others_share(recognizer: Recognizer) -> None:

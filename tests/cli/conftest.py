@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from command import Command
+from small_recordings import write_recording
 
 
 @pytest.fixture
@@ -37,17 +37,5 @@ def source(tmp_path: Path) -> Path:
         split = "test" if number > 3 else "train"
         path = tmp_path / "source" / split / ("cat", "dog")[number % 2] / f"{number}.npz"
         path.parent.mkdir(parents=True, exist_ok=True)
-        random = np.random.default_rng(number)
-        np.savez(
-            path,
-            t=np.sort(random.integers(0, 30_000, 300)),
-            x=random.integers(0, 20, 300),
-            y=random.integers(0, 16, 300),
-            p=random.random(300) < 0.5,
-            width=np.asarray(20),
-            height=np.asarray(16),
-            frames=random.integers(0, 256, (3, 16, 20, 3), dtype=np.uint8),
-            frame_start_us=np.array([0, 10_000, 20_000]),
-            frame_end_us=np.array([5_000, 15_000, 25_000]),
-        )
+        write_recording(path, number)
     return tmp_path / "source"

@@ -16,6 +16,7 @@ import pytest
 import torch
 from litdata import StreamingDataset
 from slow import slow_but
+from small_recordings import write_recording
 
 from evlora.clips import Clip, ClipConfig, make_clip
 from evlora.datasets import ClipDataset, prepare, read_manifest
@@ -27,23 +28,6 @@ from evlora.packing.drawing import Job, Outcome, render, render_all
 
 CLIP = ClipConfig(frames=2, size=16)
 CLASSES = ("cat", "dog")
-
-
-def write_recording(path: Path, seed: int) -> None:
-    random = np.random.default_rng(seed)
-    starts_us = np.array([0, 10_000, 20_000])
-    np.savez(
-        path,
-        t=np.sort(random.integers(0, 30_000, 300)),
-        x=random.integers(0, 20, 300),
-        y=random.integers(0, 16, 300),
-        p=random.random(300) < 0.5,
-        width=np.asarray(20),
-        height=np.asarray(16),
-        frames=random.integers(0, 256, (3, 16, 20, 3), dtype=np.uint8),
-        frame_start_us=starts_us,
-        frame_end_us=starts_us + 5_000,
-    )
 
 
 @pytest.fixture

@@ -164,17 +164,7 @@ def test_yuv_and_bayer_pictures_have_their_colours(tmp_path):
     }.items():
         path = tmp_path / f"{encoding}.mcap"
         with BagWriter(path) as bag:
-            bag.write(
-                "/image",
-                "sensor_msgs/msg/Image",
-                0,
-                height=HEIGHT,
-                width=WIDTH,
-                encoding=encoding,
-                is_bigendian=0,
-                step=WIDTH * pixels.shape[-1],
-                data=np.ascontiguousarray(pixels).reshape(-1),
-            )
+            bag.write_image("/image", pixels, encoding=encoding)
 
         image = open_recording(path).frames[0].astype(int)
 
@@ -191,17 +181,7 @@ def test_bayer_pictures_of_16_bits_have_their_colours_and_bits(tmp_path, pattern
     for place, colour in enumerate(pattern):
         pixels[place // 2 :: 2, place % 2 :: 2] = value_of[colour]
     with BagWriter(path) as bag:
-        bag.write(
-            "/image",
-            "sensor_msgs/msg/Image",
-            0,
-            height=HEIGHT,
-            width=WIDTH,
-            encoding=f"bayer_{pattern}16",
-            is_bigendian=is_bigendian,
-            step=2 * WIDTH,
-            data=np.frombuffer(pixels.tobytes(), np.uint8),
-        )
+        bag.write_image("/image", pixels, encoding=f"bayer_{pattern}16", is_bigendian=is_bigendian)
 
     recording = open_recording(path)
 
@@ -238,17 +218,7 @@ def test_pictures_of_16_bits_are_read_with_the_bits_they_use(tmp_path, encoding,
         pixels = np.concatenate([pixels, pixels[..., :1]], axis=-1)
     pixels = pixels.astype(">u2" if is_bigendian else "<u2", order="C")
     with BagWriter(path) as bag:
-        bag.write(
-            "/image",
-            "sensor_msgs/msg/Image",
-            0,
-            height=HEIGHT,
-            width=WIDTH,
-            encoding=encoding,
-            is_bigendian=is_bigendian,
-            step=pixels.strides[0],
-            data=np.frombuffer(pixels.tobytes(), np.uint8),
-        )
+        bag.write_image("/image", pixels, encoding=encoding, is_bigendian=is_bigendian)
 
     recording = open_recording(path)
 

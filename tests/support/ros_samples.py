@@ -158,17 +158,24 @@ class BagWriter:
             rgb = sequence[number]
             pixels = encoded(rgb, encoding)
             pixels = np.pad(pixels.reshape(HEIGHT, -1), ((0, 0), (0, padding)))
-            self.write(
-                topic,
-                "sensor_msgs/msg/Image",
-                start_us + end_us,
-                height=HEIGHT,
-                width=WIDTH,
-                encoding=encoding,
-                is_bigendian=0,
-                step=pixels.shape[1],
-                data=pixels.reshape(-1),
-            )
+            self.write_image(topic, pixels, encoding=encoding, t_us=start_us + end_us)
+
+    def write_image(
+        self, topic: str, pixels: Any, *, encoding: str, is_bigendian: int = 0, t_us: int = 0
+    ) -> None:
+        """One message of rows of pixels as they are, shape (HEIGHT, …)."""
+        rows = np.frombuffer(pixels.tobytes(), np.uint8).reshape(HEIGHT, -1)
+        self.write(
+            topic,
+            "sensor_msgs/msg/Image",
+            t_us,
+            height=HEIGHT,
+            width=WIDTH,
+            encoding=encoding,
+            is_bigendian=is_bigendian,
+            step=rows.shape[1],
+            data=rows.reshape(-1),
+        )
 
     def write_compressed(self, topic: str = "/dvs/image_raw/compressed") -> None:
         sequence = frames()
