@@ -11,8 +11,12 @@ from evlora.clips import ClipConfig, collate
 from evlora.clips.config import TestViews
 from evlora.clips.transforms import Augmentation
 from evlora.datasets import AllTestViews, ClipDataset, Manifest, prepare, read_manifest
+from evlora.datasets.layouts.generated_videos import write_video
 from evlora.datasets.manifest import Sample
+from evlora.datasets.memory import bytes_of
+from evlora.datasets.opening import open_sample
 from evlora.errors import DatasetError, RecordingError, RecordingWarning
+from evlora.recordings import open_recording
 
 CONFIG = ClipConfig(frames=4, size=16)
 EVERYTHING_RANDOM = ClipConfig(
@@ -237,3 +241,43 @@ def test_the_paired_nmnist_set_becomes_clips(data_root, tmp_path):
     assert [manifest.labels[label] for label in batch.labels] == [
         sample.label for sample in dataset.samples[:4]
     ]
+
+
+def opened_files(monkeypatch):
+    """The names of the samples that are read from disk from now on."""
+    read = []
+
+    def noted(sample, source):
+        read.append(sample.sample)
+        return open_sample(sample, source)
+
+    monkeypatch.setattr("evlora.datasets.dataset.open_sample", noted)
+    return read
+
+
+def test_what_fits_in_memory_is_read_once_and_gives_the_same_clips(manifest, monkeypatch):
+    plain = ClipDataset(manifest, "train", EVERYTHING_RANDOM, is_training=True)
+    keeping = ClipDataset(manifest, "train", EVERYTHING_RANDOM, is_training=True, memory_mb=1)
+    read = opened_files(monkeypatch)
+    for epoch in range(3):
+        plain.set_epoch(epoch)
+        keeping.set_epoch(epoch)
+        for index in (3, 1, 3):
+            read.clear()
+            assert same(collate([plain[index]]), collate([keeping[index]]))
+            first_time = epoch == 0 and read.count(f"s{index}") == 2
+            assert read == ([f"s{index}"] * 2 if first_time else [f"s{index}"])
+
+
+def test_memory_takes_what_fits_and_reads_the_rest_each_time(manifest, monkeypatch):
+    read = opened_files(monkeypatch)
+    one = bytes_of(open_sample(manifest.samples[0], manifest.source))
+    clips = ClipDataset(manifest, "train", CONFIG, memory_mb=2.5 * one / 1_000_000)
+    for index in [0, 1, 2, 3, 0, 1, 2, 3]:
+        clips[index]
+    assert read == ["s0", "s1", "s2", "s3", "s2", "s3"]
+
+
+def test_a_video_is_never_kept_in_memory(tmp_path):
+    write_video(tmp_path / "a.mp4", np.zeros((4, 16, 16, 3), np.uint8))
+    assert bytes_of(open_recording(tmp_path / "a.mp4")) is None

@@ -9,6 +9,7 @@ from torch.utils.data import Dataset
 
 from evlora.clips import Clip, ClipConfig, make_clip, make_test_views
 from evlora.datasets.manifest import Manifest, Sample
+from evlora.datasets.memory import RecordingMemory
 from evlora.datasets.opening import open_sample
 from evlora.errors import DatasetError, RecordingError
 from evlora.recordings import Recording
@@ -29,6 +30,7 @@ class ClipDataset(Dataset[Clip]):
         *,
         seed: int = 0,
         is_training: bool = False,
+        memory_mb: float = 0,
     ) -> None:
         """Take the samples of a split.
 
@@ -38,6 +40,7 @@ class ClipDataset(Dataset[Clip]):
             config: How clips are made.
             seed: Of everything random.
             is_training: Whether moments and augmentation are drawn anew in every epoch.
+            memory_mb: Megabytes of recordings that a process keeps once it has read them.
 
         Raises:
             DatasetError: The split holds no samples.
@@ -49,6 +52,7 @@ class ClipDataset(Dataset[Clip]):
         self._number = {label: number for number, label in enumerate(manifest.labels)}
         self._seed = seed
         self._is_training = is_training
+        self._memory = RecordingMemory(memory_mb)
         # Shared memory: workers that live on through several epochs see the new number too.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 
@@ -110,7 +114,8 @@ class ClipDataset(Dataset[Clip]):
             )
 
     def _recording(self, index: int) -> Recording:
-        return open_sample(self.samples[index], self._source)
+        sample = self.samples[index]
+        return self._memory.read(index, lambda: open_sample(sample, self._source))
 
 
 class AllTestViews(Dataset[list[Clip]]):

@@ -260,10 +260,14 @@ def clip_dataset(
     *,
     seed: int = 0,
     is_training: bool = False,
+    memory_mb: float = 0,
 ) -> ClipDataset:
     """The clips of a split, packed or made from the recordings; see `ClipDataset`."""
-    kind = ClipDataset if manifest.packed is None else PackedDataset
-    return kind(manifest, split, config, seed=seed, is_training=is_training)
+    if manifest.packed is not None:  # the shards' files are memory enough
+        return PackedDataset(manifest, split, config, seed=seed, is_training=is_training)
+    return ClipDataset(
+        manifest, split, config, seed=seed, is_training=is_training, memory_mb=memory_mb
+    )
 
 
 def _read_index(path: Path, where: str) -> tuple[bytes, list[IndexedChunk]]:

@@ -41,6 +41,9 @@ class DataConfig(Config):
     """How large the cache may grow, in GB."""
     workers: NonNegativeInt = 0
     """Processes that read and render clips; 0 does it in the training process."""
+    memory_mb: NonNegativeFloat = 256.0
+    """Megabytes of recordings of each split that such a process keeps once it has read them, so
+    that later epochs need not read them again; videos are never kept."""
 
     @field_validator("root", mode="before")
     @classmethod

@@ -158,12 +158,15 @@ class ClipDataModule(LightningDataModule):
     def __init__(self, data: DataConfig, clip: ClipConfig, *, batch_size: int, seed: int) -> None:
         super().__init__()
         self.manifest = open_dataset(data, seed=seed)
+        memory_mb = data.memory_mb
         self.training: Clips = clip_dataset(
-            self.manifest, "train", clip, seed=seed, is_training=True
+            self.manifest, "train", clip, seed=seed, is_training=True, memory_mb=memory_mb
         )
         has_validation = "val" in self.manifest.splits
         self.validation: Clips | None = (
-            clip_dataset(self.manifest, "val", clip) if has_validation else None
+            clip_dataset(self.manifest, "val", clip, memory_mb=memory_mb)
+            if has_validation
+            else None
         )
         self.features_folder: Path | None = None
         self.seed = seed
