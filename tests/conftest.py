@@ -42,9 +42,25 @@ def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def tiny_settings(tiny_dataset: Path, tmp_path: Path) -> dict[str, Any]:
     """Keys that make any recipe small enough for a test: a ViT of three narrow blocks."""
+    return _tiny(tiny_dataset, tmp_path / "run")
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of VELoRA on that small ViT, untrained, to read and to leave as it is."""
+    from evlora.bundle import save_bundle
+    from evlora.recipe import build
+
+    folder = tmp_path_factory.mktemp("bundle")
+    torch.manual_seed(0)
+    recognizer = build("demo", num_classes=3, overrides=_tiny(tiny_dataset, folder / "run"))
+    return save_bundle(recognizer, folder / "bundle")
+
+
+def _tiny(dataset: Path, run: Path) -> dict[str, Any]:
     return {
-        "data.root": str(tiny_dataset),
-        "run.dir": str(tmp_path / "run"),
+        "data.root": str(dataset),
+        "run.dir": str(run),
         "clip.frames": 2,
         "clip.size": 32,
         "backbone.name": "vit_tiny_patch16_224",

@@ -1,7 +1,6 @@
 """What the tests of the verbs share."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from command import Command
@@ -18,16 +17,10 @@ def evlora(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 def predict(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    tiny_settings: dict[str, Any],
-    tmp_path: Path,
+    tiny_bundle: Path,
 ) -> Command:
     """Runs `evlora predict` with a small bundle and these words behind it."""
-    from evlora.bundle import save_bundle
-    from evlora.recipe import build
-
-    recognizer = build("demo", num_classes=3, overrides=tiny_settings)
-    bundle = save_bundle(recognizer, tmp_path / "bundle")
-    return Command(monkeypatch, capsys, "predict", bundle)
+    return Command(monkeypatch, capsys, "predict", tiny_bundle)
 
 
 @pytest.fixture
