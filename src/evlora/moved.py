@@ -48,7 +48,8 @@ NAMES = {
         "read_manifest": "evlora.datasets",
     },
     "evlora.packing": {
-        "Shard": "evlora.packing:Part",
+        "Part": "evlora.packing:JobPart",
+        "Shard": "evlora.packing:JobPart",
         "join_shards": "evlora.packing:join_parts",
         "survey": "evlora.packing:try_packing",
     },

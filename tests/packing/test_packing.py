@@ -22,7 +22,7 @@ from evlora.clips import Clip, ClipConfig, make_clip
 from evlora.datasets import ClipDataset, prepare, read_manifest
 from evlora.datasets.rendering import Rendering
 from evlora.errors import DatasetError
-from evlora.packing import Packing, Part, clip_dataset, drawing, join_parts, journal, pack
+from evlora.packing import JobPart, Packing, clip_dataset, drawing, join_parts, journal, pack
 from evlora.packing.codec import decode, name_of
 from evlora.packing.drawing import Job, Outcome, render, render_all
 
@@ -270,7 +270,7 @@ def test_an_array_of_jobs_packs_what_one_job_packs(
 ) -> None:
     packed(source, tmp_path / "one")
     for number in order:
-        packed(source, tmp_path / "out", part=Part(number, 3))
+        packed(source, tmp_path / "out", part=JobPart(number, 3))
         assert not (tmp_path / "out").exists()
     join_parts(prepared(source), tmp_path / "out", CLIP)
     one, joined = items_of(tmp_path / "one"), items_of(tmp_path / "out")
@@ -287,26 +287,26 @@ def test_an_array_of_jobs_packs_what_one_job_packs(
 
 def test_missing_and_unfinished_parts_are_named(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    packed(source, out, part=Part(2, 4))
+    packed(source, out, part=JobPart(2, 4))
     with pytest.raises(DatasetError, match="parts that are missing: 1/4, 3/4, 4/4; pack"):
         join_parts(prepared(source), out, CLIP)
     for number in (1, 3):
-        packed(source, out, part=Part(number, 4))
+        packed(source, out, part=JobPart(number, 4))
     with pytest.raises(Stop):
-        packed(source, out, part=Part(4, 4), progress=interrupt_after(2))
+        packed(source, out, part=JobPart(4, 4), progress=interrupt_after(2))
     with pytest.raises(DatasetError, match=r"4-of-4: expected 4 .* only 2 .*let --part 4/4"):
         join_parts(prepared(source), out, CLIP)
-    packed(source, out, part=Part(4, 4))
+    packed(source, out, part=JobPart(4, 4))
     assert join_parts(prepared(source), out, CLIP).manifest.counts == {"train": 12, "test": 4}
 
 
 def test_parts_with_other_settings_are_refused(source: Path, tmp_path: Path) -> None:
     """As when two machines worked apart and their folders were copied together."""
     other = CLIP.model_copy(update={"frames": 3})
-    packed(source, tmp_path / "out", part=Part(1, 2))
-    pack(prepared(source), tmp_path / "there", other, workers=0, part=Part(2, 2))
+    packed(source, tmp_path / "out", part=JobPart(1, 2))
+    pack(prepared(source), tmp_path / "there", other, workers=0, part=JobPart(2, 2))
     with pytest.raises(DatasetError, match="was packed with frames=2, now frames=3"):
-        pack(prepared(source), tmp_path / "out", other, workers=0, part=Part(2, 2))
+        pack(prepared(source), tmp_path / "out", other, workers=0, part=JobPart(2, 2))
     shutil.copytree(
         tmp_path / "there.packing" / "part-2-of-2", tmp_path / "out.packing" / "part-2-of-2"
     )
@@ -315,13 +315,13 @@ def test_parts_with_other_settings_are_refused(source: Path, tmp_path: Path) -> 
 
 
 def test_two_arrays_are_not_mixed(source: Path, tmp_path: Path) -> None:
-    packed(source, tmp_path / "out", part=Part(1, 2))
+    packed(source, tmp_path / "out", part=JobPart(1, 2))
     with pytest.raises(DatasetError, match="the work of an array of 2 jobs, not of 3"):
-        packed(source, tmp_path / "out", part=Part(1, 3))
+        packed(source, tmp_path / "out", part=JobPart(1, 3))
     with pytest.raises(DatasetError, match="the work of an array of 2 jobs, not of 1"):
         packed(source, tmp_path / "out")
     with pytest.raises(DatasetError, match="that --overwrite would throw away"):
-        packed(source, tmp_path / "out", part=Part(2, 2), overwrite=True)
+        packed(source, tmp_path / "out", part=JobPart(2, 2), overwrite=True)
 
 
 def test_two_processes_do_not_pack_the_same_part(source: Path, tmp_path: Path) -> None:
@@ -339,7 +339,7 @@ def test_two_processes_do_not_pack_the_same_part(source: Path, tmp_path: Path) -
 @pytest.mark.parametrize("text", ["3", "0/2", "3/2", "a/b", "1/2/3", "-1/2"])
 def test_a_part_is_one_of_several(text: str) -> None:
     with pytest.raises(DatasetError, match="part: expected i/n"):
-        Part.parse(text)
+        JobPart.parse(text)
 
 
 def damage(source: Path) -> None:

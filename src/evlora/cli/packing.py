@@ -12,7 +12,7 @@ from evlora.errors import DatasetError
 
 if TYPE_CHECKING:
     from evlora.clips import ClipConfig
-    from evlora.packing import Packing, Part, Trial
+    from evlora.packing import JobPart, Packing, Trial
 
 PACKED_KEYS = ("frames", "modalities", "representation", "window")
 """Keys of a clip that set how it is packed; the others are up to training."""
@@ -135,12 +135,12 @@ def pack_and_print(
     **asked: Any,
 ) -> None:
     """Pack, or join parts, with a progress bar, and print what became of it."""
-    from evlora.packing import Part, join_parts
+    from evlora.packing import JobPart, join_parts
     from evlora.packing import pack as pack_clips
 
     if part is not None and join:
         raise DatasetError("pack: expected --part or --join, got both; join when all are done")
-    this = None if part is None else Part.parse(part)
+    this = None if part is None else JobPart.parse(part)
     with counting_bar("samples") as progress:
         asked["progress"] = progress
         if join:
@@ -182,7 +182,7 @@ def show_trial(
         )
 
 
-def _print_packing(packing: "Packing", out: Path, part: "Part | None") -> None:
+def _print_packing(packing: "Packing", out: Path, part: "JobPart | None") -> None:
     from evlora.datasets.manifest import SPLITS
 
     manifest, counts = packing.manifest, packing.manifest.counts

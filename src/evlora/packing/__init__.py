@@ -2,14 +2,14 @@
 
 from evlora import moved
 from evlora.packing.packed_dataset import PackedDataset, clip_dataset
-from evlora.packing.parts import Part
+from evlora.packing.parts import JobPart
 from evlora.packing.run import Packing, join_parts, pack
 from evlora.packing.trial import Trial, try_packing
 
 __all__ = [
+    "JobPart",
     "PackedDataset",
     "Packing",
-    "Part",
     "Trial",
     "clip_dataset",
     "join_parts",

@@ -17,7 +17,7 @@ from evlora.datasets.rendering import CODEC_VERSION, PackedAbout
 from evlora.datasets.storage import write_manifest
 from evlora.errors import DatasetError
 from evlora.packing.journal import ClosedChunk, Done
-from evlora.packing.parts import Part, parts_in, working_in
+from evlora.packing.parts import JobPart, parts_in, working_in
 from evlora.packing.plan import Plan, write_settings
 
 JOINED_FOLDER = "joined"
@@ -108,7 +108,7 @@ def write_rejected(folder: Path, done: Iterable[Done]) -> Path:
     return folder / REJECTED_FILE
 
 
-def _require_all(parts: Sequence[Part], work: Path) -> None:
+def _require_all(parts: Sequence[JobPart], work: Path) -> None:
     totals = sorted({part.total for part in parts})
     if not totals:
         raise DatasetError(f"{work}: expected the work of parts, found none; pack with --part")

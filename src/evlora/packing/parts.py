@@ -13,7 +13,7 @@ from evlora.packing.plan import LOCK_FILE, Plan, read_settings, require_same, wr
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class JobPart:
     """One job of an array that packs together."""
 
     number: int = 1
@@ -28,7 +28,7 @@ class Part:
             )
 
     @classmethod
-    def parse(cls, text: str) -> "Part":
+    def parse(cls, text: str) -> "JobPart":
         """The part of a text such as `3/10`.
 
         Raises:
@@ -40,7 +40,7 @@ class Part:
         return cls(*map(int, numbers.groups()))
 
     @classmethod
-    def of_folder(cls, folder: Path) -> "Part | None":
+    def of_folder(cls, folder: Path) -> "JobPart | None":
         """The part whose work lies in this folder, if it is such a folder."""
         numbers = re.fullmatch(r"part-(\d+)-of-(\d+)", folder.name)
         return None if numbers is None else cls(*map(int, numbers.groups()))
@@ -87,9 +87,9 @@ def require_idle(work: Path) -> None:
             pass
 
 
-def parts_in(work: Path) -> list[Part]:
+def parts_in(work: Path) -> list[JobPart]:
     """The parts whose work lies in this folder, in order."""
-    found = [Part.of_folder(folder) for folder in work.glob("part-*")]
+    found = [JobPart.of_folder(folder) for folder in work.glob("part-*")]
     return sorted((part for part in found if part is not None), key=lambda part: part.number)
 
 

@@ -30,7 +30,7 @@ from evlora.messages import listed
 from evlora.packing.drawing import Job, render_all
 from evlora.packing.joining import JOINED_FOLDER, join, require_enough
 from evlora.packing.journal import Done, Journal
-from evlora.packing.parts import Part, parts_in, require_idle, working_in
+from evlora.packing.parts import JobPart, parts_in, require_idle, working_in
 from evlora.packing.plan import Plan, begin_or_continue, plan_for, read_plan, require_same
 from evlora.processes import cores
 
@@ -80,7 +80,7 @@ def pack(
     shorter_side_px: int | None = None,
     source: str | Path | None = None,
     workers: int | None = None,
-    part: Part | None = None,
+    part: JobPart | None = None,
     strict: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -113,7 +113,7 @@ def pack(
         if not overwrite and (found := _packed_already(order)) is not None:
             return found
         require_free(order.target, overwrite=overwrite)
-        this = part or Part()
+        this = part or JobPart()
         _clear(order.work, this, overwrite=overwrite)
         begin_or_continue(order.plan, order.work)
         with working_in(order.work / this.folder, order.plan) as journal:
@@ -179,7 +179,7 @@ def _order(
     return Order(plan, target, progress)
 
 
-def _clear(work: Path, part: Part, *, overwrite: bool) -> None:
+def _clear(work: Path, part: JobPart, *, overwrite: bool) -> None:
     """Remove earlier work that is not wanted, and refuse that of another array."""
     if overwrite and part.total > 1 and work.exists():
         raise DatasetError(
@@ -210,7 +210,7 @@ def _refuse_former_work(work: Path) -> None:
 
 
 def _pack_part(
-    order: Order, part: Part, journal: Journal, *, workers: int | None, strict: bool
+    order: Order, part: JobPart, journal: Journal, *, workers: int | None, strict: bool
 ) -> None:
     manifest, samples = order.plan.manifest, order.plan.samples
     labels = {name: number for number, name in enumerate(manifest.labels)}
