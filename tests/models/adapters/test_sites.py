@@ -90,6 +90,20 @@ def test_layers_may_be_named_in_place_of_sites(method: str, names: Any, layers: 
 
 
 @pytest.mark.parametrize(
+    ("names", "layers"),
+    [
+        ("patch_embed.proj", {"patch_embed.proj"}),
+        (["fc1", r"patch_embed\..*"], {"patch_embed.proj", "blocks.0.mlp.fc1", "blocks.1.mlp.fc1"}),
+        ("proj", {"blocks.0.attn.proj", "blocks.1.attn.proj"}),
+    ],
+)
+def test_a_convolution_is_named_in_full(names: Any, layers: set[str]) -> None:
+    config = AdapterConfig(method="lora", target_modules=names)
+    adapted: Any = adapt(small_vit(), config, name="backbone")
+    assert set(adapted.base_model.targeted_module_names) == layers
+
+
+@pytest.mark.parametrize(
     ("names", "message"),
     [
         ("fc3", r"target_modules: expected names of linear layers, 'fc3' matches 0 of 8 .*fc.\?"),

@@ -72,6 +72,9 @@ def targets(module: nn.Module, site: Site, patterns: Mapping[Site, str] = TARGET
 def named_layers(module: nn.Module, names: Sequence[str]) -> list[str]:
     """The linear layers that have one of these names, end with one, or match one as a pattern.
 
+    Convolutions, such as those of a patch embedding, are found by their whole names alone: `proj`
+    means what closes an attention.
+
     Args:
         module: What will be adapted.
         names: Names, ends of names at a dot, or regular expressions over whole names.
@@ -80,9 +83,11 @@ def named_layers(module: nn.Module, names: Sequence[str]) -> list[str]:
         AdapterError: A name matches no linear layer, or is no regular expression.
     """
     layers = linear_layers(module)
+    convolutions = names_where(module, lambda layer: isinstance(layer, nn.Conv2d))
     found: set[str] = set()
     for name in names:
         matching = {layer for layer in layers if is_named(layer, name)}
+        matching |= {layer for layer in convolutions if is_whole_name(layer, name)}
         if not matching:
             ends = {layer.rpartition(".")[2] for layer in layers}
             raise AdapterError(
@@ -91,7 +96,7 @@ def named_layers(module: nn.Module, names: Sequence[str]) -> list[str]:
                 f"{suggestion(name, [*sorted(ends), *layers])}"
             )
         found |= matching
-    return [layer for layer in layers if layer in found]
+    return [layer for layer in (*convolutions, *layers) if layer in found]
 
 
 def is_named(layer: str, name: str) -> bool:
@@ -100,8 +105,17 @@ def is_named(layer: str, name: str) -> bool:
     Raises:
         AdapterError: The name is no pattern.
     """
+    return f".{layer}".endswith(f".{name}") or is_whole_name(layer, name)
+
+
+def is_whole_name(layer: str, name: str) -> bool:
+    """Whether a layer has this name, or matches it as a pattern.
+
+    Raises:
+        AdapterError: The name is no pattern.
+    """
     try:
-        return f".{layer}".endswith(f".{name}") or re.fullmatch(name, layer) is not None
+        return re.fullmatch(name, layer) is not None
     except re.error as error:
         raise AdapterError(
             f"target_modules: expected names or regular expressions, got {name!r}: {error}"
