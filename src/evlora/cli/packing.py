@@ -87,10 +87,23 @@ def pack(
 
 
 def values_of(words: list[str]) -> dict[str, Any]:
-    """The values of words KEY=VALUE, read as YAML."""
+    """The values of words KEY=VALUE, read as YAML.
+
+    Raises:
+        DatasetError: A value is no YAML.
+    """
     import yaml
 
-    return {key: yaml.safe_load(value) for key, _, value in (word.partition("=") for word in words)}
+    from evlora.untrusted import parse_yaml
+
+    values: dict[str, Any] = {}
+    for word in words:
+        key, _, value = word.partition("=")
+        try:
+            values[key] = parse_yaml(value)
+        except yaml.YAMLError as error:
+            raise DatasetError(f"{word!r}: the value is not YAML: {error}") from error
+    return values
 
 
 def clip_of(recipe: str | None, keys: dict[str, Any]) -> "ClipConfig":
