@@ -37,6 +37,7 @@ from evlora.bundle_description import (
     write_description,
 )
 from evlora.errors import BundleError
+from evlora.escaping import markdown
 from evlora.files import standing, writing_folder
 from evlora.messages import listed
 from evlora.models import weights_sha256
@@ -287,7 +288,7 @@ def _model_card(
     trained = sum(p.numel() for p in recognizer.trained_tensors().values())
     where = "in this folder" if has_backbone else "frozen and not in this folder"
     height, width = config.clip.size_px
-    measured = "".join(f"| {name} | {value:.4f} |\n" for name, value in metrics.items())
+    measured = "".join(f"| {markdown(name)} | {value:.4f} |\n" for name, value in metrics.items())
     return f"""# An evlora bundle
 
 A recognizer of {len(recognizer.labels)} classes from {" and ".join(config.clip.modalities)}

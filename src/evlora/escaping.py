@@ -14,8 +14,9 @@ OBEYED = re.compile(
 LINE_ENDS = re.compile(r"[\t\n]")
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 """How a cell begins that a spreadsheet would compute, and how one that was escaped does."""
-MARKUP = re.compile(r"([\\`*_{}\[\]<>|#~&!$])")
+MARKUP = re.compile(r"([\\`*\[\]<>|&!])")
 """Characters that Markdown, or the HTML in it, gives a meaning."""
+LONGEST_IN_FIGURE = 80
 
 
 def printable(text: object) -> str:
@@ -45,6 +46,13 @@ def of_cell(text: str) -> str:
 def markdown(text: object) -> str:
     """Text for a page in Markdown, where it is read as it stands."""
     return MARKUP.sub(r"\\\1", in_line(text))
+
+
+def in_figure(text: object) -> str:
+    """Text for a matplotlib figure: no mathematics in it, and not longer than a figure is wide."""
+    line = in_line(text)
+    cut = line if len(line) <= LONGEST_IN_FIGURE else f"{line[: LONGEST_IN_FIGURE - 1]}…"
+    return cut.replace("$", r"\$")
 
 
 def _written_out(found: re.Match[str]) -> str:

@@ -8,8 +8,10 @@ outside as well. docs/limits.md explains each limit.
 import math
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from typing import Any
 
 from evlora.errors import EvloraError
 from evlora.messages import suggestion
@@ -75,6 +77,21 @@ def limits() -> Limits:
 def raising(name: str) -> str:
     """What a message adds about the limit of this name: how to raise it."""
     return f"if you trust the file, raise the limit with {VARIABLE}={name}=NUMBER"
+
+
+def require_bounded_options(options: Mapping[str, Any]) -> None:
+    """Check the numbers of an adapter or a backbone, which decide how much memory it takes.
+
+    Raises:
+        ValueError: One is larger than the limit `option`; seeds may be.
+    """
+    for name, value in options.items():
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if is_number and "seed" not in name and "key" not in name and value > limits().option:
+            raise ValueError(
+                f"{name}: expected a number of at most {limits().option:,}, got {value:,}; "
+                f"{raising('option')}"
+            )
 
 
 @lru_cache(maxsize=8)

@@ -107,6 +107,10 @@ def parse_json(text: str | bytes) -> Any:
         return json.loads(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    except json.JSONDecodeError:
+        raise
+    except ValueError as error:
+        raise ValueError(str(error).partition("; use ")[0]) from None
 
 
 def parse_yaml(text: str) -> Any:
@@ -145,6 +149,8 @@ def build_yaml(text: str, prepare: Callable[[yaml.Node], None], *, builds: bool 
         raise yaml.YAMLError(
             f"expected at most {most:,} characters, got {len(text):,}; {raising('recipe_bytes')}"
         )
+    if text.count("[") + text.count("{") > limits().recipe_values:  # PyYAML is slow at them
+        raise yaml.YAMLError(f"it has too many brackets; {raising('recipe_values')}")
     loader = None
     try:
         loader = yaml.SafeLoader(text)
@@ -157,8 +163,10 @@ def build_yaml(text: str, prepare: Callable[[yaml.Node], None], *, builds: bool 
     except RecursionError:
         raise yaml.YAMLError("it is nested too deeply") from None
     except (ValueError, TypeError, OverflowError, AttributeError, KeyError) as error:
-        # PyYAML's own for dates, numbers and bytes that are written as such and are none.
-        raise yaml.YAMLError(f"a value is not what it is written as: {error}") from error
+        # PyYAML's own for dates, numbers and bytes that are written as such and are none. Python
+        # adds how to lift its limit of digits.
+        reason = str(error).partition("; use ")[0]
+        raise yaml.YAMLError(f"a value is not what it is written as: {reason}") from error
     finally:
         if loader is not None:
             loader.dispose()
@@ -206,21 +214,21 @@ def _cut(path: str | os.PathLike[str]) -> str:
 
 
 def label_fault(labels: Collection[str]) -> str:
-    """What is wrong with the names of classes or samples by their number and length; else empty."""
-    most, longest = limits().labels, limits().name_chars
+    """What is wrong with the names of classes by their number, length or bytes; else empty."""
+    most = limits().labels
     if len(labels) > most:
         return f"expected at most {most:,} labels, got {len(labels):,}; {raising('labels')}"
-    for label in labels:
-        if len(label) > longest:
-            return (
-                f"expected names of at most {longest:,} characters, got one of {len(label):,}, "
-                f"{shown(label)}; {raising('name_chars')}"
-            )
-        if not label.isascii() and not is_utf8(label):
-            return f"expected names in UTF-8, got {shown(label)}; rename it"
+    return next(filter(None, map(name_fault, labels)), "")
+
+
+def name_fault(name: str) -> str:
+    """What is wrong with a label, or the name of a sample or a file; else empty."""
+    longest = limits().name_chars
+    if len(name) > longest:
+        return (
+            f"expected names of at most {longest:,} characters, got one of {len(name):,}, "
+            f"{shown(name)}; {raising('name_chars')}"
+        )
+    if not name.isascii() and any("\ud800" <= character <= "\udfff" for character in name):
+        return f"expected names in UTF-8, got {shown(name)}; rename it"
     return ""
-
-
-def is_utf8(text: str) -> bool:
-    """Whether text can be written; names of files whose bytes are no UTF-8 cannot."""
-    return not any("\ud800" <= character <= "\udfff" for character in text)

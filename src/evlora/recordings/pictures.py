@@ -138,7 +138,7 @@ def opened(path: Path) -> Generator["Image"]:
             f"{path}: no such picture; put it back, or take it out of the list of frames"
         ) from None
     except (
-        Image.DecompressionBombError,
+        *(Image.DecompressionBombError, Image.DecompressionBombWarning),
         *(OSError, ValueError, SyntaxError, MemoryError, EOFError, KeyError, TypeError),
         *(IndexError, ArithmeticError, AttributeError, AssertionError, RuntimeError),
         *(struct.error, zlib.error),

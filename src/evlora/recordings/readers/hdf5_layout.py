@@ -129,17 +129,19 @@ def present_rows(path: Path, data: Any, axis: int) -> int:
 
 
 def _groups(file: Any) -> Iterator[tuple[str, Any]]:
-    """All groups with their names, from the root down; links in circles end at a depth."""
+    """All groups with their names, from the root down, each once."""
     import h5py
 
-    waiting: list[tuple[str, Any, int]] = [("/", file, 0)]
+    waiting: list[tuple[str, Any, int]] = [("/", file["/"], 0)]
+    seen: set[Any] = {file["/"]}
     while waiting:
         name, group, depth = waiting.pop(0)
         yield name, group
         for key, child in items_of(group).items():
             # Behind # is what MATLAB's own cells point to.
             is_searched = isinstance(child, h5py.Group) and not key.startswith("#")
-            if is_searched and depth < DEEPEST_GROUP:
+            if is_searched and depth < DEEPEST_GROUP and child not in seen:
+                seen.add(child)
                 waiting.append((f"{name.rstrip('/')}/{key}", child, depth + 1))
 
 
