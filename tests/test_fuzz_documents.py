@@ -21,7 +21,7 @@ from evlora.bundle import save_bundle
 from evlora.datasets import prepare
 from evlora.recipe import build
 
-SHORT_RUN_INPUTS, LONG_RUN_INPUTS = 60, 30_000
+SHORT_RUN_INPUTS, LONG_RUN_INPUTS = 40, 30_000
 MARKS = (b"[", b"]", b"{", b"}", b":", b",", b"\n", b"-", b'"', b"'", b"&a ", b"*a", b"!!")
 """Of YAML, JSON and CSV."""
 
