@@ -11,7 +11,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
 # Tests beside each other, one thread each.
 TEST := $(ONE_THREAD) $(VENV)/bin/python -m pytest -n 2 --dist worksteal
 
-.PHONY: bench demo test test-slow docs check fuzz backbone format clean
+.PHONY: audit bench demo test test-slow docs check fuzz backbone format clean
 
 demo: $(INSTALLED)
 	$(ONE_THREAD) $(VENV)/bin/evlora demo demo
@@ -43,6 +43,12 @@ check: $(DEVELOPING)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/pyright --pythonpath $(VENV)/bin/python
 	$(VENV)/bin/lint-imports
+
+# Known vulnerabilities of the pinned versions, and the bill of materials; asks PyPI.
+audit:
+	$(PYTHON) -m venv .cache/audit
+	.cache/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
+	.cache/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --format cyclonedx-json --output sbom.json
 
 format: $(DEVELOPING)
 	$(VENV)/bin/ruff format .

@@ -501,3 +501,43 @@ def test_a_bundle_with_its_backbone_needs_nothing_else(
     weights.unlink()
     assert torch.equal(answer(load_bundle(bundle)), expected)
     assert "in this folder; SHA-256" in (bundle / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"model": {"adapter": {"method": "lora", "rank": 10_000_000}}}, "rank of at most 1024"),
+        ({"model": {"adapter": {"method": "vpt", "options": {"tokens": 10**9}}}}, "16,384, got"),
+        ({"clip": {"frames": 4096, "size": 8192}}, "clips of at most 268,435,456 pixels"),
+        ({"clip": {"test_views": {"segments": 10**9}}}, "test_views of at most 1000 clips"),
+        ({"backbone": {"options": {"depth": 10_000, "embed_dim": 16_000}}}, "5,000,000,000 param"),
+        ({"backbone": {"options": {"depth": 10**9}}}, "depth: expected a number of at most 16,384"),
+        ({"labels": ["a", "b" * 1001]}, "names of at most 1,000 characters"),
+        ({"labels": ["a", "\udcff"]}, "names in UTF-8"),
+        ({"extra": 1}, "unknown keys: extra"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_a_bundle_that_asks_for_too_much_is_refused_before_memory_is_taken(
+    tmp_path: Path, changes: dict[str, Any], reason: str
+) -> None:
+    content: dict[str, Any] = {
+        "format": 1,
+        "labels": ["a", "b"],
+        "clip": {},
+        "backbone": {},
+        "model": {"network": "single_stream"},
+        "backbone_sha256": "",
+    }
+    for key, value in changes.items():
+        content[key] = {**content[key], **value} if isinstance(value, dict) else value
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    with pytest.raises(BundleError, match=reason):
+        load_bundle(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"format": 1' + "0" * 5000 + "}", "\xff", "{}"])
+def test_a_description_that_is_no_json_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.json").write_text(text, encoding="latin-1")
+    with pytest.raises(BundleError, match=r"config\.json"):
+        load_bundle(tmp_path)

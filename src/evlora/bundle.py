@@ -9,7 +9,6 @@ backbone.safetensors   only where it was made at random, trained, came with a ch
 README.md              what it is, and what was measured
 """
 
-import json
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -38,12 +37,14 @@ from evlora.bundle_description import (
     write_description,
 )
 from evlora.errors import BundleError
+from evlora.escaping import markdown
 from evlora.files import standing, writing_folder
 from evlora.messages import listed
 from evlora.models import weights_sha256
 from evlora.models.adapters import before_loading, before_saving
 from evlora.models.backbone import RANDOM
 from evlora.recognizer import Recognizer, RecognizerConfig, adapted_parts, tensors_beside_adapters
+from evlora.untrusted import parse_json, plain, read_text
 
 
 def save_bundle(
@@ -203,7 +204,7 @@ def bundle_in(folder: Path) -> Path:
     Raises:
         BundleError: There is none.
     """
-    inside = folder / "bundle"
+    inside = plain(folder, BundleError) / "bundle"
     for place in (folder, inside):
         if (standing(place) / DESCRIPTION).is_file():
             return place
@@ -220,8 +221,8 @@ def bundle_in(folder: Path) -> Path:
 def _load_adapters(folder: Path, adapted: PeftModel) -> None:
     path = folder / "adapter_config.json"
     try:
-        before_loading(adapted, json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
+        before_loading(adapted, parse_json(read_text(path, BundleError, limit="recipe_bytes")))
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise BundleError(f"{path}: is missing or damaged: {error}; {AGAIN}") from error
     # Not by peft's set_peft_model_state_dict, which imports transformers for this.
     _fill(get_peft_model_state_dict(adapted), folder / "adapter_model.safetensors")
@@ -236,7 +237,7 @@ def _fill(expected: Mapping[str, Tensor], path: Path) -> None:
 
 
 def _read_tensors(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    if not path.is_file():
+    if not plain(path, BundleError).is_file():
         raise BundleError(f"{path}: is missing; {AGAIN}")
     try:
         tensors = load_file(path)
@@ -287,7 +288,7 @@ def _model_card(
     trained = sum(p.numel() for p in recognizer.trained_tensors().values())
     where = "in this folder" if has_backbone else "frozen and not in this folder"
     height, width = config.clip.size_px
-    measured = "".join(f"| {name} | {value:.4f} |\n" for name, value in metrics.items())
+    measured = "".join(f"| {markdown(name)} | {value:.4f} |\n" for name, value in metrics.items())
     return f"""# An evlora bundle
 
 A recognizer of {len(recognizer.labels)} classes from {" and ".join(config.clip.modalities)}

@@ -18,6 +18,7 @@ from evlora.errors import BackboneError, BundleError
 from evlora.models import Backbone, build_backbone, weights_sha256
 from evlora.models.backbone import PRETRAINED, RANDOM
 from evlora.recognizer import Recognizer, RecognizerConfig
+from evlora.untrusted import parse_yaml, read_text
 
 OWN_BACKBONE = "backbone.safetensors"
 RECIPE_OF_A_RUN = "recipe.yaml"
@@ -90,9 +91,9 @@ def _places(source: Path, config: RecognizerConfig) -> Iterator[str]:
 def _of_the_run(run: Path, name: str) -> Iterator[Path]:
     """The file of this name that the recipe of a run has."""
     try:
-        content = yaml.safe_load((run / RECIPE_OF_A_RUN).read_text(encoding="utf-8"))
-        file = Path(expanded(str(content["backbone"]["weights"])))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError):
+        recipe = read_text(run / RECIPE_OF_A_RUN, BundleError, limit="recipe_bytes")
+        file = Path(expanded(str(parse_yaml(recipe)["backbone"]["weights"])))
+    except (BundleError, yaml.YAMLError, KeyError, TypeError):
         return  # no run, or a damaged one: the file may still lie elsewhere
     if file.name == name:
         yield file

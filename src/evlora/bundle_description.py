@@ -16,11 +16,11 @@ from pydantic import ValidationError
 from evlora.errors import BundleError
 from evlora.messages import explain, listed, shown
 from evlora.recognizer import RecognizerConfig
+from evlora.untrusted import label_fault, parse_json, plain, read_text
 
 BUNDLE_FORMAT = 1
 DESCRIPTION = "config.json"
 HASHES = "sha256"
-MOST_LABELS = 1_000_000
 KEYS = frozenset(
     {"format", "labels", "clip", "backbone", "model", "backbone_sha256", "versions"}
     | {"recipe", "metrics", HASHES}
@@ -69,7 +69,7 @@ def read_description(folder: Path) -> Description:
     if not path.is_file():
         raise BundleError(f"{folder}: expected a bundle with a {DESCRIPTION}, found none there")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(read_text(path, BundleError))
         if content["format"] != BUNDLE_FORMAT:
             raise BundleError(
                 f"{path}: expected bundle format {BUNDLE_FORMAT}, got {content['format']}; "
@@ -84,7 +84,7 @@ def read_description(folder: Path) -> Description:
     except ValidationError as error:
         reason = explain(error, RecognizerConfig)
         raise BundleError(f"{path}: is damaged or not of a bundle: {reason}") from error
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         reason = f"key {error} is missing" if isinstance(error, KeyError) else error
         raise BundleError(f"{path}: is damaged or not of a bundle: {reason}") from error
 
@@ -116,10 +116,10 @@ def _labels(found: Any) -> tuple[str, ...]:
     if not isinstance(found, list) or not found:
         raise ValueError(f"expected a list of labels, got {shown(found)}")
     labels = cast(list[Any], found)
-    if len(labels) > MOST_LABELS:
-        raise ValueError(f"expected at most {MOST_LABELS:,} labels, got {len(labels):,}")
     if wrong := [label for label in labels if not isinstance(label, str)]:
         raise ValueError(f"expected labels of text, got {shown(wrong[0])}")
+    if fault := label_fault(labels):
+        raise ValueError(fault)
     if len(set(labels)) < len(labels):
         twice = [label for label, count in Counter(labels).items() if count > 1]
         raise ValueError(f"expected each label once, got more of {listed(twice)}")
@@ -137,7 +137,7 @@ def _require_hashes(folder: Path, content: dict[str, Any]) -> None:
         if ".." in Path(name).parts or Path(name).is_absolute():
             raise ValueError(f"expected files of the bundle under {HASHES}, got {name}")
         path = folder / name
-        if not path.is_file():
+        if not plain(path, BundleError).is_file():
             raise BundleError(f"{path}: is missing; {AGAIN}")
         if _hash_of(path) != expected:
             raise BundleError(

@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from evlora.errors import RecipeError
+from evlora.escaping import cell
+from evlora.escaping import markdown as as_markdown
 from evlora.figures import Bubble, draw_bubbles, draw_lines
 from evlora.files import writing_file
 from evlora.training.cost import mean_and_spread
@@ -182,7 +184,7 @@ def _csv(result: Comparison) -> str:
     names = list(dict.fromkeys(name for line in lines for name in line))
     writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(lines)
+    writer.writerows({name: cell(value) for name, value in line.items()} for line in lines)
     return text.getvalue()
 
 
@@ -237,10 +239,13 @@ def markdown(result: Comparison) -> str:
         lines += [
             "| " + " | ".join(shown) + " |",
             "|---|" + "---:|" * (len(shown) - 1),
-            *("| " + " | ".join(cells(row)[: len(shown)]) + " |" for row in result.rows),
+            *(
+                "| " + " | ".join(map(as_markdown, cells(row)[: len(shown)])) + " |"
+                for row in result.rows
+            ),
         ]
     failures = [
-        f"- {row.name}, seed {seed}: {text.splitlines()[0]}"
+        f"- {as_markdown(row.name)}, seed {seed}: {as_markdown(text.splitlines()[0])}"
         for row in result.rows
         for seed, text in row.failures.items()
     ]
@@ -252,10 +257,10 @@ def markdown(result: Comparison) -> str:
 def _accuracies(result: Comparison, over: Over) -> list[str]:
     """The table of accuracies, a line for each method and a column for each value."""
     return [
-        f"| accuracy, %, at {over.key} = | " + " | ".join(over.values) + " |",
+        f"| accuracy, %, at {over.key} = | " + " | ".join(map(as_markdown, over.values)) + " |",
         "|---|" + "---:|" * len(over.values),
         *(
-            f"| {method} | "
+            f"| {as_markdown(method)} | "
             + " | ".join(result.at(method, setting).accuracy for setting in over.settings)
             + " |"
             for method in result.methods

@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from evlora.clips import Clip
+from evlora.escaping import in_figure
 from evlora.files import writing_file
 
 RIGHT, WRONG = "#1a7f37", "#cf222e"
@@ -50,10 +51,11 @@ def draw_confusion(confusion: Sequence[Sequence[int]], labels: Sequence[str], pa
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     side = min(14.0, 2.5 + 0.24 * len(labels))
     figure = _figure((side, side))
+    names = list(map(in_figure, labels))
     axes = figure.add_subplot()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(labels)), labels, rotation=90, fontsize=7)
-    axes.set_yticks(range(len(labels)), labels, fontsize=7)
+    axes.set_xticks(range(len(labels)), names, rotation=90, fontsize=7)
+    axes.set_yticks(range(len(labels)), names, fontsize=7)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     axes.set_title("share of each true class, white 0 to blue 1")
@@ -78,7 +80,7 @@ def draw_clip_strip(answers: Sequence[Answer], path: Path) -> None:
         axes.imshow(np.concatenate(_columns(answer.clip), axis=1))
         axes.set_axis_off()
         axes.set_title(
-            f"true {answer.label}\npredicted {answer.predicted}",
+            f"true {in_figure(answer.label)}\npredicted {in_figure(answer.predicted)}",
             fontsize=10,
             color=RIGHT if answer.label == answer.predicted else WRONG,
         )
@@ -102,7 +104,7 @@ def draw_bubbles(bubbles: Sequence[Bubble], path: Path) -> None:
         place = (bubble.time_ms, 100 * bubble.accuracy)
         axes.scatter(*place, s=area, alpha=0.45, color=f"C{number % 10}", edgecolors="black")
         axes.annotate(
-            f"{bubble.name} ({bubble.trained / 1e6:.2g} M)",
+            f"{in_figure(bubble.name)} ({bubble.trained / 1e6:.2g} M)",
             place,
             xytext=(6, 6 if number % 2 else -12),
             textcoords="offset points",
@@ -135,8 +137,15 @@ def draw_lines(
     axes = figure.add_subplot()
     for method, points in lines.items():
         means, spreads = ([100 * point[i] for point in points.values()] for i in (0, 1))
-        axes.errorbar(list(points), means, yerr=spreads, marker="o", capsize=3, label=method)
-    axes.set_xlabel(key)
+        axes.errorbar(
+            list(map(in_figure, points)),
+            means,
+            yerr=spreads,
+            marker="o",
+            capsize=3,
+            label=in_figure(method),
+        )
+    axes.set_xlabel(in_figure(key))
     axes.set_ylabel("accuracy, %")
     if lowest is not None:
         axes.set_ylim(100 * lowest, 100)

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,19 +44,35 @@ def test_an_interruption_is_one_line_with_what_to_do_next(
     assert len(result.stderr.strip().splitlines()) == 1
 
 
+READS_SLOWLY = """
+import time
+from evlora.cli.main import run
+from evlora.recordings.readers import table
+
+def read_slowly(path):
+    print("reading", flush=True)
+    time.sleep(60)
+
+table.named_by_header = read_slowly
+run()
+"""
+"""The command, with a file that takes its time."""
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_a_signal_ends_the_command_with_130_and_a_line(tmp_path: Path) -> None:
-    fifo = tmp_path / "waits.csv"
-    os.mkfifo(fifo)
+    path = tmp_path / "waits.csv"
+    path.touch()
     process = subprocess.Popen(
-        [sys.executable, "-m", "evlora", "inspect", str(fifo)],
+        [sys.executable, "-c", READS_SLOWLY, "inspect", str(path)],
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    with fifo.open("w"):  # opens as soon as the command reads it
-        time.sleep(0.2)
-        process.send_signal(signal.SIGINT)
-        _, shown = process.communicate(timeout=60)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "reading\n"
+    process.send_signal(signal.SIGINT)
+    _, shown = process.communicate(timeout=60)
     assert process.returncode == 130
     assert shown.strip() == "interrupted; nothing was left half-written; run it again"
 

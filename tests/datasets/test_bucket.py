@@ -324,3 +324,24 @@ def test_a_run_learns_the_same_from_recordings_from_shards_and_from_a_bucket(
         assert all(torch.equal(made[key], state[key]) for key in made)
     results = [evaluate(learned["far"], read_manifest(root)) for root in roots.values()]
     assert results[0] == results[1] == results[2]
+
+
+def test_a_file_that_is_longer_than_it_may_be_is_not_kept(gate, tmp_path, monkeypatch):
+    monkeypatch.setenv("EVLORA_LIMITS", "index_bytes=10")
+    fetched_to = Bucket(URL, cache=tmp_path)
+    with pytest.raises(DatasetError, match="expected at most 10 bytes, got more"):
+        fetched_to.fetch("dataset.json")
+    assert not list(tmp_path.rglob("*.json"))
+
+
+@pytest.mark.parametrize("endpoint", ["nonsense", "http://", "http://[::1"])
+def test_an_address_that_is_none_is_refused(gate, tmp_path, monkeypatch, endpoint):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    with pytest.raises(DatasetError, match=r"could not be fetched: .*check the address"):
+        Bucket(URL, cache=tmp_path).fetch("dataset.json")
+
+
+def test_a_bucket_of_an_impossible_name_is_refused_in_one_line(gate, tmp_path):
+    with pytest.raises(DatasetError, match="could not be fetched: ") as refused:
+        Bucket("s3://no..bucket/x", cache=tmp_path).fetch("dataset.json")
+    assert len(str(refused.value).splitlines()) == 1

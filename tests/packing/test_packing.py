@@ -48,10 +48,10 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal, "CHUNK_BYTES", 6_000)
 
 
-def prepared(source: Path, layout: str = "class_tree") -> Path:
+def prepared(source: Path, layout: str = "class_tree", *, allow_outside: bool = False) -> Path:
     """The dataset of this source as it is now, beside it."""
     folder = source.parent / f"{source.name}-dataset"
-    prepare(layout, source, folder, overwrite=True, checks_files=False)
+    prepare(layout, source, folder, overwrite=True, checks_files=False, allow_outside=allow_outside)
     return folder
 
 
@@ -675,17 +675,19 @@ def test_a_sample_that_is_too_large_is_rejected(
     assert "expected at most 0 MB when it is packed" in rejected.reason
 
 
-def test_samples_may_lie_anywhere(source: Path, tmp_path: Path) -> None:
+def test_samples_may_lie_anywhere_if_their_user_agrees(source: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     write_recording(tmp_path / "elsewhere" / "a.npz", 50)
     write_recording(tmp_path / "elsewhere" / "b.npz", 51)
     rows = [f"train,{tmp_path}/elsewhere/a.npz,cat", "test,../elsewhere/b.npz,cat"]
     (source / "index.csv").write_text("\n".join(["split,events,label", *rows, ""]))
-    assert pack(prepared(source, "csv"), tmp_path / "out", CLIP).manifest.counts == {
+    assert pack(
+        prepared(source, "csv", allow_outside=True), tmp_path / "out", CLIP
+    ).manifest.counts == {
         "train": 1,
         "test": 1,
     }
-    assert not pack(prepared(source, "csv"), tmp_path / "out", CLIP).is_new
+    assert not pack(prepared(source, "csv", allow_outside=True), tmp_path / "out", CLIP).is_new
     write_recording(tmp_path / "elsewhere" / "b.npz", 52)
     with pytest.raises(DatasetError, match=r"since they were packed: \.\./elsewhere/b"):
-        pack(prepared(source, "csv"), tmp_path / "out", CLIP)
+        pack(prepared(source, "csv", allow_outside=True), tmp_path / "out", CLIP)

@@ -9,7 +9,6 @@ from scipy.io import savemat
 
 from evlora.errors import RecordingError, RecordingWarning
 from evlora.recordings import iterate_windows, open_recording
-from evlora.recordings.readers import mat
 from evlora.recordings.readers.mat_elements import ElementCheck
 
 SENSOR = {"width": 346, "height": 260}
@@ -398,7 +397,7 @@ def test_matlab_pixels_with_a_0_do_not_count_from_one(tmp_path):
 def test_a_matlab_file_that_unpacks_to_more_than_it_may_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "sample.mat"
     savemat(path, {"t": np.zeros(1_000_000)}, do_compression=True)
-    monkeypatch.setattr(mat, "LARGEST_UNPACKED_BYTES", 1 << 20)
+    monkeypatch.setenv("EVLORA_LIMITS", f"unpacked_bytes={1 << 20}")
 
     with pytest.raises(RecordingError, match=r"at most 1048576 bytes once unpacked, got at least"):
         open_recording(path, **SENSOR)

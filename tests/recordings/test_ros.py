@@ -14,6 +14,7 @@ from rosbags.rosbag1 import Writer as Writer1
 from rosbags.rosbag2 import CompressionFormat, CompressionMode
 
 from evlora.errors import RecordingError, RecordingWarning
+from evlora.limits import Limits
 from evlora.recordings import (
     EventStream,
     FrameSequence,
@@ -346,8 +347,7 @@ def test_a_bag_that_unpacks_to_more_than_its_size_allows_is_refused(tmp_path, mo
     path = tmp_path / "sample.mcap"
     with BagWriter(path) as bag:
         bag.write_images()
-    monkeypatch.setattr(ros_bag, "LARGEST_BAG_BYTES", 1000)
-    monkeypatch.setattr(ros_bag, "LARGEST_RATIO", 0)
+    monkeypatch.setattr(ros_bag, "limits", lambda: Limits(unpacked_bytes=1000, unpacked_ratio=0))
 
     with pytest.raises(RecordingError, match="unpack to more than 1000"):
         open_recording(path)

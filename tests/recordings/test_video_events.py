@@ -106,10 +106,13 @@ def test_what_is_no_video_is_refused(tmp_path: Path):
 def test_a_single_picture_is_refused(tmp_path: Path):
     from PIL import Image
 
-    path = tmp_path / "one.png"
+    path = tmp_path / "one.gif"
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(path)
     with pytest.raises(RecordingError, match="at least two frames to find changes between, got 1"):
         list(simulate_video(path))
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(path.with_suffix(".png"))
+    with pytest.raises(RecordingError, match="expected a video, got a file of another format"):
+        list(simulate_video(path.with_suffix(".png")))
 
 
 def test_frames_that_repeat_a_time_are_skipped_with_a_warning(

@@ -1,13 +1,16 @@
-"""Opens the recordings named on standard input and states of each whether the rules were kept.
+"""Opens what is named on standard input and states of each whether the rules were kept.
 
 A process of its own, so that a library that ends the process, or never returns, is seen from
-outside. One line in: a JSON object with path, format, width and height. One line out: `read` with
-what was read, `refused` with the error, or `broken` with the rule that was.
+outside. One line in: a JSON object with path, format, width and height of a recording, or with the
+`border` that it comes in by: recipe, bundle, dataset, table or checkpoint. One line out: `read`
+with what was read, `refused` with the error, or `broken` with the rule that was.
 """
 
+import contextlib
 import json
 import resource
 import sys
+import tempfile
 import traceback
 import warnings
 from pathlib import Path
@@ -15,10 +18,14 @@ from pathlib import Path
 import numpy as np
 import scipy.io  # noqa: F401  (imported here, since its seconds are not the file's)
 
-from evlora.errors import RecordingError, RecordingWarning
+import evlora.datasets
+import evlora.recipe
+import evlora.training.checkpoints
+from evlora.errors import EvloraError, RecordingError, RecordingWarning
 from evlora.recordings import EventStream, iterate_windows, open_recording
 
-MEMORY_BYTES = 6 << 30
+MEMORY_BYTES, MOST_TAKEN_BYTES = 6 << 30, 3 << 29
+"""Addresses that the process may have, and memory that one input may take."""
 SHORTEST_WINDOW_US, MOST_WINDOWS = 10_000, 1000
 
 
@@ -30,13 +37,50 @@ def main() -> None:
 
 
 def outcome(asked: dict[str, object]) -> list[str]:
-    path = Path(str(asked.pop("path")))
+    path, border = Path(str(asked.pop("path"))), str(asked.pop("border", "recording"))
+    refusal = RecordingError if border == "recording" else EvloraError
+    before = forget_peak_memory()
     try:
-        return ["read", opened(path, asked)]
-    except RecordingError as error:
-        return ["refused", str(error)] if str(error) else ["broken", "an error without a message"]
+        found = opened(path, asked) if border == "recording" else str(BORDERS[border](path))
+        result = ["read", found]
+    except refusal as error:
+        result = ["refused", str(error)]
+        if not str(error):
+            result = ["broken", "an error without a message"]
     except Exception:
-        return ["broken", traceback.format_exc()]
+        result = ["broken", traceback.format_exc()]
+    taken = peak_memory() - before
+    return result if taken <= MOST_TAKEN_BYTES else ["broken", f"took {taken >> 20} MB"]
+
+
+def forget_peak_memory() -> int:
+    """The memory in use now; from here on the peak is counted, where Linux does."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+    return peak_memory()
+
+
+def peak_memory() -> int:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM"):
+                return int(line.split()[1]) << 10
+    return 0
+
+
+def prepared(path: Path) -> dict[str, int]:
+    """The counts of the dataset of a table, which lies in a folder with its files."""
+    with tempfile.TemporaryDirectory() as folder:
+        return evlora.datasets.prepare("csv", path, Path(folder) / "out").counts
+
+
+BORDERS = {
+    "recipe": evlora.recipe.load_recipe,
+    "bundle": lambda path: evlora.load_bundle(path).labels,
+    "dataset": lambda path: evlora.datasets.read_manifest(path).counts,
+    "table": prepared,
+    "checkpoint": lambda path: list(evlora.training.checkpoints.read_checkpoint(path)),
+}
 
 
 def opened(path: Path, asked: dict[str, object]) -> str:

@@ -245,3 +245,13 @@ def test_a_run_that_is_killed_at_random_moments_ends_as_an_undisturbed_one(
     calm, killed = (load_bundle(tmp_path / name / "bundle") for name in ("calm", "killed"))
     assert are_equal(calm, killed)
     assert not [path for path in (tmp_path / "killed").rglob(".*") if path.name != ".lock"]
+
+
+def test_a_checkpoint_that_needs_code_is_refused_without_advice_to_run_it(tmp_path: Path) -> None:
+    path = tmp_path / "last.ckpt"
+    torch.save({"state_dict": {}, "other": Path("a")}, path)
+    with pytest.raises(
+        RunError, match="nothing else is unpickled, since that runs code"
+    ) as refused:
+        read_checkpoint(path)
+    assert "weights_only" not in str(refused.value)

@@ -8,10 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import typer
-
-from evlora.cli.printing import table
+from evlora.cli.printing import echo, table
 from evlora.errors import EvloraError, RunError
+from evlora.escaping import cell, printable
 from evlora.files import writing_file
 
 if TYPE_CHECKING:
@@ -51,17 +50,17 @@ class Answers:
         if self.as_json:
             labels = _as_dicts(shown)
             whole = {"recording": str(path), "ranked": labels}
-            typer.echo(json.dumps(labels if self.is_one else whole, ensure_ascii=False))
+            echo(json.dumps(labels if self.is_one else whole, ensure_ascii=False))
         elif self.is_one:
-            typer.echo(str(path))
+            echo(str(path))
             table(("label", "probability"), [(r.label, f"{r.probability:.1%}") for r in shown])
         else:
-            typer.echo(f"{shown[0].probability:6.1%}  {shown[0].label}  {path}")
+            echo(f"{shown[0].probability:6.1%}  {shown[0].label}  {path}")
 
     def fail(self, path: Path, error: EvloraError) -> None:
         """Report a recording without an answer; the others are answered all the same."""
         self.rows.append(Row(str(path), (), str(error)))
-        typer.echo(f"error: {error}", err=True)
+        echo(f"error: {error}", err=True)
 
     @property
     def failures(self) -> int:
@@ -84,7 +83,7 @@ class Answers:
                     _write_parquet(_columns(self.rows, self.top), temporary)
         except OSError as error:
             raise RunError(f"--out: {out} cannot be written: {error}; name another file") from error
-        typer.echo(f"answers of {len(self.rows)} recordings: {out}", err=True)
+        echo(f"answers of {len(self.rows)} recordings: {out}", err=True)
 
 
 def predict_each(
@@ -138,7 +137,7 @@ def predict_each(
                 answers.fail(recording, error)
         if is_folder:
             count = len(found) - answers.failures + before
-            typer.echo(f"{path}: predicted {count} of {len(found)} recordings", err=True)
+            echo(f"{path}: predicted {count} of {len(found)} recordings", err=True)
 
 
 def opened_each(
@@ -162,7 +161,7 @@ def opened_each(
         found = prediction.recordings_in(path, config) if is_folder else [(path, given)]
         for recording, beside in found:
             if is_folder:
-                typer.echo(str(recording), err=as_json)
+                echo(str(recording), err=as_json)
                 opened = _opened_among_others(recording, beside, options)
             else:
                 opened = _opened(recording, beside, config, options)
@@ -188,7 +187,7 @@ def _opened(
         return open_recording(path, frames=frames, **options)
     recording, beside = open_with_frames(path, config, **options)
     if beside is not None:
-        typer.echo(f"{path}: with the frames of {beside} beside it", err=True)
+        echo(f"{path}: with the frames of {beside} beside it", err=True)
     return recording
 
 
@@ -236,19 +235,19 @@ def _json_lines(rows: Sequence[Row]) -> str:
         else {"recording": row.recording, "ranked": _as_dicts(row.ranked)}
         for row in rows
     ]
-    return "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in found)
+    return "".join(printable(json.dumps(one, ensure_ascii=False)) + "\n" for one in found)
 
 
 def _columns(rows: Sequence[Row], top: int) -> dict[str, list[Any]]:
     """The answers as columns: the first label and its probability, further ones, the error."""
     most = max([1, *(len(row.ranked) for row in rows)])
-    columns: dict[str, list[Any]] = {"recording": [row.recording for row in rows]}
+    columns: dict[str, list[Any]] = {"recording": [printable(row.recording) for row in rows]}
     for place in range(min(top, most)):
         end = "" if place == 0 else f"_{place + 1}"
         found = [row.ranked[place] if place < len(row.ranked) else None for row in rows]
         columns[f"label{end}"] = [None if r is None else r.label for r in found]
         columns[f"probability{end}"] = [None if r is None else r.probability for r in found]
-    columns["error"] = [row.error for row in rows]
+    columns["error"] = [None if row.error is None else printable(row.error) for row in rows]
     return columns
 
 
@@ -256,7 +255,8 @@ def _write_csv(columns: dict[str, list[Any]], path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
-        writer.writerows(zip(*columns.values(), strict=True))
+        rows = zip(*columns.values(), strict=True)
+        writer.writerows([cell(value) for value in row] for row in rows)
 
 
 def _write_parquet(columns: dict[str, list[Any]], path: Path) -> None:

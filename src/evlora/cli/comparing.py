@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evlora.cli.arguments import AsJson, Overrides, Recipe, Split
+from evlora.cli.printing import echo
 from evlora.messages import listed
 from evlora.ranks import is_first_rank
 
@@ -78,26 +79,26 @@ def compare(
         over=None if over is None else Over.parse(over),
         split=split,
         repeats=repeats,
-        report=lambda line: typer.echo(line, err=True),
+        report=lambda line: echo(line, err=True),
     )
     if not is_first_rank():
         return
     if as_json:
-        typer.echo(json.dumps([asdict(row) for row in result.rows]))
+        echo(json.dumps([asdict(row) for row in result.rows]))
     else:
         shown = columns(result)
         table(shown, [cells(row)[: len(shown)] for row in result.rows])
         for row in result.rows:
             for seed, reason in row.failures.items():
-                typer.echo(f"{row.name}, seed {seed}, failed: {reason}")
-        typer.echo(f"table, CSV and picture: {result.folder}")
+                echo(f"{row.name}, seed {seed}, failed: {reason}")
+        echo(f"table, CSV and picture: {result.folder}")
     failed = [
         row.name
         for row in result.rows
         if row.failures and (row.method, row.setting) in result.asked
     ]
     if failed:
-        typer.echo(
+        echo(
             f"error: {listed(failed)} failed; mend what is reported above, then the same command "
             "trains what is missing",
             err=True,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evlora.cli.printing import echo
 from evlora.cli.recordings import (
     ColumnsOption,
     FormatOption,
@@ -104,9 +105,9 @@ def convert(
     with working(f"converting {recording}"):
         written, events = convert_file(recording, out, conversion)
     for path in written:
-        typer.echo(f"{path}: {events:,} events" if len(written) == 1 else f"{path}", err=True)
+        echo(f"{path}: {events:,} events" if len(written) == 1 else f"{path}", err=True)
     if len(written) > 1:
-        typer.echo(f"{len(written):,} files: {events:,} events", err=True)
+        echo(f"{len(written):,} files: {events:,} events", err=True)
 
 
 def _convert_folder(source: Path, out: Path, conversion: "Conversion", workers: int) -> None:
@@ -116,11 +117,11 @@ def _convert_folder(source: Path, out: Path, conversion: "Conversion", workers: 
     outcomes = list(counted(convert_folder(source, out, conversion, jobs=workers), "recordings"))
     for outcome in sorted(outcomes, key=lambda outcome: outcome.source):
         for warning in outcome.warnings:
-            typer.echo(f"warning: {warning}", err=True)
+            echo(f"warning: {warning}", err=True)
     failed = sorted((o for o in outcomes if o.error is not None), key=lambda o: o.source)
     files = sum(len(outcome.written) for outcome in outcomes)
     events = sum(outcome.events for outcome in outcomes)
-    typer.echo(f"{out}: {files:,} files, {events:,} events", err=True)
+    echo(f"{out}: {files:,} files, {events:,} events", err=True)
     if failed:
         lines = "\n".join(f"  {outcome.error}" for outcome in failed)
         raise RecordingError(

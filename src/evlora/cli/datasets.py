@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evlora.cli import packing
-from evlora.cli.printing import counting_bar, megabytes, table
+from evlora.cli.printing import counting_bar, echo, megabytes, table
 from evlora.errors import DatasetError
 from evlora.messages import listed
 
@@ -35,7 +35,7 @@ def _list_layouts(is_asked: bool) -> None:
 
     width = max(len(row.name) for row in LAYOUTS)
     for row in LAYOUTS:
-        typer.echo(f"{row.name:{width}}  {row.description}")
+        echo(f"{row.name:{width}}  {row.description}")
     raise typer.Exit
 
 
@@ -62,6 +62,14 @@ def prepare(
     check: Annotated[
         bool,
         typer.Option("--check", help="Open every recording, and report those that fail."),
+    ] = False,
+    allow_outside: Annotated[
+        bool,
+        typer.Option(
+            "--allow-outside",
+            help="Take files that lie outside of the dataset's folder, by their paths or behind "
+            "links.",
+        ),
     ] = False,
     pack: Annotated[bool, FormerOption("--pack")] = False,
     recipe: Annotated[str | None, FormerOption()] = None,
@@ -110,9 +118,10 @@ def prepare(
         pack_layout(layout, source, out, clip, options=options, **drawing)
     elif dry_run:
         _show_layout(layout, source, options=options)
-        typer.echo("nothing was written")
+        echo("nothing was written")
     else:
-        _index(layout, source, out, options=options, overwrite=overwrite, checks=check)
+        consent = {"overwrite": overwrite, "allow_outside": allow_outside}
+        _index(layout, source, out, options=options, checks=check, **consent)
 
 
 def _index(
@@ -122,20 +131,27 @@ def _index(
     *,
     options: dict[str, Any],
     overwrite: bool,
+    allow_outside: bool,
     checks: bool,
 ) -> None:
     from evlora.datasets import prepare as prepare_dataset
 
     with counting_bar("samples") as progress:
         manifest = prepare_dataset(
-            layout, source, out, overwrite=overwrite, options=options, progress=progress
+            layout,
+            source,
+            out,
+            overwrite=overwrite,
+            options=options,
+            allow_outside=allow_outside,
+            progress=progress,
         )
     _print_counts(manifest)
     _print_notes(manifest)
     faults = _print_cautions(manifest, checks=checks)
-    typer.echo(f"{len(manifest.labels)} classes; dataset: {out}")
+    echo(f"{len(manifest.labels)} classes; dataset: {out}")
     if faults:
-        typer.echo(
+        echo(
             f"error: {faults} of {len(manifest.samples)} samples cannot be read; mend or "
             "remove them, then prepare again",
             err=True,
@@ -173,12 +189,12 @@ def _print_cautions(manifest: "Manifest", *, checks: bool) -> int:
         with counting_bar("samples opened") as progress:
             checked = check(manifest, progress=progress)
         for sample, reason in checked.faults[:FAULTS_SHOWN]:
-            typer.echo(f"cannot be read: {sample}: {reason}")
+            echo(f"cannot be read: {sample}: {reason}")
         for sample, reason in checked.cautions[:FAULTS_SHOWN]:
-            typer.echo(f"read in part: {sample}: {reason}")
-        typer.echo(f"opened {len(manifest.samples)} samples, {len(checked.faults)} cannot be read")
+            echo(f"read in part: {sample}: {reason}")
+        echo(f"opened {len(manifest.samples)} samples, {len(checked.faults)} cannot be read")
     for caution in cautions_of(manifest, modalities=checked.modalities if checked else None):
-        typer.echo(f"caution: {caution}")
+        echo(f"caution: {caution}")
     return len(checked.faults) if checked else 0
 
 
@@ -197,10 +213,10 @@ def _show_layout(layout: str, source: Path | None, *, options: dict[str, Any]) -
     )
     _print_notes(manifest)
     labels = listed(manifest.labels, at_most=LABELS_SHOWN)
-    typer.echo(f"{len(manifest.labels)} classes: {labels}")
+    echo(f"{len(manifest.labels)} classes: {labels}")
     if found.missing:
         sample, path = found.missing[0]
-        typer.echo(
+        echo(
             f"missing files: {len(found.missing):,}, such as {path} of the sample {sample}; "
             "add them, or remove their samples, before preparing"
         )
@@ -223,11 +239,11 @@ def _show_former_trial(
         dataset = Path(folder) / "dataset"
         prepare_dataset(layout, source, dataset, options=options, checks_files=False)
         try_layout(dataset, clip, shorter_side_px=shorter_side_px, workers=workers)
-    typer.echo("nothing was written")
+    echo("nothing was written")
 
 
 def _print_notes(manifest: "Manifest") -> None:
     if manifest.split_source:
-        typer.echo(f"split: {manifest.split_source}")
+        echo(f"split: {manifest.split_source}")
     for note in manifest.notes:
-        typer.echo(f"note: {note}")
+        echo(f"note: {note}")

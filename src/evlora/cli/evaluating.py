@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import typer
-
-from evlora.cli.printing import table
+from evlora.cli.printing import echo, table
 
 if TYPE_CHECKING:
     from evlora.evaluation import Evaluation
@@ -30,12 +28,12 @@ def show_evaluation(result: "Evaluation", labels: Sequence[str]) -> None:
     if len(labels) <= WHOLE_CONFUSION:
         short = [label if len(label) <= LABEL_WIDTH else f"{label[:13]}…" for label in labels]
         lines = [(name, *map(str, row)) for name, row in zip(short, result.confusion, strict=True)]
-        typer.echo("\nclips by true label (rows) and predicted label (columns)")
+        echo("\nclips by true label (rows) and predicted label (columns)")
         table(("", *short), lines)
         return
     worst = _worst_classes(result, labels)
     if worst:
-        typer.echo("\nclasses with the lowest top-1; --json shows all")
+        echo("\nclasses with the lowest top-1; --json shows all")
         table(("class", "clips", "top-1", "most often taken for"), worst)
 
 

@@ -11,9 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from evlora.cli.packing import pack_and_print, show_trial
+from evlora.cli.printing import echo
 from evlora.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ def pack_layout(
     """
     from evlora.datasets.preparing import making_parents
 
-    typer.echo(ADVICE, err=True)
+    echo(ADVICE, err=True)
     with (
         making_parents(out.absolute()),
         _prepared(layout, source, out.absolute(), options, overwrite=overwrite) as dataset,
@@ -58,7 +57,7 @@ def try_layout(
     dataset: Path, clip: "ClipConfig", *, shorter_side_px: int | None, workers: int | None
 ) -> None:
     """Print what packing a dataset would cost that was prepared for this alone."""
-    typer.echo(ADVICE, err=True)
+    echo(ADVICE, err=True)
     show_trial(dataset, clip, shorter_side_px=shorter_side_px, workers=workers)
 
 
@@ -87,7 +86,7 @@ def _prepared(
     try:
         manifest = prepare(layout, source, temporary, options=options, checks_files=False)
         for note in manifest.notes:
-            typer.echo(f"note: {note}")
+            echo(f"note: {note}")
         if manifest.source != temporary:
             yield temporary
             return

@@ -25,7 +25,7 @@ from evlora.cli.arguments import (
 )
 from evlora.cli.evaluating import show_evaluation
 from evlora.cli.live import show_live
-from evlora.cli.printing import listing, table
+from evlora.cli.printing import echo, listing, table
 from evlora.cli.recordings import (
     ColumnsOption,
     HeightOption,
@@ -80,13 +80,13 @@ def demo(
 
     page = run_demo(
         folder,
-        report=typer.echo,
+        report=echo,
         epochs=epochs,
         clips=clips,
         test_clips=test_clips,
         all_rows=all_rows,
     )
-    typer.echo(f"report: {page}")
+    echo(f"report: {page}")
 
 
 def train(
@@ -111,20 +111,20 @@ def train(
     from evlora.recipe import load_recipe
 
     keys = [*(overrides or ()), *(["run.with_backbone=true"] if with_backbone else [])]
-    whole = load_recipe(recipe, keys, report=typer.echo)  # before the imports that take seconds
+    whole = load_recipe(recipe, keys, report=echo)  # before the imports that take seconds
     from evlora.training.run import train as run_training
 
     run = run_training(
         whole,
         resume=resume,
-        report=typer.echo,
+        report=echo,
         has_progress_bar=sys.stderr.isatty(),
     )
     if not run.is_first_rank:
         return
     accuracy = f": {run.metrics['val_top1']:.1%} top-1" if "val_top1" in run.metrics else ""
-    typer.echo(f"kept epoch {run.metrics['epoch']:.0f}{accuracy}")
-    typer.echo(f"bundle: {run.bundle}")
+    echo(f"kept epoch {run.metrics['epoch']:.0f}{accuracy}")
+    echo(f"bundle: {run.bundle}")
 
 
 def evaluate(
@@ -162,15 +162,15 @@ def evaluate(
         precision=precision,
     )
     if as_json:
-        typer.echo(json.dumps(result.as_dict()))
+        echo(json.dumps(result.as_dict()))
         return
-    typer.echo(f"{result.samples} clips of the {split} split of {dataset}")
+    echo(f"{result.samples} clips of the {split} split of {dataset}")
     if result.split_source:
-        typer.echo(f"split by: {result.split_source}")
+        echo(f"split by: {result.split_source}")
     if result.views > 1:
-        typer.echo(f"each the mean of {result.views} views")
+        echo(f"each the mean of {result.views} views")
     if result.without:
-        typer.echo(f"without {result.without}: hidden from the recognizer")
+        echo(f"without {result.without}: hidden from the recognizer")
     show_evaluation(result, recognizer.labels)
 
 
@@ -272,13 +272,13 @@ def predict(
     if answers.failures:
         if not any(path.is_dir() for path in inputs):
             count = len(answers.rows) - answers.failures
-            typer.echo(f"predicted {count} of {len(answers.rows)} recordings", err=True)
+            echo(f"predicted {count} of {len(answers.rows)} recordings", err=True)
         raise typer.Exit(2)
 
 
 def _note(line: str) -> None:
     """Print a line that is no result."""
-    typer.echo(line, err=True)
+    echo(line, err=True)
 
 
 def profile(
@@ -316,7 +316,7 @@ def profile(
 
     result = profiling.profile(recognizer, repeats=repeats)
     if as_json:
-        typer.echo(json.dumps(result.as_dict()))
+        echo(json.dumps(result.as_dict()))
         return
     counts = result.parameters
     table(
@@ -326,23 +326,23 @@ def profile(
             ("in all, shared weights once", f"{counts.total:,}", f"{counts.trained:,}"),
         ],
     )
-    typer.echo(f"trained: {counts.trained_percent:.2f} %, saved as {counts.saved_mb:.2f} MB")
-    typer.echo(f"adapters: {counts.adapter_percent:.2f} % of the backbone's parameters")
-    typer.echo(f"one clip's forward pass: {result.flops / 1e9:.1f} GFLOP")
+    echo(f"trained: {counts.trained_percent:.2f} %, saved as {counts.saved_mb:.2f} MB")
+    echo(f"adapters: {counts.adapter_percent:.2f} % of the backbone's parameters")
+    echo(f"one clip's forward pass: {result.flops / 1e9:.1f} GFLOP")
     for measured in (result.latency, result.memory):
         for name, value in (measured or {}).items():
-            typer.echo(f"{name}: {value:.1f}")
+            echo(f"{name}: {value:.1f}")
     found = result.efficiency
     if found is None:
         return
-    typer.echo(
+    echo(
         f"share of the measured peak of {found.peak_gflops_per_s:.0f} GFLOP/s: "
         f"{found.utilisation:.0%}"
     )
-    typer.echo(f"limited by {found.limit}")
+    echo(f"limited by {found.limit}")
     table(
         ("kept for backward of a clip", "MB"),
         [(part, f"{size:.1f}") for part, size in found.kept_mb.items()],
     )
     there = "" if found.has_bf16 else ", which this device only emulates"
-    typer.echo(f"largest difference of a probability in bf16{there}: {found.bf16_difference:.4f}")
+    echo(f"largest difference of a probability in bf16{there}: {found.bf16_difference:.4f}")

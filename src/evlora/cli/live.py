@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from evlora.cli.printing import echo
+
 if TYPE_CHECKING:
     from evlora.answering import Precision
     from evlora.clips import Modality
@@ -48,34 +50,32 @@ def show_live(
         )
         for answer in answers:
             if not latencies_ms and not as_json:
-                typer.echo(
-                    f"{'time':>10}  {'label':<{width}}  confidence  {'latency':>10}  moments"
-                )
+                echo(f"{'time':>10}  {'label':<{width}}  confidence  {'latency':>10}  moments")
             latencies_ms.append(answer.latency_ms)
             dropped += answer.dropped
-            typer.echo(json.dumps(asdict(answer)) if as_json else _line(answer, width))
+            echo(json.dumps(asdict(answer)) if as_json else _line(answer, width))
     except KeyboardInterrupt:
         is_interrupted = True
     if latencies_ms:
-        typer.echo(
+        echo(
             f"{len(latencies_ms)} answers, {dropped} moments skipped, "
             f"median latency {statistics.median(latencies_ms):.0f} ms",
             err=True,
         )
     elif not is_interrupted:
-        typer.echo(
+        echo(
             "no answer: the recording has fewer moments than the network answers to; "
             "give shorter windows with --window-ms, or predict it as a whole without --live",
             err=True,
         )
     if dropped:
-        typer.echo(
+        echo(
             "the recognizer is slower than the recording; slow it down with --speed, or show "
             "everything with --speed 0",
             err=True,
         )
     if is_interrupted:
-        typer.echo("interrupted", err=True)
+        echo("interrupted", err=True)
         raise typer.Exit(130)
 
 

@@ -10,6 +10,7 @@ import typer
 
 from evlora import __version__
 from evlora.cli import comparing, converting, datasets, learning, publishing, recordings
+from evlora.cli.printing import echo
 from evlora.cli.verb import Verb
 from evlora.errors import EvloraError, RecordingWarning
 from evlora.ranks import AllRanksError, is_first_rank
@@ -24,6 +25,12 @@ CURES = {
     errno.EIO: "the disk may be damaged; try another one",
 }
 """What to do about an error of the system, which is no defect of evlora."""
+RANK_ERRORS = ("DistBackendError", "DistNetworkError", "DistStoreError")
+"""What torch raises where processes of a run lose each other; gloo raises a RuntimeError."""
+CANNOT_BE_REACHED = (
+    "has ended or cannot be reached; what it printed, above or in its own log, is the cause; train "
+    "with --resume continues once that is mended"
+)
 CONTINUES = "the same command continues where it was"
 AFTER_INTERRUPTION = {
     "train": "the same command with --resume continues",
@@ -47,7 +54,7 @@ app = typer.Typer(
 
 def _print_version(is_wanted: bool) -> None:
     if is_wanted:
-        typer.echo(f"evlora {__version__}")
+        echo(f"evlora {__version__}")
         raise typer.Exit
 
 
@@ -88,21 +95,43 @@ def run() -> None:
             raise
         if isinstance(error, AllRanksError) and not is_first_rank():
             sys.exit(0)  # another code would make Lightning kill the one that reports it
-        typer.echo(f"error: {_message(error)}", err=True)
+        echo(f"error: {_message(error)}", err=True)
+        sys.exit(2)
+    except (MemoryError, RecursionError, UnicodeError, RuntimeError) as error:
+        reason = _of_inputs_or_ranks(error)
+        if is_debugging or reason is None:
+            raise
+        echo(f"error: {reason}", err=True)
         sys.exit(2)
     except OSError as error:
         if is_debugging or error.errno is None:
             raise
         where = f"{error.filename}: " if error.filename else ""
         cure = CURES.get(error.errno, "check the path")
-        typer.echo(f"error: {where}{error.strerror}; {cure}", err=True)
+        echo(f"error: {where}{error.strerror}; {cure}", err=True)
         sys.exit(2)
     except (KeyboardInterrupt, SystemExit) as ended:
         if isinstance(ended, SystemExit) and not _is_of_ctrl_c(ended):
             raise
         if is_first_rank():
-            typer.echo(f"interrupted; {_what_to_do_next(arguments)}", err=True)
+            echo(f"interrupted; {_what_to_do_next(arguments)}", err=True)
         sys.exit(INTERRUPTED)
+
+
+def _of_inputs_or_ranks(error: Exception) -> str | None:
+    """What to report of an error that other libraries raise for a user's input; else None."""
+    text = " ".join(str(error).split())
+    match error:
+        case MemoryError():
+            return f"there is not enough memory: {text or 'none was left'}; give less at once"
+        case RecursionError():
+            return "an input is nested too deeply to be read; look what it is"
+        case UnicodeError():
+            return f"a name or a text is not UTF-8: {text}; rename the file, or save it as UTF-8"
+        case _:
+            is_of_ranks = type(error).__name__ in RANK_ERRORS or "gloo" in text.lower()
+            reason = f"another process of this run {CANNOT_BE_REACHED}: {text}"
+            return reason if is_of_ranks else None
 
 
 def _is_of_ctrl_c(ended: SystemExit) -> bool:
@@ -136,6 +165,6 @@ def _show_only_our_warnings() -> None:
     warnings.simplefilter("always", RecordingWarning)
 
     def show(message: Warning | str, category: type[Warning], *_: object) -> None:
-        typer.echo(f"warning: {message}", err=True)
+        echo(f"warning: {message}", err=True)
 
     warnings.showwarning = show  # pyright: ignore[reportAttributeAccessIssue]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evlora.cli.arguments import DATASET_HELP, Source
-from evlora.cli.printing import counting_bar, duration, megabytes, table
+from evlora.cli.printing import counting_bar, duration, echo, megabytes, table
 from evlora.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def pack(
     clip = clip_of(recipe, values_of([word for word in words if "=" in word]))
     if dry_run:
         show_trial(dataset, clip, shorter_side_px=shorter_side, source=source, workers=workers)
-        typer.echo("nothing was written")
+        echo("nothing was written")
         return
     pack_and_print(
         dataset,
@@ -87,10 +87,23 @@ def pack(
 
 
 def values_of(words: list[str]) -> dict[str, Any]:
-    """The values of words KEY=VALUE, read as YAML."""
+    """The values of words KEY=VALUE, read as YAML.
+
+    Raises:
+        DatasetError: A value is no YAML.
+    """
     import yaml
 
-    return {key: yaml.safe_load(value) for key, _, value in (word.partition("=") for word in words)}
+    from evlora.untrusted import parse_yaml
+
+    values: dict[str, Any] = {}
+    for word in words:
+        key, _, value = word.partition("=")
+        try:
+            values[key] = parse_yaml(value)
+        except yaml.YAMLError as error:
+            raise DatasetError(f"{word!r}: the value is not YAML: {error}") from error
+    return values
 
 
 def clip_of(recipe: str | None, keys: dict[str, Any]) -> "ClipConfig":
@@ -170,12 +183,12 @@ def show_trial(
     tried = len(trial.outcomes)
     rejected = [one.done for one in trial.outcomes if one.done.reason]
     if rejected:
-        typer.echo(
+        echo(
             f"of {tried} samples that were tried {len(rejected)} cannot be packed; "
             f"{rejected[0].sample}: {rejected[0].file}: {rejected[0].reason}"
         )
     if len(rejected) < tried:
-        typer.echo(
+        echo(
             f"packed: about {megabytes(samples * trial.bytes_per_sample)} MB in about "
             f"{duration(samples * trial.seconds_per_sample / processes)}, measured on {tried} of "
             f"{samples:,} samples; processes: {processes}"
@@ -195,23 +208,23 @@ def _print_packing(packing: "Packing", out: Path, part: "JobPart | None") -> Non
         ],
     )
     if manifest.split_source:
-        typer.echo(f"split: {manifest.split_source}")
+        echo(f"split: {manifest.split_source}")
     if packing.remarked:
         first = packing.remarked[0]
-        typer.echo(
+        echo(
             f"packed although something was wrong: {len(packing.remarked):,}, listed in "
             f"sources.csv; the first, {first.sample}: {first.remarks[0]}"
         )
     if packing.rejected:
         first = packing.rejected[0]
-        typer.echo(
+        echo(
             f"rejected: {len(packing.rejected):,}, listed in rejected.csv; the first, "
             f"{first.sample}: {first.file}: {first.reason}"
         )
     size = f"{megabytes(packing.packed_bytes)} MB"
     if part is not None:
-        typer.echo(f"part {part.number}/{part.total} is done, {size}; join all with --join")
+        echo(f"part {part.number}/{part.total} is done, {size}; join all with --join")
     elif packing.is_new:
-        typer.echo(f"{len(manifest.labels)} classes; packed dataset, {size}: {out}")
+        echo(f"{len(manifest.labels)} classes; packed dataset, {size}: {out}")
     else:
-        typer.echo(f"{out}: was packed already, {size}, and its dataset has not changed")
+        echo(f"{out}: was packed already, {size}, and its dataset has not changed")

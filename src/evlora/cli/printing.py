@@ -6,17 +6,29 @@ from contextlib import contextmanager
 
 import typer
 
+from evlora.escaping import in_line, printable
+
+
+def echo(text: object = "", *, err: bool = False) -> None:
+    """Print text whose labels, names and messages may be anyone's: controls are shown, not obeyed.
+
+    Args:
+        text: Lines, or JSON, which stays JSON.
+        err: Whether it goes to standard error.
+    """
+    typer.echo(printable(text), err=err)
+
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print rows under a header: the first column to the left, the others to the right."""
-    lines = [list(header), *map(list, rows)]
+    lines = [list(header), *([in_line(cell) for cell in row] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     for number, line in enumerate(lines):
         cells = [line[0].ljust(widths[0])]
         cells += [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
-        typer.echo("  ".join(cells).rstrip())
+        echo("  ".join(cells).rstrip())
         if number == 0:
-            typer.echo("  ".join("─" * width for width in widths))
+            echo("  ".join("─" * width for width in widths))
 
 
 def listing(rows: Sequence[tuple[str, str]]) -> None:
@@ -24,7 +36,7 @@ def listing(rows: Sequence[tuple[str, str]]) -> None:
     width = shutil.get_terminal_size().columns
     column = max(len(name) for name, _ in rows)
     for name, text in rows:
-        typer.echo(f"{name:<{column}}  {text}"[:width].rstrip())
+        echo(in_line(f"{name:<{column}}  {text}")[:width].rstrip())
 
 
 @contextmanager

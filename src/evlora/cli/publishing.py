@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from evlora.cli.printing import echo
+
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command."""
@@ -31,7 +33,7 @@ def bundle(
 
     made = copy_bundle(source, out, with_backbone=with_backbone, weights=weights)
     size = sum(file.stat().st_size for file in made.rglob("*") if file.is_file())
-    typer.echo(f"bundle: {made} ({size / 1e6:.1f} MB)")
+    echo(f"bundle: {made} ({size / 1e6:.1f} MB)")
 
 
 def import_published(
@@ -70,8 +72,8 @@ def import_published(
         checkpoint, out, labels=names, clip=clip, normalization=normalization, alpha=alpha
     )
     if names is None:
-        typer.echo("classes are called by their numbers; --labels gives them names")
-    typer.echo(f"bundle: {bundle}")
+        echo("classes are called by their numbers; --labels gives them names")
+    echo(f"bundle: {bundle}")
 
 
 def _read_labels(path: Path) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from evlora.cli.arguments import AsJson
+from evlora.cli.printing import echo
 from evlora.errors import RecordingError, RecordingWarning
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def inspect(
             opened = open_recording(recording, frames=frames, format=format, **table)
     summary = opened.summary if isinstance(opened, Survey) else summarize(opened)
     if as_json:
-        typer.echo(json.dumps(asdict(summary), ensure_ascii=False))
+        echo(json.dumps(asdict(summary), ensure_ascii=False))
     else:
         _print_summary(summary)
     if out is not None:
@@ -147,7 +148,7 @@ def note_others(found: "Found") -> None:
 
     if found.notes:
         names = listed(map(str, found.notes), at_most=5, none="")
-        typer.echo(f"passed over text without events: {names}", err=True)
+        echo(f"passed over text without events: {names}", err=True)
 
 
 def _inspect_each(paths: list[Path], *, as_json: bool, **options: Any) -> None:
@@ -162,20 +163,20 @@ def _inspect_each(paths: list[Path], *, as_json: bool, **options: Any) -> None:
             try:
                 summary = summarize(open_recording(path, **options))
             except RecordingError as error:
-                typer.echo(f"error: {error}", err=True)
+                echo(f"error: {error}", err=True)
                 failed += 1
                 continue
         if as_json:
             row = {"recording": str(path), **asdict(summary)}
-            typer.echo(json.dumps(row, ensure_ascii=False))
+            echo(json.dumps(row, ensure_ascii=False))
             continue
         lasts = f", {summary.activity.duration_us / 1e6:.3f} s" if summary.activity else ""
         damage = ", with warnings" if summary.warnings else ""
-        typer.echo(
+        echo(
             f"{path}  {summary.format}, {summary.width} × {summary.height} pixels, "
             f"{summary.events:,} events, {summary.frames:,} frames{lasts}{damage}"
         )
-    typer.echo(f"{len(paths) - failed} of {len(paths)} recordings can be read", err=True)
+    echo(f"{len(paths) - failed} of {len(paths)} recordings can be read", err=True)
     if failed:
         raise typer.Exit(2)
 
@@ -216,7 +217,7 @@ def simulate(
     events = join_streams(counted(streams, "frames"))
     with working(f"writing {out}"):
         write_recording(Recording(events, None, "simulated", video), out, format=to)
-    typer.echo(f"{out}: {len(events):,} events", err=True)
+    echo(f"{out}: {len(events):,} events", err=True)
 
 
 def _sensor_model(pairs: list[str]) -> "SensorModel":
@@ -240,7 +241,7 @@ def _sensor_model(pairs: list[str]) -> "SensorModel":
 
 def _print_summary(summary: "Summary") -> None:
     for name, value in _rows(summary):
-        typer.echo(f"{name:<11} {value}")
+        echo(f"{name:<11} {value}")
 
 
 def _rows(summary: "Summary") -> Iterator[tuple[str, str]]:

@@ -8,6 +8,7 @@ from evlora.clips.augmentation import Augmentation, Fit
 from evlora.clips.sampling import Sampling, WindowKind
 from evlora.config import Config
 from evlora.errors import DatasetError
+from evlora.limits import limits, raising
 from evlora.messages import explain, suggestion
 from evlora.recordings.representations import REPRESENTATIONS
 
@@ -90,6 +91,21 @@ class ClipConfig(Config):
                 f"no representation is called {name!r}; {suggestion(name, REPRESENTATIONS)}"
             )
         return name
+
+    @model_validator(mode="after")
+    def _fits_memory(self) -> Self:
+        height, width = self.size_px
+        if self.frames * height * width > limits().clip_px:
+            raise ValueError(
+                f"expected clips of at most {limits().clip_px:,} pixels, got {self.frames} moments "
+                f"of {height}×{width}; {raising('clip_px')}"
+            )
+        if self.test_views.count > limits().test_clips:
+            raise ValueError(
+                f"expected test_views of at most {limits().test_clips} clips, got "
+                f"{self.test_views.count}; {raising('test_clips')}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _has_modalities(self) -> Self:

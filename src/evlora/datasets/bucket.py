@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from evlora.errors import DatasetError
 from evlora.files import writing_file
+from evlora.limits import limits
 
 PREFIX = "s3://"
 CACHE_GB = 10.0
@@ -127,7 +128,7 @@ class Bucket:
         while True:
             try:
                 with writing_file(path) as temporary:
-                    self._transfer(name, temporary)
+                    self._transfer(name, temporary, size_bytes or limits().index_bytes)
                     received = temporary.stat().st_size
                     if size_bytes is not None and received != size_bytes:
                         raise boto.IncompleteReadError(
@@ -141,7 +142,7 @@ class Bucket:
                     raise self._refused(name, why) from error
             except passing as error:
                 why = str(error)
-            except boto.BotoCoreError as error:
+            except (boto.BotoCoreError, ValueError) as error:  # ValueError: of the endpoint
                 raise self._refused(name, str(error)) from error
             except OSError as error:
                 raise self._unkept(name, error) from error
@@ -154,12 +155,17 @@ class Bucket:
             time.sleep(wait_s)
             wait_s = min(2 * wait_s, LONGEST_WAIT_S)
 
-    def _transfer(self, name: str, path: Path) -> None:
+    def _transfer(self, name: str, path: Path, most_bytes: int) -> None:
         key = f"{self._prefix}/{name}".lstrip("/")
         response = self._connected().get_object(Bucket=self._bucket, Key=key)
         with closing(response["Body"]) as body, path.open("wb") as file:
             for piece in body.iter_chunks(PIECE_BYTES):
                 file.write(piece)
+                if file.tell() > most_bytes:
+                    raise DatasetError(
+                        f"{self.url}/{name}: expected at most {most_bytes:,} bytes, got more; "
+                        "look whether the bucket is the one that the dataset was copied to"
+                    )
 
     def _connected(self) -> Any:
         from botocore.config import Config

@@ -37,6 +37,8 @@ class Manifest:
     """How the clips in the shards at `source` were packed; None where the files are recordings."""
     bucket: Bucket | None = None
     """What fetches the shards to `source`; None where they lie there."""
+    allows_outside: bool = False
+    """Whether its files may lie outside of `source`, as whoever prepared it agreed."""
 
     @property
     def splits(self) -> tuple[str, ...]:

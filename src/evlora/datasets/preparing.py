@@ -16,6 +16,7 @@ from evlora.datasets.storage import (
     DATASET_FILE,
     MANIFEST_FILE,
     is_prepared,
+    require_inside,
     require_sound,
     write_manifest,
 )
@@ -46,6 +47,7 @@ def prepare(
     overwrite: bool = False,
     options: Mapping[str, Any] | None = None,
     checks_files: bool = True,
+    allow_outside: bool = False,
     progress: Progress | None = None,
 ) -> Manifest:
     """Write the index of a dataset to the folder `out`, complete or not at all.
@@ -58,14 +60,16 @@ def prepare(
         options: What the layout lets one choose; see its `Options`.
         checks_files: Whether every sample's files must be there; packing rejects those that lack
             some one by one.
+        allow_outside: Whether files may lie outside of the dataset's folder, by their paths or
+            behind symbolic links.
         progress: Receives how many samples are done, and of how many.
 
     Returns:
         The index that was written.
 
     Raises:
-        DatasetError: No such layout or option, the source is not laid out so, or `out` is taken, or
-            another process prepares a dataset there.
+        DatasetError: No such layout or option, the source is not laid out so, files lie outside of
+            it, or `out` is taken, or another process prepares a dataset there.
     """
     row = layout_with_source(layout, source)
     target = Path(out).absolute()
@@ -85,6 +89,8 @@ def prepare(
                 None if source is None else Path(source), partial, options or {}, progress
             )
             require_sound(manifest, checks_files=checks_files)
+            manifest = replace(manifest, allows_outside=allow_outside)
+            require_inside(manifest, manifest.source, in_folders=checks_files)
             write_manifest(manifest, partial)
             place_folder(partial, target)
         except OSError as error:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from evlora.recordings.parts import Part, part_faults
+from evlora.untrusted import parse_json
 
 SPLITS = ("train", "val", "test")
 NO_SPLIT = "none"
@@ -73,9 +74,11 @@ def to_line(sample: Sample) -> str:
 def parse_line(line: str, labels: Sequence[str]) -> Sample | str:
     """The sample of a line, or what is wrong with it."""
     try:
-        fields = json.loads(line)
+        fields = parse_json(line)
     except json.JSONDecodeError as error:
         return f"expected one JSON object, {error.msg} at column {error.colno}"
+    except ValueError as error:
+        return f"expected one JSON object: {error}"
     if not isinstance(fields, dict) or set(fields) - set(OPTIONAL_KEYS) != set(SAMPLE_KEYS):
         keys = ", ".join(map(str, fields)) if isinstance(fields, dict) else type(fields).__name__
         return (

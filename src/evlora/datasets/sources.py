@@ -41,13 +41,18 @@ def look_at(paths: Iterable[str], source: Path) -> SourceFiles:
     return SourceFiles(count, size, tuple(missing), digest.hexdigest())
 
 
-def _files(path: Path, name: str = "") -> Iterator[tuple[str, os.stat_result]]:
-    """The files at a path, each with its name below it."""
+def _files(
+    path: Path, name: str = "", above: frozenset[tuple[int, int]] = frozenset()
+) -> Iterator[tuple[str, os.stat_result]]:
+    """The files at a path, each with its name below it; a link to a folder above ends there."""
     if path.is_dir():
+        place = (path.stat().st_dev, path.stat().st_ino)
+        if place in above:
+            return
         with os.scandir(path) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
                 if is_companion(entry.name):
                     continue
-                yield from _files(path / entry.name, f"{name}/{entry.name}")
+                yield from _files(path / entry.name, f"{name}/{entry.name}", above | {place})
     elif path.exists():
         yield name, path.stat()

@@ -1,5 +1,6 @@
 """A manifest on disk: `dataset.json` and `manifest.jsonl`, checked as a whole when read."""
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -10,13 +11,16 @@ from pydantic import ValidationError, field_validator
 
 from evlora.config import Config
 from evlora.datasets.bucket import CACHE_GB, Bucket, is_bucket
+from evlora.datasets.confinement import listing, outside
 from evlora.datasets.manifest import Manifest
 from evlora.datasets.rendering import PackedAbout
 from evlora.datasets.samples import Sample, parse_line, to_line
 from evlora.errors import DatasetError, RecordingError
 from evlora.files import standing, writing_file
+from evlora.limits import limits, raising
 from evlora.messages import explain, itemized
 from evlora.recordings.readers import FORMATS, reader_for
+from evlora.untrusted import label_fault, name_fault, plain, read_text
 
 DATASET_FILE = "dataset.json"
 
@@ -39,6 +43,14 @@ FRAME_SUFFIXES = frozenset(
 EVENT_SUFFIXES = frozenset(suffix for row in FORMATS for suffix in row.suffixes) - FRAME_SUFFIXES
 
 
+CONSENT = (
+    "look whether you want them to be read; if so, prepare it with --allow-outside or "
+    "allow_outside=True"
+)
+NOT_WRITTEN: dict[bool, set[str] | None] = {True: None, False: {"outside"}}
+"""Earlier versions refuse a key that they do not know."""
+
+
 class About(Config):
     """What `dataset.json` holds about a dataset."""
 
@@ -54,6 +66,8 @@ class About(Config):
     """Where the split came from, such as an official list; empty where it is unknown."""
     packed: PackedAbout | None = None
     """How the clips were packed; null where they are made from the recordings."""
+    outside: bool = False
+    """Whether whoever prepared it agreed that files lie outside of its folder."""
 
     @field_validator("labels")
     @classmethod
@@ -61,6 +75,8 @@ class About(Config):
         twice = [label for label, times in Counter(labels).items() if times > 1]
         if twice:
             raise ValueError(f"expected labels that differ, {', '.join(twice)} stand there twice")
+        if fault := label_fault(labels):
+            raise ValueError(fault)
         return labels
 
 
@@ -87,10 +103,11 @@ def write_manifest(manifest: Manifest, folder: Path) -> None:
         counts=manifest.counts,
         split_source=manifest.split_source,
         packed=manifest.packed,
+        outside=manifest.allows_outside,
     )
     text = {
         MANIFEST_FILE: "".join(line + "\n" for line in lines),
-        DATASET_FILE: about.model_dump_json(indent=2) + "\n",
+        DATASET_FILE: about.model_dump_json(indent=2, exclude=NOT_WRITTEN[about.outside]) + "\n",
     }
     for name, content in text.items():
         with writing_file(folder / name, durable=True) as temporary:
@@ -164,14 +181,41 @@ def read_manifest(
             f"{path}: {_counted(faults)}\n"
             f"recordings in {where}; mend the lines or the files, or prepare the dataset again"
         )
-    return Manifest(
+    manifest = Manifest(
         about.layout,
         where,
         about.labels,
         tuple(samples),
         split_source=about.split_source,
         packed=about.packed,
+        allows_outside=about.outside,
     )
+    if about.packed is None:
+        require_inside(manifest, path, follows_links=checks_files)
+    return manifest
+
+
+def require_inside(
+    manifest: Manifest, where: Path, *, follows_links: bool = True, in_folders: bool = False
+) -> None:
+    """Check that a dataset's files lie in its folder, unless its maker agreed that they need not.
+
+    Args:
+        manifest: Of recordings.
+        where: Its file or folder, for messages.
+        follows_links: See `confinement.outside`.
+        in_folders: See there.
+
+    Raises:
+        DatasetError: It lists the files that do not.
+    """
+    if manifest.allows_outside:
+        return
+    found = outside(
+        manifest.samples, manifest.source, follows_links=follows_links, in_folders=in_folders
+    )
+    if found:
+        raise DatasetError(f"{where}: {listing(found, CONSENT)}")
 
 
 def require_sound(manifest: Manifest, *, checks_files: bool = True) -> None:
@@ -203,7 +247,7 @@ def _read_about(root: Path) -> About:
             "make one with: evlora prepare LAYOUT SOURCE OUT"
         )
     try:
-        return About.model_validate_json(path.read_bytes())
+        return About.model_validate_json(read_text(path, DatasetError))
     except ValidationError as error:
         raise DatasetError(
             f"{path}: expected what evlora prepare writes (version {FORMAT_VERSION}), got "
@@ -212,15 +256,37 @@ def _read_about(root: Path) -> About:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    most = limits().line_chars
+    if (size := plain(path, DatasetError).stat().st_size) > limits().index_bytes:
+        raise DatasetError(
+            f"{path}: expected at most {limits().index_bytes:,} bytes, got {size:,}; "
+            f"{raising('index_bytes')}"
+        )
     with path.open(encoding="utf-8", errors="replace") as file:
-        for number, line in enumerate(file, start=1):
+        for number in itertools.count(1):
+            line = file.readline(most + 1)
+            if not line:
+                return
+            if len(line) > most:
+                raise DatasetError(
+                    f"{path} line {number}: expected at most {most:,} characters, got more; "
+                    f"{raising('line_chars')}"
+                )
             if line.strip():
                 yield number, line
 
 
 def _file_faults(sample: Sample, source: Path) -> Iterator[str]:
-    missing = [path for path in sample.paths if not (source / path).exists()]
-    yield from (f"{sample.sample}: no such file: {path}" for path in missing)
+    missing: list[str] = []
+    for path in sample.paths:
+        try:
+            if plain(source / path, DatasetError).exists():
+                continue
+        except DatasetError as error:
+            yield f"{sample.sample}: {error}"
+        else:
+            yield f"{sample.sample}: no such file: {path}"
+        missing.append(path)
     if sample.events is None or sample.events in missing:
         return
     path = source / sample.events
@@ -236,6 +302,10 @@ def _file_faults(sample: Sample, source: Path) -> Iterator[str]:
 
 
 def _whole_faults(samples: Sequence[Sample], counts: Mapping[str, int] | None) -> Iterator[str]:
+    for sample in samples:
+        for name in (sample.sample, sample.label, *sample.paths):
+            if fault := name_fault(name):
+                yield fault
     for name, times in Counter(sample.sample for sample in samples).items():
         if times > 1:
             yield f"the sample {name!r} stands there {times} times"

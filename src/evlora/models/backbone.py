@@ -32,6 +32,7 @@ from evlora.messages import listed, suggestion
 from evlora.models.config import PRETRAINED, RANDOM, BackboneConfig
 from evlora.models.nano import NANO, embedded_weights
 from evlora.models.positions import give_positions
+from evlora.untrusted import plain
 
 HUB_TIMEOUT_S = 5
 HUB_NAMES = ("hf_hub", "hf-hub")
@@ -255,7 +256,7 @@ def _let_adapters_act(vit: Eva) -> None:
 
 
 def _load_weights(vit: Backbone, path: Path, name: str) -> None:
-    if not path.is_file():
+    if not plain(path, BackboneError).is_file():
         raise BackboneError(
             f"backbone.weights: no file {path}; give a weight file of {name}, "
             f"`{PRETRAINED}` for the hub, or `{RANDOM}`"

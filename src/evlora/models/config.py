@@ -3,12 +3,16 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import Discriminator, Field, PositiveInt, Tag
+from pydantic import Discriminator, Field, PositiveInt, Tag, field_validator
 
 from evlora.config import Config
+from evlora.limits import limits, raising, require_bounded_options
 from evlora.models.adapters.config import AdapterConfig
 
 PRETRAINED, RANDOM = "pretrained", "random"
+
+PARAMETERS_OF_A_BLOCK, USUAL_DEPTH, USUAL_WIDTH = 12, 12, 768
+"""Parameters of a block over its squared width; depth and width of a ViT-B."""
 
 Modality = Literal["rgb", "event"]
 Pool = Literal["token", "mean", "map"]
@@ -30,6 +34,19 @@ class BackboneConfig(Config):
     file: .safetensors, or .pt of tensors."""
     options: dict[str, int | float | str | bool] = Field(default_factory=dict)
     """More arguments of timm's constructor, such as depth and embed_dim, for a ViT of your own."""
+
+    @field_validator("options")
+    @classmethod
+    def _are_bounded(cls, options: dict[str, Any]) -> dict[str, Any]:
+        require_bounded_options(options)
+        depth, width = (float(options.get(key, 0)) for key in ("depth", "embed_dim"))
+        parameters = PARAMETERS_OF_A_BLOCK * (depth or USUAL_DEPTH) * (width or USUAL_WIDTH) ** 2
+        if parameters > limits().parameters:
+            raise ValueError(
+                f"expected a backbone of at most {limits().parameters:,} parameters, got about "
+                f"{parameters:,.0f}; {raising('parameters')}"
+            )
+        return options
 
 
 class VELoRAConfig(Config):
@@ -93,7 +110,7 @@ class PublishedConfig(Config):
         default_factory=lambda: AdapterConfig(method="lora", sites="ffn", rank=4, alpha=8)
     )
     """The LoRA of each vision tower."""
-    projected_width: int = 512
+    projected_width: int = Field(default=512, gt=0, le=1 << 14)
     """Width of CLIP's image embeddings, to which the towers' tokens are projected."""
     normalization: Literal["clip", "half"] = "clip"
     """How images become the network's input: by CLIP's mean and standard deviation, or by a half

@@ -16,6 +16,7 @@ from evlora.datasets.preparing import REJECTED_FILE, SOURCES_FILE
 from evlora.datasets.rendering import CODEC_VERSION, PackedAbout
 from evlora.datasets.storage import write_manifest
 from evlora.errors import DatasetError
+from evlora.escaping import cell
 from evlora.packing.journal import ClosedChunk, Done
 from evlora.packing.parts import JobPart, parts_in, working_in
 from evlora.packing.plan import Plan, write_settings
@@ -186,4 +187,4 @@ def _write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[obj
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
         table.writerow(columns)
-        table.writerows(rows)
+        table.writerows([cell(value) for value in row] for row in rows)

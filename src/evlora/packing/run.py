@@ -25,6 +25,7 @@ from evlora.datasets.rendering import Rendering
 from evlora.datasets.sources import look_at
 from evlora.datasets.storage import read_manifest
 from evlora.errors import DatasetError
+from evlora.escaping import of_cell
 from evlora.files import place_folder
 from evlora.messages import listed
 from evlora.packing.drawing import Job, render_all
@@ -270,7 +271,7 @@ def _packed_already(order: Order) -> Packing | None:
         return None
     require_same(begun, order.plan, target)
     with (target / SOURCES_FILE).open(encoding="utf-8", newline="") as file:
-        before = {row["sample"]: row["fingerprint"] for row in csv.DictReader(file)}
+        before = {of_cell(row["sample"]): row["fingerprint"] for row in csv.DictReader(file)}
     _require_same_files(order.plan, before, target)
     size = sum(path.stat().st_size for path in target.glob("*/chunk-*.bin"))
     return Packing(read_manifest(target), (), (), size, is_new=False)

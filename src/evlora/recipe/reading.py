@@ -13,6 +13,7 @@ from evlora.models.adapters.config import AdapterConfig, keys_alone
 from evlora.recipe.overrides import NETWORK, as_mapping, network_first, set_key
 from evlora.recipe.schema import Recipe
 from evlora.recipe.typed_yaml import configs_at, read_file
+from evlora.untrusted import plain, read_text
 
 if TYPE_CHECKING:
     from evlora.recognizer import Recognizer
@@ -151,8 +152,8 @@ def recipes_folder() -> Path:
 def _read(source: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The keys of a recipe file; where it extends another one, set over the keys of that."""
     try:
-        content = read_file(source.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = read_file(read_text(source, RecipeError, limit="recipe_bytes")) or {}
+    except yaml.YAMLError as error:
         raise RecipeError(f"{source}: expected a recipe in YAML: {error}") from error
     if not isinstance(content, dict):
         raise RecipeError(f"{source}: expected keys and values, got a {type(content).__name__}")
@@ -179,7 +180,7 @@ def _read(source: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
 
 def _find(path: Path) -> Path:
     shipped = recipes_folder() / path.with_suffix(".yaml")
-    if path.is_file():
+    if plain(path, RecipeError).is_file():
         return path
     if not path.is_absolute() and ".." not in path.parts and shipped.is_file():
         return shipped

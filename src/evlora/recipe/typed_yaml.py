@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel
 
 from evlora.recipe.schema import Recipe
+from evlora.untrusted import build_yaml, compose_yaml
 
 _NULL, _TEXT = "tag:yaml.org,2002:null", "tag:yaml.org,2002:str"
 
@@ -35,7 +36,7 @@ def read_value(text: str, key: str) -> Any:
     if not _hold_text(types):
         return _construct(text, types)
     try:
-        node = yaml.compose(text, yaml.SafeLoader) if text.strip() else None
+        node = compose_yaml(text) if text.strip() else None
     except yaml.YAMLError:
         return text
     if node is None or node.tag == _NULL:
@@ -89,15 +90,7 @@ def _is_text(one: Any) -> bool:
 
 
 def _construct(text: str, types: list[Any]) -> Any:
-    loader = yaml.SafeLoader(text)
-    try:
-        node = loader.get_single_node()
-        if node is None:
-            return None
-        _prepare(node, types, set())
-        return loader.construct_document(node)
-    finally:
-        loader.dispose()
+    return build_yaml(text, lambda node: _prepare(node, types, set()))
 
 
 def _prepare(node: yaml.Node, types: list[Any], seen: set[int]) -> None:

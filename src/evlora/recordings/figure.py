@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evlora.errors import RecordingError
+from evlora.escaping import in_figure
 from evlora.files import writing_file
 from evlora.recordings.events import EventStream
 from evlora.recordings.frames import FrameSequence, ImageArray
@@ -82,14 +83,14 @@ def _save(
     rows_in = [tall_in] if rates is None else [RATE_IN, tall_in]
     size_in = (PANEL_IN * max(len(panels), 2), sum(rows_in) + TITLE_IN)
     figure = Figure(figsize=size_in, layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(in_figure(title))
     grid = figure.add_gridspec(len(rows_in), len(panels), height_ratios=rows_in)
     if rates is not None:
         _plot_rate(figure.add_subplot(grid[0, :]), rates, frames)
     for column, (name, picture) in enumerate(panels):
         axes = figure.add_subplot(grid[-1, column])
         axes.imshow(picture, interpolation="nearest")
-        axes.set_title(name, fontsize="medium")
+        axes.set_title(in_figure(name), fontsize="medium")
     with writing_file(target) as temporary:
         figure.savefig(temporary, dpi=110)
 

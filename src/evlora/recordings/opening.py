@@ -7,6 +7,7 @@ from pathlib import Path
 from evlora.errors import RecordingError, RecordingWarning
 from evlora.recordings.readers import open_frames, reader_for
 from evlora.recordings.recording import Recording
+from evlora.untrusted import plain
 
 Pictures = str | Path | Sequence[str | Path]
 """A picture, a folder of pictures, a video, or several pictures."""
@@ -55,7 +56,7 @@ def open_recording(
             frames and events have no moment in common; or frames and event images have no
             partner and were skipped.
     """
-    source = Path(path)
+    source = plain(Path(path), RecordingError)
     if not source.exists():
         raise RecordingError(f"{source}: no such file or folder; check the path")
     reader = reader_for(source, format)

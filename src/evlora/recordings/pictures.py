@@ -5,6 +5,8 @@ Pillow decodes them, but for colours of 16 bits, which it cuts to 8: those go th
 
 import math
 import re
+import struct
+import zlib
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,10 +18,17 @@ from numpy.typing import NDArray
 
 from evlora.companions import is_apple_double
 from evlora.errors import RecordingError
+from evlora.limits import limits, raising
+from evlora.untrusted import plain
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP", "PPM", "GIF")
+"""Those that Pillow may open. It knows others by their content, whatever the suffix, and has
+external programs open some of them."""
+DEEP_CONTAINERS = "png_pipe,apng,tiff_pipe,pbm_pipe,pgm_pipe,ppm_pipe,pam_pipe"
+"""FFmpeg's names of the formats that keep colours of 16 bits."""
 STACKED_FORMATS = ("TIFF", "PNG", "WEBP", "GIF")
 """Formats whose pages are frames; the further pictures in a JPEG are previews of it."""
 BITS_TAG, WHITE_IS_ZERO_TAG, TEXT_TAG, HIGHEST_TAG, KIND_TAG = 258, 262, 270, 281, 254
@@ -71,6 +80,7 @@ def read_values(path: Path, page: int = 0) -> Values:
     with opened(path) as image:
         if page:
             image.seek(page)
+            require_size(path, image.width, image.height)
         return _values(path, image, page)
 
 
@@ -82,6 +92,11 @@ def read_pages(path: Path) -> Pages:
     """
     with opened(path) as image:
         count = int(getattr(image, "n_frames", 1)) if image.format in STACKED_FORMATS else 1
+        if count > path.stat().st_size:
+            raise RecordingError(
+                f"{path}: states {count} pages, more than it has bytes; it is damaged: copy it "
+                "again, or leave it out"
+            )
         if image.format == "TIFF":
             _require_all_pages(path, image, count)
         numbers = [page for page in range(count) if count == 1 or _is_frame(path, image, page)] or [
@@ -105,7 +120,11 @@ def opened(path: Path) -> Generator["Image"]:
     try:
         # Not by its path: Pillow 13.0 then maps uncompressed TIFFs into memory, and scrambles the
         # pixels of those that lie on their side.
-        with path.open("rb") as stream, Image.open(stream) as image:
+        with (
+            plain(path, RecordingError).open("rb") as stream,
+            _let_through(Image).open(stream, formats=FORMATS) as image,
+        ):
+            require_size(path, image.width, image.height)
             yield image
     except UnidentifiedImageError as error:
         if is_apple_double(path):
@@ -119,10 +138,37 @@ def opened(path: Path) -> Generator["Image"]:
             f"{path}: no such picture; put it back, or take it out of the list of frames"
         ) from None
     except (
-        Image.DecompressionBombError,
+        *(Image.DecompressionBombError, Image.DecompressionBombWarning),
         *(OSError, ValueError, SyntaxError, MemoryError, EOFError, KeyError, TypeError),
+        *(IndexError, ArithmeticError, AttributeError, AssertionError, RuntimeError),
+        *(struct.error, zlib.error),
     ) as error:
         raise _unreadable(path, error) from error
+
+
+def _let_through(pillow: Any) -> Any:
+    """Pillow's module, whose own limit is raised where the user's is higher."""
+    if pillow.MAX_IMAGE_PIXELS is not None:
+        pillow.MAX_IMAGE_PIXELS = max(pillow.MAX_IMAGE_PIXELS, limits().picture_px)
+    return pillow
+
+
+def require_size(where: object, width: int, height: int) -> None:
+    """Refuse a picture, a page or a frame before its pixels take memory.
+
+    Args:
+        where: The file, for messages.
+        width: In pixels, as its header states.
+        height: In pixels.
+
+    Raises:
+        RecordingError: It has more pixels than the limit `picture_px`.
+    """
+    if width * height > limits().picture_px:
+        raise RecordingError(
+            f"{where}: expected pictures of at most {limits().picture_px:,} pixels, got "
+            f"{width}×{height}; it is damaged, or make it smaller, or {raising('picture_px')}"
+        )
 
 
 def _unreadable(path: Path, error: Exception) -> RecordingError:
@@ -171,7 +217,10 @@ def _deep_colours(path: Path, page: int) -> NDArray[np.uint16]:
             f"{page}; save each page as a file, or with 8 bits"
         )
     try:
-        with av.open(str(path)) as container:
+        with (
+            path.open("rb") as stream,
+            av.open(stream, options={"format_whitelist": DEEP_CONTAINERS}) as container,
+        ):
             frame = next(container.decode(video=0))
             pixels = frame.to_ndarray(format="rgb48le")
     except (av.FFmpegError, StopIteration, ValueError, OSError) as error:

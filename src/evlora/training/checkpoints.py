@@ -7,6 +7,7 @@ it loads, so they are checked before.
 import io
 import math
 import os
+import pickle
 import time
 import zipfile
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from evlora.errors import RunError
 from evlora.files import writing_file
 from evlora.training.finiteness import non_finite_names
 from evlora.training.stopping import StopSignals
+from evlora.untrusted import plain
 
 LAST = "last.ckpt"
 PREVIOUS = "previous.ckpt"
@@ -97,7 +99,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         RunError: It is missing, damaged, no checkpoint of a run, or holds NaN.
     """
     try:
-        content = path.read_bytes()
+        content = plain(path, RunError).read_bytes()
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             damaged = archive.testzip()
         if damaged is not None:
@@ -105,6 +107,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         checkpoint = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except RunError:
         raise
+    except pickle.UnpicklingError as error:  # whose text is how to have it run code after all
+        raise RunError(
+            f"{path}: is damaged, or holds more than numbers and plain values: nothing else is "
+            "unpickled, since that runs code"
+        ) from error
     except Exception as error:  # a damaged archive makes zipfile and torch raise anything
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise RunError(f"{path}: is missing or damaged: {reason}") from error

@@ -25,6 +25,7 @@ from evlora.files import standing, writing_file
 from evlora.locking import holding
 from evlora.messages import listed, shown
 from evlora.recipe.schema import Recipe
+from evlora.untrusted import parse_yaml, read_text
 
 RECIPE_FILE = "recipe.yaml"
 METRICS_FILE = "metrics.json"
@@ -143,8 +144,8 @@ def _has_begun(folder: Path) -> bool:
 def _read_recipe(path: Path) -> dict[str, Any]:
     advice = "copy it again, or delete it if the recipe is the one that the run was started with"
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = parse_yaml(read_text(path, RunError, limit="recipe_bytes"))
+    except (RunError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise RunError(f"{path}: is damaged: {reason}; {advice}") from error
     if not isinstance(content, dict):

@@ -95,7 +95,7 @@ def test_a_wrong_table_is_refused_and_nothing_is_written(folder, text, message):
 
 def test_a_table_in_another_encoding_is_refused(folder):
     (folder / "index.csv").write_bytes("split,events,label\ntrain,1.bin,Bär\n".encode("latin-1"))
-    with pytest.raises(DatasetError, match="save the table as UTF-8"):
+    with pytest.raises(DatasetError, match="byte 32 of another encoding; save it as UTF-8"):
         prepare("csv", folder, folder.parent / "out")
 
 

@@ -16,6 +16,7 @@ from evlora.datasets.layouts.table import Progress
 from evlora.datasets.layouts.trees import require_folder, wrong_tree
 from evlora.datasets.manifest import Manifest
 from evlora.errors import DatasetError
+from evlora.untrusted import read_text
 
 BINARY_FOLDER = "cifar-100-binary"
 PYTHON_FOLDER = "cifar-100-python"
@@ -78,7 +79,7 @@ def _read_binary(root: Path) -> tuple[tuple[str, ...], list[SplitPictures]]:
     if missing:
         raise wrong_tree(root, EXPECTED_TREE, f"no {missing[0]} in {BINARY_FOLDER}", CURE)
     names = where / "fine_label_names.txt"
-    labels = tuple(names.read_text(encoding="utf-8").split())
+    labels = tuple(read_text(names, DatasetError).split())
     if len(set(labels)) != CLASSES:
         raise DatasetError(f"{names}: expected {CLASSES} names, got {len(set(labels))}; {CURE}")
     return labels, [_read_part(where / f"{split}.bin", split) for split in OFFICIAL_COUNTS]

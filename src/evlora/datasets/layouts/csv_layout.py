@@ -8,8 +8,6 @@ long recording a sample: `start_s` in seconds, `start_us` in microseconds, `star
 numbers of frames, or `start` with times such as 1.5s. Other columns are passed over.
 """
 
-import csv
-import io
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +16,7 @@ from pydantic import NonNegativeInt, PositiveInt
 
 from evlora.companions import visible
 from evlora.datasets.layouts import parts
+from evlora.datasets.layouts.csv_rows import rows_of
 from evlora.datasets.layouts.naming import class_order, split_name
 from evlora.datasets.layouts.sensors import SensorOptions
 from evlora.datasets.layouts.table import Progress
@@ -65,14 +64,7 @@ def collect(source: Path, folder: Path, options: Options, progress: Progress | N
         raise DatasetError(
             f"{table}: no such table; expected {TABLE_NAME} with {EXPECTED}, found {found} there"
         )
-    try:
-        text = table.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DatasetError(
-            f"{table}: expected text in UTF-8, got byte {error.start} of another encoding; "
-            "save the table as UTF-8"
-        ) from error
-    rows = csv.reader(io.StringIO(text), delimiter=_separator(text))
+    rows = rows_of(table)
     header = [name.strip() for name in next(rows, [])]
     columns = _columns(header, table)
     numbered = [
@@ -110,11 +102,6 @@ def _split_anew(manifest: Manifest, test: int, seed: int) -> Manifest:
         ),
         split_source=f"{test} rows for test, evenly chosen, seed {seed}",
     )
-
-
-def _separator(text: str) -> str:
-    first = text.partition("\n")[0]
-    return max(",;\t", key=first.count)
 
 
 def _columns(header: list[str], table: Path) -> dict[str, int]:

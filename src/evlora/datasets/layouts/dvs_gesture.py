@@ -5,12 +5,11 @@ and ends. Every gesture becomes a recording of its own in the prepared dataset. 
 train and which test stands in two lists.
 """
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from evlora.datasets.layouts.csv_rows import rows_of
 from evlora.datasets.layouts.official_split import EvenSplit, split_evenly
 from evlora.datasets.layouts.sequences import Oddities
 from evlora.datasets.layouts.table import RECORDINGS_FOLDER, Progress
@@ -18,6 +17,7 @@ from evlora.datasets.layouts.trees import entries, release_and_root, require_fol
 from evlora.datasets.manifest import Manifest, Sample
 from evlora.errors import DatasetError, RecordingError
 from evlora.recordings import EventStream, Recording, open_recording, write_recording
+from evlora.untrusted import read_text
 
 EXPECTED_TREE = """\
 trials_to_train.txt, trials_to_test.txt
@@ -140,7 +140,7 @@ def _gestures(trial: Path, count: int) -> list[_Gesture]:
             f"{trial}: expected {path.name} beside it, with the columns {','.join(COLUMNS)}; "
             "unpack it too"
         )
-    rows = list(csv.reader(io.StringIO(_text(path))))
+    rows = list(rows_of(path, delimiter=","))
     if not rows or [cell.strip() for cell in rows[0]] != COLUMNS:
         raise DatasetError(
             f"{path}: expected the first line {','.join(COLUMNS)}, got "
@@ -171,7 +171,7 @@ def _gesture_names(places: Sequence[Path]) -> tuple[str, ...]:
     path = next((place / MAPPING for place in places if (place / MAPPING).is_file()), None)
     if path is None:
         return GESTURES
-    rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(_text(path)))]
+    rows = [[cell.strip() for cell in row] for row in rows_of(path, delimiter=",")]
     name_of = {int(row[1]): row[0] for row in rows if len(row) == 2 and row[1].isdecimal()}
     names = tuple(name_of.get(number, "") for number in range(1, len(name_of) + 1))
     if not names or not all(names) or len(set(names)) < len(names):
@@ -191,4 +191,4 @@ def _events(trial: Path) -> EventStream:
 
 
 def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8-sig", errors="replace")
+    return read_text(path, DatasetError, encoding="utf-8-sig", errors="replace")

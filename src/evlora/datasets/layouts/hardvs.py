@@ -28,6 +28,8 @@ from evlora.datasets.layouts.trees import (
 )
 from evlora.datasets.manifest import Manifest
 from evlora.errors import DatasetError
+from evlora.limits import limits, raising
+from evlora.untrusted import read_text
 
 EXPECTED_TREE = """\
 train_label.txt, val_label.txt, test_label.txt
@@ -125,7 +127,7 @@ def _class_names(places: tuple[Path, ...]) -> dict[str, str]:
     path = next((place / CLASS_NAMES for place in places if (place / CLASS_NAMES).is_file()), None)
     if path is None:
         return {}
-    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    lines = read_text(path, DatasetError, encoding="utf-8-sig", errors="replace").splitlines()
     matches = [CLASS_LINE.fullmatch(line.strip()) for line in lines if line.strip()]
     return {f"action_{match[1]}": match[2] for match in matches if match is not None}
 
@@ -163,7 +165,10 @@ def _unpacked(
 
 
 def _unpack(archive: zipfile.ZipFile, target: Path, oddities: Oddities) -> None:
-    for member in archive.infolist():
+    members = archive.infolist()
+    if len(members) > limits().archive_members:
+        raise zipfile.BadZipFile(f"{len(members)} members; {raising('archive_members')}")
+    for member in members:
         # The name alone, whatever folders stand before it: no member can leave the target.
         name = member.filename.replace("\\", "/").rpartition("/")[2]
         if is_companion(member.filename):

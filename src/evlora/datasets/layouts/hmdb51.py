@@ -14,7 +14,9 @@ from evlora.datasets.layouts.releases import disagreement
 from evlora.datasets.layouts.table import Progress
 from evlora.datasets.layouts.trees import entries, folders, require_folder, wrong_tree
 from evlora.datasets.manifest import Manifest, Sample
+from evlora.errors import DatasetError
 from evlora.recordings.readers.video import VIDEO_SUFFIXES
+from evlora.untrusted import read_text
 
 VIDEOS_FOLDER = "hmdb51_org"
 SPLITS_FOLDER = "testTrainMulti_7030_splits"
@@ -105,7 +107,7 @@ def collect(source: Path, folder: Path, options: Options, progress: Progress | N
 def _lines(path: Path) -> list[tuple[str, str, str]]:
     """Place, video and part of every line that is not empty."""
     found: list[tuple[str, str, str]] = []
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text = read_text(path, DatasetError, errors="replace")
     for number, line in enumerate(text.splitlines(), start=1):
         video, _, part = line.strip().rpartition(" ")
         if line.strip():

@@ -10,7 +10,7 @@ from pathlib import Path
 from evlora.datasets.layouts.naming import class_order, split_name
 from evlora.datasets.layouts.official_split import EvenSplit, split_evenly
 from evlora.datasets.layouts.table import Progress
-from evlora.datasets.layouts.trees import folders, require_folder, wrong_tree
+from evlora.datasets.layouts.trees import folders, require_folder, require_no_circle, wrong_tree
 from evlora.datasets.manifest import Manifest, Sample
 from evlora.errors import DatasetError
 from evlora.messages import listed
@@ -81,6 +81,7 @@ def _pictures(root: Path, source: Path) -> tuple[list[Sample], list[str]]:
     """The pictures below the folders of classes in `root`, and the paths of other files there."""
     from torchvision.datasets import ImageFolder
 
+    require_no_circle(root)
     others: list[str] = []
 
     def is_picture(path: str) -> bool:

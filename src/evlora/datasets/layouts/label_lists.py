@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evlora.errors import DatasetError
+from evlora.untrusted import read_text
 
 LINE = re.compile(r"(?P<path>\S.*?)(?:[\s,]+(?P<frames>[0-9]+))?[\s,]+(?P<label>[0-9]+)\s*")
 MEND = "mend the lists, or get them again from where the dataset is published"
@@ -139,12 +140,7 @@ def _fault(
 
 
 def _read(path: Path, split: str) -> list[ListedSample]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DatasetError(
-            f"{path}: expected text in UTF-8, got byte {error.start} of another encoding; {MEND}"
-        ) from error
+    text = read_text(path, DatasetError, encoding="utf-8-sig")
     samples = [
         _parsed(line, path, number, split)
         for number, line in enumerate(text.splitlines(), start=1)

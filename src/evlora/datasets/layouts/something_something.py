@@ -6,19 +6,19 @@ of each video, with brackets around what stands for a thing; they are taken off 
 (https://www.qualcomm.com/developer/software/something-something-v-2-dataset).
 """
 
-import csv
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from evlora.companions import visible
 from evlora.config import Config
+from evlora.datasets.layouts.csv_rows import rows_of
 from evlora.datasets.layouts.releases import disagreement
 from evlora.datasets.layouts.table import Progress
 from evlora.datasets.layouts.trees import require_folder, wrong_tree
 from evlora.datasets.manifest import Manifest, Sample
 from evlora.errors import DatasetError
+from evlora.untrusted import parse_json, read_text
 
 VIDEOS_FOLDER = "20bn-something-something-v2"
 LABELS_FOLDER = "labels"
@@ -120,18 +120,17 @@ def _listed(path: Path) -> Iterator[tuple[str, str, str]]:
 
 def _answered(path: Path) -> Iterator[tuple[str, str, str]]:
     """The same of the test split."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        for number, row in enumerate(csv.reader(file, delimiter=";"), start=1):
-            if len(row) != 2:
-                raise DatasetError(
-                    f"{path} line {number}: expected `id;template`, got {';'.join(row)!r}; {CURE}"
-                )
-            yield f"{path.name} line {number}", row[0].strip(), row[1].strip()
+    for number, row in enumerate(rows_of(path, delimiter=";"), start=1):
+        if len(row) != 2:
+            raise DatasetError(
+                f"{path} line {number}: expected `id;template`, got {';'.join(row)!r}; {CURE}"
+            )
+        yield f"{path.name} line {number}", row[0].strip(), row[1].strip()
 
 
 def _parsed(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(read_text(path, DatasetError))
     except ValueError as error:
         raise DatasetError(f"{path}: expected JSON, could not read it: {error}; {CURE}") from error
 

@@ -1,5 +1,6 @@
 """What every layout of folders shares: listing them, and the message about a wrong tree."""
 
+import os
 from itertools import zip_longest
 from pathlib import Path
 
@@ -30,6 +31,26 @@ def require_folder(source: Path | None) -> Path:
     if not source.is_dir():
         raise DatasetError(f"{source}: expected a folder, found a file; name the folder around it")
     return source
+
+
+def require_no_circle(root: Path) -> None:
+    """Check that no symbolic link below a folder leads to a folder above itself.
+
+    Raises:
+        DatasetError: One does; whoever follows links would go round.
+    """
+    waiting: list[tuple[Path, frozenset[tuple[int, int]]]] = [(root, frozenset())]
+    while waiting:
+        folder, above = waiting.pop()
+        status = folder.stat()
+        place = (status.st_dev, status.st_ino)
+        if place in above:
+            raise DatasetError(
+                f"{folder}: leads back to {folder.resolve()}, which it lies in; remove the link"
+            )
+        with os.scandir(folder) as found:
+            inside = [Path(entry.path) for entry in found if entry.is_dir()]
+        waiting += [(path, above | {place}) for path in inside]
 
 
 def release_and_root(source: Path, *names: str) -> tuple[Path, Path]:

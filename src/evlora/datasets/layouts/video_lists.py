@@ -24,6 +24,7 @@ from evlora.datasets.layouts.table import Progress
 from evlora.datasets.layouts.trees import entries, require_folder, wrong_tree
 from evlora.datasets.manifest import SPLITS, Manifest, Sample
 from evlora.errors import DatasetError
+from evlora.untrusted import read_text
 
 LIST_SUFFIXES = (".csv", ".txt")
 NAMES_FILES = ("labels.txt", "classes.txt", "class_names.txt", "label_map.txt")
@@ -125,7 +126,9 @@ def _names(source: Path, listed: Sequence[ListedSample]) -> dict[int, str]:
 
 def _named(path: Path, listed: Sequence[ListedSample]) -> dict[int, str]:
     """Label → name, from a file with one name a line."""
-    names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    names = [
+        line.strip() for line in read_text(path, DatasetError, encoding="utf-8-sig").splitlines()
+    ]
     names = [name for name in names if name]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from evlora.config import Config
 from evlora.errors import AdapterError
+from evlora.limits import limits, raising, require_bounded_options
 from evlora.messages import explain, suggestion
 from evlora.models.adapters.site_names import Site
 
@@ -64,6 +65,21 @@ class AdapterConfig(Config):
     @classmethod
     def _read_a_name_alone(cls, value: Any) -> Any:
         return {"method": value} if isinstance(value, str) else value
+
+    @field_validator("rank")
+    @classmethod
+    def _is_a_rank(cls, rank: int | None) -> int | None:
+        if rank is not None and rank > limits().rank:
+            raise ValueError(
+                f"expected a rank of at most {limits().rank}, got {rank}; {raising('rank')}"
+            )
+        return rank
+
+    @field_validator("options")
+    @classmethod
+    def _are_bounded(cls, options: dict[str, Any]) -> dict[str, Any]:
+        require_bounded_options(options)
+        return options
 
     @model_validator(mode="after")
     def _require_what_the_method_has(self) -> "AdapterConfig":

@@ -21,6 +21,7 @@ from torch import Tensor
 from evlora.errors import CheckpointError
 from evlora.messages import listed
 from evlora.models.network import Network
+from evlora.untrusted import plain
 
 Key = tuple[str, str]
 """A section of the checkpoint, and a key in it."""
@@ -194,7 +195,7 @@ def read_published_checkpoint(path: str | Path) -> PublishedCheckpoint:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    if not path.is_file():
+    if not plain(path, CheckpointError).is_file():
         raise CheckpointError(f"{path}: no such file; give the released checkpoint, a .pth")
     try:
         # Mapped tensors are read from the disk when they are copied; the oldest format cannot.

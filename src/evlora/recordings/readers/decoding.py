@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evlora.errors import RecordingError, SensorSizeError
+from evlora.limits import limits, raising
 from evlora.recordings.events import EventStream
 from evlora.recordings.recording import Recording
 from evlora.recordings.triggers import Triggers
@@ -220,7 +221,7 @@ def sensor_size(
     """
     if (width is None) != (height is None):
         raise SensorSizeError(f"{path}: expected both width and height, or neither")
-    is_sound = declared is not None and all(0 < size <= LARGEST_SENSOR_PX for size in declared)
+    is_sound = declared is not None and _can_be(*declared)
     if width is None or height is None:
         if declared is None:
             raise SensorSizeError(
@@ -231,12 +232,15 @@ def sensor_size(
         if not is_sound:
             raise SensorSizeError(
                 f"{path}: the file declares a sensor of {declared[0]}×{declared[1]}, expected 1 to "
-                f"{LARGEST_SENSOR_PX} each way; it is damaged, or give width and height"
+                f"{LARGEST_SENSOR_PX} each way and {limits().sensor_px:,} pixels in all; it is "
+                f"damaged, or give width and height, or {raising('sensor_px')}"
             )
         return declared
-    if not (0 < width <= LARGEST_SENSOR_PX and 0 < height <= LARGEST_SENSOR_PX):
+    if not _can_be(width, height):
         raise SensorSizeError(
-            f"{path}: expected width and height of 1 to {LARGEST_SENSOR_PX}, got {width}×{height}"
+            f"{path}: expected width and height of 1 to {LARGEST_SENSOR_PX} and "
+            f"{limits().sensor_px:,} pixels in all, got {width}×{height}; "
+            f"{raising('sensor_px')}"
         )
     is_agreed = declared == (width, height) or (may_be_swapped and declared == (height, width))
     if declared is not None and is_sound and not is_agreed:
@@ -245,6 +249,12 @@ def sensor_size(
             f"say {width}×{height}; leave them out"
         )
     return width, height
+
+
+def _can_be(width: int, height: int) -> bool:
+    """Whether a sensor can be so large: each side, and in all the memory of an event image."""
+    is_addressable = 0 < width <= LARGEST_SENSOR_PX and 0 < height <= LARGEST_SENSOR_PX
+    return is_addressable and width * height <= limits().sensor_px
 
 
 def _chosen(chunk: EventChunk, is_chosen: NDArray[np.bool_]) -> EventChunk:

@@ -26,6 +26,7 @@ from evlora.recordings.readers.decoding import (
 from evlora.recordings.readers.field_decoder import FieldDecoder
 from evlora.recordings.readers.fields import NOTHING_DECLARED, Declared
 from evlora.recordings.readers.hdf5_frames import read_frames
+from evlora.recordings.readers.hdf5_items import item_in
 from evlora.recordings.readers.hdf5_layout import (
     READ_ERRORS,
     EventSets,
@@ -129,7 +130,10 @@ def _most_events(path: Path, sets: EventSets) -> int:
 def _lengths(path: Path, sets: EventSets, file: Any) -> dict[str, int]:
     """Data set → events that it really holds."""
     axes = {place.array: place.axis for place in sets.located.places.values()}
-    return {name: present_rows(path, file[sets.path_of(name)], axis) for name, axis in axes.items()}
+    return {
+        name: present_rows(path, item_in(file, sets.path_of(name)), axis)
+        for name, axis in axes.items()
+    }
 
 
 def _decoded(path: Path, sets: EventSets, findings: Findings) -> Iterator[EventChunk]:
@@ -144,7 +148,7 @@ def _decoded(path: Path, sets: EventSets, findings: Findings) -> Iterator[EventC
     except READ_ERRORS as error:
         raise RecordingError(f"{path}: expected an HDF5 file: {error}") from error
     with file:
-        data: dict[str, Any] = {name: file[sets.path_of(name)] for name in where.arrays}
+        data: dict[str, Any] = {name: item_in(file, sets.path_of(name)) for name in where.arrays}
         for name, item in data.items():
             data[name] = _readable(path, sets.path_of(name), item)
         keep_triggers(file, findings)

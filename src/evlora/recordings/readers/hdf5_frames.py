@@ -12,6 +12,7 @@ from evlora.errors import RecordingError
 from evlora.recordings.depth import as_8_bits, bits_of, places_looked_at
 from evlora.recordings.frames import FrameSequence, ImageArray, as_rgb
 from evlora.recordings.readers.decoding import Findings
+from evlora.recordings.readers.hdf5_items import item_in
 from evlora.recordings.readers.hdf5_layout import READ_ERRORS, present_rows
 
 
@@ -53,7 +54,7 @@ class HdfFrames:
 
         try:
             with h5py.File(self.path, "r") as file:
-                data: Any = file[self.name]
+                data: Any = item_in(file, self.name)
                 images = [np.asarray(data[range(self.count)[index]]) for index in indices]
                 stacked = np.stack(images) if images else np.zeros((0, *data.shape[1:]), data.dtype)
         except READ_ERRORS as error:
@@ -73,7 +74,7 @@ def read_frames(path: Path, findings: Findings) -> FrameSequence | None:
     try:
         with h5py.File(path, "r") as file:
             for known in FRAME_SETS:
-                data = file.get(known.images)
+                data = item_in(file, known.images)
                 if isinstance(data, h5py.Dataset) and (known is OWN or len(data.shape) == 3):
                     return _sequence(path, file, known, data, findings)
     except READ_ERRORS as error:
@@ -104,9 +105,10 @@ def _sequence(
 
 
 def _times(file: Any, name: str | None, us_per_tick: float) -> NDArray[np.int64] | None:
-    if name is None or name not in file:
+    data = None if name is None else item_in(file, name)
+    if data is None:
         return None
-    times = np.asarray(file[name][:])
+    times = np.asarray(data[:])
     return (
         times.astype(np.int64)
         if us_per_tick == 1

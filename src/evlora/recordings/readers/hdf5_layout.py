@@ -17,6 +17,7 @@ import numpy as np
 from evlora.errors import RecordingError
 from evlora.recordings.readers.fields import Declared
 from evlora.recordings.readers.hdf5_attributes import attributes_of, require_sound_heaps
+from evlora.recordings.readers.hdf5_items import item_in, items_of
 from evlora.recordings.readers.locating import (
     Located,
     StatedColumns,
@@ -128,18 +129,19 @@ def present_rows(path: Path, data: Any, axis: int) -> int:
 
 
 def _groups(file: Any) -> Iterator[tuple[str, Any]]:
-    """All groups with their names, from the root down; links in circles end at a depth."""
+    """All groups with their names, from the root down, each once."""
     import h5py
 
-    waiting: list[tuple[str, Any, int]] = [("/", file, 0)]
+    waiting: list[tuple[str, Any, int]] = [("/", file["/"], 0)]
+    seen: set[Any] = {file["/"]}
     while waiting:
         name, group, depth = waiting.pop(0)
         yield name, group
-        for key in group:
-            if key.startswith("#") or isinstance(group.get(key, getlink=True), h5py.ExternalLink):
-                continue  # what MATLAB's own cells point to, and other files
-            child = group.get(key)
-            if isinstance(child, h5py.Group) and depth < DEEPEST_GROUP:
+        for key, child in items_of(group).items():
+            # Behind # is what MATLAB's own cells point to.
+            is_searched = isinstance(child, h5py.Group) and not key.startswith("#")
+            if is_searched and depth < DEEPEST_GROUP and child not in seen:
+                seen.add(child)
                 waiting.append((f"{name.rstrip('/')}/{key}", child, depth + 1))
 
 
@@ -148,7 +150,7 @@ def _sets(group: Any) -> dict[str, Any]:
 
     return {
         key: item
-        for key, item in group.items()
+        for key, item in items_of(group).items()
         if isinstance(item, h5py.Dataset) and item.shape is not None
     }
 
@@ -227,7 +229,7 @@ def _size(path: Path, file: Any, group: str) -> tuple[int, int] | None:
         size = stated_size(attributes_of(holder), where=str(path))
         if size is not None:
             return size
-    resolution: Any = file.get(f"{group}/calib/resolution")
+    resolution = item_in(file, f"{group}/calib/resolution")
     if resolution is not None and resolution.shape == (2,):
         return int(resolution[0]), int(resolution[1])
     for holder in (file[group], file):

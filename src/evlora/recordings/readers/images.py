@@ -14,6 +14,7 @@ from evlora.recordings.depth import bits_of, places_looked_at
 from evlora.recordings.frames import FileFrames, FrameSequence, StackFrames
 from evlora.recordings.pictures import Pages, Values, read_pages, read_values
 from evlora.recordings.recording import Recording
+from evlora.untrusted import plain
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 FEWEST_GAPS = 6
@@ -121,7 +122,7 @@ def missing_pictures(frames: FrameSequence) -> str | None:
 
 
 def _pictures(path: Path) -> list[Path]:
-    if not path.exists():
+    if not plain(path, RecordingError).exists():
         raise RecordingError(f"{path}: no such picture or folder; check the path")
     if not path.is_dir():
         return [path]

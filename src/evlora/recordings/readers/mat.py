@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from evlora.errors import RecordingError
+from evlora.limits import limits, raising
 from evlora.recordings.readers import hdf5
 from evlora.recordings.readers.decoding import EventFile, Findings, collect, sensor_size
 from evlora.recordings.readers.fields import NOTHING_DECLARED, Declared
@@ -25,7 +26,6 @@ from evlora.recordings.recording import Recording
 HDF5_VERSION = b"MATLAB 7.3 MAT-file"
 HEADER_BYTES = 128
 COMPRESSED_ELEMENT = 15
-LARGEST_UNPACKED_BYTES = 1 << 33
 """8 GiB; a small file may claim to unpack to any size."""
 UNPACKED_AT_ONCE_BYTES = 1 << 22
 DEEPEST_STRUCT = 6
@@ -115,11 +115,12 @@ def _variables(path: Path) -> dict[str, Any]:
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
 
-    size = _unpacked_bytes(path)
-    if size > LARGEST_UNPACKED_BYTES:
+    most = limits().unpacked(path.stat().st_size)
+    size = _unpacked_bytes(path, most)
+    if size > most:
         raise RecordingError(
-            f"{path}: expected at most {LARGEST_UNPACKED_BYTES} bytes once unpacked, got at least "
-            f"{size}; save its parts as several files, or with -v7.3"
+            f"{path}: expected at most {most} bytes once unpacked, got at least {size}; save its "
+            f"parts as several files, or with -v7.3; {raising('unpacked_bytes')}"
         )
     try:
         content = loadmat(path, simplify_cells=True)
@@ -139,7 +140,7 @@ def _variables(path: Path) -> dict[str, Any]:
     }
 
 
-def _unpacked_bytes(path: Path) -> int:
+def _unpacked_bytes(path: Path, most: int) -> int:
     """How large the file's compressed variables are, as far as the limit; nothing is kept.
 
     Raises:
@@ -159,7 +160,7 @@ def _unpacked_bytes(path: Path) -> int:
             if kind == COMPRESSED_ELEMENT:
                 decoder = zlib.decompressobj()
                 data = b""
-                while unpacked <= LARGEST_UNPACKED_BYTES and not decoder.eof:
+                while unpacked <= most and not decoder.eof:
                     data = decoder.unconsumed_tail or file.read(
                         max(0, min(1 << 16, end - file.tell()))
                     )
@@ -176,7 +177,7 @@ def _unpacked_bytes(path: Path) -> int:
                 variable = tag + file.read(max(0, min(length, size)))
                 _require_parts(path, variable, size, order)
                 elements.add(variable)
-            if unpacked > LARGEST_UNPACKED_BYTES:
+            if unpacked > most:
                 break
             elements.finish()
             file.seek(end)

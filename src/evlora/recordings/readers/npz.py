@@ -8,6 +8,7 @@ uint8 or uint16 of shape (T, H, W) or (T, H, W, 3) RGB, with `frame_start_us` an
 shape (T,). Triggers, optional, are `trigger_t_us`, `trigger_channel` and `trigger_polarity`.
 """
 
+import math
 import tokenize
 import zipfile
 import zlib
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from evlora.companions import is_companion
 from evlora.errors import RecordingError
+from evlora.limits import limits, raising
 from evlora.recordings.depth import as_8_bits, bits_of
 from evlora.recordings.frames import FrameSequence
 from evlora.recordings.readers.decoding import EventFile, Findings, collect, sensor_size
@@ -115,16 +117,49 @@ def _holds_objects(archive: zipfile.ZipFile, name: str, findings: Findings) -> b
     """Whether an array holds Python's objects, which are not opened: they could run any code."""
     with archive.open(name) as stream:
         read_header = HEADER_READERS.get(np.lib.format.read_magic(stream))
-        if read_header is None or not read_header(stream)[2].hasobject:
+        if read_header is None:
+            return False
+        shape, _, dtype = read_header(stream)
+        if not dtype.hasobject:
+            _require_held(archive.getinfo(name), math.prod(shape) * dtype.itemsize)
             return False
     findings.remark(f"{name.removesuffix('.npy')} holds Python's objects and was skipped")
     return True
+
+
+def _require_held(member: zipfile.ZipInfo, stated_bytes: int) -> None:
+    """Refuse an array whose header asks for more memory than there are values."""
+    if stated_bytes > member.file_size:
+        raise zipfile.BadZipFile(
+            f"{member.filename} states {stated_bytes} bytes of values and has {member.file_size}"
+        )
+
+
+def _require_bounded(path: Path, archive: zipfile.ZipFile) -> None:
+    """Refuse an archive that would grow to far more than its size when it is unpacked.
+
+    zipfile unpacks no more of a member than the archive states.
+    """
+    members = archive.infolist()
+    if len(members) > limits().archive_members:
+        raise RecordingError(
+            f"{path}: expected at most {limits().archive_members} arrays, got {len(members)}; "
+            f"{raising('archive_members')}"
+        )
+    most = limits().unpacked(path.stat().st_size)
+    unpacked = sum(member.file_size for member in members)
+    if unpacked > most:
+        raise RecordingError(
+            f"{path}: expected at most {most} bytes once unpacked, got {unpacked}; it was made to "
+            f"fill the memory, or holds little but zeros: {raising('unpacked_bytes')}"
+        )
 
 
 def _arrays(path: Path, findings: Findings) -> dict[str, NDArray[Any]]:
     try:
         # Opened here, because numpy leaves a damaged archive open.
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+            _require_bounded(path, archive)
             return {
                 name.removesuffix(".npy"): np.lib.format.read_array(
                     archive.open(name), allow_pickle=False

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from evlora.errors import RecordingError
 from evlora.recordings.readers import ecf
 from evlora.recordings.readers.decoding import Findings
+from evlora.recordings.readers.hdf5_items import item_in
 from evlora.recordings.readers.hdf5_layout import READ_ERRORS
 from evlora.recordings.triggers import FALLING, RISING
 
@@ -68,13 +69,14 @@ class EcfEvents:
 def keep_triggers(file: Any, findings: Findings) -> None:
     """Keep the external triggers of an open file, if it has any."""
     try:
-        if all(name in file for name in OWN_TRIGGERS):
-            own = [np.asarray(file[name][:MOST_TRIGGERS], np.int64) for name in OWN_TRIGGERS]
+        sets = [item_in(file, name) for name in OWN_TRIGGERS]
+        if all(data is not None for data in sets):
+            own = [np.asarray(data[:MOST_TRIGGERS], np.int64) for data in sets]
             shortest = min(map(len, own))
             t_us, channel, polarity = (column[:shortest] for column in own)
             findings.add_triggers(t_us, channel, np.sign(polarity))
             return
-        data = file.get(TRIGGERS)
+        data = item_in(file, TRIGGERS)
         if data is None or not {"p", "t", "id"} <= set(data.dtype.names or ()):
             return
         rows = np.asarray(data[:MOST_TRIGGERS])

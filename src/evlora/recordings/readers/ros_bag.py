@@ -15,13 +15,11 @@ from typing import Any, NamedTuple
 import zstandard
 
 from evlora.errors import RecordingError
+from evlora.limits import limits, raising
+from evlora.untrusted import parse_yaml, read_text
 
 LARGEST_CHUNK_BYTES = 1 << 30
 """Bags are written in chunks of about a megabyte."""
-LARGEST_BAG_BYTES = 1 << 32
-LARGEST_RATIO = 100
-"""A bag may unpack to `LARGEST_BAG_BYTES`, or to this many times its own size if that is more."""
-LARGEST_METADATA_BYTES = 1 << 24
 METADATA = "metadata.yaml"
 SUFFIXES = {"sqlite3": ".db3", "mcap": ".mcap"}
 
@@ -112,7 +110,7 @@ class Bag:
             RecordingError: The bag is damaged, or would unpack to more than it should.
         """
         size = sum(path.stat().st_size for path in self._files())
-        most = max(LARGEST_BAG_BYTES, LARGEST_RATIO * size)
+        most = limits().unpacked(size)
         unpacked = number = 0
         for reader in self._readers:
             connections = [c for c in reader.connections if c.topic in names]
@@ -136,7 +134,8 @@ class Bag:
                 if unpacked > most:
                     raise RecordingError(
                         f"{self.path}: {size} bytes unpack to more than {most}; the file is "
-                        "damaged or was made to fill the memory"
+                        "damaged or was made to fill the memory; "
+                        f"{raising('unpacked_bytes')}"
                     )
                 yield Message(connection.topic, raw, f"message {number} on {connection.topic}")
                 number += 1
@@ -147,13 +146,14 @@ class Bag:
             return [self.path]
         import yaml
 
-        with (self.path / METADATA).open("rb") as stream:
-            text = stream.read(LARGEST_METADATA_BYTES)
+        text = read_text(
+            self.path / METADATA, RecordingError, limit="recipe_bytes", errors="replace"
+        )
         try:
-            about: Any = yaml.safe_load(text)["rosbag2_bagfile_information"]
+            about: Any = parse_yaml(text)["rosbag2_bagfile_information"]
             names = [PurePath(str(name)).name for name in about["relative_file_paths"]]
             mode = str(about.get("compression_mode", "")).lower()
-        except (yaml.YAMLError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
             raise RecordingError(
                 f"{self.path / METADATA}: expected the metadata of a ROS 2 bag: {error}"
             ) from error

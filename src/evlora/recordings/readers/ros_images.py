@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evlora.errors import RecordingError
+from evlora.recordings.pictures import FORMATS, require_size
 from evlora.recordings.readers.bayer import PATTERNS, colours_of
 from evlora.recordings.readers.ros_messages import CompressedImage, Image
 
@@ -71,7 +72,8 @@ def unpacked(image: CompressedImage) -> NDArray[Any]:
     from PIL import Image as PillowImage
 
     try:
-        with PillowImage.open(io.BytesIO(image.data.tobytes())) as opened:
+        with PillowImage.open(io.BytesIO(image.data.tobytes()), formats=FORMATS) as opened:
+            require_size("a picture", opened.width, opened.height)
             if opened.mode.startswith("I;16"):
                 return np.asarray(opened).astype(np.uint16)
             if opened.mode not in ("1", "L", "P", "RGB", "RGBA", "CMYK", "YCbCr"):

@@ -19,6 +19,7 @@ from evlora.recordings.readers.signatures import named_by_header
 from evlora.recordings.readers.text import holds_events
 from evlora.recordings.readers.video import VIDEO_SUFFIXES
 from evlora.recordings.recording import Recording
+from evlora.untrusted import plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ def is_of_events(path: Path) -> bool:
     rows = [row for row in FORMATS if path.suffix.lower() in row.suffixes]
     if not any(row.name not in OF_FRAMES for row in rows):
         return False
-    with _reading(path):
+    with _reading(plain(path, RecordingError)):
         return rows[0].name != "text" or holds_events(path)
 
 
@@ -132,7 +133,7 @@ def reader_for(path: Path, format: str | None = None) -> Format:
         RecordingError: No such format, a suffix that no format claims, or a header that states
             something else than the suffix.
     """
-    if format is None and path.is_dir():
+    if plain(path, RecordingError).is_dir() and format is None:
         format = "ros2" if (path / "metadata.yaml").is_file() else "images"
     if format is not None:
         for row in FORMATS:
@@ -182,7 +183,7 @@ def open_frames(frames: str | Path | Sequence[str | Path]) -> FrameSequence:
         RecordingError: Nothing there, or nothing that holds frames.
     """
     if isinstance(frames, str | Path):
-        path = Path(frames)
+        path = plain(Path(frames), RecordingError)
         if path.suffix.lower() in IMAGE_SUFFIXES or path.is_dir():
             with _reading(path):
                 pictures = read_images(path)

@@ -10,9 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evlora.errors import RecordingError
+from evlora.recordings.pictures import require_size
+from evlora.untrusted import plain
 
-LARGEST_FRAME_PX = 1 << 26
-"""A damaged header may ask for more memory than there is."""
+CONTAINERS = (
+    *("mov", "avi", "matroska", "mpeg", "mpegvideo", "mpegts", "m4v", "asf", "flv", "ogg"),
+    *("gif", "yuv4mpegpipe"),
+)
+"""FFmpeg's names of the formats that videos may have; playlists, lists of files and the like, by
+which FFmpeg would open what they name, are none of them."""
+THIS_FILE_ALONE = {"protocol_whitelist": "file", "format_whitelist": ",".join(CONTAINERS)}
 DEEP_FORMATS = ("gray16", "rgb48", "bgr48", "gbrp16")
 """Starts of FFmpeg's names for pixels whose values may use fewer bits than they have."""
 CHECKED_ROWS = 4
@@ -28,9 +35,19 @@ def opened_video(path: Path) -> Generator[tuple[Any, Any]]:
     """
     import av
 
+    plain(path, RecordingError)
     with as_recording_error(path, "a video"):
-        # Titles are not used, and old tools wrote them in any encoding.
-        container: Any = av.open(str(path), metadata_errors="replace")
+        # Titles are not used, and old tools wrote them in any encoding. The name of a file may look
+        # like the address of something else.
+        try:
+            container: Any = av.open(
+                f"file:{path}", metadata_errors="replace", options=dict(THIS_FILE_ALONE)
+            )
+        except av.error.ArgumentError as error:
+            raise RecordingError(
+                f"{path}: expected a video, got a file of another format, such as a picture or a "
+                "playlist; save it as a video, for example as MP4"
+            ) from error
     with container:
         stream = container.streams.best("video")
         if stream is None:
@@ -43,16 +60,6 @@ def opened_video(path: Path) -> Generator[tuple[Any, Any]]:
         require_size(path, stream.codec_context.width, stream.codec_context.height)
         stream.thread_type = "NONE"
         yield container, stream
-
-
-def require_size(path: Path, width: int, height: int) -> None:
-    """Refuse frames that only a damaged header can ask for.
-
-    Raises:
-        RecordingError: They have more than `LARGEST_FRAME_PX` pixels.
-    """
-    if width * height > LARGEST_FRAME_PX:
-        raise RecordingError(f"{path}: its frames, {width}×{height}, are damaged")
 
 
 def decoded(packets: Iterable[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:

@@ -18,16 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evlora.errors import RecordingError
+from evlora.limits import limits, raising
+from evlora.recordings.pictures import require_size
 from evlora.recordings.readers.video_decoding import (
     av_errors,
     decoded,
     frame_checksum,
     opened_video,
-    require_size,
     upright,
 )
 
-MOST_FRAMES = 10_000_000
 ORDERED_CONTAINERS = ("mov", "matroska")
 """They have a time of showing for each packet, and an edit list marks what is not shown."""
 UNTIMED_CONTAINERS = ("avi",)
@@ -209,10 +209,14 @@ def _recorded(
     path: Path, container: Any, stream: Any, packets: list[Packet]
 ) -> Iterator[tuple[int, Any]]:
     """The numbered packets of the stream; what is to be known of each is noted in `packets`."""
+    most = limits().video_frames
     for packet in container.demux(stream):
         if packet.size:
-            if len(packets) == MOST_FRAMES:
-                raise RecordingError(f"{path}: more than {MOST_FRAMES} frames; cut the video")
+            if len(packets) == most:
+                raise RecordingError(
+                    f"{path}: more than {most:,} frames; cut the video, or "
+                    f"{raising('video_frames')}"
+                )
             note = Packet(
                 *(packet.pts, packet.dts, zlib.crc32(packet), packet.duration or 0),
                 *(packet.is_keyframe, packet.is_discard),

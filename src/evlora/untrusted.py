@@ -1,0 +1,234 @@
+"""The one way to take in what others wrote: plain files only, bounded text, YAML and JSON.
+
+Pipes, devices and sockets can be read for ever; text can be larger than memory, nested deeper than
+Python's stack, or hold a name that stands for thousands of others. Each becomes a message here.
+"""
+
+import errno
+import json
+import os
+import stat
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import yaml
+
+from evlora.errors import EvloraError
+from evlora.limits import limits, raising
+from evlora.messages import shown
+
+SPECIAL_KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISSOCK, "a socket"),
+)
+NAMES_THAT_CANNOT_BE = (errno.ENAMETOOLONG, errno.ELOOP)
+SHOWN_OF_A_NAME = 60
+
+PathT = TypeVar("PathT", bound=str | os.PathLike[str])
+ErrorT = type[EvloraError]
+
+
+def plain(path: PathT, error: ErrorT) -> PathT:
+    """The path, if what lies there is a file or a folder, or nothing at all.
+
+    Args:
+        path: What will be opened; whoever opens it reports a missing file.
+        error: What is raised.
+
+    Raises:
+        EvloraError: Of the kind that was asked for: a pipe, a device or a socket lies there, or
+            no file can have this name.
+    """
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 - also for paths that are text
+    except ValueError:
+        raise error(f"{_cut(path)}: expected a path, got one with a zero byte") from None
+    except OSError as refused:
+        if refused.errno not in NAMES_THAT_CANNOT_BE:
+            return path
+        raise error(f"{_cut(path)}: cannot be opened: {refused.strerror}; check the path") from None
+    for is_of_kind, name in SPECIAL_KINDS:
+        if is_of_kind(mode):
+            raise error(
+                f"{path}: expected a file or a folder, got {name}; copy its content to a file"
+            )
+    return path
+
+
+def read_text(
+    path: Path,
+    error: ErrorT,
+    *,
+    most_bytes: int | None = None,
+    limit: str = "index_bytes",
+    encoding: str = "utf-8",
+    errors: str = "strict",
+) -> str:
+    """The text in a file.
+
+    Args:
+        path: The file.
+        error: What is raised.
+        most_bytes: How long it may be; the limit by default.
+        limit: The name of the limit.
+        encoding: As for `open`, such as utf-8-sig for tables that people save.
+        errors: As for `open`: what becomes of bytes that are no text.
+
+    Raises:
+        EvloraError: Of the kind that was asked for: no file, too long, or in another encoding.
+    """
+    most = getattr(limits(), limit) if most_bytes is None else most_bytes
+    try:
+        with plain(path, error).open("rb") as file:
+            content = file.read(most + 1)
+    except OSError as refused:
+        raise error(f"{path}: could not be read: {refused.strerror}; check the path") from refused
+    if len(content) > most:
+        raise error(f"{path}: expected text of at most {most:,} bytes, got more; {raising(limit)}")
+    try:
+        return content.decode(encoding, errors)
+    except UnicodeDecodeError as wrong:
+        raise error(
+            f"{path}: expected text in UTF-8, got byte {wrong.start} of another encoding; save it "
+            "as UTF-8"
+        ) from wrong
+
+
+def parse_json(text: str | bytes) -> Any:
+    """What JSON holds.
+
+    Raises:
+        ValueError: It is none, is nested too deeply, or has a number of thousands of digits.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except json.JSONDecodeError:
+        raise
+    except ValueError as error:
+        raise ValueError(str(error).partition("; use ")[0]) from None
+
+
+def parse_yaml(text: str) -> Any:
+    """What YAML holds.
+
+    Raises:
+        yaml.YAMLError: It is none, or is longer, deeper or larger than a recipe may be.
+    """
+    return build_yaml(text, lambda node: None)
+
+
+def compose_yaml(text: str) -> yaml.Node | None:
+    """The tree of YAML before it becomes values; None where it holds nothing.
+
+    Raises:
+        yaml.YAMLError: As for `parse_yaml`.
+    """
+    found: list[yaml.Node] = []
+    build_yaml(text, found.append, builds=False)
+    return found[0] if found else None
+
+
+def build_yaml(text: str, prepare: Callable[[yaml.Node], None], *, builds: bool = True) -> Any:
+    """What YAML holds, after its tree was looked at and changed.
+
+    Args:
+        text: The YAML.
+        prepare: Takes the tree, and may change it.
+        builds: Whether values are made of the tree; None comes back otherwise.
+
+    Raises:
+        yaml.YAMLError: As for `parse_yaml`.
+    """
+    most = limits().recipe_bytes
+    if len(text) > most:
+        raise yaml.YAMLError(
+            f"expected at most {most:,} characters, got {len(text):,}; {raising('recipe_bytes')}"
+        )
+    if text.count("[") + text.count("{") > limits().recipe_values:  # PyYAML is slow at them
+        raise yaml.YAMLError(f"it has too many brackets; {raising('recipe_values')}")
+    loader = None
+    try:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _require_bounded(node)
+        prepare(node)
+        return loader.construct_document(node) if builds else None
+    except RecursionError:
+        raise yaml.YAMLError("it is nested too deeply") from None
+    except (ValueError, TypeError, OverflowError, AttributeError, KeyError) as error:
+        # PyYAML's own for dates, numbers and bytes that are written as such and are none. Python
+        # adds how to lift its limit of digits.
+        reason = str(error).partition("; use ")[0]
+        raise yaml.YAMLError(f"a value is not what it is written as: {reason}") from error
+    finally:
+        if loader is not None:
+            loader.dispose()
+
+
+def _require_bounded(root: yaml.Node) -> None:
+    """Refuse a tree that would grow beyond the limits, every alias counted as what it names."""
+    most, deepest = limits().recipe_values, limits().recipe_depth
+    measured: dict[int, tuple[int, int]] = {}
+
+    def measure(node: yaml.Node, depth: int) -> tuple[int, int]:
+        """The values and the levels of a node."""
+        if id(node) not in measured and depth <= deepest:  # a value that holds itself never ends
+            parts = [measure(part, depth + 1) for part in _parts(node)]
+            levels = 1 + max((part[1] for part in parts), default=0)
+            measured[id(node)] = 1 + sum(part[0] for part in parts), levels
+        size, levels = measured.get(id(node), (1, 1))
+        if depth + levels > deepest:
+            raise yaml.YAMLError(
+                f"expected at most {deepest} levels, got more, or a value that holds itself; "
+                f"{raising('recipe_depth')}"
+            )
+        if size > most:
+            raise yaml.YAMLError(
+                f"expected at most {most:,} keys and values, got more once names (*) are replaced "
+                f"by what they stand for; {raising('recipe_values')}"
+            )
+        return size, levels
+
+    measure(root, 0)
+
+
+def _parts(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.SequenceNode):
+        return cast(list[yaml.Node], node.value)
+    if isinstance(node, yaml.MappingNode):
+        pairs = cast(list[tuple[yaml.Node, yaml.Node]], node.value)
+        return [part for pair in pairs for part in pair]
+    return []
+
+
+def _cut(path: str | os.PathLike[str]) -> str:
+    text = str(path)
+    return text if len(text) <= SHOWN_OF_A_NAME else f"{text[: SHOWN_OF_A_NAME - 1]}…"
+
+
+def label_fault(labels: Collection[str]) -> str:
+    """What is wrong with the names of classes by their number, length or bytes; else empty."""
+    most = limits().labels
+    if len(labels) > most:
+        return f"expected at most {most:,} labels, got {len(labels):,}; {raising('labels')}"
+    return next(filter(None, map(name_fault, labels)), "")
+
+
+def name_fault(name: str) -> str:
+    """What is wrong with a label, or the name of a sample or a file; else empty."""
+    longest = limits().name_chars
+    if len(name) > longest:
+        return (
+            f"expected names of at most {longest:,} characters, got one of {len(name):,}, "
+            f"{shown(name)}; {raising('name_chars')}"
+        )
+    if not name.isascii() and any("\ud800" <= character <= "\udfff" for character in name):
+        return f"expected names in UTF-8, got {shown(name)}; rename it"
+    return ""
