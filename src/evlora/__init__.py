@@ -10,6 +10,7 @@ from evlora.errors import (
     CheckpointError,
     DatasetError,
     EvloraError,
+    ExportError,
     RecipeError,
     RecordingError,
     RecordingWarning,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from evlora.clips import ClipConfig
     from evlora.datasets import prepare, read_manifest
     from evlora.evaluation import evaluate
+    from evlora.exporting import export
     from evlora.importing import import_published
     from evlora.live import StreamingRecognizer
     from evlora.models.adapters import (
@@ -61,6 +63,7 @@ __all__ = [
     "DatasetError",
     "EventStream",
     "EvloraError",
+    "ExportError",
     "FrameSequence",
     "LvAdapterConfig",
     "Prediction",
@@ -78,6 +81,7 @@ __all__ = [
     "build",
     "copy_bundle",
     "evaluate",
+    "export",
     "for_answers",
     "import_published",
     "iterate_windows",
@@ -100,6 +104,7 @@ _HOMES = {
     "evlora.clips": ("ClipConfig",),
     "evlora.datasets": ("prepare", "read_manifest"),
     "evlora.evaluation": ("evaluate",),
+    "evlora.exporting": ("export",),
     "evlora.importing": ("import_published",),
     "evlora.live": ("StreamingRecognizer",),
     "evlora.models.adapters": (
