@@ -197,10 +197,10 @@ def test_a_copy_that_only_answers_is_refused(image_recognizer: Recognizer, tmp_p
 def test_a_live_graph_takes_the_moment_before_where_there_is_a_difference() -> None:
     encode, decide = live_graphs(exportable("velora"))
     assert encode.inputs == ("rgb", "event", "rgb_before", "event_before")
-    assert encode.outputs == decide.inputs == ("rgb", "event", "difference")
+    assert encode.outputs == decide.inputs == ("encoded_rgb", "encoded_event", "encoded_difference")
     assert [tuple(x.shape[:2]) for x in decide.example] == [(2, 3), (2, 3), (2, 2)]
     encode, decide = live_graphs(exportable("events"))
-    assert (encode.inputs, encode.outputs) == (("event",), ("event",))
+    assert (encode.inputs, encode.outputs) == (("event",), ("encoded_event",))
 
 
 FAMILIES_AND_KINDS = [

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from evlora.clips import Batch, Clip, ClipConfig, collate, make_clip
 from evlora.errors import ExportError
 from evlora.exporting.formats import FORMATS, LEAST_AGREEMENT, FormatName
-from evlora.exporting.graphs import Graph
+from evlora.exporting.graphs import ENCODED, Graph
 from evlora.recognizer import Recognizer
 from evlora.recordings import EventStream, FrameSequence, Recording
 
 Session = Callable[[Sequence[NDArray[Any]]], list[NDArray[np.float32]]]
 BATCHES = (1, 5)
 """Clips that are asked for at once, in turn."""
+STEPS = f"{ENCODED}difference"
 GENERATED = 6
 
 
@@ -146,7 +147,7 @@ def _live_scores(
     encoded = dict(zip(graphs[0].outputs, zip(*moments, strict=True), strict=True))
     whole = {name: np.stack(parts, axis=1) for name, parts in encoded.items()}
     if takes_before:  # the first moment has none before it, and so no step
-        whole["difference"] = whole["difference"][:, 1:]
+        whole[STEPS] = whole[STEPS][:, 1:]
     return decide([whole[name] for name in graphs[1].inputs])[0]
 
 

@@ -18,6 +18,8 @@ Part = Literal["clip", "encode", "decide"]
 """A whole clip in one graph; or each moment once, and the moments together."""
 EXAMPLES = 2
 """Clips of an example: sizes of 1 would be taken for fixed."""
+ENCODED = "encoded_"
+"""What stands before the name of a view where its encoded moments are meant."""
 STEP = 1
 """How many images of two moments a view has that sees the steps from one to the next."""
 
@@ -114,7 +116,8 @@ def live_graphs(recognizer: Recognizer) -> tuple[Graph, Graph]:
     with torch.no_grad():
         moments = encode(*example)
     views = tuple(lengths)
-    first = Graph("encode", encode, example, names, views, ({0: Dim.DYNAMIC},) * len(example))
+    encoded = tuple(f"{ENCODED}{name}" for name in views)
+    first = Graph("encode", encode, example, names, encoded, ({0: Dim.DYNAMIC},) * len(example))
     is_fixed = network.least_moments == config.frames > 2  # a transformer knows their places
     frames = config.frames if is_fixed else max(config.frames, 3)
     kept = tuple(
@@ -123,7 +126,7 @@ def live_graphs(recognizer: Recognizer) -> tuple[Graph, Graph]:
     )
     sizes = {0: Dim.DYNAMIC} if is_fixed else {0: Dim.DYNAMIC, 1: Dim.DYNAMIC}
     decide = DecideClip(network, views).eval()
-    return first, Graph("decide", decide, kept, views, ("logits",), (sizes,) * len(kept))
+    return first, Graph("decide", decide, kept, encoded, ("logits",), (sizes,) * len(kept))
 
 
 def _images_by_view(network: MomentwiseNetwork, config: ClipConfig) -> dict[str, int]:

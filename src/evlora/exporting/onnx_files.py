@@ -146,14 +146,23 @@ def _deciding(model: Any) -> list[str]:
 
 
 class OnnxSession:
-    """An ONNX file as something to call with arrays."""
+    """An ONNX file as something to call with arrays.
+
+    Raises:
+        ExportError: onnxruntime cannot run it.
+    """
 
     def __init__(self, path: Path) -> None:
         from onnxruntime import InferenceSession, SessionOptions
 
         options = SessionOptions()
         options.log_severity_level = 3  # errors; its warnings are about its own graph optimiser
-        self._session = InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        try:
+            self._session = InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # of its own classes, which share no base
+            raise ExportError(
+                f"onnxruntime cannot run what was exported: {shortened(error)}; export a .pt2"
+            ) from error
         self._names = [one.name for one in self._session.get_inputs()]
 
     def __call__(self, inputs: Sequence[NDArray[Any]]) -> list[NDArray[np.float32]]:
