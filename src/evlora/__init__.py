@@ -36,7 +36,9 @@ if TYPE_CHECKING:
         VptConfig,
     )
     from evlora.packing import pack
+    from evlora.plain_peft import from_peft
     from evlora.prediction import Prediction, predict
+    from evlora.pretrained import Pretrained
     from evlora.profiling import profile
     from evlora.recipe import build, load_recipe
     from evlora.recognizer import Recognizer
@@ -67,6 +69,7 @@ __all__ = [
     "FrameSequence",
     "LvAdapterConfig",
     "Prediction",
+    "Pretrained",
     "RecipeError",
     "Recognizer",
     "Recording",
@@ -83,6 +86,7 @@ __all__ = [
     "evaluate",
     "export",
     "for_answers",
+    "from_peft",
     "import_published",
     "iterate_windows",
     "load_bundle",
@@ -115,7 +119,9 @@ _HOMES = {
         "VptConfig",
     ),
     "evlora.packing": ("pack",),
+    "evlora.plain_peft": ("from_peft",),
     "evlora.prediction": ("Prediction", "predict"),
+    "evlora.pretrained": ("Pretrained",),
     "evlora.profiling": ("profile",),
     "evlora.recipe": ("build", "load_recipe"),
     "evlora.recognizer": ("Recognizer",),

@@ -39,6 +39,7 @@ from evlora.bundle_description import (
 )
 from evlora.errors import BundleError
 from evlora.files import standing, writing_folder
+from evlora.hub import fetch_bundle, is_on_hub
 from evlora.messages import listed
 from evlora.models import weights_sha256
 from evlora.models.adapters import before_loading, before_saving
@@ -162,7 +163,7 @@ def load_bundle(
     `own_weights()`.
 
     Args:
-        folder: The bundle, or the folder of a run that holds it.
+        folder: The bundle, the folder of a run that holds it, or USER/NAME of one on the hub.
         weights: The backbone's weight file, where it is found neither in the bundle, nor in the two
             folders above it, nor where it was in training, nor in the working folder.
         device: Where the recognizer will run, such as `cpu` or `cuda:0`.
@@ -171,9 +172,11 @@ def load_bundle(
         In evaluation mode, on the device.
 
     Raises:
-        BundleError: Something is missing, damaged or too much, or the backbone is another one.
+        BundleError: Something is missing, damaged or too much, the backbone is another one, or the
+            hub does not answer.
     """
-    source = standing(bundle_in(Path(folder)))
+    place = fetch_bundle(str(folder)) if is_on_hub(folder) else Path(folder)
+    source = standing(bundle_in(place))
     config, labels, sha256 = read_description(source)
     is_own = has_own_backbone(config)
     if is_own and weights is None and not (source / OWN_BACKBONE).is_file():

@@ -153,11 +153,12 @@ def _live_scores(
 
 def generated_clips(config: ClipConfig, *, count: int = GENERATED) -> list[Clip]:
     """Clips that no dataset has: a bright box that moves over grey, and the events around it."""
-    recordings = [_generated(seed, frames=config.frames) for seed in range(count)]
+    recordings = [generated_recording(seed, frames=config.frames) for seed in range(count)]
     return [make_clip(recording, config) for recording in recordings]
 
 
-def _generated(seed: int, *, frames: int) -> Recording:
+def generated_recording(seed: int, *, frames: int) -> Recording:
+    """One of them: frames 10 ms apart, and events between them."""
     generator = np.random.default_rng(seed)
     side, box = 96, 24
     images = np.full((frames, side, side, 3), generator.integers(0, 160, 3), np.uint8)

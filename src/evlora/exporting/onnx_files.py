@@ -148,14 +148,19 @@ def _deciding(model: Any) -> list[str]:
 class OnnxSession:
     """An ONNX file as something to call with arrays.
 
+    Args:
+        path: The file.
+        threads: Of onnxruntime; 0 is as many as there are cores.
+
     Raises:
         ExportError: onnxruntime cannot run it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, threads: int = 0) -> None:
         from onnxruntime import InferenceSession, SessionOptions
 
         options = SessionOptions()
+        options.intra_op_num_threads = threads
         options.log_severity_level = 3  # errors; its warnings are about its own graph optimiser
         try:
             self._session = InferenceSession(path, options, providers=["CPUExecutionProvider"])
