@@ -239,13 +239,13 @@ def test_smaller_formats_are_smaller_and_near(form: Any, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("adapter", ["vpt", "adaptformer"])
-def test_adapters_that_do_not_fold_stay_in_the_graph(adapter: str, tmp_path: Path) -> None:
-    recognizer = exportable("image", adapter={"method": adapter})
+def test_adapters_that_do_not_fold_stay_in_the_graph_at_any_batch(tmp_path: Path) -> None:
+    recognizer = exportable("image", adapter={"method": "vpt"}, head="norm_linear")
     made = evlora.export(recognizer, tmp_path / "x.onnx")
     assert made.check.largest_difference < 1e-4
 
 
+@pytest.mark.slow
 def test_a_program_of_torch_answers_the_same(image_recognizer: Recognizer, tmp_path: Path) -> None:
     (file,) = evlora.export(image_recognizer, tmp_path / "images.pt2").files
     extra = {"evlora": ""}

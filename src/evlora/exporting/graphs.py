@@ -61,9 +61,9 @@ class EncodeMoment(nn.Module):
         """Encode the moment, whose images come first, then those of the moment before it."""
         count = len(self.network.modalities)
         now = [image.unsqueeze(1) for image in images[:count]]
-        before = [image.unsqueeze(1) for image in images[count:]]
-        pairs = [torch.cat(pair, dim=1) for pair in zip(before, now, strict=True)] or now
-        given = _normalised(self.network, pairs)
+        if before := [image.unsqueeze(1) for image in images[count:]]:
+            now = [torch.cat(pair, dim=1) for pair in zip(before, now, strict=True)]
+        given = _normalised(self.network, now)
         seen = self.network.images_by_view(given.get("rgb"), given.get("event"))
         encoded = self.network.encode({name: images[:, -1:] for name, images in seen.items()})
         return tuple(moment[:, 0] for moment in encoded.values())

@@ -120,10 +120,12 @@ def _in_8_bits(model: Any, path: Path) -> Any:
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    prepared, cut = path.with_suffix(".prepared"), path.with_suffix(".cut")
+    whole, prepared, cut = (path.with_suffix(end) for end in (".whole", ".prepared", ".cut"))
     try:
-        # Without it quantize_dynamic refuses every layer of torch's exporter.
-        quant_pre_process(model, prepared, skip_symbolic_shape=True)
+        whole.write_bytes(model.SerializeToString())
+        # Without it quantize_dynamic refuses every layer of torch's exporter. It takes a file: a
+        # model in memory it splits, and cannot read again.
+        quant_pre_process(whole, prepared, skip_symbolic_shape=True)
         quantize_dynamic(
             prepared,
             cut,
@@ -134,8 +136,8 @@ def _in_8_bits(model: Any, path: Path) -> Any:
         )
         return onnx.load(cut)
     finally:
-        prepared.unlink(missing_ok=True)
-        cut.unlink(missing_ok=True)
+        for made in (whole, prepared, cut):
+            made.unlink(missing_ok=True)
 
 
 def _deciding(model: Any) -> list[str]:

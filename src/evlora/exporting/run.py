@@ -108,10 +108,11 @@ def _format(out: Path, given: FormatName | None) -> FormatName:
     """
     if given is not None and given not in FORMATS:
         raise ExportError(f"format: none is called {given!r}; {suggestion(given, FORMATS)}")
-    by_suffix = {row.suffix: name for name, row in reversed(FORMATS.items())}
-    form = given or by_suffix.get(out.suffix)
-    if form is None or FORMATS[form].suffix != out.suffix:
-        wanted = " or ".join(by_suffix) if form is None else FORMATS[form].suffix
+    of_suffix = [name for name, row in FORMATS.items() if row.suffix == out.suffix]
+    form = given or (of_suffix[0] if of_suffix else None)
+    if form is None or form not in of_suffix:
+        suffixes = dict.fromkeys(row.suffix for row in FORMATS.values())
+        wanted = " or ".join(suffixes) if form is None else FORMATS[form].suffix
         raise ExportError(f"{out}: expected a file that ends in {wanted}; name it so")
     if out.is_dir():
         raise ExportError(f"{out}: expected a file, found a folder; name a file in it")
