@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from exportable import exportable
 from hub_server import local_hub
 from huggingface_hub import constants
@@ -36,6 +37,20 @@ def test_a_recognizer_goes_to_a_folder_and_comes_back(tmp_path: Path) -> None:
     names = sorted(path.name for path in (tmp_path / "second").iterdir())
     assert names == sorted(path.name for path in (tmp_path / "first").iterdir())
     assert "top1 | 0.5" in (tmp_path / "second" / "README.md").read_text()
+
+
+def test_the_model_card_states_what_the_hub_and_a_reader_ask_for(tmp_path: Path) -> None:
+    recipe = {"data": {"root": "/home/me/poker"}, "training": {"epochs": 6}, "run": {"seed": 3}}
+    evlora.save_bundle(exportable("events"), tmp_path / "bundle", recipe=recipe)
+    card = (tmp_path / "bundle" / "README.md").read_text(encoding="utf-8")
+    front = yaml.safe_load(card.split("---")[1])
+    assert front["library_name"] == "evlora"
+    assert front["pipeline_tag"] == "video-classification"
+    assert front["base_model"] == "timm/vit_base_patch16_224.augreg_in21k"
+    assert "event-camera" in front["tags"]
+    assert "- Run: dataset poker, epochs 6, seed 3." in card
+    assert "- Classes: left, right, up, Größe 4." in card
+    assert "Its licence: apache-2.0." in card
 
 
 def test_other_peoples_files_are_not_replaced(tmp_path: Path) -> None:

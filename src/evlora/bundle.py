@@ -41,6 +41,7 @@ from evlora.errors import BundleError
 from evlora.files import standing, writing_folder
 from evlora.hub import fetch_bundle, is_on_hub
 from evlora.messages import listed
+from evlora.model_card import model_card
 from evlora.models import weights_sha256
 from evlora.models.adapters import before_loading, before_saving
 from evlora.models.backbone import RANDOM
@@ -109,7 +110,13 @@ def save_bundle(
             "metrics": metrics,
         }
         write_description(temporary, description)
-        card = _model_card(recognizer, sha256, metrics or {}, has_backbone=bool(own_backbone))
+        card = model_card(
+            recognizer,
+            sha256,
+            metrics=metrics or {},
+            recipe=description["recipe"],
+            has_backbone=bool(own_backbone),
+        )
         (temporary / "README.md").write_text(card, encoding="utf-8")
     return target
 
@@ -280,30 +287,3 @@ def has_own_backbone(config: RecognizerConfig) -> bool:
         or config.model.adapter.method == "full"
         or config.model.network == "published"
     )
-
-
-def _model_card(
-    recognizer: Recognizer, sha256: str, metrics: Mapping[str, float], *, has_backbone: bool
-) -> str:
-    config = recognizer.config
-    total = sum(p.numel() for p in recognizer.parameters())
-    trained = sum(p.numel() for p in recognizer.trained_tensors().values())
-    where = "in this folder" if has_backbone else "frozen and not in this folder"
-    height, width = config.clip.size_px
-    measured = "".join(f"| {name} | {value:.4f} |\n" for name, value in metrics.items())
-    return f"""# An evlora bundle
-
-A recognizer of {len(recognizer.labels)} classes from {" and ".join(config.clip.modalities)}
-(moments in a clip: {config.clip.frames}, of {height}×{width} px), made by
-the network `{config.model.network}` with `{config.model.adapter.method}` adapters.
-
-- Backbone: `{config.backbone.name}`, {where}; SHA-256 of its weights
-  `{sha256}`.
-- Trained: {trained:,} of {total:,} parameters ({100 * trained / total:.2f} %).
-
-| measured on the validation split | |
-|---|---|
-{measured}
-Use it with `evlora predict {{this folder}} RECORDING`, or from Python with
-`evlora.load_bundle("{{this folder}}")`.
-"""

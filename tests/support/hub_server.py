@@ -16,6 +16,7 @@ COMMIT = "c" * 40
 class _Hub(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
+        self.address = f"http://127.0.0.1:{self.server_port}"
         self.repositories: dict[str, dict[str, bytes]] = {}
 
 
@@ -76,7 +77,10 @@ class _Handler(BaseHTTPRequestHandler):
             owner = made.get("organization") or "me"
             self.server.repositories.setdefault(f"{owner}/{made['name']}", {})
             self._json(
-                {"url": f"http://hub/{owner}/{made['name']}", "id": f"{owner}/{made['name']}"}
+                {
+                    "url": f"{self.server.address}/{owner}/{made['name']}",
+                    "id": f"{owner}/{made['name']}",
+                }
             )
         elif "preupload" in parts:
             files = [
@@ -90,7 +94,7 @@ class _Handler(BaseHTTPRequestHandler):
                 if line["key"] == "file":
                     value = line["value"]
                     files[value["path"]] = base64.b64decode(value["content"])
-            address = f"http://hub/{'/'.join(parts[2:4])}/commit/{COMMIT}"
+            address = f"{self.server.address}/{'/'.join(parts[2:4])}/commit/{COMMIT}"
             self._json({"commitUrl": address, "commitOid": COMMIT, "success": True})
         else:
             self._json({"valid": True}, 200)
@@ -107,7 +111,7 @@ def local_hub() -> Generator[tuple[str, dict[str, dict[str, bytes]]]]:
     thread = Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}", server.repositories
+        yield server.address, server.repositories
     finally:
         server.shutdown()
         server.server_close()
