@@ -194,6 +194,15 @@ def test_a_copy_that_only_answers_is_refused(image_recognizer: Recognizer, tmp_p
         evlora.export(copy, tmp_path / "x.pt2")
 
 
+def test_weights_that_training_has_cast_are_refused(tmp_path: Path) -> None:
+    recognizer = exportable("image")
+    recognizer.prepare_training(precision="bf16-mixed")
+    with pytest.raises(
+        ExportError, match=r"float32 on cpu, got torch\.bfloat16 on cpu; export its"
+    ):
+        evlora.export(recognizer, tmp_path / "x.onnx")
+
+
 def test_a_live_graph_takes_the_moment_before_where_there_is_a_difference() -> None:
     encode, decide = live_graphs(exportable("velora"))
     assert encode.inputs == ("rgb", "event", "rgb_before", "event_before")

@@ -81,11 +81,17 @@ def _recordings(place: Path, config: "ClipConfig", most: int) -> "list[Recording
     """Recordings of a dataset's test split, or of a file or folder."""
     from evlora.datasets import read_manifest
     from evlora.datasets.opening import open_sample
+    from evlora.errors import ExportError
     from evlora.prediction import open_with_frames, recordings_in
     from evlora.recordings import open_recording
 
     if (place / "dataset.json").is_file():
         manifest = read_manifest(place)
+        if manifest.packed is not None:
+            raise ExportError(
+                f"--on: expected recordings, got the packed dataset {place}, whose clips are drawn "
+                "already; name the prepared dataset that it was packed from"
+            )
         return [open_sample(one, manifest.source) for one in manifest.split("test")[:most]]
     found = recordings_in(place, config)[:most]
     return [

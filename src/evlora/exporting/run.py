@@ -6,6 +6,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from evlora.bundle import load_bundle
 from evlora.clips import Clip, ClipConfig, make_clip
 from evlora.errors import ExportError
@@ -16,11 +18,13 @@ from evlora.exporting.graphs import Graph, clip_graph, live_graphs
 from evlora.exporting.onnx_files import OnnxSession, require_onnx, write_onnx
 from evlora.exporting.programs import ProgramSession, write_program
 from evlora.files import writing_file
-from evlora.messages import suggestion
+from evlora.messages import listed, suggestion
 from evlora.prediction import Input, as_recording
 from evlora.recognizer import Recognizer
 
 CHECK_SUFFIX = ".check.json"
+PLAIN = ("cpu", torch.float32)
+"""Device and type of a recognizer that is exported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +82,7 @@ def export(
         require_onnx()
     if not isinstance(recognizer, Recognizer):
         recognizer = load_bundle(recognizer, weights=weights)
-    if recognizer.only_answers:
-        raise ExportError(
-            f"{out}: expected a recognizer with its adapters, which the file is compared with, got "
-            "a copy made by for_answers; export the one that the copy was made from"
-        )
+    _require_plain(recognizer, out)
     clips = _clips(recordings, recognizer.clip_config)
     graphs = live_graphs(recognizer) if live else (clip_graph(recognizer),)
     paths = [out.with_suffix(f".{graph.part}{out.suffix}") if live else out for graph in graphs]
@@ -93,11 +93,30 @@ def export(
             for graph, path in zip(graphs, written, strict=True)
         ]
         check = compare(recognizer, graphs, sessions, clips, form=form, are_given=bool(recordings))
-        check_file = out.with_suffix(CHECK_SUFFIX)
+        check_file = out.with_suffix(f".live{CHECK_SUFFIX}" if live else CHECK_SUFFIX)
         stack.enter_context(writing_file(check_file)).write_text(
             json.dumps(check.as_dict(), indent=2) + "\n", encoding="utf-8"
         )
     return Exported(tuple(paths), check, check_file)
+
+
+def _require_plain(recognizer: Recognizer, out: Path) -> None:
+    """Check that the recognizer is as a bundle gives it.
+
+    Raises:
+        ExportError: Its adapters are folded already, or it is on another device or was cast.
+    """
+    if recognizer.only_answers:
+        raise ExportError(
+            f"{out}: expected a recognizer with its adapters, which the file is compared with, got "
+            "a copy made by for_answers; export the one that the copy was made from"
+        )
+    kinds = {(p.device.type, p.dtype) for p in recognizer.parameters()}
+    if other := sorted(f"{dtype} on {device}" for device, dtype in kinds - {PLAIN}):
+        raise ExportError(
+            f"{out}: expected weights of {PLAIN[1]} on {PLAIN[0]}, got {listed(other)}; export "
+            "its bundle"
+        )
 
 
 def _format(out: Path, given: FormatName | None) -> FormatName:
