@@ -131,6 +131,7 @@ def _in_8_bits(model: Any, path: Path) -> Any:
             cut,
             op_types_to_quantize=["MatMul", "Gemm"],
             per_channel=True,
+            reduce_range=True,  # 8 bits overflow on processors without VNNI
             weight_type=QuantType.QInt8,
             nodes_to_exclude=_deciding(onnx.load(prepared)),
         )
