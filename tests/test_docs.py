@@ -105,7 +105,7 @@ def samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 RUN_HERE = ["api", "errors", "formats", "inspecting", "representations", "simulator"]
-RUN_ELSEWHERE = ["adapters", "live", "lv-adapter", "published", "tutorial"]
+RUN_ELSEWHERE = ["adapters", "export", "hub", "live", "lv-adapter", "published", "tutorial"]
 """Pages whose Python runs in a test of their own, with a network or a checkpoint."""
 
 
@@ -238,6 +238,7 @@ MISTAKES: dict[str, Callable[[], Any]] = {
     ),
     "CheckpointError": another_checkpoint,
     "BundleError": no_bundle,
+    "ExportError": lambda: evlora.export("bundle", "poker.engine"),
     "RunError": another_recipe,
     "RecordingWarning": cut_off,
 }

@@ -12,8 +12,9 @@ import torch
 from evlora import StreamingRecognizer
 from evlora.bundle import save_bundle
 from evlora.clips import ClipConfig, collate, make_clip
+from evlora.clips.playback import LiveAnswer, schedule
 from evlora.errors import DatasetError, RecordingError, ShapeError
-from evlora.live import LiveAnswer, predict_live, schedule
+from evlora.live import predict_live
 from evlora.prediction import predict
 from evlora.recipe import build
 from evlora.recognizer import Recognizer

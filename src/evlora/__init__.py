@@ -10,6 +10,7 @@ from evlora.errors import (
     CheckpointError,
     DatasetError,
     EvloraError,
+    ExportError,
     RecipeError,
     RecordingError,
     RecordingWarning,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from evlora.clips import ClipConfig
     from evlora.datasets import prepare, read_manifest
     from evlora.evaluation import evaluate
+    from evlora.exporting import export
     from evlora.importing import import_published
     from evlora.live import StreamingRecognizer
     from evlora.models.adapters import (
@@ -34,7 +36,9 @@ if TYPE_CHECKING:
         VptConfig,
     )
     from evlora.packing import pack
+    from evlora.plain_peft import from_peft
     from evlora.prediction import Prediction, predict
+    from evlora.pretrained import Pretrained
     from evlora.profiling import profile
     from evlora.recipe import build, load_recipe
     from evlora.recognizer import Recognizer
@@ -61,9 +65,11 @@ __all__ = [
     "DatasetError",
     "EventStream",
     "EvloraError",
+    "ExportError",
     "FrameSequence",
     "LvAdapterConfig",
     "Prediction",
+    "Pretrained",
     "RecipeError",
     "Recognizer",
     "Recording",
@@ -78,7 +84,9 @@ __all__ = [
     "build",
     "copy_bundle",
     "evaluate",
+    "export",
     "for_answers",
+    "from_peft",
     "import_published",
     "iterate_windows",
     "load_bundle",
@@ -100,6 +108,7 @@ _HOMES = {
     "evlora.clips": ("ClipConfig",),
     "evlora.datasets": ("prepare", "read_manifest"),
     "evlora.evaluation": ("evaluate",),
+    "evlora.exporting": ("export",),
     "evlora.importing": ("import_published",),
     "evlora.live": ("StreamingRecognizer",),
     "evlora.models.adapters": (
@@ -110,7 +119,9 @@ _HOMES = {
         "VptConfig",
     ),
     "evlora.packing": ("pack",),
+    "evlora.plain_peft": ("from_peft",),
     "evlora.prediction": ("Prediction", "predict"),
+    "evlora.pretrained": ("Pretrained",),
     "evlora.profiling": ("profile",),
     "evlora.recipe": ("build", "load_recipe"),
     "evlora.recognizer": ("Recognizer",),

@@ -37,9 +37,10 @@ from evlora.bundle_description import (
     write_description,
 )
 from evlora.errors import BundleError
-from evlora.escaping import markdown
 from evlora.files import standing, writing_folder
+from evlora.hub import fetch_bundle, is_on_hub
 from evlora.messages import listed
+from evlora.model_card import model_card
 from evlora.models import weights_sha256
 from evlora.models.adapters import before_loading, before_saving
 from evlora.models.backbone import RANDOM
@@ -109,7 +110,13 @@ def save_bundle(
             "metrics": metrics,
         }
         write_description(temporary, description)
-        card = _model_card(recognizer, sha256, metrics or {}, has_backbone=bool(own_backbone))
+        card = model_card(
+            recognizer,
+            sha256,
+            metrics=metrics or {},
+            recipe=description["recipe"],
+            has_backbone=bool(own_backbone),
+        )
         (temporary / "README.md").write_text(card, encoding="utf-8")
     return target
 
@@ -163,7 +170,7 @@ def load_bundle(
     `own_weights()`.
 
     Args:
-        folder: The bundle, or the folder of a run that holds it.
+        folder: The bundle, the folder of a run that holds it, or USER/NAME of one on the hub.
         weights: The backbone's weight file, where it is found neither in the bundle, nor in the two
             folders above it, nor where it was in training, nor in the working folder.
         device: Where the recognizer will run, such as `cpu` or `cuda:0`.
@@ -172,9 +179,11 @@ def load_bundle(
         In evaluation mode, on the device.
 
     Raises:
-        BundleError: Something is missing, damaged or too much, or the backbone is another one.
+        BundleError: Something is missing, damaged or too much, the backbone is another one, or the
+            hub does not answer.
     """
-    source = standing(bundle_in(Path(folder)))
+    place = fetch_bundle(str(folder)) if is_on_hub(folder) else Path(folder)
+    source = standing(bundle_in(place))
     config, labels, sha256 = read_description(source)
     is_own = has_own_backbone(config)
     if is_own and weights is None and not (source / OWN_BACKBONE).is_file():
@@ -278,30 +287,3 @@ def has_own_backbone(config: RecognizerConfig) -> bool:
         or config.model.adapter.method == "full"
         or config.model.network == "published"
     )
-
-
-def _model_card(
-    recognizer: Recognizer, sha256: str, metrics: Mapping[str, float], *, has_backbone: bool
-) -> str:
-    config = recognizer.config
-    total = sum(p.numel() for p in recognizer.parameters())
-    trained = sum(p.numel() for p in recognizer.trained_tensors().values())
-    where = "in this folder" if has_backbone else "frozen and not in this folder"
-    height, width = config.clip.size_px
-    measured = "".join(f"| {markdown(name)} | {value:.4f} |\n" for name, value in metrics.items())
-    return f"""# An evlora bundle
-
-A recognizer of {len(recognizer.labels)} classes from {" and ".join(config.clip.modalities)}
-(moments in a clip: {config.clip.frames}, of {height}×{width} px), made by
-the network `{config.model.network}` with `{config.model.adapter.method}` adapters.
-
-- Backbone: `{config.backbone.name}`, {where}; SHA-256 of its weights
-  `{sha256}`.
-- Trained: {trained:,} of {total:,} parameters ({100 * trained / total:.2f} %).
-
-| measured on the validation split | |
-|---|---|
-{measured}
-Use it with `evlora predict {{this folder}} RECORDING`, or from Python with
-`evlora.load_bundle("{{this folder}}")`.
-"""

@@ -10,6 +10,7 @@ EvloraError
 ├── AdapterError     an adapter that is unknown or matches nothing
 ├── CheckpointError  a published checkpoint that cannot be read or is another network's
 ├── BundleError      a bundle that is incomplete or belongs to another backbone
+├── ExportError      a format or an exporter that cannot take a network, or a file that differs
 └── RunError         a run folder in use, a run that cannot go on, a missing device
 
 RecordingWarning     a recording that was read only in part
@@ -56,6 +57,10 @@ class CheckpointError(EvloraError):
 
 class BundleError(EvloraError):
     """A bundle is incomplete, damaged, or was made for another backbone."""
+
+
+class ExportError(EvloraError):
+    """A network cannot be exported so, or the exported file's answers differ or cannot be read."""
 
 
 class RunError(EvloraError):

@@ -2,29 +2,20 @@
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import cast
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from evlora.answering import Precision, for_answers
-from evlora.clips import ClipConfig, Modality
+from evlora.clips import Modality
 from evlora.clips.moment import draw_moment
-from evlora.clips.sampling import Moments, choose_moments
-from evlora.errors import DatasetError, RecordingError
+from evlora.clips.playback import LiveAnswer, answers_in_time, schedule
+from evlora.errors import DatasetError
 from evlora.models.streaming import StreamingNetwork
 from evlora.recognizer import Recognizer
-from evlora.recordings import EventStream, FrameSequence, Recording
+from evlora.recordings import EventStream, Recording
 from evlora.recordings.frames import ImageArray
 from evlora.tensors import require_shape
-
-MOST_MOMENTS = 10_000_000
-"""The most windows that fit into memory; a recording that gives more has a damaged clock."""
-READ_AHEAD = 16
-"""Frames that are read together, while those before them are shown."""
 
 
 class StreamingRecognizer:
@@ -133,91 +124,6 @@ class StreamingRecognizer:
         return cast(Tensor | None, frame), cast(Tensor | None, events)
 
 
-@dataclass(frozen=True, slots=True)
-class LiveAnswer:
-    """What a recognizer holds for true at a moment of a recording."""
-
-    time_us: int
-    """When the moment was complete, on the recording's clock."""
-    elapsed_us: int
-    """The same, since the first moment began."""
-    label: str
-    """The most probable label."""
-    confidence: float
-    """Its probability."""
-    latency_ms: float
-    """From the moment's end to this answer: how old the answer is when it comes."""
-    moments: int
-    """How many moments it rests on, 1…T."""
-    dropped: int
-    """Moments skipped since the answer before, because newer ones were there already."""
-
-
-class Schedule(NamedTuple):
-    """When a recording's moments come, and what belongs to each."""
-
-    moments: Moments
-    times_us: NDArray[np.int64]
-    """When each is complete, shape (n,), never falling."""
-    start_us: int
-    """When the first of them began."""
-    stride: int
-    """Moments from one of a clip to the next one."""
-
-
-def schedule(recording: Recording, config: ClipConfig, *, window_us: int | None) -> Schedule:
-    """The moments of a recording as a camera would hand them over.
-
-    With at least T frames, every frame is a moment, and those of a clip lie as far apart as in
-    training. With fewer, or none, the recording is cut into T equal windows, as a clip is, and
-    each takes the frame that is current.
-
-    Args:
-        recording: Events, frames, or both.
-        config: How clips are made.
-        window_us: Cut the recording into windows of this length instead; where nothing states the
-            times, the frames come this long after one another.
-
-    Raises:
-        RecordingError: There is nothing in it, or no time and no window either, or more windows
-            than could be meant.
-        DatasetError: The clips' window asks for what the frames do not state.
-    """
-    frames = recording.frames or recording.event_images
-    length_us = _length_us(recording)
-    present = 0 if frames is None else len(frames)
-    has_events = recording.events is not None and recording.event_images is None
-    count = max(present, config.frames) if has_events else present
-    stride = _stride(present, config) if count == present else 1
-    if window_us is not None and length_us is not None:
-        count, stride = max(1, -(-length_us // window_us)), 1
-    if count > MOST_MOMENTS:
-        raise RecordingError(
-            f"{recording.path or 'recording'}: expected at most {MOST_MOMENTS} windows, got "
-            f"{count} of {window_us} µs; take a longer window, or mend the recording's clock"
-        )
-    moments = choose_moments(recording, max(1, count), window=config.window)
-    windows_us = moments.windows_us.copy()
-    if config.window == "segment" and stride > 1:
-        windows_us[stride:, 0] = windows_us[:-stride, 1]
-        windows_us[:stride, 0] = windows_us[0, 0]
-    moments = Moments(moments.frame_indices, windows_us)
-    if windows_us.any():
-        return Schedule(moments, windows_us[:, 1], int(windows_us[0, 0]), stride)
-    assert frames is not None  # no events were drawn
-    assert moments.frame_indices is not None
-    if frames.end_us is not None:
-        times_us = frames.end_us[moments.frame_indices]
-        return Schedule(moments, times_us, int(times_us[0]), stride)
-    if window_us is None:
-        raise RecordingError(
-            f"{recording.path or 'recording'}: expected the times of its {present} frames, which "
-            "nothing states; give the time from one to the next with --window-ms"
-        )
-    times_us = np.arange(1, len(windows_us) + 1, dtype=np.int64) * window_us
-    return Schedule(moments, times_us, 0, stride)
-
-
 def predict_live(
     recognizer: Recognizer,
     recording: Recording,
@@ -255,112 +161,14 @@ def predict_live(
     stream = StreamingRecognizer(
         recognizer, stride=plan.stride, precision=precision, without=without
     )
-    with _Feed(recording, plan.moments, config) as feed:
-        stream.push(*feed.at(0), window_us=feed.window_us(0))  # what torch does only once
-        stream.reset()
-        begun, dropped = now(), 0
-
-        def due(number: int) -> float:
-            return begun + (int(plan.times_us[number]) - plan.start_us) / 1e6 / speed
-
-        for number in range(len(plan.times_us)):
-            if speed and number + 1 < len(plan.times_us) and due(number + 1) <= now():
-                dropped += 1
-                continue
-            frame, events = feed.at(number)
-            if speed:
-                sleep(max(0.0, due(number) - now()))
-            came = due(number) if speed else now()
-            logits = stream.push(frame, events, window_us=feed.window_us(number))
-            if logits is None:
-                continue
-            probabilities = logits.float().softmax(dim=-1).cpu()
-            best = int(probabilities.argmax())
-            yield LiveAnswer(
-                time_us=int(plan.times_us[number]),
-                elapsed_us=int(plan.times_us[number]) - plan.start_us,
-                label=recognizer.labels[best],
-                confidence=float(probabilities[best]),
-                latency_ms=1e3 * (now() - came),
-                moments=stream.moments,
-                dropped=dropped,
-            )
-            dropped = 0
-
-
-class _Feed:
-    """What the camera hands over at each moment; frames are read ahead, in a thread."""
-
-    def __init__(self, recording: Recording, moments: Moments, config: ClipConfig) -> None:
-        wants_rgb, wants_events = ("rgb" in config.modalities), ("event" in config.modalities)
-        self.moments = moments
-        self.events = recording.events if wants_events else None
-        self.frames = self._ahead(recording.frames if wants_rgb else None)
-        self.drawn = self._ahead(recording.event_images if wants_events else None)
-
-    def __enter__(self) -> "_Feed":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for ahead in (self.frames, self.drawn):
-            if ahead is not None:
-                ahead.close()
-
-    def at(self, number: int) -> tuple[ImageArray | None, EventStream | ImageArray | None]:
-        """The frame and the events of a moment, or their picture drawn before."""
-        frame = None if self.frames is None else self.frames.at(number)
-        if self.drawn is not None:
-            return frame, self.drawn.at(number)
-        return frame, None if self.events is None else self.events.between(*self.window_us(number))
-
-    def window_us(self, number: int) -> tuple[int, int]:
-        """The window of a moment."""
-        start_us, end_us = self.moments.windows_us[number].tolist()
-        return start_us, end_us
-
-    def _ahead(self, sequence: FrameSequence | None) -> "_ReadAhead | None":
-        if sequence is None or self.moments.frame_indices is None:
-            return None
-        return _ReadAhead(sequence, self.moments.frame_indices.tolist())
-
-
-class _ReadAhead:
-    """Frames in the order in which they are asked for; some may be passed over."""
-
-    def __init__(self, sequence: FrameSequence, indices: list[int]) -> None:
-        self.sequence = sequence
-        self.indices = indices
-        self.thread = ThreadPoolExecutor(max_workers=1)
-        self.start, self.block, self.following = 0, self._begin(0), self._begin(READ_AHEAD)
-
-    def at(self, number: int) -> ImageArray:
-        start = number - number % READ_AHEAD
-        if start != self.start:
-            is_next = start == self.start + READ_AHEAD
-            self.start, self.block = start, self.following if is_next else self._begin(start)
-            self.following = self._begin(start + READ_AHEAD)
-        return self.block.result()[number - start]
-
-    def close(self) -> None:
-        self.thread.shutdown(cancel_futures=True)
-
-    def _begin(self, start: int) -> Future[ImageArray]:
-        return self.thread.submit(self.sequence.take, self.indices[start : start + READ_AHEAD])
-
-
-def _length_us(recording: Recording) -> int | None:
-    events, frames = recording.events, recording.frames or recording.event_images
-    if events is not None and len(events):
-        return events.last_us + 1 - events.first_us
-    if frames is None or frames.start_us is None or frames.end_us is None:
-        return None
-    return max(1, int(frames.end_us[-1] - frames.start_us[0]))
-
-
-def _stride(present: int, config: ClipConfig) -> int:
-    """How far apart a clip's moments lie in a recording of this number of frames."""
-    if config.frames == 1:
-        return 1
-    if config.sampling == "dense":
-        return max(1, min(config.stride, (present - 1) // (config.frames - 1)))
-    return max(1, present // config.frames)
+    yield from answers_in_time(
+        stream,
+        recording,
+        config,
+        plan,
+        recognizer.labels,
+        probabilities=lambda logits: logits.float().softmax(dim=-1).cpu().numpy(),
+        speed=speed,
+        now=now,
+        sleep=sleep,
+    )

@@ -3,9 +3,10 @@
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from types import NoneType, UnionType
-from typing import Any, Union, cast, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Union, cast, get_args, get_origin
 
-from pydantic import BaseModel, Tag, ValidationError
+if TYPE_CHECKING:  # what reads recordings needs no pydantic
+    from pydantic import BaseModel, ValidationError
 
 NAMES_SHOWN, FAULTS_SHOWN = 3, 5
 FEW = 12
@@ -59,7 +60,7 @@ def suggestion(name: str, known: Iterable[str], *, listing: str = "") -> str:
     return f"there are: {listed(names, at_most=len(names) if is_short else FEW)}{where}"
 
 
-def explain(error: ValidationError, model: type[BaseModel] | None = None) -> str:
+def explain(error: "ValidationError", model: "type[BaseModel] | None" = None) -> str:
     """What is wrong with values, by the dotted keys that a user types.
 
     Args:
@@ -89,11 +90,13 @@ def explain(error: ValidationError, model: type[BaseModel] | None = None) -> str
 
 def reason_of(error: Exception) -> str:
     """What an error reports, in one line; of values that do not fit, by their keys."""
+    from pydantic import ValidationError
+
     text = explain(error) if isinstance(error, ValidationError) else str(error)
     return " ".join(text.split())
 
 
-def faulty_keys(error: ValidationError, model: type[BaseModel]) -> list[str]:
+def faulty_keys(error: "ValidationError", model: "type[BaseModel]") -> list[str]:
     """The dotted keys that `explain` names, without those that stand for a whole."""
     faults = map(_of_its_key, error.errors(include_url=False))
     return [".".join(_follow(fault["loc"], model)[1]) for fault in faults]
@@ -164,8 +167,8 @@ def _reason(kind: str, message: str, value: object, limits: Mapping[str, Any]) -
 
 
 def _follow(
-    place: tuple[int | str, ...], model: type[BaseModel] | None
-) -> tuple[type[BaseModel] | None, list[str]]:
+    place: tuple[int | str, ...], model: "type[BaseModel] | None"
+) -> "tuple[type[BaseModel] | None, list[str]]":
     """The configuration that holds the last key of a fault's place, and the keys as one types them.
 
     Where a key may hold one of several configurations, pydantic adds to the place which one it is.
@@ -195,8 +198,12 @@ def _is_choice(annotation: Any) -> bool:
     return is_union and sum(one is not NoneType for one in get_args(annotation)) > 1
 
 
-def _configs_of(annotation: Any) -> tuple[type[BaseModel] | None, dict[str, type[BaseModel]]]:
+def _configs_of(
+    annotation: Any,
+) -> "tuple[type[BaseModel] | None, dict[str, type[BaseModel]]]":
     """The configuration of a field, or those it may be, by the tag that pydantic names them by."""
+    from pydantic import BaseModel, Tag
+
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation, {}
     tagged = [get_args(member) for member in get_args(annotation)]

@@ -14,6 +14,7 @@ from evlora.clips.transforms import (
     flip_polarities,
     jitter_times,
     place,
+    through_box,
 )
 from evlora.recordings import EventStream
 
@@ -46,8 +47,8 @@ def test_pictures_of_different_sizes_stay_aligned_to_half_a_pixel(seed):
         augmentation=augmentation,
         generator=np.random.default_rng(seed),
     )
-    small = geometry.apply(picture_with_a_spot(32, row=0.5, column=0.375), fill=[0, 0, 0])
-    large = geometry.apply(picture_with_a_spot(64, row=0.5, column=0.375), fill=[0, 0, 0])
+    small = through_box(geometry, picture_with_a_spot(32, row=0.5, column=0.375), fill=[0, 0, 0])
+    large = through_box(geometry, picture_with_a_spot(64, row=0.5, column=0.375), fill=[0, 0, 0])
     assert centre_of(small) == pytest.approx(centre_of(large), abs=0.5)
 
 
@@ -70,7 +71,9 @@ def test_whatever_is_seen_comes_out_in_the_size_of_the_model(
         augmentation=Augmentation(crop=crop, aspect=aspect, erase=0.3),
         generator=None if seed is None else np.random.default_rng(seed),
     )
-    images = geometry.apply(torch.zeros(2, 3, height, width, dtype=torch.uint8), fill=[0, 0, 0])
+    images = through_box(
+        geometry, torch.zeros(2, 3, height, width, dtype=torch.uint8), fill=[0, 0, 0]
+    )
     assert images.shape == (2, 3, 20, 30)
     assert images.dtype == torch.uint8
     assert images.is_contiguous()
@@ -81,13 +84,13 @@ def test_crop_cuts_the_longer_side_off_evenly():
     image = torch.full((1, 3, 10, 30), 9, dtype=torch.uint8)
     image[..., 10:20] = 200
     geometry = place(10, 30, size=(10, 10), fit="crop", augmentation=PLAIN)
-    assert (geometry.apply(image, fill=[0, 0, 0]) == 200).all()
+    assert (through_box(geometry, image, fill=[0, 0, 0]) == 200).all()
 
 
 def test_pad_keeps_everything_and_fills_the_rest_with_the_background():
     image = torch.full((1, 3, 10, 20), 9, dtype=torch.uint8)
-    padded = place(10, 20, size=(20, 20), fit="pad", augmentation=PLAIN).apply(
-        image, fill=[1, 2, 3]
+    padded = through_box(
+        place(10, 20, size=(20, 20), fit="pad", augmentation=PLAIN), image, fill=[1, 2, 3]
     )
     assert (padded[:, :, 5:15] == 9).all()
     assert padded[0, :, 0, 0].tolist() == [1, 2, 3]
@@ -97,8 +100,8 @@ def test_pad_keeps_everything_and_fills_the_rest_with_the_background():
 def test_stretch_shows_the_whole_in_another_shape():
     image = torch.zeros(1, 3, 10, 20, dtype=torch.uint8)
     image[..., 10:] = 255
-    stretched = place(10, 20, size=(20, 20), fit="stretch", augmentation=PLAIN).apply(
-        image, fill=[0, 0, 0]
+    stretched = through_box(
+        place(10, 20, size=(20, 20), fit="stretch", augmentation=PLAIN), image, fill=[0, 0, 0]
     )
     assert (stretched[..., :9] == 0).all()
     assert (stretched[..., 11:] == 255).all()
@@ -107,8 +110,8 @@ def test_stretch_shows_the_whole_in_another_shape():
 def test_shrinking_averages_rather_than_skips():
     stripes = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
     stripes[..., ::2] = 255
-    shrunk = place(64, 64, size=(8, 8), fit="crop", augmentation=PLAIN).apply(
-        stripes, fill=[0, 0, 0]
+    shrunk = through_box(
+        place(64, 64, size=(8, 8), fit="crop", augmentation=PLAIN), stripes, fill=[0, 0, 0]
     )
     assert shrunk.float().sub(127.5).abs().max() < 32
 

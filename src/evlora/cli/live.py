@@ -12,7 +12,7 @@ from evlora.cli.printing import echo
 if TYPE_CHECKING:
     from evlora.answering import Precision
     from evlora.clips import Modality
-    from evlora.live import LiveAnswer
+    from evlora.clips.playback import LiveAnswer
     from evlora.recognizer import Recognizer
     from evlora.recordings import Recording
 

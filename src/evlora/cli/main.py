@@ -9,7 +9,15 @@ from typing import Annotated
 import typer
 
 from evlora import __version__
-from evlora.cli import comparing, converting, datasets, learning, publishing, recordings
+from evlora.cli import (
+    comparing,
+    converting,
+    datasets,
+    exporting,
+    learning,
+    publishing,
+    recordings,
+)
 from evlora.cli.printing import echo
 from evlora.cli.verb import Verb
 from evlora.errors import EvloraError, RecordingWarning
@@ -74,7 +82,7 @@ def options(
     del version, debug  # `run` looks for --debug itself: it may stand anywhere
 
 
-for group in (learning, comparing, datasets, recordings, converting, publishing):
+for group in (learning, comparing, datasets, recordings, converting, publishing, exporting):
     group.register(app)
 for command in app.registered_commands:
     command.cls = Verb

@@ -1,12 +1,8 @@
 """What training changes at random in a clip: keys of a recipe, read without torch."""
 
-from typing import Literal
-
 from pydantic import Field, NonNegativeInt
 
 from evlora.config import Config
-
-Fit = Literal["crop", "pad", "stretch"]
 
 
 class Augmentation(Config):

@@ -4,19 +4,14 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt, ValidationError, field_validator, model_validator
 
-from evlora.clips.augmentation import Augmentation, Fit
+from evlora.clips.augmentation import Augmentation
 from evlora.clips.sampling import Sampling, WindowKind
+from evlora.clips.settings import Fit, Modality
 from evlora.config import Config
 from evlora.errors import DatasetError
 from evlora.limits import limits, raising
 from evlora.messages import explain, suggestion
 from evlora.recordings.representations import REPRESENTATIONS
-
-Modality = Literal["rgb", "event"]
-
-
-NO_FRAME = [0.0, 0.0, 0.0]
-"""Colour of what no frame shows: black."""
 
 
 class TestViews(Config):
@@ -142,6 +137,11 @@ class ClipConfig(Config):
     def size_px(self) -> tuple[int, int]:
         """Height and width of a clip."""
         return (self.size, self.size) if isinstance(self.size, int) else self.size
+
+    @property
+    def may_lack_one(self) -> bool:
+        """Whether one of both modalities may be missing: hidden, or dropped in training."""
+        return self.without is not None or self.augmentation.modality_dropout > 0
 
     def hiding(self, modality: Modality | None) -> "ClipConfig":
         """The same with one of both modalities hidden; None leaves it as it is.

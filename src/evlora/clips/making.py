@@ -4,7 +4,8 @@ import numpy as np
 
 from evlora.clips.batch import Clip
 from evlora.clips.config import ClipConfig, Modality, TestViews
-from evlora.clips.drawing import Inputs, draw
+from evlora.clips.drawing import draw
+from evlora.clips.images import Inputs
 from evlora.clips.sampling import Choice, choose_moments
 from evlora.clips.transforms import place
 from evlora.recordings import Recording

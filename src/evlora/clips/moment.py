@@ -6,7 +6,8 @@ import numpy as np
 from torch import Tensor
 
 from evlora.clips.config import ClipConfig
-from evlora.clips.drawing import Inputs, draw
+from evlora.clips.drawing import draw
+from evlora.clips.images import Inputs
 from evlora.clips.sampling import Moments
 from evlora.clips.transforms import place
 from evlora.recordings import EventStream, FrameSequence, Recording

@@ -1,11 +1,6 @@
-"""The same geometry for both modalities, and what training changes at random.
+"""What training changes at random in a clip, and images through the box of a geometry."""
 
-Frames and event images of one recording may differ in size (N-MNIST: 28×28 and 34×34); both show
-the same field of view. So both are resized to one canvas, with antialiasing, and the same box is
-cut from it. The canvas is made so large that the box has the model's size: there is one resampling.
-"""
-
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,57 +8,39 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as F  # noqa: N812 - torchvision's own name for it
 
-from evlora.clips.augmentation import Augmentation, Fit
+from evlora.clips.augmentation import Augmentation
+from evlora.clips.geometry import Geometry, canvas_for, place_evenly
 from evlora.clips.sampling import MIDDLE, Choice
+from evlora.clips.settings import Fit
 from evlora.recordings import EventStream
 
 
-@dataclass(frozen=True, slots=True)
-class Geometry:
-    """How a field of view is brought to the size that the model takes."""
+def through_box(box: Geometry, images: Tensor, *, fill: list[float]) -> Tensor:
+    """The images in the model's size.
 
-    canvas: tuple[int, int]
-    """Height and width to which the whole field of view is resized."""
-    top: int
-    """First row of the box in the canvas; negative where the canvas is smaller and is padded."""
-    left: int
-    """First column of the box on the canvas."""
-    size: tuple[int, int]
-    """Height and width of the box: what the model takes."""
-    is_flipped: bool = False
-    erased: tuple[int, int, int, int] | None = None
-    """First row, first column, height and width of what is emptied in the finished picture."""
+    Args:
+        box: What part of the field of view is shown, and how large.
+        images: uint8, shape (T, 3, H, W), of any H and W.
+        fill: Colour of what lies beyond the field of view or is erased, one number a channel.
 
-    @property
-    def is_padded(self) -> bool:
-        """Whether the box reaches beyond the canvas."""
-        return self.size[0] > self.canvas[0] or self.size[1] > self.canvas[1]
-
-    def apply(self, images: Tensor, *, fill: list[float]) -> Tensor:
-        """The images in the model's size.
-
-        Args:
-            images: uint8, shape (T, 3, H, W), of any H and W.
-            fill: Colour of what lies beyond the field of view or is erased, one number a channel.
-
-        Returns:
-            uint8, shape (T, 3, *size).
-        """
-        video: Tensor = tv_tensors.Video(images)
-        video = F.resize(video, list(self.canvas), antialias=True)
-        (height, width), (canvas_height, canvas_width) = self.size, self.canvas
-        if self.is_padded:
-            above, left = max(0, -self.top), max(0, -self.left)
-            below = max(0, self.top + height - canvas_height)
-            right = max(0, self.left + width - canvas_width)
-            video = F.pad(video, [left, above, right, below], fill=fill)
-        video = F.crop(video, max(0, self.top), max(0, self.left), height, width)
-        if self.is_flipped:
-            video = F.horizontal_flip(video)
-        if self.erased is not None:
-            colour = torch.tensor(fill).to(video.dtype).view(3, 1, 1)
-            video = F.erase(video, *self.erased, v=colour)
-        return video.as_subclass(Tensor).contiguous()
+    Returns:
+        uint8, shape (T, 3, *box.size).
+    """
+    video: Tensor = tv_tensors.Video(images)
+    video = F.resize(video, list(box.canvas), antialias=True)
+    (height, width), (canvas_height, canvas_width) = box.size, box.canvas
+    if box.is_padded:
+        above, left = max(0, -box.top), max(0, -box.left)
+        below = max(0, box.top + height - canvas_height)
+        right = max(0, box.left + width - canvas_width)
+        video = F.pad(video, [left, above, right, below], fill=fill)
+    video = F.crop(video, max(0, box.top), max(0, box.left), height, width)
+    if box.is_flipped:
+        video = F.horizontal_flip(video)
+    if box.erased is not None:
+        colour = torch.tensor(fill).to(video.dtype).view(3, 1, 1)
+        video = F.erase(video, *box.erased, v=colour)
+    return video.as_subclass(Tensor).contiguous()
 
 
 def place(
@@ -82,32 +59,21 @@ def place(
         height: Rows of what was seen.
         width: Columns of what was seen.
         size: Height and width that the model takes.
-        fit: `crop` cuts off what stands out at the longer side, `pad` fills up the shorter one,
-            `stretch` changes the shape.
+        fit: See `place_evenly`.
         augmentation: What may be drawn.
         generator: Draws the box, for training; None takes it from the whole, as `choice` sets.
-        choice: Which of several boxes, evenly from the left to the right, or from the top to the
-            bottom where that is the longer side; of one it is the centre.
+        choice: Which of several boxes; see `place_evenly`.
     """
-    ratios = size[0] / height, size[1] / width
-    if fit == "crop":
-        ratios = (max(ratios),) * 2
-    elif fit == "pad":
-        ratios = (min(ratios),) * 2
-    zoom = 1.0 if generator is None else 1 / generator.uniform(augmentation.crop, 1.0)
+    if generator is None:
+        return place_evenly(height, width, size=size, fit=fit, choice=choice)
+    zoom = 1 / generator.uniform(augmentation.crop, 1.0)
     zooms = zoom, zoom
-    if generator is not None and augmentation.aspect > 1:
+    if augmentation.aspect > 1:
         # One side grows, neither shrinks: the canvas covers the box as before.
         widening = augmentation.aspect ** generator.uniform(-1, 1)
         zooms = zoom * max(1, 1 / widening), zoom * max(1, widening)
-    canvas = (round(height * ratios[0] * zooms[0]), round(width * ratios[1] * zooms[1]))
-    canvas = (max(1, canvas[0]), max(1, canvas[1]))
+    canvas = canvas_for(height, width, size=size, fit=fit, zooms=zooms)
     room = canvas[0] - size[0], canvas[1] - size[1]
-    if generator is None:
-        top, left = (
-            r // 2 if choice.of == 1 else r * choice.number // (choice.of - 1) for r in room
-        )
-        return Geometry(canvas, top, left, size)
     top, left = (int(generator.integers(min(r, 0), max(r, 0) + 1)) for r in room)
     is_flipped = augmentation.flip and generator.random() < 0.5
     erased = _box_in(size, augmentation.erase, generator) if augmentation.erase else None

@@ -67,7 +67,7 @@ def build_backbone(config: BackboneConfig, *, size: tuple[int, int]) -> Backbone
         options.setdefault("dynamic_img_size", False)  # one size, so one set of positions
     try:
         asks_hub = is_from_hub or config.name.startswith(HUB_NAMES)
-        with _impatient_hub() if asks_hub else nullcontext():
+        with impatient_hub() if asks_hub else nullcontext():
             backbone = create_model(
                 config.name,
                 pretrained=is_from_hub,
@@ -116,7 +116,7 @@ def _architecture(name: str) -> str:
         _require_known_tag(name)
         return architecture
     try:
-        with _impatient_hub():
+        with impatient_hub():
             _, architecture, _ = load_model_config_from_hf(repository)
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         reason = str(error).partition("\n")[0]
@@ -134,7 +134,7 @@ def _architecture(name: str) -> str:
 
 
 @contextmanager
-def _impatient_hub() -> Generator[None]:
+def impatient_hub() -> Generator[None]:
     """Where the hub does not answer, only what was fetched before is looked for.
 
     Its own client would ask again and again, for three quarters of a minute, before it reports so.

@@ -57,7 +57,7 @@ def positions_at(vit: nn.Module, places: Tensor) -> dict[str, Tensor]:
     if rotations is None:
         return {}
     of_patches = rotations[cast(Any, vit).num_prefix_tokens :][places]  # (B, K, …)
-    without_place = _unturned(rotations).expand(len(places), 1, -1)
+    without_place = _unturned(rotations).expand(places.shape[0], 1, -1)
     # For every head of the attention the same.
     return {"rope": torch.cat([of_patches, without_place], dim=1).unsqueeze(1)}
 

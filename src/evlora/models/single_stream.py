@@ -108,7 +108,7 @@ class FeatureNorm(nn.BatchNorm1d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Shape (B, D) to shape (B, D)."""
-        if len(input) > 1 or not self.training:
+        if not self.training or len(input) > 1:
             return super().forward(input)
         assert self.running_mean is not None  # batch norm keeps statistics unless set not to
         assert self.running_var is not None

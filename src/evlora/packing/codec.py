@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torchvision.transforms.v2 import functional as F  # noqa: N812 - torchvision's own name for it
 
 from evlora.clips import ClipConfig
-from evlora.clips.drawing import Inputs, MomentImages
+from evlora.clips.images import Inputs, MomentImages
 from evlora.clips.sampling import choose_moments
 from evlora.datasets.rendering import Rendering
 from evlora.errors import RecordingError

@@ -80,7 +80,7 @@ class VptLayer(nn.Module, ModuleLayer):
         tokens: Tensor = args[0] if place is None else kwargs[place]  # (B, N, D), normed
         prompts = [self.vpt_dropout[name](self.vpt_prompts[name]) for name in names]
         normed = self._normed(torch.cat(prompts), tokens.dtype).to(tokens.dtype)
-        joined = torch.cat([tokens, normed.expand(len(tokens), -1, -1)], dim=1)
+        joined = torch.cat([tokens, normed.expand(tokens.shape[0], -1, -1)], dim=1)
         if place is None:
             args = (joined, *args[1:])
         else:

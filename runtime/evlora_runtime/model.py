@@ -1,0 +1,129 @@
+"""An exported file: its session, and what it states of labels and clips."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evlora.clips.sampling import Sampling, WindowKind
+from evlora.clips.settings import Fit, Modality
+from evlora.errors import EvloraError
+
+METADATA_KEY = "evlora"
+READ_FORMAT = 1
+"""The version of the metadata that this runner reads."""
+MADE_BY = "make it with `evlora export`"
+
+
+class RuntimeFileError(EvloraError):
+    """An exported file is missing, damaged, no file of evlora, or of another version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clips:
+    """How clips are made, as the file states it: the settings of evlora's `ClipConfig`."""
+
+    frames: int
+    size_px: tuple[int, int]
+    modalities: tuple[Modality, ...]
+    without: Modality | None
+    may_lack_one: bool
+    representation: str
+    sampling: Sampling
+    stride: int
+    window: WindowKind
+    fit: Fit
+    exposure: float
+    segments: int
+    """Choices of moments that a prediction averages over."""
+    crops: int
+    """Boxes that a prediction averages over."""
+
+    @classmethod
+    def of(cls, stated: Mapping[str, Any]) -> Self:
+        """The settings in a file's metadata."""
+        size = stated["size"]
+        dropout = stated["augmentation"]["modality_dropout"]
+        keys = ("frames", "without", "representation", "sampling", "stride", "window", "fit")
+        return cls(
+            **{key: stated[key] for key in keys},
+            size_px=(size, size) if isinstance(size, int) else (size[0], size[1]),
+            modalities=tuple(stated["modalities"]),
+            may_lack_one=stated["without"] is not None or dropout > 0,
+            exposure=stated["exposure"],
+            segments=stated["test_views"]["segments"],
+            crops=stated["test_views"]["crops"],
+        )
+
+
+class Model:
+    """A graph in an exported file, to be called with arrays.
+
+    Args:
+        path: The file.
+        part: What it must be: `clip`, `encode` or `decide`.
+        threads: Of onnxruntime; 0 is as many as there are cores.
+
+    Raises:
+        RuntimeFileError: The file is missing, damaged, of another kind, or of another version.
+    """
+
+    def __init__(self, path: Path, *, part: str, threads: int = 0) -> None:
+        import onnxruntime
+
+        if not path.is_file():
+            raise RuntimeFileError(f"{path}: expected an exported file, found none; {MADE_BY}")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(
+                path, options, providers=onnxruntime.get_available_providers()
+            )
+        except Exception as error:  # onnxruntime's own classes share no base
+            reason = " ".join(str(error).split())[:300]
+            raise RuntimeFileError(
+                f"{path}: is no ONNX file that onnxruntime {onnxruntime.__version__} can run: "
+                f"{reason}; {MADE_BY}"
+            ) from error
+        stated = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        if stated is None:
+            raise RuntimeFileError(f"{path}: expected evlora's metadata, found none; {MADE_BY}")
+        self._read(path, stated, part)
+
+    def _read(self, path: Path, stated: str, part: str) -> None:
+        try:
+            content = json.loads(stated)
+            if content["format"] != READ_FORMAT:
+                raise RuntimeFileError(
+                    f"{path}: expected metadata of version {READ_FORMAT}, got "
+                    f"{content['format']}; install the evlora-runtime of the evlora that wrote it, "
+                    f"{content['versions']['evlora']}"
+                )
+            if content["part"] != part:
+                raise RuntimeFileError(
+                    f"{path}: expected the graph {part!r}, got {content['part']!r}; name NAME.onnx "
+                    "for whole recordings, and for live use NAME.encode.onnx and NAME.decide.onnx"
+                )
+            self.labels = tuple(str(label) for label in content["labels"])
+            self.clips = Clips.of(content["clip"])
+            self.inputs = tuple(content["inputs"])
+            self.outputs = tuple(content["outputs"])
+            self.least_moments = int(content["least_moments"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise RuntimeFileError(f"{path}: its metadata is damaged: {error!r}") from error
+
+    def __call__(self, inputs: Sequence[NDArray[Any]]) -> list[NDArray[np.float32]]:
+        """The outputs for these inputs, in the order in which the file names them."""
+        given = dict(zip(self.inputs, inputs, strict=True))
+        return cast(list[NDArray[np.float32]], self._session.run(list(self.outputs), given))
+
+
+def log_probabilities(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Logarithms of the classes' probabilities, shape (B, K), from scores."""
+    below = scores - scores.max(axis=-1, keepdims=True)
+    return below - np.log(np.exp(below).sum(axis=-1, keepdims=True))

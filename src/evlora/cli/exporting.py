@@ -1,0 +1,102 @@
+"""The verb that makes files that run without evlora."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from evlora.cli.arguments import AsJson, Bundle, Weights
+from evlora.cli.printing import table
+
+if TYPE_CHECKING:
+    from evlora.clips import ClipConfig
+    from evlora.recordings import Recording
+
+FEW_RECORDINGS = 64
+"""Of a dataset or a folder, the recordings that an exported file is compared on by default."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the command."""
+    app.command()(export)
+
+
+def export(
+    bundle: Bundle,
+    out: Annotated[Path, typer.Argument(help="The file to write: NAME.onnx or NAME.pt2.")],
+    form: Annotated[
+        Literal["onnx", "onnx-fp16", "onnx-int8", "pt2"] | None,
+        typer.Option(
+            "--format",
+            help="onnx and pt2 in float32; onnx-fp16, half the size, for GPUs; onnx-int8, a "
+            "quarter, for CPUs; by default what the suffix names.",
+        ),
+    ] = None,
+    live: Annotated[
+        bool,
+        typer.Option(
+            "--live", help="Two files for live use: NAME.encode.onnx and NAME.decide.onnx."
+        ),
+    ] = False,
+    on: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="What to compare with PyTorch on: a prepared dataset's test split, a recording "
+            "or a folder of them; by default generated clips."
+        ),
+    ] = None,
+    clips: Annotated[
+        int, typer.Option(min=1, help="How many recordings of each --on are compared at most.")
+    ] = FEW_RECORDINGS,
+    weights: Weights = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a bundle as ONNX or a program of torch.export, compared with PyTorch.
+
+    The file takes uint8 images; labels and clip settings are in its metadata. A file whose
+    answers differ is not kept.
+    """
+    import evlora
+
+    recognizer = evlora.load_bundle(bundle, weights=weights)
+    given = [one for place in on or () for one in _recordings(place, recognizer.clip_config, clips)]
+    made = evlora.export(recognizer, out, format=form, live=live, recordings=given)
+    check = made.check
+    if as_json:
+        found = {"files": [str(path) for path in made.files], "check": check.as_dict()}
+        typer.echo(json.dumps(found, ensure_ascii=False))
+        return
+    for path in made.files:
+        typer.echo(f"exported: {path} ({path.stat().st_size / 1e6:.1f} MB)")
+    rows = [
+        ("largest difference of a score", f"{check.largest_difference:.2g}"),
+        ("allowed", f"{check.tolerance:.2g}"),
+        ("same first label", f"{check.top1_agreement:.1%} of {check.clips} {check.clips_from}"),
+    ]
+    table(("compared with PyTorch", made.check_file.name), rows)
+
+
+def _recordings(place: Path, config: "ClipConfig", most: int) -> "list[Recording]":
+    """Recordings of a dataset's test split, or of a file or folder."""
+    from evlora.datasets import read_manifest
+    from evlora.datasets.opening import open_sample
+    from evlora.errors import ExportError
+    from evlora.prediction import open_with_frames, recordings_in
+    from evlora.recordings import open_recording
+
+    if (place / "dataset.json").is_file():
+        manifest = read_manifest(place)
+        if manifest.packed is not None:
+            raise ExportError(
+                f"--on: expected recordings, got the packed dataset {place}, whose clips are drawn "
+                "already; name the prepared dataset that it was packed from"
+            )
+        return [open_sample(one, manifest.source) for one in manifest.split("test")[:most]]
+    found = recordings_in(place, config)[:most]
+    return [
+        open_recording(one.recording, frames=one.frames)
+        if one.frames is not None
+        else open_with_frames(one.recording, config)[0]
+        for one in found
+    ]

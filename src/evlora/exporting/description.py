@@ -1,0 +1,33 @@
+"""What an exported file states of itself: labels, how clips are made, and what it was made of."""
+
+import json
+from importlib.metadata import version
+from typing import Any
+
+from evlora.exporting.graphs import Graph
+from evlora.recognizer import Recognizer
+
+METADATA_KEY = "evlora"
+"""The key in the file's own metadata, whose value is one JSON object."""
+EXPORT_FORMAT = 1
+
+
+def description_of(recognizer: Recognizer, graph: Graph) -> str:
+    """The description as JSON."""
+    network, config = recognizer.network, recognizer.config
+    content: dict[str, Any] = {
+        "format": EXPORT_FORMAT,
+        "part": graph.part,
+        "labels": list(recognizer.labels),
+        "clip": config.clip.model_dump(mode="json"),
+        "modalities": list(network.modalities),
+        "inputs": list(graph.inputs),
+        "outputs": list(graph.outputs),
+        "least_moments": getattr(network, "least_moments", config.clip.frames),
+        "network": config.model.network,
+        "adapter": config.model.adapter.method,
+        "backbone": config.backbone.name,
+        "backbone_sha256": recognizer.backbone_sha256,
+        "versions": {name: version(name) for name in ("evlora", "torch", "timm")},
+    }
+    return json.dumps(content, ensure_ascii=False)

@@ -1,0 +1,153 @@
+"""`export`: a recognizer becomes one file, or two for live use, once they answer as it does."""
+
+import json
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from evlora.bundle import load_bundle
+from evlora.clips import Clip, ClipConfig, make_clip
+from evlora.errors import ExportError
+from evlora.exporting.checking import Check, Session, compare, generated_clips
+from evlora.exporting.description import description_of
+from evlora.exporting.formats import FORMATS, FormatName
+from evlora.exporting.graphs import Graph, clip_graph, live_graphs
+from evlora.exporting.onnx_files import OnnxSession, require_onnx, write_onnx
+from evlora.exporting.programs import ProgramSession, write_program
+from evlora.files import writing_file
+from evlora.messages import listed, suggestion
+from evlora.prediction import Input, as_recording
+from evlora.recognizer import Recognizer
+
+CHECK_SUFFIX = ".check.json"
+PLAIN = ("cpu", torch.float32)
+"""Device and type of a recognizer that is exported."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written, and how it compares with PyTorch."""
+
+    files: tuple[Path, ...]
+    """One file, or those of `encode` and `decide`."""
+    check: Check
+    check_file: Path
+    """The same figures as JSON, beside the file."""
+
+
+def export(
+    recognizer: Recognizer | str | Path,
+    out: str | Path,
+    *,
+    format: FormatName | None = None,
+    live: bool = False,
+    recordings: Sequence[Input] = (),
+    weights: str | Path | None = None,
+) -> Exported:
+    """Write a recognizer as a file that runs without evlora; it is checked before it has its name.
+
+    The graph takes uint8 images, shape (B, T, 3, H, W) for each modality and any B, and gives
+    scores, shape (B, K). Adapters are folded into the weights where their method can be; others
+    stay in the graph as layers. Labels and how clips are made are in the file's metadata, under
+    the key `evlora`. The answers for some clips are compared with PyTorch's; a file that differs
+    by more than its format may is not left behind. The figures are written beside it.
+
+    Args:
+        recognizer: What to export, or its bundle.
+        out: The file: NAME.onnx or NAME.pt2. Live use has two, NAME.encode.onnx and
+            NAME.decide.onnx.
+        format: onnx, onnx-fp16, onnx-int8 or pt2; by default what the suffix names.
+        live: Whether to write two graphs: one encodes a moment, shape (B, 3, H, W) for each
+            modality and those of the moment before where there is a difference; one decides on
+            what the last T moments left.
+        recordings: What to compare with; by default clips that are generated.
+        weights: The backbone's weight file; see `load_bundle`.
+
+    Returns:
+        The files and the comparison.
+
+    Raises:
+        ExportError: A format is unknown, what writes it is not installed, the exporter cannot take
+            the network, or the file's answers differ.
+        BundleError: The bundle cannot be read.
+        DatasetError: A recording lacks a modality.
+        RecordingError: A recording cannot be read.
+    """
+    out = Path(out)
+    form = _format(out, format)
+    if form != "pt2":
+        require_onnx()
+    if not isinstance(recognizer, Recognizer):
+        recognizer = load_bundle(recognizer, weights=weights)
+    _require_plain(recognizer, out)
+    clips = _clips(recordings, recognizer.clip_config)
+    graphs = live_graphs(recognizer) if live else (clip_graph(recognizer),)
+    paths = [out.with_suffix(f".{graph.part}{out.suffix}") if live else out for graph in graphs]
+    with ExitStack() as stack:
+        written = [stack.enter_context(writing_file(path)) for path in paths]
+        sessions = [
+            _write(graph, path, description_of(recognizer, graph), form)
+            for graph, path in zip(graphs, written, strict=True)
+        ]
+        check = compare(recognizer, graphs, sessions, clips, form=form, are_given=bool(recordings))
+        check_file = out.with_suffix(f".live{CHECK_SUFFIX}" if live else CHECK_SUFFIX)
+        stack.enter_context(writing_file(check_file)).write_text(
+            json.dumps(check.as_dict(), indent=2) + "\n", encoding="utf-8"
+        )
+    return Exported(tuple(paths), check, check_file)
+
+
+def _require_plain(recognizer: Recognizer, out: Path) -> None:
+    """Check that the recognizer is as a bundle gives it.
+
+    Raises:
+        ExportError: Its adapters are folded already, or it is on another device or was cast.
+    """
+    if recognizer.only_answers:
+        raise ExportError(
+            f"{out}: expected a recognizer with its adapters, which the file is compared with, got "
+            "a copy made by for_answers; export the one that the copy was made from"
+        )
+    kinds = {(p.device.type, p.dtype) for p in recognizer.parameters()}
+    if other := sorted(f"{dtype} on {device}" for device, dtype in kinds - {PLAIN}):
+        raise ExportError(
+            f"{out}: expected weights of {PLAIN[1]} on {PLAIN[0]}, got {listed(other)}; export "
+            "its bundle"
+        )
+
+
+def _format(out: Path, given: FormatName | None) -> FormatName:
+    """The format that is given, or that the file's suffix names.
+
+    Raises:
+        ExportError: There is none, or the suffix is another format's.
+    """
+    if given is not None and given not in FORMATS:
+        raise ExportError(f"format: none is called {given!r}; {suggestion(given, FORMATS)}")
+    of_suffix = [name for name, row in FORMATS.items() if row.suffix == out.suffix]
+    form = given or (of_suffix[0] if of_suffix else None)
+    if form is None or form not in of_suffix:
+        suffixes = dict.fromkeys(row.suffix for row in FORMATS.values())
+        wanted = " or ".join(suffixes) if form is None else FORMATS[form].suffix
+        raise ExportError(f"{out}: expected a file that ends in {wanted}; name it so")
+    if out.is_dir():
+        raise ExportError(f"{out}: expected a file, found a folder; name a file in it")
+    return form
+
+
+def _clips(recordings: Sequence[Input], config: ClipConfig) -> list[Clip]:
+    if not recordings:
+        return generated_clips(config)
+    opened = [as_recording(one) for one in recordings]
+    return [make_clip(one, config, sample=str(one.path or "recording")) for one in opened]
+
+
+def _write(graph: Graph, path: Path, description: str, form: FormatName) -> Session:
+    if form == "pt2":
+        write_program(graph, path, description)
+        return ProgramSession(path)
+    write_onnx(graph, path, description, form=form)
+    return OnnxSession(path)
