@@ -24,6 +24,7 @@ from evlora.errors import DatasetError
 from evlora.files import place_folder
 from evlora.locking import holding
 from evlora.messages import listed
+from evlora.untrusted import plain
 
 REJECTED_FILE = "rejected.csv"
 """Names the samples that could not be packed, and why."""
@@ -109,6 +110,8 @@ def layout_with_source(name: str, source: str | Path | None) -> Layout:
         DatasetError: There is no such layout, or it needs a source that exists, or none.
     """
     row = layout_named(name)
+    if source is not None:
+        plain(source, DatasetError)
     if row.has_source and (source is None or not Path(source).exists()):
         raise DatasetError(
             f"layout {name}: expected a source that exists, got {source}; check the path"

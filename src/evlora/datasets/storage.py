@@ -152,7 +152,7 @@ def read_manifest(
                 "pack it with evlora pack, then copy it there"
             )
         return replace(manifest, bucket=bucket)
-    root = standing(Path(folder))
+    root = standing(plain(Path(folder), DatasetError))
     about = _read_about(root)
     where = Path(source) if source is not None else root / about.source
     if about.packed is not None:

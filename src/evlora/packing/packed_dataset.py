@@ -30,6 +30,7 @@ from evlora.errors import DatasetError
 from evlora.messages import reason_of
 from evlora.packing.codec import decode, name_of
 from evlora.recordings import Recording
+from evlora.untrusted import parse_json, plain
 
 INDEX_FILE = "index.json"
 OPEN_CHUNKS = 64
@@ -272,9 +273,9 @@ def clip_dataset(
 
 def _read_index(path: Path, where: str) -> tuple[bytes, list[IndexedChunk]]:
     try:
-        content = path.read_bytes()
+        content = plain(path, DatasetError).read_bytes()
         index = Index.model_validate_json(content)
-        spec = json.loads(index.config.data_spec)
+        spec = parse_json(index.config.data_spec)
     except FileNotFoundError as error:
         raise DatasetError(
             f"{where}: no such file; the dataset was not copied whole, or packing it was not ended"
