@@ -219,7 +219,7 @@ def _deep_colours(path: Path, page: int) -> NDArray[np.uint16]:
     try:
         with (
             path.open("rb") as stream,
-            av.open(stream, options={"format_whitelist": DEEP_CONTAINERS}) as container,
+            av.open(stream, "r", options={"format_whitelist": DEEP_CONTAINERS}) as container,
         ):
             frame = next(container.decode(video=0))
             pixels = frame.to_ndarray(format="rgb48le")

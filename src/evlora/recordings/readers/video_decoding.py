@@ -34,6 +34,7 @@ def opened_video(path: Path) -> Generator[tuple[Any, Any]]:
         RecordingError: No video, or none that this build of FFmpeg decodes.
     """
     import av
+    import av.error
 
     plain(path, RecordingError)
     with as_recording_error(path, "a video"):
