@@ -236,7 +236,7 @@ def test_every_family_answers_the_same(family: str, kind: str, live: bool, tmp_p
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["onnx-fp16", "onnx-int8"])
-def test_smaller_formats_are_smaller_and_near(form: Any, tmp_path: Path) -> None:
+def test_formats_of_fewer_bits_are_near(form: Any, tmp_path: Path) -> None:
     recognizer = exportable("image")
     made = evlora.export(recognizer, tmp_path / "small.onnx", format=form)
     assert made.check.format == form

@@ -29,8 +29,8 @@ def export(
         Literal["onnx", "onnx-fp16", "onnx-int8", "pt2"] | None,
         typer.Option(
             "--format",
-            help="onnx and pt2 in float32; onnx-fp16, half the size, for GPUs; onnx-int8, a "
-            "quarter, for CPUs; by default what the suffix names.",
+            help="onnx and pt2 in float32; onnx-fp16 for GPUs; onnx-int8, "
+            "with matrices of 8 bits, for CPUs; by default what the suffix names.",
         ),
     ] = None,
     live: Annotated[

@@ -11,15 +11,13 @@ class Format(NamedTuple):
     suffix: str
     tolerance: float
     """The largest difference of a score, in parts of the largest score, or of 1 if that is less."""
-    what: str
-    """A line for the help."""
 
 
 FORMATS: dict[FormatName, Format] = {
-    "onnx": Format(".onnx", 1e-4, "ONNX in float32"),
-    "onnx-fp16": Format(".onnx", 2e-2, "ONNX in float16: half the size, for GPUs"),
-    "onnx-int8": Format(".onnx", 0.5, "ONNX with matrices of 8 bits: a quarter, for CPUs"),
-    "pt2": Format(".pt2", 1e-4, "a program of torch.export, in float32"),
+    "onnx": Format(".onnx", 1e-4),  # ONNX in float32
+    "onnx-fp16": Format(".onnx", 2e-2),  # ONNX in float16, for GPUs
+    "onnx-int8": Format(".onnx", 0.5),  # ONNX with matrices of 8 bits, for CPUs
+    "pt2": Format(".pt2", 1e-4),  # a program of torch.export, in float32
 }
 """Name → format."""
 LEAST_AGREEMENT = 0.9
