@@ -105,7 +105,16 @@ def samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 RUN_HERE = ["api", "errors", "formats", "inspecting", "representations", "simulator"]
-RUN_ELSEWHERE = ["adapters", "export", "hub", "live", "lv-adapter", "published", "tutorial"]
+RUN_ELSEWHERE = [
+    "adapters",
+    "evaluation",
+    "export",
+    "hub",
+    "live",
+    "lv-adapter",
+    "published",
+    "tutorial",
+]
 """Pages whose Python runs in a test of their own, with a network or a checkpoint."""
 
 

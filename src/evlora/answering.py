@@ -68,7 +68,9 @@ def for_answers(recognizer: Recognizer, *, precision: Precision = "fp32") -> Rec
     if is_half not in kept.copies:
         copy = _folded(recognizer, parts)
         kept.copies[is_half] = _in_half_precision(copy) if is_half else copy
-    return kept.copies[is_half].eval()
+    copy = kept.copies[is_half].eval()
+    copy.temperature = recognizer.temperature
+    return copy
 
 
 def is_wholly_foldable(recognizer: Recognizer) -> bool:

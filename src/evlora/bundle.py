@@ -31,10 +31,12 @@ from evlora.bundle_backbone import (
 from evlora.bundle_description import (
     AGAIN,
     DESCRIPTION,
+    TEMPERATURE,
     read_description,
     read_origin,
     without_places,
     write_description,
+    write_temperature,
 )
 from evlora.errors import BundleError
 from evlora.files import standing, writing_folder
@@ -108,6 +110,8 @@ def save_bundle(
             "versions": {name: version(name) for name in ("evlora", "torch", "timm", "peft")},
             "recipe": None if recipe is None else without_places(recipe),
             "metrics": metrics,
+            # Bundles without a fitted temperature open in earlier versions as well.
+            **({} if recognizer.temperature == 1 else {TEMPERATURE: recognizer.temperature}),
         }
         write_description(temporary, description)
         card = model_card(
@@ -148,6 +152,25 @@ def copy_bundle(
     return save_bundle(recognizer, out, recipe=recipe, metrics=metrics, with_backbone=with_backbone)
 
 
+def keep_temperature(folder: str | Path, temperature: float) -> Path:
+    """Let a bundle's probabilities be made at this temperature from now on.
+
+    Args:
+        folder: The bundle, or the folder of a run that holds it.
+        temperature: See `evlora.evaluation.fit_temperature`; 1 for scores as they were trained.
+
+    Returns:
+        The bundle's folder.
+
+    Raises:
+        BundleError: The bundle is damaged.
+    """
+    source = standing(bundle_in(Path(folder)))
+    read_description(source)
+    write_temperature(source, temperature)
+    return source
+
+
 @contextmanager
 def _reporting(target: Path) -> Generator[None]:
     """Lets a disk that is full be reported as such: safetensors has an error of its own for it."""
@@ -184,7 +207,7 @@ def load_bundle(
     """
     place = fetch_bundle(str(folder)) if is_on_hub(folder) else Path(folder)
     source = standing(bundle_in(place))
-    config, labels, sha256 = read_description(source)
+    config, labels, sha256, temperature = read_description(source)
     is_own = has_own_backbone(config)
     if is_own and weights is None and not (source / OWN_BACKBONE).is_file():
         raise BundleError(
@@ -199,6 +222,7 @@ def load_bundle(
         config = config.model_copy(update={"backbone": found})
     recognizer = Recognizer(backbone, config, labels)
     recognizer.backbone_sha256 = sha256  # so that it is not taken again
+    recognizer.temperature = temperature
     for name, adapted in adapted_parts(recognizer).items():
         _load_adapters(source / "adapters" / name, adapted)
     _fill(tensors_beside_adapters(recognizer), source / "head.safetensors")

@@ -6,6 +6,7 @@ and of its own other keys. Bundles that were written before there was this key o
 
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path, PureWindowsPath
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple, cast
 from pydantic import ValidationError
 
 from evlora.errors import BundleError
+from evlora.files import writing_file
 from evlora.messages import explain, listed, shown
 from evlora.recognizer import RecognizerConfig
 from evlora.untrusted import label_fault, parse_json, plain, read_text
@@ -21,9 +23,11 @@ from evlora.untrusted import label_fault, parse_json, plain, read_text
 BUNDLE_FORMAT = 1
 DESCRIPTION = "config.json"
 HASHES = "sha256"
+TEMPERATURE = "temperature"
+"""By which scores are divided before they become probabilities; 1 where it is missing."""
 KEYS = frozenset(
     {"format", "labels", "clip", "backbone", "model", "backbone_sha256", "versions"}
-    | {"recipe", "metrics", HASHES}
+    | {"recipe", "metrics", HASHES, TEMPERATURE}
 )
 AGAIN = "copy the whole bundle again"
 PLACES = frozenset(
@@ -42,6 +46,7 @@ class Description(NamedTuple):
     config: RecognizerConfig
     labels: tuple[str, ...]
     backbone_sha256: str
+    temperature: float
 
 
 def write_description(folder: Path, content: Mapping[str, Any]) -> None:
@@ -55,8 +60,23 @@ def write_description(folder: Path, content: Mapping[str, Any]) -> None:
     hashes = {path.relative_to(folder).as_posix(): _hash_of(path) for path in files}
     description = {"format": BUNDLE_FORMAT, **content}
     description[HASHES] = {DESCRIPTION: _own_hash(description), **hashes}
-    text = json.dumps(description, indent=2, ensure_ascii=False, allow_nan=False)
-    (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
+    (folder / DESCRIPTION).write_text(_as_text(description), encoding="utf-8")
+
+
+def write_temperature(folder: Path, temperature: float) -> None:
+    """Change the temperature of a bundle that `read_description` has checked."""
+    path = folder / DESCRIPTION
+    content = json.loads(path.read_text(encoding="utf-8"))
+    hashes = content.pop(HASHES, None)
+    content[TEMPERATURE] = temperature
+    if hashes is not None:
+        content[HASHES] = {**hashes, DESCRIPTION: _own_hash(content)}
+    with writing_file(path, durable=True) as temporary:
+        temporary.write_text(_as_text(content), encoding="utf-8")
+
+
+def _as_text(description: Mapping[str, Any]) -> str:
+    return json.dumps(description, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def read_description(folder: Path) -> Description:
@@ -80,7 +100,8 @@ def read_description(folder: Path) -> Description:
         _require_hashes(folder, content)
         parts = {key: content[key] for key in ("clip", "backbone", "model")}
         config = RecognizerConfig.model_validate(parts)
-        return Description(config, _labels(content["labels"]), str(content["backbone_sha256"]))
+        labels, sha256 = _labels(content["labels"]), str(content["backbone_sha256"])
+        return Description(config, labels, sha256, _temperature(content.get(TEMPERATURE, 1.0)))
     except ValidationError as error:
         reason = explain(error, RecognizerConfig)
         raise BundleError(f"{path}: is damaged or not of a bundle: {reason}") from error
@@ -110,6 +131,13 @@ def _without_place(value: Any, key: str) -> Any:
     path = PureWindowsPath(value)  # which takes both kinds of slashes
     is_place = key in PLACES or value.startswith(("/", "~")) or path.is_absolute()
     return path.name if is_place and path.name else value
+
+
+def _temperature(found: Any) -> float:
+    is_number = isinstance(found, int | float) and not isinstance(found, bool)
+    if not is_number or not 0 < found < math.inf:
+        raise ValueError(f"expected a positive number as {TEMPERATURE}, got {shown(found)}")
+    return float(found)
 
 
 def _labels(found: Any) -> tuple[str, ...]:

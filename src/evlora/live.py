@@ -167,7 +167,9 @@ def predict_live(
         config,
         plan,
         recognizer.labels,
-        probabilities=lambda logits: logits.float().softmax(dim=-1).cpu().numpy(),
+        probabilities=lambda logits: (
+            (logits.float() / recognizer.temperature).softmax(dim=-1).cpu().numpy()
+        ),
         speed=speed,
         now=now,
         sleep=sleep,

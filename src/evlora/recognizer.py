@@ -64,6 +64,9 @@ class Recognizer(nn.Module):
         """Whether it is a copy from `for_answers`, to be neither trained nor saved."""
         self.shares_weights = False
         """Whether other recognizers may use the memory of its frozen weights."""
+        self.temperature = 1.0
+        """By which class scores are divided before they become probabilities; see
+        `evlora.evaluation.fit_temperature`."""
 
     def own_weights(self) -> None:
         """Give it frozen weights of its own, where others that were loaded use them as well."""
@@ -191,10 +194,12 @@ class Recognizer(nn.Module):
             views: V, clips of one sample.
 
         Returns:
-            Shape (B, K), float32.
+            Shape (B, K), float32, at the recognizer's temperature.
         """
         of_clips = self.answer(rgb, events).float().log_softmax(dim=-1)
         mean = of_clips.unflatten(0, (-1, views)).logsumexp(dim=1) - math.log(views)
+        if self.temperature != 1:
+            mean = (mean / self.temperature).log_softmax(dim=-1)
         return mean.clamp(max=0)  # rounding must not make a probability larger than 1
 
     def trained_tensors(self) -> dict[str, nn.Parameter]:

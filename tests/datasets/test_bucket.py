@@ -25,7 +25,7 @@ from evlora.datasets.loading import InOrder, loader_options
 from evlora.errors import DatasetError
 from evlora.evaluation import evaluate
 from evlora.packing import PackedDataset
-from evlora.training.data import EpochSampler
+from evlora.training.ordering import EpochSampler
 
 CONFIG = ClipConfig(frames=2, size=32, augmentation=Augmentation(event_drop=0))
 URL = "s3://clips/some/set"

@@ -1,6 +1,7 @@
 """The index of a dataset: written whole, read strictly."""
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -141,6 +142,7 @@ def test_a_source_that_moved_can_be_given(source, written, tmp_path):
         ({"event_images": 3}, "expected a path, a list of paths, or null as event_images, got 3"),
         ({"sample": ""}, "line 1: expected a name as sample, got ''"),
         ({"sample": "s1"}, "the sample 's1' stands there 2 times"),
+        ({"columns": {"light": 3}}, "line 1: s0: expected names and values of text as columns"),
         ({"weight": 1}, "line 1: expected the keys sample, events, .* got .*weight"),
         ({"events": "a.png"}, "line 1: s0: expected a recording as events, got frames: a.png"),
         (
@@ -153,6 +155,35 @@ def test_a_wrong_line_is_reported_with_its_place(written, fields, message):
     change_line(written, 0, **fields)
     with pytest.raises(DatasetError, match=message):
         read_manifest(written)
+
+
+def test_a_sample_keeps_its_further_columns(source, tmp_path):
+    one = replace(sample(0), columns=(("subject", "07"), ("light", "dark")))
+    write_manifest(Manifest("test", source, ("cat",), (one,)), tmp_path)
+    (found,) = read_manifest(tmp_path).samples
+    assert found == one
+    assert [found.value_of(column) for column in ("light", "label", "place")] == [
+        "dark",
+        "cat",
+        None,
+    ]
+
+
+def test_a_line_of_two_samples_is_a_fault(written):
+    path = written / MANIFEST_FILE
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([f"{lines[0]},{lines[1]}", *lines[2:]]))
+    assert "line 1: expected one JSON object" in fault_in(written)
+
+
+def test_many_labels_are_looked_up_without_a_search(source, tmp_path):
+    count = 20_000
+    names = tuple(f"class {number}" for number in range(count))
+    samples = tuple(replace(sample(0), sample=name, label=name) for name in names)
+    write_manifest(Manifest("test", source, names, samples), tmp_path)
+    begun = time.process_time()
+    assert len(read_manifest(tmp_path).samples) == count
+    assert time.process_time() - begun < 2
 
 
 def test_events_of_an_unknown_format_are_reported(written, source):

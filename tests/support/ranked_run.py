@@ -11,7 +11,7 @@ from pathlib import Path
 from lightning.pytorch import Callback
 
 import evlora
-from evlora.training import data
+from evlora.training import ordering
 from evlora.training import run as running
 
 
@@ -33,7 +33,7 @@ def main():
     running.Trainer = lambda *, callbacks, **options: make(
         callbacks=[*callbacks, Note(notes)], **options
     )
-    data.SHUFFLED_CHUNKS = 2
+    ordering.SHUFFLED_CHUNKS = 2
     evlora.train("demo", overrides=json.loads(settings.read_text()), resume=True)
 
 

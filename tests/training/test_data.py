@@ -15,13 +15,9 @@ from evlora.datasets.storage import write_manifest
 from evlora.errors import RunError
 from evlora.packing import PackedDataset
 from evlora.recipe.schema import DataConfig
-from evlora.training import data
-from evlora.training.data import (
-    ClipDataModule,
-    EpochSampler,
-    ResumableLoader,
-    shuffled,
-)
+from evlora.training import ordering
+from evlora.training.data import ClipDataModule
+from evlora.training.ordering import EpochSampler, ResumableLoader, shuffled
 
 CONFIG = ClipConfig(frames=2, size=32)
 
@@ -57,7 +53,7 @@ def test_at_any_time_an_order_needs_few_chunks():
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 64])
 def test_ranks_share_the_clips_evenly(packed, world_size, monkeypatch):
-    monkeypatch.setattr(data, "SHUFFLED_CHUNKS", 2)
+    monkeypatch.setattr(ordering, "SHUFFLED_CHUNKS", 2)
     samplers = [
         EpochSampler(packed, world_size=world_size, rank=r, seed=0, batch_size=8)
         for r in range(world_size)

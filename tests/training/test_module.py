@@ -10,8 +10,9 @@ from evlora.clips import Batch
 from evlora.recipe import build
 from evlora.recipe.schema import TrainingConfig
 from evlora.recognizer import Recognizer
-from evlora.training.mixup import mix_clips
-from evlora.training.module import RecognizerModule, make_optimizer
+from evlora.training.mixing import blend_clips
+from evlora.training.module import RecognizerModule
+from evlora.training.optimizing import make_optimizer
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def test_smoothing_gives_every_class_its_share(recognizer: Recognizer, batch: Ba
 
 def test_mixup_blends_both_modalities_and_the_labels_alike() -> None:
     rgb, labels = torch.randn(6, 2, 3, 4, 4), torch.arange(6)
-    (mixed_rgb, mixed_events), shares = mix_clips(
+    (mixed_rgb, mixed_events), shares = blend_clips(
         [rgb, 10 * rgb], labels, strength=0.8, num_classes=6
     )
     assert mixed_rgb is not None
@@ -78,7 +79,7 @@ def test_mixup_blends_both_modalities_and_the_labels_alike() -> None:
     torch.testing.assert_close(mixed_rgb, torch.einsum("bk,k...->b...", shares, rgb))
     own = shares.diagonal()
     assert len(own[own < 1].unique()) == 1
-    (_, nothing), _ = mix_clips([rgb, None], labels, strength=0.8, num_classes=6)
+    (_, nothing), _ = blend_clips([rgb, None], labels, strength=0.8, num_classes=6)
     assert nothing is None
 
 

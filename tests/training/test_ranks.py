@@ -21,8 +21,8 @@ from evlora.datasets import ClipDataset, read_manifest
 from evlora.errors import RunError
 from evlora.evaluation import evaluate
 from evlora.training.checkpoints import read_checkpoint
-from evlora.training.data import EpochSampler, SplitPart
 from evlora.training.module import first_of
+from evlora.training.ordering import EpochSampler, SplitPart
 
 RANKS = int(os.environ.get("EVLORA_RANKS", "2"))
 """Ranks of the slow tests; 4 in a long run."""
@@ -117,7 +117,9 @@ def test_a_new_run_of_ranks_has_one_voice_and_the_numbers_of_one_process(
 ) -> None:
     folder, printed = run_of_ranks
     lines = printed.splitlines()
-    assert [line.split()[0] for line in lines] == ["12", "epoch", "epoch", "kept", "bundle:"]
+    step = str(RANKS * even_settings["training.batch_size"])
+    begins = [line.split()[0] for line in lines]
+    assert begins == ["12", step, "epoch", "epoch", "kept", "bundle:"]
     one = {**even_settings, "training.devices": 1, "run.dir": str(tmp_path / "one")}
     one["training.batch_size"] *= RANKS
     calm = evlora.train("nano_photographs", overrides=one)
@@ -208,3 +210,30 @@ def test_ranks_of_other_launchers_begin_a_run_and_are_refused_together(
     assert reported.count("is not empty") == 1
     assert reported.count("1: AllRanksError: the first rank has ended the run; it reports why") == 1
     assert {path.name for path in tmp_path.iterdir()} == {"run", "keys.json"}
+
+
+@pytest.mark.slow
+def test_a_rank_that_stands_still_ends_the_run(
+    even_settings: dict[str, Any], tmp_path: Path, project_root: Path
+) -> None:
+    keys = tmp_path / "keys.json"
+    settings = {**even_settings, "training.devices": 2, "run.dir": str(tmp_path / "run")}
+    keys.write_text(json.dumps({**settings, "training.standing_minutes": 0.2}))
+    done = subprocess.run(
+        [sys.executable, project_root / "tests" / "support" / "standing_rank.py", keys],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=110,
+    )
+    assert "OneRankError: rank 0: another process of the run answers no more" in done.stdout
+    assert "after at most 0.2 minutes (training.standing_minutes)" in done.stdout
+
+
+def test_several_machines_need_a_launcher(own_settings: dict[str, Any]) -> None:
+    with pytest.raises(
+        RunError, match=r"training\.nodes: expected processes on 2 machines"
+    ) as error:
+        evlora.train("nano_photographs", overrides={**own_settings, "training.nodes": 2})
+    assert "torchrun --nnodes=2" in str(error.value)
+    assert not Path(own_settings["run.dir"]).exists()

@@ -23,6 +23,9 @@ from evlora.datasets import read_manifest
 from evlora.errors import RunError
 from evlora.training import run as running
 
+STOPS = (3, 10, 14)
+"""Steps inside the first epoch, at the end of the second, before the last one of the third."""
+
 
 class Stop(Exception):  # noqa: N818 - it is no error
     pass
@@ -69,16 +72,32 @@ def tensors(folder: Path) -> dict[str, torch.Tensor]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "keys",
+    ("keys", "stops"),
     [
-        {"data.workers": 0},
-        {"data.workers": 2},
-        {"training.ema": 0.9, "clip.augmentation.modality_dropout": 0.5, "training.mixup": 0.8},
+        ({"data.workers": 0}, STOPS),
+        ({"data.workers": 2}, STOPS),
+        (
+            {"training.ema": 0.9, "clip.augmentation.modality_dropout": 0.5, "training.mixup": 0.8},
+            STOPS,
+        ),
+        (
+            {
+                **{"training.class_weights": "balanced", "data.balanced": True},
+                **{"training.cutmix": 1.0, "training.mixup": 0.4, "training.layer_decay": 0.7},
+                "training.patience": 9,
+            },
+            STOPS,
+        ),
+        ({"training.accumulate": 2, "training.patience": 9}, (1, 6, 8)),
     ],
     ids=str,
 )
 def test_a_run_stopped_inside_an_epoch_takes_the_same_steps(
-    keys: dict[str, Any], settings: dict[str, Any], watch: Watch, tmp_path: Path
+    keys: dict[str, Any],
+    stops: tuple[int, ...],
+    settings: dict[str, Any],
+    watch: Watch,
+    tmp_path: Path,
 ) -> None:
     settings |= keys
     undisturbed = evlora.train("demo", overrides={**settings, "run.dir": str(tmp_path / "calm")})
@@ -86,8 +105,7 @@ def test_a_run_stopped_inside_an_epoch_takes_the_same_steps(
     assert len(steps) == 15
 
     watch.steps.clear()
-    # Inside the first epoch, at the end of the second, before the last step of the third.
-    for stop in (3, 10, 14):
+    for stop in stops:
         watch.stop_before = stop
         with pytest.raises(Stop):
             evlora.train("demo", overrides=settings, resume=True)

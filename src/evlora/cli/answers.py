@@ -1,17 +1,15 @@
 """What `predict` answers: one recording as a table, many as a line each, all of them as a file."""
 
-import csv
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evlora.cli.printing import echo, table
-from evlora.errors import EvloraError, RunError
-from evlora.escaping import cell, printable
-from evlora.files import writing_file
+from evlora.cli.table_files import Kinds, require_file, write_table, write_whole
+from evlora.errors import EvloraError
+from evlora.escaping import printable
 
 if TYPE_CHECKING:
     from evlora.answering import Precision
@@ -73,17 +71,16 @@ class Answers:
         Raises:
             RunError: The file cannot be written.
         """
-        try:
-            with writing_file(out) as temporary:
-                if out.suffix == ".jsonl":
-                    temporary.write_text(_json_lines(self.rows), encoding="utf-8")
-                elif out.suffix == ".csv":
-                    _write_csv(_columns(self.rows, self.top), temporary)
-                else:
-                    _write_parquet(_columns(self.rows, self.top), temporary)
-        except OSError as error:
-            raise RunError(f"--out: {out} cannot be written: {error}; name another file") from error
+        write_whole("--out", out, lambda path: self._write(path, out.suffix))
         echo(f"answers of {len(self.rows)} recordings: {out}", err=True)
+
+    def _write(self, path: Path, suffix: str) -> None:
+        if suffix == ".jsonl":
+            path.write_text(_json_lines(self.rows), encoding="utf-8")
+            return
+        columns = _columns(self.rows, self.top)
+        kinds: Kinds = {name: float if name.startswith("probability") else str for name in columns}
+        write_table(columns, path, suffix=suffix, kinds=kinds)
 
 
 def predict_each(
@@ -211,17 +208,7 @@ def require_out(out: Path | None) -> None:
     Raises:
         RunError: Its suffix is of no known format, or what writes it is not installed.
     """
-    if out is None:
-        return
-    if out.suffix not in OUT_SUFFIXES:
-        raise RunError(f"--out: expected a file of {', '.join(OUT_SUFFIXES)}, got {out}")
-    if out.is_dir():
-        raise RunError(f"--out: expected a file, got the folder {out}; name a file in it")
-    if out.suffix == ".parquet" and find_spec("pyarrow") is None:
-        raise RunError(
-            f"--out: {out}: parquet is written by pyarrow, which is not installed: "
-            'pip install "evlora[parquet]", or name a .csv or .jsonl'
-        )
+    require_file("--out", out, OUT_SUFFIXES)
 
 
 def _as_dicts(ranked: "Sequence[Prediction]") -> list[dict[str, Any]]:
@@ -249,22 +236,3 @@ def _columns(rows: Sequence[Row], top: int) -> dict[str, list[Any]]:
         columns[f"probability{end}"] = [None if r is None else r.probability for r in found]
     columns["error"] = [None if row.error is None else printable(row.error) for row in rows]
     return columns
-
-
-def _write_csv(columns: dict[str, list[Any]], path: Path) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(columns)
-        rows = zip(*columns.values(), strict=True)
-        writer.writerows([cell(value) for value in row] for row in rows)
-
-
-def _write_parquet(columns: dict[str, list[Any]], path: Path) -> None:
-    import pyarrow  # pyright: ignore[reportMissingImports]
-    from pyarrow import parquet  # pyright: ignore[reportMissingImports]
-
-    kinds = {
-        name: pyarrow.float64() if name.startswith("probability") else pyarrow.string()
-        for name in columns
-    }
-    parquet.write_table(pyarrow.table(columns, schema=pyarrow.schema(list(kinds.items()))), path)

@@ -1,12 +1,34 @@
-"""How the figures of an evaluation are printed."""
+"""The verb that measures recognizers: evaluate."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
+import typer
+
+from evlora.cli.arguments import (
+    DATASET_HELP,
+    AnswerPrecision,
+    AsJson,
+    Device,
+    Source,
+    Split,
+    Weights,
+    Without,
+    Workers,
+)
+from evlora.cli.evaluation_files import (
+    ANSWERS_SUFFIXES,
+    FIGURES_SUFFIXES,
+    as_json,
+    write_answers,
+    write_figures,
+)
 from evlora.cli.printing import echo, table
+from evlora.cli.table_files import require_file
 
 if TYPE_CHECKING:
-    from evlora.evaluation import Evaluation
+    from evlora.evaluation import Evaluation, Pair
 
 FEW_CLASSES = 5
 """With so few, the right label is always among the first five."""
@@ -15,16 +37,198 @@ WHOLE_CONFUSION = 12
 WORST, LABEL_WIDTH = 5, 14
 
 
+def register(app: typer.Typer) -> None:
+    """Add the verb to the command."""
+    app.command()(evaluate)
+
+
+def evaluate(
+    bundles: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="BUNDLE...", help="Trained recognizers; several are tested against the first."
+        ),
+    ],
+    dataset: Annotated[str, typer.Argument(help=f"{DATASET_HELP}, or s3://BUCKET/FOLDER.")],
+    split: Split = "test",
+    source: Source = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Clips in one call: 16, or 1 if a result depends on the clips beside it."
+        ),
+    ] = None,
+    workers: Workers = 0,
+    without: Without = None,
+    precision: AnswerPrecision = "fp32",
+    slices: Annotated[
+        list[str] | None,
+        typer.Option("--slices", metavar="COLUMN", help="Score each value of this column as well."),
+    ] = None,
+    calibrate: Annotated[
+        bool,
+        typer.Option(
+            "--calibrate", help="First fit a temperature on the val split, kept in the bundle."
+        ),
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the figures: .json, .csv or .parquet.")
+    ] = None,
+    answers: Annotated[
+        Path | None, typer.Option(help="Write the answer for each sample: .csv or .parquet.")
+    ] = None,
+    weights: Weights = None,
+    device: Device = "auto",
+    as_json_: AsJson = False,
+) -> None:
+    """Score recognizers on a split of a dataset."""
+    require_file("--out", out, FIGURES_SUFFIXES)
+    require_file("--answers", answers, ANSWERS_SUFFIXES)
+    from evlora import evaluation
+    from evlora.bundle import keep_temperature, load_bundle
+    from evlora.datasets import read_manifest
+    from evlora.devices import device_named
+
+    manifest = read_manifest(dataset, source=source)
+    results: dict[str, Evaluation] = {}
+    for bundle in dict.fromkeys(bundles):
+        recognizer = load_bundle(bundle, weights=weights, device=device_named(device))
+        if calibrate:
+            temperature = evaluation.fit_temperature(
+                recognizer,
+                manifest,
+                batch_size=batch_size,
+                workers=workers,
+                precision=precision,
+            )
+            kept = keep_temperature(bundle, temperature)
+            echo(f"temperature {temperature:.3f}, fitted on val, kept in {kept}", err=True)
+        results[str(bundle)] = evaluation.evaluate(
+            recognizer,
+            manifest,
+            split=split,
+            batch_size=batch_size,
+            workers=workers,
+            without=without,
+            precision=precision,
+            slices=slices or (),
+        )
+    pairs = _pairs_of(results)
+    if out is not None:
+        write_figures(out, results, pairs)
+    if answers is not None:
+        write_answers(answers, results)
+    if as_json_:
+        echo(as_json(results, pairs))
+        return
+    first = next(iter(results.values()))
+    echo(f"{first.samples} clips of the {split} split of {dataset}")
+    _show_conditions(first)
+    if len(results) > 1:
+        _show_several(results, pairs)
+    else:
+        show_evaluation(first, manifest.labels)
+
+
+def _pairs_of(results: Mapping[str, "Evaluation"]) -> dict[str, "Pair"]:
+    """Each further bundle against the first one."""
+    from evlora.evaluation import pair_of
+
+    (_, first), *others = results.items()
+    pairs: dict[str, Pair] = {}
+    for name, result in others:
+        assert first.answers is not None and result.answers is not None  # noqa: PT018
+        pairs[name] = pair_of(result.answers, first.answers)
+    return pairs
+
+
+def _show_conditions(result: "Evaluation") -> None:
+    if result.split_source:
+        echo(f"split by: {result.split_source}")
+    if result.views > 1:
+        echo(f"each the mean of {result.views} views")
+    if result.without:
+        echo(f"without {result.without}: hidden from the recognizer")
+
+
+def _show_several(results: Mapping[str, "Evaluation"], pairs: Mapping[str, "Pair"]) -> None:
+    """Print a row for each bundle, and how it compares with the first one."""
+    rows: list[tuple[str, ...]] = []
+    for name, result in results.items():
+        pair = pairs.get(name)
+        compared = ("", "", "")
+        if pair is not None:
+            interval = "" if pair.interval is None else _interval(*pair.interval, signed=True)
+            compared = (f"{100 * pair.difference:+.1f}", interval, f"{pair.p_value:.3g}")
+        rows.append(
+            (
+                name,
+                f"{result.top1:.1%}",
+                _interval(*result.intervals["top1"]) if result.intervals else "",
+                f"{result.macro:.1%}",
+                f"{result.ece:.3f}",
+                *compared,
+            )
+        )
+    header = ("bundle", "top-1", "95 % interval", "classes", "ECE", "to first", "95 %", "p")
+    table(header, rows)
+    echo("to first: difference of top-1 in points; p: McNemar's exact test, sample by sample")
+
+
+def _interval(low: float, high: float, *, signed: bool = False) -> str:
+    sign = "+" if signed else ""
+    return f"{100 * low:{sign}.1f} to {100 * high:{sign}.1f}"
+
+
 def show_evaluation(result: "Evaluation", labels: Sequence[str]) -> None:
     """Print the figures, the confusion of labels, and the classes that fare worst."""
-    rows = [("top-1", f"{result.top1:.1%}")]
+
+    def row(title: str, name: str, text: str) -> tuple[str, str, str]:
+        low, high = result.intervals.get(name, (None, None))
+        if low is None or high is None:
+            return title, text, ""
+        interval = f"{low:.3f} to {high:.3f}" if name == "ece" else _interval(low, high)
+        return title, text, interval
+
+    rows = [row("top-1", "top1", f"{result.top1:.1%}")]
     if len(labels) > FEW_CLASSES:
-        rows.append(("top-5", f"{result.top5:.1%}"))
+        rows.append(row("top-5", "top5", f"{result.top5:.1%}"))
     rows += [
-        ("mean of the classes", f"{result.macro:.1%}"),
-        ("calibration error", f"{result.ece:.3f}"),
+        row("mean of the classes", "macro", f"{result.macro:.1%}"),
+        row("calibration error", "ece", f"{result.ece:.3f}"),
     ]
-    table(("measure", "value"), rows)
+    table(("measure", "value", "95 % interval" if result.intervals else ""), rows)
+    if result.temperature != 1:
+        echo(f"probabilities at a temperature of {result.temperature:.3f}")
+    for column, parts in result.slices.items():
+        echo("")
+        table(
+            (column, "clips", "top-1", "95 % interval", "classes", "ECE"),
+            [
+                (
+                    value,
+                    str(part.samples),
+                    f"{part.top1:.1%}",
+                    "" if part.top1_interval is None else _interval(*part.top1_interval),
+                    f"{part.macro:.1%}",
+                    f"{part.ece:.3f}",
+                )
+                for value, part in parts.items()
+            ],
+        )
+    if result.coverage:
+        echo("\naccuracy if only the surest clips are answered")
+        table(
+            ("answered", "top-1", "probability from"),
+            [
+                (f"{point.coverage:.0%}", f"{point.accuracy:.1%}", f"{point.confidence:.3f}")
+                for point in result.coverage[1::2]
+            ],
+        )
+    _show_confusion(result, labels)
+
+
+def _show_confusion(result: "Evaluation", labels: Sequence[str]) -> None:
     if len(labels) <= WHOLE_CONFUSION:
         short = [label if len(label) <= LABEL_WIDTH else f"{label[:13]}…" for label in labels]
         lines = [(name, *map(str, row)) for name, row in zip(short, result.confusion, strict=True)]
@@ -39,12 +243,11 @@ def show_evaluation(result: "Evaluation", labels: Sequence[str]) -> None:
 
 def _worst_classes(result: "Evaluation", labels: Sequence[str]) -> list[tuple[str, str, str, str]]:
     wrong: list[tuple[float, tuple[str, str, str, str]]] = []
-    for number, label in enumerate(labels):
-        counts = result.confusion[number]
+    for label, counts in zip(labels, result.confusion, strict=True):
         share = result.per_class[label]
         if share is None or share == 1:
             continue
-        others = [0 if place == number else count for place, count in enumerate(counts)]
+        others = [0 if other == label else n for other, n in zip(labels, counts, strict=True)]
         most = max(others)
         taken_for = f"{labels[others.index(most)]} ({most})"
         wrong.append((share, (label, str(sum(counts)), f"{share:.1%}", taken_for)))

@@ -1,4 +1,4 @@
-"""The verbs around learning: demo, train, evaluate, predict, profile."""
+"""The verbs around learning: demo, train, predict, profile."""
 
 import json
 import sys
@@ -9,7 +9,6 @@ import typer
 
 from evlora.cli.answers import Answers, opened_each, predict_each, require_out
 from evlora.cli.arguments import (
-    DATASET_HELP,
     RECIPE_HELP,
     AnswerPrecision,
     AsJson,
@@ -17,13 +16,9 @@ from evlora.cli.arguments import (
     Device,
     Overrides,
     Recipe,
-    Source,
-    Split,
     Weights,
     Without,
-    Workers,
 )
-from evlora.cli.evaluating import show_evaluation
 from evlora.cli.live import show_live
 from evlora.cli.printing import echo, listing, table
 from evlora.cli.recordings import (
@@ -50,9 +45,28 @@ def _list_recipes(is_wanted: bool) -> None:
     raise typer.Exit
 
 
+def _show_schema(is_wanted: bool) -> None:
+    if not is_wanted:
+        return
+    from evlora.recipe.origins import json_schema
+
+    echo(json.dumps(json_schema(), indent=2))
+    raise typer.Exit
+
+
+def _show_origins(recipe: Path, keys: list[str]) -> None:
+    """Print each key with its value and with what has set it."""
+    from evlora.recipe.origins import origins_of
+
+    rows = [(key, json.dumps(value), origin) for key, value, origin in origins_of(recipe, keys)]
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    for key, value, origin in rows:
+        echo(f"{key:<{widths[0]}}  {value:<{min(widths[1], 40)}}  {origin}")
+
+
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command."""
-    for verb in (demo, train, evaluate, predict, profile):
+    for verb in (demo, train, predict, profile):
         app.command()(verb)
 
 
@@ -106,11 +120,29 @@ def train(
         bool,
         typer.Option("--list", callback=_list_recipes, is_eager=True, help="Show the recipes."),
     ] = False,
+    prints: Annotated[
+        bool,
+        typer.Option(
+            "--print", help="Show each key, its value and what has set it; train nothing."
+        ),
+    ] = False,
+    schema: Annotated[
+        bool,
+        typer.Option(
+            "--schema",
+            callback=_show_schema,
+            is_eager=True,
+            help="Print the JSON schema of recipes, by which editors complete keys.",
+        ),
+    ] = False,
 ) -> None:
     """Train the run that a recipe describes."""
     from evlora.recipe import load_recipe
 
     keys = [*(overrides or ()), *(["run.with_backbone=true"] if with_backbone else [])]
+    if prints:
+        _show_origins(recipe, keys)
+        return
     whole = load_recipe(recipe, keys, report=echo)  # before the imports that take seconds
     from evlora.training.run import train as run_training
 
@@ -125,53 +157,6 @@ def train(
     accuracy = f": {run.metrics['val_top1']:.1%} top-1" if "val_top1" in run.metrics else ""
     echo(f"kept epoch {run.metrics['epoch']:.0f}{accuracy}")
     echo(f"bundle: {run.bundle}")
-
-
-def evaluate(
-    bundle: Bundle,
-    dataset: Annotated[str, typer.Argument(help=f"{DATASET_HELP}, or s3://BUCKET/FOLDER.")],
-    split: Split = "test",
-    source: Source = None,
-    batch_size: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Clips in one call: 16, or 1 if a result depends on the clips beside it."
-        ),
-    ] = None,
-    workers: Workers = 0,
-    without: Without = None,
-    precision: AnswerPrecision = "fp32",
-    weights: Weights = None,
-    device: Device = "auto",
-    as_json: AsJson = False,
-) -> None:
-    """Score a recognizer on a split of a dataset."""
-    from evlora import evaluation
-    from evlora.bundle import load_bundle
-    from evlora.datasets import read_manifest
-    from evlora.devices import device_named
-
-    recognizer = load_bundle(bundle, weights=weights, device=device_named(device))
-    result = evaluation.evaluate(
-        recognizer,
-        read_manifest(dataset, source=source),
-        split=split,
-        batch_size=batch_size,
-        workers=workers,
-        without=without,
-        precision=precision,
-    )
-    if as_json:
-        echo(json.dumps(result.as_dict()))
-        return
-    echo(f"{result.samples} clips of the {split} split of {dataset}")
-    if result.split_source:
-        echo(f"split by: {result.split_source}")
-    if result.views > 1:
-        echo(f"each the mean of {result.views} views")
-    if result.without:
-        echo(f"without {result.without}: hidden from the recognizer")
-    show_evaluation(result, recognizer.labels)
 
 
 def predict(

@@ -13,10 +13,13 @@ from evlora.cli import (
     comparing,
     converting,
     datasets,
+    evaluating,
     exporting,
     learning,
+    overview,
     publishing,
     recordings,
+    searching,
 )
 from evlora.cli.printing import echo
 from evlora.cli.verb import Verb
@@ -82,7 +85,10 @@ def options(
     del version, debug  # `run` looks for --debug itself: it may stand anywhere
 
 
-for group in (learning, comparing, datasets, recordings, converting, publishing, exporting):
+for group in (
+    *(learning, evaluating, comparing, searching, overview),
+    *(datasets, recordings, converting, publishing, exporting),
+):
     group.register(app)
 for command in app.registered_commands:
     command.cls = Verb

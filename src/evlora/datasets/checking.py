@@ -163,7 +163,20 @@ def _mixed_modalities(found: Mapping[str, str]) -> Iterable[str]:
 
 
 def _twins(manifest: Manifest) -> Iterable[str]:
-    """Files of the same content in different splits: a test that knows them is no test."""
+    if pairs := same_content(manifest):
+        yield f"the same content in two splits: {listed(pairs)}; remove one of each"
+
+
+def same_content(manifest: Manifest) -> list[str]:
+    """Files of the same content in different splits: a test that knows them is no test.
+
+    Args:
+        manifest: Of recordings. Files are compared as a whole only where their sizes and their
+            beginnings are the same.
+
+    Returns:
+        A pair of samples, with their splits, for each content.
+    """
     same = [
         (path, sample)
         for sample in manifest.samples
@@ -178,14 +191,12 @@ def _twins(manifest: Manifest) -> Iterable[str]:
             for group in _grouped(candidates, key, manifest.source)
             if len({sample.split for _, sample in group}) > 1
         ]
-    pairs = [
+    return [
         f"{first.sample} ({first.split}) and {other.sample} ({other.split})"
         for group in groups
         if (found := _overlapping([sample for _, sample in group])) is not None
         for first, other in [found]
     ]
-    if pairs:
-        yield f"the same content in two splits: {listed(pairs)}; remove one of each"
 
 
 def _overlapping(samples: Sequence[Sample]) -> tuple[Sample, Sample] | None:

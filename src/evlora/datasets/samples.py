@@ -2,11 +2,15 @@
 
 import json
 import operator
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Collection, Iterator, Sequence, Set
+from dataclasses import dataclass, fields
+from itertools import repeat
+from types import NoneType
 from typing import Any, Literal
 
 import numpy as np
+from pydantic_core import from_json
 
 from evlora.recordings.parts import Part, part_faults
 from evlora.untrusted import parse_json
@@ -16,7 +20,7 @@ NO_SPLIT = "none"
 """The split of samples that a run does not use; never written."""
 SAMPLE_KEYS = ("sample", "events", "frames", "label", "split")
 PART_KEYS = ("start_us", "end_us", "start_frame", "end_frame")
-OPTIONAL_KEYS = ("event_images", "sensor_px", *PART_KEYS)
+OPTIONAL_KEYS = ("event_images", "sensor_px", "columns", *PART_KEYS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,16 @@ class Sample:
     """Width and height of the sensor, where the file of the events does not hold them."""
     part: Part | None = None
     """Which part of the recording it is; None is all of it."""
+    columns: tuple[tuple[str, str], ...] = ()
+    """Names and values of what else is known of it, such as subject or light, for slices."""
+
+    def value_of(self, column: str) -> str | None:
+        """What it has in one of its columns, or as label, split or sensor_px; None for nothing."""
+        if column in ("label", "split"):
+            return getattr(self, column)
+        if column == "sensor_px" and self.sensor_px is not None:
+            return "×".join(map(str, self.sensor_px))
+        return dict(self.columns).get(column)
 
     @property
     def paths(self) -> list[str]:
@@ -64,6 +78,8 @@ def to_line(sample: Sample) -> str:
         fields["event_images"] = sample.event_images
     if sample.sensor_px is not None:
         fields["sensor_px"] = sample.sensor_px
+    if sample.columns:
+        fields["columns"] = dict(sample.columns)
     if sample.part is not None:
         fields[f"start_{sample.part.unit}"] = sample.part.start
         if sample.part.end is not None:
@@ -71,7 +87,58 @@ def to_line(sample: Sample) -> str:
     return json.dumps(fields, ensure_ascii=False)
 
 
-def parse_line(line: str, labels: Sequence[str]) -> Sample | str:
+_VALUES = operator.itemgetter(*SAMPLE_KEYS)
+_PUT = tuple(getattr(Sample, field.name).__set__ for field in fields(Sample))
+
+
+def parse_lines(lines: Sequence[str], labels: Set[str]) -> list[Sample | str | None]:
+    """For each line its sample, or what is wrong with it, or None where it is empty.
+
+    Lines that all have nothing but the usual keys are read together, several times as fast as one
+    by one; others, and those with a fault, by `parse_line`.
+
+    Args:
+        lines: Of `manifest.jsonl`.
+        labels: The dataset's.
+    """
+    try:
+        together = from_json(f"[{','.join(lines)}]", cache_strings="keys")
+    except ValueError:
+        together = []
+    if len(together) == len(lines) and (plain := _plain_samples(together, labels)):
+        return list(plain)
+    return [None if line.isspace() else parse_line(line, labels) for line in lines]
+
+
+def _plain_samples(found: list[Any], labels: Set[str]) -> list[Sample]:
+    """The samples of keys and values, or none where one of them is not plain."""
+    if set(map(type, found)) != {dict} or set(map(len, found)) != {len(SAMPLE_KEYS)}:
+        return []
+    try:
+        columns = list(zip(*map(_VALUES, found), strict=True))
+    except KeyError:
+        return []
+    names, events, frames, classes, splits = columns
+    are_texts = all(set(map(type, column)) == {str} for column in (names, classes, splits))
+    are_paths = all(set(map(type, column)) <= {str, NoneType} for column in (events, frames))
+    if not (are_texts and are_paths and all(names) and all(map(operator.or_, *_given(columns)))):
+        return []
+    if not (labels >= set(classes) and set(splits) <= set(SPLITS)):
+        return []
+    # A frozen dataclass's `__init__` takes several times as long as filling its slots by column.
+    samples = [object.__new__(Sample) for _ in found]
+    defaults = (None, None, None, ())
+    for put, column in zip(_PUT, (*columns, *map(repeat, defaults)), strict=True):
+        deque(map(put, samples, column), maxlen=0)
+    return samples
+
+
+def _given(columns: list[tuple[Any, ...]]) -> tuple[Iterator[bool], Iterator[bool]]:
+    """Whether each sample has events, and whether it has frames."""
+    return map(bool, columns[1]), map(bool, columns[2])
+
+
+def parse_line(line: str, labels: Collection[str]) -> Sample | str:
     """The sample of a line, or what is wrong with it."""
     try:
         fields = parse_json(line)
@@ -110,7 +177,10 @@ def parse_line(line: str, labels: Sequence[str]) -> Sample | str:
     part = _part(fields)
     if isinstance(part, str):
         return f"{name}: {part}"
-    if fields["label"] not in labels:
+    columns = fields.get("columns", {})
+    if not isinstance(columns, dict) or not all(type(v) is str for v in columns.values()):
+        return f"{name}: expected names and values of text as columns, got {columns!r}"
+    if type(fields["label"]) is not str or fields["label"] not in labels:
         return (
             f"{name}: expected one of the dataset's {len(labels)} labels, got {fields['label']!r}"
         )
@@ -125,6 +195,7 @@ def parse_line(line: str, labels: Sequence[str]) -> Sample | str:
         pictures["event_images"],
         sensor_px,
         part,
+        tuple(columns.items()),
     )
 
 

@@ -1,9 +1,13 @@
 """A manifest on disk: `dataset.json` and `manifest.jsonl`, checked as a whole when read."""
 
-import itertools
+import gc
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import chain, islice
+from operator import attrgetter
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +18,7 @@ from evlora.datasets.bucket import CACHE_GB, Bucket, is_bucket
 from evlora.datasets.confinement import listing, outside
 from evlora.datasets.manifest import Manifest
 from evlora.datasets.rendering import PackedAbout
-from evlora.datasets.samples import Sample, parse_line, to_line
+from evlora.datasets.samples import Sample, parse_lines, to_line
 from evlora.errors import DatasetError, RecordingError
 from evlora.files import standing, writing_file
 from evlora.limits import limits, raising
@@ -29,6 +33,10 @@ MANIFEST_FILE = "manifest.jsonl"
 
 
 FORMAT_VERSION = 1
+
+
+LINES_AT_ONCE = 10_000
+"""How many are parsed together."""
 
 
 FRAME_FORMATS = ("images", "video")
@@ -164,16 +172,7 @@ def read_manifest(
             "to train and compare, --source FOLDER to evaluate and pack, source= from Python"
         )
     path = root / MANIFEST_FILE
-    faults: list[str] = []
-    samples: list[Sample] = []
-    for number, line in _lines(path):
-        sample = parse_line(line, about.labels)
-        if isinstance(sample, str):
-            faults.append(f"line {number}: {sample}")
-        else:
-            samples.append(sample)
-            if checks_files:
-                faults += [f"line {number}: {fault}" for fault in _file_faults(sample, where)]
+    samples, faults = _read_samples(path, about.labels, _Files(where) if checks_files else None)
     # Lines that could not be parsed are missing from the count and were reported already.
     faults += _whole_faults(samples, None if faults else about.counts)
     if faults:
@@ -225,7 +224,8 @@ def require_sound(manifest: Manifest, *, checks_files: bool = True) -> None:
         DatasetError: With the first faults, and how many there are.
     """
     samples = manifest.samples if checks_files else ()
-    faults = [fault for sample in samples for fault in _file_faults(sample, manifest.source)]
+    files = _Files(manifest.source)
+    faults = [fault for sample in samples for fault in files.faults_of(sample)]
     faults += _whole_faults(manifest.samples, manifest.counts)
     if faults:
         raise DatasetError(
@@ -255,7 +255,32 @@ def _read_about(root: Path) -> About:
         ) from error
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+def _read_samples(
+    path: Path, labels: Sequence[str], files: "_Files | None"
+) -> tuple[list[Sample], list[str]]:
+    """The samples of a manifest, and what is wrong with its lines and with the files, if given."""
+    samples: list[Sample] = []
+    faults: list[str] = []
+    known = frozenset(labels)
+    was_collecting = gc.isenabled()
+    gc.disable()  # it would search millions of new objects, none of them garbage, again and again
+    try:
+        for first, lines in _blocks(path):
+            for number, sample in enumerate(parse_lines(lines, known), start=first):
+                if isinstance(sample, str):
+                    faults.append(f"line {number}: {sample}")
+                elif sample is not None:
+                    samples.append(sample)
+                    found = () if files is None else files.faults_of(sample)
+                    faults += [f"line {number}: {fault}" for fault in found]
+    finally:
+        if was_collecting:
+            gc.enable()
+    return samples, faults
+
+
+def _blocks(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The lines of a file, some thousands at a time, each time with the first one's number."""
     most = limits().line_chars
     if (size := plain(path, DatasetError).stat().st_size) > limits().index_bytes:
         raise DatasetError(
@@ -263,53 +288,73 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
             f"{raising('index_bytes')}"
         )
     with path.open(encoding="utf-8", errors="replace") as file:
-        for number in itertools.count(1):
-            line = file.readline(most + 1)
-            if not line:
-                return
-            if len(line) > most:
+        every = iter(partial(file.readline, most + 1), "")
+        first = 1
+        while lines := list(islice(every, LINES_AT_ONCE)):
+            if max(map(len, lines)) > most:
+                number = next(i for i, line in enumerate(lines, first) if len(line) > most)
                 raise DatasetError(
                     f"{path} line {number}: expected at most {most:,} characters, got more; "
                     f"{raising('line_chars')}"
                 )
-            if line.strip():
-                yield number, line
+            yield first, lines
+            first += len(lines)
 
 
-def _file_faults(sample: Sample, source: Path) -> Iterator[str]:
-    missing: list[str] = []
-    for path in sample.paths:
+class _Files:
+    """Looks for the files of samples in their folder, for each file once.
+
+    Args:
+        source: The folder.
+    """
+
+    def __init__(self, source: Path) -> None:
+        self._source = source
+        self._faults: dict[str, str | None] = {}
+        self._of_events: dict[str, str | None] = {}
+
+    def faults_of(self, sample: Sample) -> list[str]:
+        """What is wrong with the files of a sample."""
+        found = [fault for path in sample.paths if (fault := self._fault_of(path))]
+        events = sample.events
+        if events is not None and self._fault_of(events) is None:
+            if events not in self._of_events:
+                self._of_events[events] = self._fault_of_events(events)
+            found += [fault] if (fault := self._of_events[events]) else []
+        return [f"{sample.sample}: {fault}" for fault in found]
+
+    def _fault_of(self, path: str) -> str | None:
+        if path not in self._faults:
+            fault = None
+            try:
+                if not plain(self._source / path, DatasetError).exists():
+                    fault = f"no such file: {path}"
+            except DatasetError as error:
+                fault = str(error)
+            self._faults[path] = fault
+        return self._faults[path]
+
+    def _fault_of_events(self, events: str) -> str | None:
+        if os.path.splitext(events)[1].lower() in EVENT_SUFFIXES:  # noqa: PTH122
+            return None  # the header is not looked at: opening every file takes long
         try:
-            if plain(source / path, DatasetError).exists():
-                continue
-        except DatasetError as error:
-            yield f"{sample.sample}: {error}"
-        else:
-            yield f"{sample.sample}: no such file: {path}"
-        missing.append(path)
-    if sample.events is None or sample.events in missing:
-        return
-    path = source / sample.events
-    if path.suffix.lower() in EVENT_SUFFIXES:
-        return  # the header is not looked at: opening every file of a large dataset takes long
-    try:
-        is_of_events = reader_for(path).name not in FRAME_FORMATS
-    except RecordingError as error:
-        yield f"{sample.sample}: {error}"
-        return
-    if not is_of_events:
-        yield f"{sample.sample}: expected a recording as events, got frames: {sample.events}"
+            is_of_events = reader_for(self._source / events).name not in FRAME_FORMATS
+        except RecordingError as error:
+            return str(error)
+        return None if is_of_events else f"expected a recording as events, got frames: {events}"
 
 
 def _whole_faults(samples: Sequence[Sample], counts: Mapping[str, int] | None) -> Iterator[str]:
     for sample in samples:
-        for name in (sample.sample, sample.label, *sample.paths):
+        for name in (sample.sample, sample.label, *sample.paths, *chain(*sample.columns)):
             if fault := name_fault(name):
                 yield fault
-    for name, times in Counter(sample.sample for sample in samples).items():
-        if times > 1:
-            yield f"the sample {name!r} stands there {times} times"
-    found = dict(Counter(sample.split for sample in samples))
+    names = Counter(map(attrgetter("sample"), samples))
+    if len(names) < len(samples):
+        for name, times in names.items():
+            if times > 1:
+                yield f"the sample {name!r} stands there {times} times"
+    found = dict(Counter(map(attrgetter("split"), samples)))
     if counts is not None and found != counts:
         yield f"expected {dict(counts)} samples as {DATASET_FILE} states, got {found}"
     if counts is not None and not samples:

@@ -44,7 +44,7 @@ def load_recipe(
     Raises:
         RecipeError: The file is missing or no YAML, or a key or a value is wrong.
     """
-    tree = _read(_find(Path(path)))
+    tree = _read(find_recipe(Path(path)))
     return _checked(tree, as_mapping(overrides), name=str(path), report=report)
 
 
@@ -149,8 +149,27 @@ def recipes_folder() -> Path:
     return installed if installed.is_dir() else package.parents[1] / "recipes"
 
 
-def _read(source: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
+def _read(source: Path) -> dict[str, Any]:
     """The keys of a recipe file; where it extends another one, set over the keys of that."""
+    (_, whole), *others = read_chain(source)
+    for _, tree in others:
+        for key, value in network_first(tree).items():
+            set_key(whole, str(key), value)
+    return whole
+
+
+def read_chain(
+    source: Path, extended_by: tuple[Path, ...] = ()
+) -> list[tuple[Path, dict[str, Any]]]:
+    """The keys of a recipe file and of those that it extends, each alone, the last one first.
+
+    Args:
+        source: The file.
+        extended_by: Files that led to it.
+
+    Raises:
+        RecipeError: A file is missing, no YAML, or leads back to itself.
+    """
     try:
         content = read_file(read_text(source, RecipeError, limit="recipe_bytes")) or {}
     except yaml.YAMLError as error:
@@ -159,11 +178,11 @@ def _read(source: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise RecipeError(f"{source}: expected keys and values, got a {type(content).__name__}")
     tree = cast(dict[str, Any], content)
     if EXTENDS not in tree:
-        return tree
+        return [(source, tree)]
     base = str(tree.pop(EXTENDS))
     beside = source.parent / base
     try:
-        extended = _find(beside if beside.is_file() else Path(base))
+        extended = find_recipe(beside if beside.is_file() else Path(base))
     except RecipeError as error:
         raise RecipeError(f"{source}: {EXTENDS}: {error}") from error
     chain = (*extended_by, source.resolve())
@@ -172,13 +191,15 @@ def _read(source: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
             f"{source}: {EXTENDS}: {base} leads back to {extended}; "
             "a recipe may not extend one that extends it"
         )
-    whole = _read(extended, chain)
-    for key, value in network_first(tree).items():
-        set_key(whole, str(key), value)
-    return whole
+    return [*read_chain(extended, chain), (source, tree)]
 
 
-def _find(path: Path) -> Path:
+def find_recipe(path: Path) -> Path:
+    """The file of a recipe that is named by its path or as one that ships with evlora.
+
+    Raises:
+        RecipeError: There is none.
+    """
     shipped = recipes_folder() / path.with_suffix(".yaml")
     if plain(path, RecipeError).is_file():
         return path

@@ -32,6 +32,8 @@ class DataConfig(Config):
     size of clips; epochs, keep and learning rate of training; and the validation fraction."""
     shots: PositiveInt | None = None
     """Training samples of each class, chosen by the seed; all of them by default."""
+    balanced: bool = False
+    """Whether an epoch draws clips of every class equally often, those of rare ones repeatedly."""
     validation_fraction: float = Field(default=0.1, ge=0, lt=1)
     """Part of the training split held out to choose the best epoch, where there is no val split;
     0 holds out nothing, for training.keep: last."""
@@ -61,7 +63,10 @@ class TrainingConfig(Config):
     """A bundle, or the folder of a run, whose learned weights this run begins with; the head
     begins anew where the labels differ."""
     batch_size: PositiveInt = 8
-    """Clips per step and device."""
+    """Clips of each device in a batch."""
+    accumulate: PositiveInt = 1
+    """Batches whose gradients are added up for one step, where a larger one does not fit into the
+    device's memory: the effective batch is batch_size times this times the number of devices."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """AdamW, or stochastic gradient descent with a momentum of 0.9."""
     learning_rate: PositiveFloat = 1e-3
@@ -69,6 +74,9 @@ class TrainingConfig(Config):
     learning_rate_per_256: bool = False
     """Whether `learning_rate` is meant for 256 clips a step, and is scaled to as many as there are
     on all devices together."""
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
+    """What each block's learning rate is of that of the block above it; the head has the whole
+    rate."""
     weight_decay: NonNegativeFloat = 1e-4
     """Weight decay, on matrices only."""
     warmup_epochs: NonNegativeFloat = 1.0
@@ -76,6 +84,9 @@ class TrainingConfig(Config):
     keep: Literal["best", "last"] = "best"
     """Which epoch becomes the bundle: the best one on the val split, ties broken by its loss there
     and then for the latest, or the last one."""
+    patience: NonNegativeInt = 0
+    """Epochs in a row without a better accuracy on the val split after which the run ends early;
+    0 trains all epochs."""
     checkpoint_minutes: NonNegativeFloat = 10.0
     """Minutes between checkpoints inside an epoch, from which a killed run goes on; 0 writes one
     after every step."""
@@ -93,6 +104,13 @@ class TrainingConfig(Config):
     mixup: NonNegativeFloat = 0.0
     """Each clip is blended with another one of its batch, both modalities alike, in a proportion
     drawn from Beta(mixup, mixup) (Zhang et al., ICLR 2018); 0 for none."""
+    cutmix: NonNegativeFloat = 0.0
+    """Each clip gets a box of another one of its batch, the same in both modalities and at each
+    moment, of an area drawn from Beta(cutmix, cutmix) (Yun et al., ICCV 2019); 0 for none. With
+    mixup as well, one of the two is drawn for each batch."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """Whether each class weighs as much as any other one in the loss, however few training clips it
+    has: balanced."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Share of the target spread over all classes."""
     ema: float = Field(default=0.0, ge=0, lt=1)
@@ -117,7 +135,10 @@ class TrainingConfig(Config):
     devices: PositiveInt | Literal["auto"] = "auto"
     """How many devices; `auto` takes all of them."""
     nodes: PositiveInt = 1
-    """How many machines."""
+    """How many machines. On each of them the same command is started, by torchrun or srun."""
+    standing_minutes: PositiveFloat = 10.0
+    """Minutes that the processes of several devices wait for one that stands still, before the run
+    ends."""
 
 
 class RunConfig(Config):

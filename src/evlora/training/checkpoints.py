@@ -200,8 +200,12 @@ class CheckpointInsideEpoch(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Write one if it is time; after the last batch the end of the epoch does."""
-        if batch_idx + 1 >= trainer.num_training_batches:
+        """Write one if it is time; after the last batch the end of the epoch does.
+
+        Not between batches whose gradients are added up: a checkpoint holds no gradients.
+        """
+        is_last = batch_idx + 1 >= trainer.num_training_batches
+        if is_last or (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
         # Clocks and signals differ, and all processes must take part.
         is_due = time.monotonic() - self._written >= self._seconds

@@ -17,7 +17,8 @@ from torch.autograd.graph import saved_tensors_hooks
 from evlora.profiling import example_batch, measure_ms
 from evlora.recipe.schema import TrainingConfig
 from evlora.recognizer import Recognizer
-from evlora.training.module import RecognizerModule, make_optimizer
+from evlora.training.module import RecognizerModule
+from evlora.training.optimizing import make_optimizer
 
 MB = 1e6
 

@@ -1,150 +1,43 @@
-"""The data module: a dataset's splits as batches, in an order that a seed fixes.
-
-The order of an epoch is a function of seed and epoch alone. So a checkpoint in the middle of an
-epoch needs to know nothing but how many batches were taken: a run that goes on from there skips
-these, and reads neither a clip twice nor too few.
-
-Over several ranks the batches of a step follow one another in that order, so that R ranks with
-batches of B clips see in each step what one process with batches of R·B clips sees. Packed data of
-many chunks are divided otherwise: each rank has one stretch of the order, and fetches few chunks.
-"""
+"""The data module: a dataset's splits as batches, and what to know of them."""
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler
+from torch.utils.data import DataLoader, Dataset
 
-from evlora.clips import ClipConfig
+from evlora.clips import Clip, ClipConfig
 from evlora.config import expanded
 from evlora.datasets import ClipDataset, Manifest, read_manifest
+from evlora.datasets.checking import IMBALANCE, same_content
 from evlora.datasets.loading import loader_options
 from evlora.datasets.samples import Sample
-from evlora.errors import RecipeError, RecordingWarning, RunError
+from evlora.errors import RecipeError, RecordingWarning
 from evlora.messages import listed
 from evlora.packing import clip_dataset
 from evlora.recipe.schema import DataConfig
 from evlora.recognizer import Recognizer
 from evlora.training.features import MEMORY, FeatureDataset
+from evlora.training.ordering import (
+    SHUFFLED_CHUNKS,
+    Clips,
+    EpochSampler,
+    ResumableLoader,
+    SplitPart,
+)
 
-Clips = ClipDataset | FeatureDataset
-SHUFFLED_CHUNKS = 32
-"""Chunks of a packed dataset whose clips are shuffled together: all must be at hand at once."""
-
-
-class EpochSampler(DistributedSampler[int]):
-    """The clips of an epoch, shuffled by seed and epoch, an equal piece of them for each rank.
-
-    Where the clips do not divide evenly, the first ones of the order are read once more, fewer than
-    there are ranks. Lightning calls `set_epoch` before each epoch; the one place where the epoch
-    enters the data.
-
-    Args:
-        dataset: The clips.
-        world_size: Ranks that divide them.
-        rank: This one.
-        seed: Of the run.
-        batch_size: Clips of each rank in a step.
-    """
-
-    def __init__(
-        self, dataset: Clips, *, world_size: int, rank: int, seed: int, batch_size: int
-    ) -> None:
-        super().__init__(dataset, num_replicas=world_size, rank=rank, shuffle=True, seed=seed)
-        self._batch_size = batch_size
-        self.skipped = 0
-        """Clips of this rank that are skipped at the beginning of the epoch."""
-
-    def set_epoch(self, epoch: int) -> None:
-        """Set the epoch of the order and of the augmentation."""
-        super().set_epoch(epoch)
-        cast(Clips, self.dataset).set_epoch(epoch)
-
-    def __iter__(self) -> Iterator[int]:
-        dataset = cast(Clips, self.dataset)
-        order = shuffled(dataset.chunk_sizes, seed=self.seed, epoch=self.epoch)
-        padded = order.repeat(-(-self.total_size // len(order)))[: self.total_size]
-        # Few chunks are shuffled as a whole, and all ranks need all of them anyway.
-        is_by_step = len(dataset.chunk_sizes) <= SHUFFLED_CHUNKS
-        together = self._batch_size * self.num_replicas if is_by_step else self.total_size
-        mine = torch.cat([self._own_share(part) for part in padded.split(together)])
-        yield from dataset.reading(mine[self.skipped :].tolist())
-
-    def _own_share(self, clips: Tensor) -> Tensor:
-        """This rank's part of some clips, whose number the ranks divide evenly."""
-        return clips.view(self.num_replicas, -1)[self.rank]
-
-
-class SplitPart(Sampler[int]):
-    """A rank's part of a split, in the order of the manifest.
-
-    All ranks take the same number of clips, since they wait for each other after each batch; a part
-    that goes beyond the end of the split repeats the last clip, which must not be counted again.
-    """
-
-    def __init__(self, dataset: Clips, *, world_size: int, rank: int) -> None:
-        self._dataset = dataset
-        self._size = -(-len(dataset) // world_size)
-        self._first = rank * self._size
-        self.counted = max(0, min(self._size, len(dataset) - self._first))
-        """The clips of this part, from its beginning, that no other part has."""
-
-    def __len__(self) -> int:
-        return self._size
-
-    def __iter__(self) -> Iterator[int]:
-        last = len(self._dataset) - 1
-        numbers = range(self._first, self._first + self._size)
-        return self._dataset.reading([min(number, last) for number in numbers])
-
-
-class ResumableLoader(DataLoader[Any]):
-    """Training batches, of which Lightning's checkpoints remember how many were taken."""
-
-    def __init__(self, dataset: Clips, *, sampler: EpochSampler, **options: Any) -> None:
-        super().__init__(cast(Dataset[Any], dataset), sampler=sampler, **options)
-        self._order = sampler
-        self._taken = 0
-        self._resumed: dict[str, int] | None = None
-
-    def __iter__(self) -> Any:
-        # A generator begins at the first batch; Lightning makes it before it sets the epoch.
-        state, self._resumed = self._resumed, None
-        is_inside = state is not None and state["epoch"] == self._order.epoch
-        self._taken = state["batches"] if state is not None and is_inside else 0
-        self._order.skipped = self._taken * cast(int, self.batch_size)
-        for batch in super().__iter__():
-            self._taken += 1
-            yield batch
-
-    def state_dict(self) -> dict[str, int]:
-        """How far the epoch is."""
-        return {
-            "epoch": self._order.epoch,
-            "batches": self._taken,
-            "of": len(self),
-            "ranks": self._order.num_replicas,
-        }
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on from there.
-
-        Raises:
-            RunError: In the middle of an epoch, the number of processes or of clips has changed.
-        """
-        now = {"of": len(self), "ranks": self._order.num_replicas}
-        if state["batches"] < state["of"] and any(state[name] != now[name] for name in now):
-            raise RunError(
-                f"checkpoint: it lies in the middle of an epoch that {state['ranks']} processes "
-                f"divided into {state['of']} batches each, now {now['ranks']} processes have "
-                f"{now['of']}; resume with as many devices and the same data as before"
-            )
-        self._resumed = dict(state)
+MOST_COMPARED = 20_000
+"""Samples up to which a run looks for the same content in two splits; `evlora prepare` always
+does."""
+CLIPS_TRIED = 8
+"""Clips of a split that are looked at before training."""
 
 
 class ClipDataModule(LightningDataModule):
@@ -157,6 +50,7 @@ class ClipDataModule(LightningDataModule):
 
     def __init__(self, data: DataConfig, clip: ClipConfig, *, batch_size: int, seed: int) -> None:
         super().__init__()
+        self.is_balanced = data.balanced
         self.manifest = open_dataset(data, seed=seed)
         memory_mb = data.memory_mb
         self.training: Clips = clip_dataset(
@@ -169,10 +63,18 @@ class ClipDataModule(LightningDataModule):
             else None
         )
         self.features_folder: Path | None = None
+        chunks = len(self.training.chunk_sizes)
+        if data.balanced and chunks > SHUFFLED_CHUNKS:
+            raise RecipeError(
+                f"data.balanced: expected clips that can be read in any order, got {chunks} packed "
+                f"shards, of which {SHUFFLED_CHUNKS} at most are at hand at once; set it to false "
+                "and training.class_weights=balanced, or pack fewer shards"
+            )
         self.seed = seed
         self.options = {"batch_size": batch_size, "workers": data.workers}
         self.counted_in_validation = 0
         """The clips of this rank's part of the val split that no other rank has."""
+        self._tried: list[Clip] = []
         self._training_loader: ResumableLoader | None = None
         self._resumed: dict[str, int] | None = None
 
@@ -192,6 +94,10 @@ class ClipDataModule(LightningDataModule):
                     kinds = {_kind(sample): i for i, sample in enumerate(clips.samples)}
                     for index in kinds.values():
                         clips[index]
+            if isinstance(self.training, ClipDataset):
+                step = max(1, len(self.training) // CLIPS_TRIED)
+                places = range(0, len(self.training), step)[:CLIPS_TRIED]
+                self._tried = [self.training[index] for index in places]
 
     def cache_features(self, place: str, *, variants: int) -> None:
         """Let training go on from features, which `fill_caches` computes.
@@ -227,7 +133,66 @@ class ClipDataModule(LightningDataModule):
     @property
     def notes(self) -> tuple[str, ...]:
         """What whoever trains should know of the data."""
-        return (*self._idle_augmentation(), *self._classes_without_clips())
+        return (
+            *self._idle_augmentation(),
+            *self._classes_without_clips(),
+            *self._imbalance(),
+            *self._constant_modalities(),
+            *self._twins(),
+        )
+
+    @cached_property
+    def same_content(self) -> list[str]:
+        """Pairs of samples in different splits with the same content, in datasets of few files."""
+        if self.manifest.packed is not None or len(self.manifest.samples) > MOST_COMPARED:
+            return []
+        return same_content(self.manifest)
+
+    def _twins(self) -> tuple[str, ...]:
+        if not self.same_content:
+            return ()
+        return (
+            f"the same content in two splits: {listed(self.same_content)}; validation and test "
+            "look better than they are",
+        )
+
+    @cached_property
+    def class_counts(self) -> Tensor:
+        """Training samples of each class, shape (K,)."""
+        counts = Counter(sample.label for sample in self.manifest.split("train"))
+        return torch.tensor([counts[label] for label in self.manifest.labels])
+
+    def _weights_of_clips(self) -> Tensor:
+        """One over the size of each training clip's class, shape (N,)."""
+        number = {label: i for i, label in enumerate(self.manifest.labels)}
+        classes = [number[sample.label] for sample in self.manifest.split("train")]
+        return 1 / self.class_counts[torch.tensor(classes)].double()
+
+    def _imbalance(self) -> tuple[str, ...]:
+        largest = int(self.class_counts.max())
+        smallest = int(self.class_counts[self.class_counts > 0].min())
+        if self.is_balanced or largest < IMBALANCE * smallest:
+            return ()
+        return (
+            f"classes have {smallest} to {largest} training clips; data.balanced=true draws each "
+            "class equally often, training.class_weights=balanced weighs rare ones more",
+        )
+
+    def _constant_modalities(self) -> tuple[str, ...]:
+        """Modalities that show nothing in the clips that were tried."""
+        tried = self._tried
+        values: dict[str, set[int]] = defaultdict(set)
+        for clip in tried:
+            for name, images in (("rgb", clip.rgb), ("event", clip.events)):
+                if images is not None:
+                    values[name] |= {int(images.min()), int(images.max())}
+        return tuple(
+            f"{name} has the same value {found.copy().pop()} everywhere in {len(tried)} training "
+            "clips, so that nothing can be learned from it; check the recordings with "
+            "evlora inspect, or drop it from clip.modalities"
+            for name, found in values.items()
+            if len(found) == 1
+        )
 
     def _classes_without_clips(self) -> tuple[str, ...]:
         found = {sample.label for sample in self.manifest.samples if sample.split == "train"}
@@ -262,6 +227,7 @@ class ClipDataModule(LightningDataModule):
             self.training,
             seed=self.seed,
             batch_size=self.options["batch_size"],
+            weights=self._weights_of_clips() if self.is_balanced else None,
             **self._place_among_ranks(),
         )
         loader = ResumableLoader(self.training, sampler=sampler, **_options(self.training, self))
@@ -307,29 +273,6 @@ def _options(dataset: Clips, data: ClipDataModule) -> dict[str, Any]:
     if isinstance(dataset, FeatureDataset):
         return dataset.loader_options(**data.options)
     return loader_options(**data.options)
-
-
-def shuffled(chunk_sizes: Sequence[int], *, seed: int, epoch: int) -> Tensor:
-    """The numbers of all clips in the order of an epoch, int64, shape (sum of the sizes,).
-
-    The chunks are shuffled and put together by `SHUFFLED_CHUNKS`; the clips of such a group are
-    shuffled among themselves. Clips that lie in no more chunks than that are simply shuffled.
-
-    Args:
-        chunk_sizes: Clips in each chunk; their numbers follow one another.
-        seed: Of the run.
-        epoch: Of the run, from 0.
-    """
-    generator = torch.Generator().manual_seed(seed + epoch)
-    numbers = torch.arange(sum(chunk_sizes)).split(list(chunk_sizes))
-    chunks = list(range(len(numbers)))
-    if len(chunks) > SHUFFLED_CHUNKS:
-        chunks = torch.randperm(len(chunks), generator=generator).tolist()
-    order: list[Tensor] = []
-    for first in range(0, len(chunks), SHUFFLED_CHUNKS):
-        group = torch.cat([numbers[i] for i in sorted(chunks[first : first + SHUFFLED_CHUNKS])])
-        order.append(group[torch.randperm(len(group), generator=generator)])
-    return torch.cat(order)
 
 
 def open_dataset(data: DataConfig, *, seed: int) -> Manifest:

@@ -58,7 +58,8 @@ class FeatureDataset(Dataset[int]):
         self.variants = variants
         self._variant = 0
         self._kept: list[dict[str, Tensor]] = []
-        self._labels = torch.tensor([clips.labels.index(sample.label) for sample in clips.samples])
+        number = {label: place for place, label in enumerate(clips.labels)}
+        self._labels = torch.tensor([number[sample.label] for sample in clips.samples])
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -175,11 +176,12 @@ def require_cacheable(recipe: Recipe, recognizer: Recognizer) -> None:
             f"{where}: expected a backbone without dropout, got {len(dropped)} layers of it in its "
             "frozen blocks, which change features at random; remove it from backbone.options"
         )
-    if recipe.training.mixup:
-        raise RecipeError(
-            f"{where}: expected training.mixup: 0, got {recipe.training.mixup}, which blends "
-            "images anew in every step; set one of the two to 0 or off"
-        )
+    for key in ("mixup", "cutmix"):
+        if strength := getattr(recipe.training, key):
+            raise RecipeError(
+                f"{where}: expected training.{key}: 0, got {strength}, which mixes images anew in "
+                "every step; set one of the two to 0 or off"
+            )
     drawn = random_keys(recipe.clip)
     if drawn and recipe.training.cache_variants is None:
         raise RecipeError(

@@ -12,6 +12,7 @@ from evlora.errors import EvloraError, RunError
 from evlora.ranks import AllRanksError, OneRankError
 from evlora.training.data import ClipDataModule
 from evlora.training.module import RecognizerModule
+from evlora.training.several import is_standing
 from evlora.training.stopping import StopSignals
 
 
@@ -57,6 +58,13 @@ def fit(
                 f"{module.config.batch_size} clips do not ({reason}); lower it or clip.frames, set "
                 "training.checkpointing, or training.precision=bf16-mixed"
             ) from error
+        if trainer.world_size > 1 and is_standing(error):
+            _forget_others(trainer, signal.SIGKILL)  # one that stands still may answer no other
+            raise OneRankError(
+                f"rank {trainer.global_rank}: another process of the run answers no more, after at "
+                f"most {module.config.standing_minutes:g} minutes (training.standing_minutes); "
+                "look for its message, then continue from the last checkpoint with --resume"
+            ) from error
         if isinstance(
             error, MisconfigurationException
         ):  # such as devices that SLURM does not grant
@@ -67,11 +75,11 @@ def fit(
         raise
 
 
-def _forget_others(trainer: Trainer) -> None:
+def _forget_others(trainer: Trainer, number: signal.Signals = signal.SIGTERM) -> None:
     """End the processes of further devices, whose own ends must not be mistaken for failures."""
     launcher = trainer.strategy.launcher
     if isinstance(launcher, _SubprocessScriptLauncher):
-        launcher.kill(signal.SIGTERM)
+        launcher.kill(number)
         launcher.procs.clear()
 
 

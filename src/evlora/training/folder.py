@@ -41,6 +41,7 @@ FREE = frozenset(
     {
         *("run.dir", "data.source", "data.workers", "data.cache", "data.cache_gb"),
         *("training.devices", "training.nodes", "training.checkpoint_minutes"),
+        "training.standing_minutes",
     }
 )
 """Keys that may change when a run is resumed: where things lie, and who does the work. Other

@@ -3,14 +3,14 @@
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 from torch.nn import Parameter
 from torch.nn.functional import cross_entropy
-from torch.optim import SGD, AdamW, Optimizer
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics.classification import MulticlassAccuracy
 
@@ -31,13 +31,23 @@ from evlora.training.averaging import MovingAverage
 from evlora.training.checkpoints import at_another_division
 from evlora.training.features import FeatureBatch
 from evlora.training.finiteness import BatchGuard, require_finite
-from evlora.training.mixup import mix_clips
+from evlora.training.gradients import GradientGuard
+from evlora.training.mixing import mix_clips
+from evlora.training.optimizing import make_optimizer
 
-SGD_MOMENTUM = 0.9
 AVERAGE = "average"
 """Under this name checkpoints hold the moving average, where there is one."""
 LEARNED = ("state_dict", "optimizer_states", "adapters", AVERAGE)
 """Parts of a checkpoint whose numbers are finite."""
+
+
+class _Answered(NamedTuple):
+    """A batch of training whose gradient has been taken."""
+
+    batch: Batch | FeatureBatch
+    batch_index: int
+    logits: Tensor
+    loss: Tensor
 
 
 class RecognizerModule(LightningModule):
@@ -48,6 +58,7 @@ class RecognizerModule(LightningModule):
         config: How.
         seed: Of the run.
         report: Takes a line about a batch that was skipped.
+        class_counts: Training clips of each class, shape (K,), for `training.class_weights`.
     """
 
     def __init__(
@@ -57,8 +68,12 @@ class RecognizerModule(LightningModule):
         *,
         seed: int,
         report: Callable[[str], None] = lambda line: None,
+        class_counts: Tensor | None = None,
     ) -> None:
         super().__init__()
+        self._objective: dict[str, Any] = {"label_smoothing": config.label_smoothing}
+        if config.class_weights == "balanced" and class_counts is not None:
+            self._objective["weight"] = balanced_weights(class_counts)
         self.report = report
         self.recognizer = recognizer
         self.config = config
@@ -75,8 +90,10 @@ class RecognizerModule(LightningModule):
         self._average: MovingAverage | None = None
         self._resumed_average: dict[str, Tensor] = {}
         self._guard = BatchGuard(skipped=config.skip_batches)
+        self._gradients: GradientGuard | None = GradientGuard(dict(recognizer.named_parameters()))
         self._gathered: dict[str, Tensor] = {}
-        self._answered: tuple[Batch | FeatureBatch, int, Tensor, Tensor] | None = None
+        self._answered: list[_Answered] = []
+        """The batches since the last step; more than one where gradients are accumulated."""
 
     def on_train_start(self) -> None:
         """Begin the moving average, and tell adapters such as AdaLoRA how long the run is."""
@@ -100,17 +117,20 @@ class RecognizerModule(LightningModule):
         """The loss of a batch, a scalar."""
         # Dropout is a function of seed and step, so that a resumed run repeats it.
         step = self.seed * 1_000_003 + self.trainer.global_step
+        place = len(self._answered)  # among the batches of a step
+        step = step * self.config.accumulate + place
         torch.manual_seed(step * self.trainer.world_size + self.global_rank)
-        if self.config.skip_batches:  # norms gather statistics of a batch before it is looked at
+        # Norms gather statistics of a batch before it is looked at.
+        if self.config.skip_batches and not place:
             self._gathered = {n: t.clone() for n, t in self._statistics().items()}
         logits, loss = self._learn_from(batch)
-        self._answered = batch, batch_index, logits.detach(), loss.detach()
+        self._answered.append(_Answered(batch, batch_index, logits.detach(), loss.detach()))
         return loss
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Skip a step whose loss or gradients are not finite, and log those of the others."""
-        assert self._answered is not None
-        batch, batch_index, logits, loss = self._answered
+        answered, self._answered = self._answered, []
+        loss = torch.stack([one.loss for one in answered]).mean()
         gradients = [p.grad for p in self.recognizer.parameters() if p.grad is not None]
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
         overflows = scaler is not None and scaler.get_scale() > 1  # then it skips, and lowers it
@@ -118,21 +138,35 @@ class RecognizerModule(LightningModule):
             optimizer.zero_grad(set_to_none=True)  # parameters without a gradient are not changed
             line = self._guard.skip(
                 loss=loss,
-                samples=batch.samples,
+                samples=[name for one in answered for name in one.batch.samples],
                 step=self.trainer.global_step + 1,
                 epoch=self.trainer.current_epoch + 1,
-                batch=batch_index + 1,
+                batch=answered[-1].batch_index + 1,
             )
             for name, tensor in self._statistics().items():
                 tensor.copy_(self._gathered[name])
             self.report(f"warning: {line}")
             return
-        assert batch.labels is not None  # otherwise there is no loss
-        size = len(batch.samples)
-        self.training_accuracy.update(logits, batch.labels)
+        if self._gradients is not None:
+            self._gradients.look()
+        self._log_of(answered)
+
+    def _log_of(self, answered: list[_Answered]) -> None:
+        """Log the figures of the batches of a step."""
+        size = sum(len(one.batch.samples) for one in answered)
+        weighed = [one.loss * len(one.batch.samples) for one in answered]
+        for one in answered:
+            assert one.batch.labels is not None  # otherwise there is no loss
+            self.training_accuracy.update(one.logits, one.batch.labels)
         log = partial(self.log, on_step=False, on_epoch=True, batch_size=size)
-        log("train/loss", loss, prog_bar=True, sync_dist=True)
+        log("train/loss", torch.stack(weighed).sum() / size, prog_bar=True, sync_dist=True)
         log("train/top1", self.training_accuracy)
+
+    def on_train_epoch_end(self) -> None:
+        """Report, after the first epoch, what was trained without a gradient."""
+        if self._gradients is not None and (line := self._gradients.unreached()):
+            self.report(f"warning: {line}")
+        self._gradients = None
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Make a step, and let the average and adapters that follow a schedule see it.
@@ -266,16 +300,17 @@ class RecognizerModule(LightningModule):
 
     def _learn_from(self, batch: Batch | FeatureBatch) -> tuple[Tensor, Tensor]:
         if isinstance(batch, FeatureBatch):
-            return self._from_features(batch, label_smoothing=self.config.label_smoothing)
+            return self._from_features(batch, **self._objective)
         images, targets = self._images_and_labels(batch)
-        if self.config.mixup:
+        if self.config.mixup or self.config.cutmix:
             images, targets = mix_clips(
                 images,
                 targets,
-                strength=self.config.mixup,
+                mixup=self.config.mixup,
+                cutmix=self.config.cutmix,
                 num_classes=len(self.recognizer.labels),
             )
-        return self._answer(images, targets, label_smoothing=self.config.label_smoothing)
+        return self._answer(images, targets, **self._objective)
 
     def _images_and_labels(self, batch: Batch) -> tuple[list[Tensor | None], Tensor]:
         if batch.labels is None:
@@ -285,31 +320,45 @@ class RecognizerModule(LightningModule):
         return images, batch.labels
 
     def _answer(
-        self, images: list[Tensor | None], targets: Tensor, *, label_smoothing: float = 0.0
+        self, images: list[Tensor | None], targets: Tensor, **objective: Any
     ) -> tuple[Tensor, Tensor]:
-        return self._loss_of(self.recognizer(*images), targets, label_smoothing=label_smoothing)
+        return self._loss_of(self.recognizer(*images), targets, objective)
 
-    def _from_features(
-        self, batch: FeatureBatch, *, label_smoothing: float = 0.0
-    ) -> tuple[Tensor, Tensor]:
+    def _from_features(self, batch: FeatureBatch, **objective: Any) -> tuple[Tensor, Tensor]:
         assert batch.labels is not None  # a manifest's samples have labels
         network = cast(MomentwiseNetwork, self.recognizer.network)
         output = network.conclude(batch.encoded)
-        return self._loss_of(output, batch.labels, label_smoothing=label_smoothing)
+        return self._loss_of(output, batch.labels, objective)
 
     def _loss_of(
-        self, output: Output, targets: Tensor, *, label_smoothing: float
+        self, output: Output, targets: Tensor, objective: Mapping[str, Any]
     ) -> tuple[Tensor, Tensor]:
+        """Scores, and the loss of them; `objective` is what `cross_entropy` takes in training."""
         logits, terms, by_view = output
-        loss = cross_entropy(logits, targets, label_smoothing=label_smoothing)
+        objective = {
+            name: value.to(logits) if isinstance(value, Tensor) else value
+            for name, value in objective.items()
+        }
+        loss = _mean_cross_entropy(logits, targets, objective)
         if self.config.view_weight:
             for scores in by_view.values():
-                own = cross_entropy(scores, targets, label_smoothing=label_smoothing)
+                own = _mean_cross_entropy(scores, targets, objective)
                 loss = loss + self.config.view_weight * own
         weights = {"reconstruction": self.config.reconstruction_weight}
         for name, term in terms.items():
             loss = loss + weights[name] * term
         return logits, loss
+
+
+def _mean_cross_entropy(scores: Tensor, targets: Tensor, objective: Mapping[str, Any]) -> Tensor:
+    """The mean over clips, also of weighted ones.
+
+    torch divides by the weights in the batch instead, so that several ranks would learn otherwise
+    than one process with all their clips.
+    """
+    if "weight" not in objective:
+        return cross_entropy(scores, targets, **objective)
+    return cross_entropy(scores, targets, reduction="none", **objective).mean()
 
 
 def first_of(batch: Batch | FeatureBatch, count: int) -> Batch | FeatureBatch:
@@ -325,24 +374,12 @@ def first_of(batch: Batch | FeatureBatch, count: int) -> Batch | FeatureBatch:
     return Batch(rgb, events, labels, samples)
 
 
-def make_optimizer(
-    recognizer: Recognizer, config: TrainingConfig, *, world_size: int = 1
-) -> Optimizer:
-    """The optimizer over what is trained, at its peak learning rate.
+def balanced_weights(class_counts: Tensor) -> Tensor:
+    """Weights by which all classes that have clips count equally, with a mean of 1 over clips.
 
     Args:
-        recognizer: What is trained.
-        config: Which optimizer, and its numbers.
-        world_size: Devices that take a step together.
+        class_counts: Clips of each class, shape (K,); the weight of one without is 0.
     """
-    trained = list(recognizer.trained_tensors().values())
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1]},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    rate = config.learning_rate
-    if config.learning_rate_per_256:
-        rate *= config.batch_size * world_size / 256
-    if config.optimizer == "sgd":
-        return SGD(groups, lr=rate, momentum=SGD_MOMENTUM, weight_decay=config.weight_decay)
-    return AdamW(groups, lr=rate, weight_decay=config.weight_decay)
+    counts = class_counts.double()
+    weights = counts.sum() / (counts.clamp(min=1) * (counts > 0).sum())
+    return torch.where(counts > 0, weights, 0.0)

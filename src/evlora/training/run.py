@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,7 @@ from evlora.training.checkpoints import (
     read_checkpoint,
 )
 from evlora.training.data import ClipDataModule
+from evlora.training.early import StopEarly
 from evlora.training.extras import Devices, Extras, extras_of
 from evlora.training.features import OFF, random_keys, require_cacheable
 from evlora.training.fitting import fit
@@ -45,6 +46,8 @@ from evlora.training.folder import (
     write_recipe,
 )
 from evlora.training.module import AVERAGE, RecognizerModule
+from evlora.training.optimizing import clips_of_a_step
+from evlora.training.several import limit_waiting, require_rendezvous
 from evlora.training.starting import start
 from evlora.training.stopping import StopSignals
 from evlora.training.together import claim_together, first_decides
@@ -158,10 +161,8 @@ def train(
             # A run with more epochs than before is unfinished again, before its recipe changes.
             (folder / METRICS_FILE).unlink(missing_ok=True)
             write_recipe(folder, whole)
-        report_line(_summary(module.recognizer, data))
-        doubts = cautions(data.manifest) if whole.training.keep == "best" else []
-        for note in (*_named_layers(module.recognizer), *data.notes, *doubts):
-            report_line(f"note: {note}")
+        for line in _first_lines(whole, module.recognizer, data, trainer.world_size):
+            report_line(line)
         if data.validation is None:
             trainer.limit_val_batches = 0
 
@@ -175,6 +176,8 @@ def train(
                     f"warning: {checkpoints.kept_name} is lost; {path.name} is kept instead"
                 )
             metrics = _take_epoch(path, trainer, module, checkpoints.score)
+            if data.same_content:
+                metrics["same_content_in_two_splits"] = float(len(data.same_content))
             metrics["seconds"] = time.monotonic() - begun
             save_bundle(
                 module.recognizer,
@@ -206,7 +209,14 @@ def _prepared(recipe: Recipe, report: Report) -> tuple[ClipDataModule, Recognize
         require_cacheable(recipe, recognizer)
         variants = training.cache_variants if random_keys(recipe.clip) else 1
         data.cache_features(training.cache_features, variants=variants or 1)
-    return data, RecognizerModule(recognizer, training, seed=recipe.run.seed, report=report)
+    module = RecognizerModule(
+        recognizer,
+        training,
+        seed=recipe.run.seed,
+        report=report,
+        class_counts=data.class_counts,
+    )
+    return data, module
 
 
 def _data_of(recipe: Recipe) -> ClipDataModule:
@@ -216,6 +226,11 @@ def _data_of(recipe: Recipe) -> ClipDataModule:
         batch_size=recipe.training.batch_size,
         seed=recipe.run.seed,
     )
+    if recipe.training.patience and data.validation is None:
+        raise RecipeError(
+            "training.patience: expected a val split, on which a better epoch would show, there is "
+            "none; set data.validation_fraction to hold out a part of train, or training.patience=0"
+        )
     if recipe.training.keep == "best" and data.validation is None:
         raise RecipeError(
             "training.keep: best needs a val split to choose the best epoch on, and there is none; "
@@ -262,6 +277,8 @@ def _trainer_of(
     )
     written = dict.fromkeys([checkpoints.kept, checkpoints.last])
     callbacks: list[Callback] = [*written, inside, EpochLine(report)]
+    if training.patience:
+        callbacks.append(StopEarly(patience=training.patience, report=report))
     if has_progress_bar:
         callbacks.append(TQDMProgressBar(leave=False))
     callbacks += extras.callbacks
@@ -269,13 +286,14 @@ def _trainer_of(
     if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():
         plugins.append(SLURMEnvironment(auto_requeue=False))  # `StopSignals` does it
     try:
-        return Trainer(
+        trainer = Trainer(
             default_root_dir=folder,
             max_epochs=training.epochs,
             accelerator=accelerator,
             devices=devices,
             num_nodes=training.nodes,
             precision=training.precision,
+            accumulate_grad_batches=training.accumulate,
             gradient_clip_val=training.gradient_clip or None,
             deterministic=True,
             callbacks=callbacks,
@@ -298,6 +316,9 @@ def _trainer_of(
             f"machine has, got {asked}: {str(error).rstrip('.!')}; set training.accelerator=auto, "
             "or cpu"
         ) from error
+    require_rendezvous(trainer, training)
+    limit_waiting(trainer, training)
+    return trainer
 
 
 def _take_epoch(
@@ -329,6 +350,27 @@ def _named_layers(recognizer: Recognizer) -> list[str]:
     }
     found = ", ".join(f"{count} in {part}" for part, count in counts.items())
     return [f"layers that model.adapter.target_modules names: {found}"]
+
+
+def _first_lines(
+    recipe: Recipe, recognizer: Recognizer, data: ClipDataModule, world_size: int
+) -> Iterator[str]:
+    """What is trained with what, and what to know of it."""
+    yield _summary(recognizer, data)
+    yield _batch_line(recipe, world_size)
+    doubts = cautions(data.manifest) if recipe.training.keep == "best" else []
+    for note in (*_named_layers(recognizer), *data.notes, *doubts):
+        yield f"note: {note}"
+
+
+def _batch_line(recipe: Recipe, world_size: int) -> str:
+    """The effective batch, and what it is made of."""
+    training = recipe.training
+    clips = clips_of_a_step(training, world_size=world_size)
+    parts = [f"batches of {training.batch_size}"]
+    parts += [f"{training.accumulate} accumulated"] if training.accumulate > 1 else []
+    parts += [f"{world_size} devices"] if world_size > 1 else []
+    return f"{clips} clips in each step: {', '.join(parts)}"
 
 
 def _summary(recognizer: Recognizer, data: ClipDataModule) -> str:

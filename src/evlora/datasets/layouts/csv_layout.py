@@ -5,7 +5,8 @@ called `frames` too, and may name a picture, a folder of pictures or a video, as
 event images that were drawn before. One of the three is enough. `width` and `height` are
 the sensor's, where the file of the events does not state it. `start` and `end` make a part of a
 long recording a sample: `start_s` in seconds, `start_us` in microseconds, `start_frame` by the
-numbers of frames, or `start` with times such as 1.5s. Other columns are passed over.
+numbers of frames, or `start` with times such as 1.5s. Other columns, such as subject
+or light, are kept in the manifest, and `evlora evaluate --slices` scores by them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -72,8 +73,8 @@ def collect(source: Path, folder: Path, options: Options, progress: Progress | N
     ]
     parts.require_within(numbered, table, progress)
     samples = tuple(sample for _, sample in numbered)
-    unused = [name for place, name in enumerate(header) if place not in columns.values()]
-    notes = (f"{table}: passed over the columns {', '.join(unused)}",) if unused else ()
+    others = [header[place] for place in _other_places(header, columns)]
+    notes = (f"{table}: kept the columns {', '.join(others)} for slices",) if others else ()
     labels = class_order({sample.label for sample in samples})
     manifest = Manifest(
         "csv",
@@ -123,6 +124,11 @@ def _columns(header: list[str], table: Path) -> dict[str, int]:
     return columns
 
 
+def _other_places(header: list[str], columns: Mapping[str, int]) -> list[int]:
+    """The columns that have a name but no meaning of their own."""
+    return [i for i, name in enumerate(header) if name and i not in columns.values()]
+
+
 def _filled(rows: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
     for number, row in enumerate(rows, start=2):
         if any(cell.strip() for cell in row):
@@ -153,7 +159,17 @@ def _sample(
     sensor_px = _sensor(cells.get("width"), cells.get("height"), f"{table} row {number}")
     names = {name: header[columns[name]].lower() for name in parts.COLUMNS if name in columns}
     part = parts.part_in(cells, names, f"{table} row {number}")
-    sample = Sample(main, events, frames, cells["label"], split, event_images, sensor_px)
+    others = tuple((header[i], row[i]) for i in _other_places(header, columns) if row[i])
+    sample = Sample(
+        main,
+        events,
+        frames,
+        cells["label"],
+        split,
+        event_images,
+        sensor_px,
+        columns=others,
+    )
     return parts.with_part(sample, part)
 
 

@@ -115,3 +115,26 @@ def test_an_empty_split_is_refused(recognizer: Any, tiny_dataset: Path) -> None:
     kept = tuple(sample for sample in manifest.samples if sample.split != "test")
     with pytest.raises(DatasetError, match="expected samples in the split 'test'"):
         evaluate(recognizer, replace(manifest, samples=kept))
+
+
+def test_slices_are_scored_separately(recognizer: Any, tiny_dataset: Path) -> None:
+    manifest = read_manifest(tiny_dataset)
+    light = {s.sample: "dark" if i % 3 else "bright" for i, s in enumerate(manifest.samples)}
+    sliced = replace(
+        manifest,
+        samples=tuple(replace(s, columns=(("light", light[s.sample]),)) for s in manifest.samples),
+    )
+    result = evaluate(recognizer, sliced, slices=["light"], resamples=20)
+    parts = result.slices["light"]
+    assert sum(part.samples for part in parts.values()) == 40
+    for value, part in parts.items():
+        names = [name for name in result.predicted if light[name] == value]
+        true = {s.sample: s.label for s in sliced.split("test")}
+        right = sum(result.predicted[name] == true[name] for name in names)
+        assert part.samples == len(names)
+        assert part.top1 == pytest.approx(right / len(names))
+
+
+def test_a_column_that_no_sample_has_is_refused(recognizer: Any, tiny_dataset: Path) -> None:
+    with pytest.raises(DatasetError, match="no sample of the split test has 'weather'"):
+        evaluate(recognizer, tiny_dataset, slices=["weather"])

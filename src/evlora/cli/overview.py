@@ -1,0 +1,54 @@
+"""The verb that puts runs side by side: runs."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from evlora.cli.arguments import AsJson
+from evlora.cli.printing import duration, echo, table
+
+LONGEST_VALUE = 24
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the command."""
+    app.command()(runs)
+
+
+def runs(
+    folder: Annotated[Path, typer.Argument(help="A folder that holds the folders of runs.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show runs side by side: how far they are, and where their recipes differ."""
+    from evlora.training.overview import runs_in
+
+    found = runs_in(folder)
+    if as_json:
+        echo(json.dumps([run.as_dict() for run in found]))
+        return
+    keys = list(found[0].keys)
+    header = ("run", "state", "epoch", "val top-1", "trained", "time", *keys)
+    table(
+        header,
+        [
+            (
+                run.name,
+                run.state,
+                f"{_text(run.epoch)}/{_text(run.epochs)}",
+                "" if run.val_top1 is None else f"{run.val_top1:.1%}",
+                "" if run.trained_parameters is None else f"{run.trained_parameters:,}",
+                "" if run.seconds is None else duration(run.seconds),
+                *(_text(run.keys[key]) for key in keys),
+            )
+            for run in found
+        ],
+    )
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "–"
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= LONGEST_VALUE else f"…{text[-LONGEST_VALUE + 1 :]}"

@@ -1,0 +1,133 @@
+"""What a recognizer answers for each sample of a split: few numbers, however many the classes."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from evlora.answering import Precision, for_answers
+from evlora.clips import Batch, Modality
+from evlora.datasets import AllTestViews, Manifest
+from evlora.datasets.loading import InOrder, loader_options
+from evlora.errors import BundleError
+from evlora.messages import listed
+from evlora.packing import clip_dataset
+from evlora.recognizer import Recognizer
+
+BATCH_SIZE = 16
+RANKED = 5
+"""Labels that are kept of each sample, the most probable first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The answers for N samples, in the order of the manifest."""
+
+    names: tuple[str, ...]
+    """Of the samples."""
+    classes: tuple[str, ...]
+    """Names of the K classes."""
+    labels: NDArray[np.int64]
+    """Numbers of the true classes, shape (N,)."""
+    ranked: NDArray[np.int64]
+    """Numbers of the most probable classes, shape (N, min(5, K))."""
+    confidence: NDArray[np.float64]
+    """Probability of the first of them, shape (N,)."""
+    surprise: NDArray[np.float64]
+    """Negative logarithm of the true class's probability, shape (N,)."""
+
+    @property
+    def is_right(self) -> NDArray[np.bool_]:
+        """Whether the first label is the true one, shape (N,)."""
+        return self.ranked[:, 0] == self.labels
+
+    @property
+    def is_among_first(self) -> NDArray[np.bool_]:
+        """Whether the true label is among the first five, shape (N,)."""
+        return (self.ranked == self.labels[:, None]).any(axis=1)
+
+    def part(self, chosen: NDArray[Any]) -> "Answers":
+        """The answers for some of the samples, by their places or by a mask."""
+        places = np.arange(len(self.names))[chosen]
+        return Answers(
+            tuple(self.names[place] for place in places),
+            self.classes,
+            self.labels[places],
+            self.ranked[places],
+            self.confidence[places],
+            self.surprise[places],
+        )
+
+
+class ScoredBatch(NamedTuple):
+    """Some samples with their labels, shape (B,), and log-probabilities, shape (B, K)."""
+
+    names: list[str]
+    labels: Tensor
+    scores: Tensor
+
+
+def scored_batches(
+    recognizer: Recognizer,
+    manifest: Manifest,
+    *,
+    split: str,
+    batch_size: int | None,
+    workers: int,
+    without: Modality | None,
+    precision: Precision,
+) -> Iterator[ScoredBatch]:
+    """The samples of a split with the logarithms of their classes' probabilities, on the CPU.
+
+    The arguments are those of `evaluate`.
+
+    Raises:
+        BundleError: The recognizer answers NaN; after the last batch.
+        DatasetError: The split is empty, or only the hidden modality is left.
+    """
+    config = recognizer.clip_config.hiding(without)
+    dataset = clip_dataset(manifest, split, config)
+    device = next(recognizer.parameters()).device
+    answering = for_answers(recognizer, precision=precision)
+    views = config.test_views.count
+    if batch_size is None:
+        batch_size = 1 if recognizer.network.depends_on_batch else BATCH_SIZE
+    loader = DataLoader(
+        AllTestViews(dataset),
+        sampler=InOrder(dataset),
+        **loader_options(batch_size=max(1, batch_size // views), workers=workers),
+    )
+    unsound: list[str] = []
+    for batch in cast(Iterable[Batch], loader):
+        rgb, events, *_ = batch.to(device)
+        with torch.inference_mode():
+            scores = answering.log_probabilities(rgb, events, views=views).cpu()
+        assert batch.labels is not None  # a manifest's samples have labels
+        names = batch.samples[::views]
+        unsound += [n for n, is_nan in zip(names, scores.isnan().any(1), strict=True) if is_nan]
+        yield ScoredBatch(names, batch.labels[::views], scores)
+    if unsound:
+        raise BundleError(
+            f"expected probabilities, the recognizer answers NaN for {len(unsound)} of "
+            f"{len(dataset)} samples ({listed(unsound)}); try precision fp32, or train it again"
+        )
+
+
+def answers_of(batches: Iterable[ScoredBatch], classes: tuple[str, ...]) -> Answers:
+    """The answers in these batches, of which the scores are not kept."""
+    names: list[str] = []
+    columns: list[tuple[Tensor, ...]] = []
+    for batch in batches:
+        top = batch.scores.topk(min(RANKED, len(classes)), dim=1)
+        true = batch.scores.gather(1, batch.labels[:, None])[:, 0]
+        names += batch.names
+        columns.append((batch.labels, top.indices, top.values[:, 0].exp().double(), -true.double()))
+    labels, ranked, confidence, surprise = (
+        torch.cat(column).numpy() for column in zip(*columns, strict=True)
+    )
+    return Answers(tuple(names), classes, labels, ranked, confidence, surprise)

@@ -1,0 +1,47 @@
+"""Whether gradients reach all that is trained, and nothing else."""
+
+from collections.abc import Mapping
+
+from torch.nn import Parameter
+
+from evlora.errors import RunError
+from evlora.messages import listed
+
+
+class GradientGuard:
+    """Looks at each step for frozen parts with a gradient, and in an epoch for parts without one.
+
+    Args:
+        parameters: Of the recognizer, by name.
+    """
+
+    def __init__(self, parameters: Mapping[str, Parameter]) -> None:
+        self._parameters = dict(parameters)
+        self._unreached = {name for name, p in parameters.items() if p.requires_grad}
+        self._frozen = [name for name, p in parameters.items() if not p.requires_grad]
+
+    def look(self) -> None:
+        """Look at the gradients of a step.
+
+        Raises:
+            RunError: Something that is frozen has one.
+        """
+        reached = [name for name in self._frozen if self._parameters[name].grad is not None]
+        if reached:
+            raise RunError(
+                f"training: expected gradients of what is trained alone, {len(reached)} frozen "
+                f"tensors have one ({listed(reached)}); a callback has set requires_grad or grad "
+                "of them: remove it, or train all with model.adapter.method=full"
+            )
+        if self._unreached:
+            self._unreached = {n for n in self._unreached if self._parameters[n].grad is None}
+
+    def unreached(self) -> str | None:
+        """What to report if something that is trained has had no gradient in any step."""
+        if not self._unreached:
+            return None
+        names = sorted(self._unreached)
+        return (
+            f"{len(names)} trained tensors got no gradient in a whole epoch ({listed(names)}): the "
+            "loss does not depend on them, and they stay as they were"
+        )

@@ -1,0 +1,78 @@
+"""A search over keys: what is tried, that it resumes, and what it refuses."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evlora.errors import RecipeError
+from evlora.search import Searched, search
+
+pytest.importorskip("optuna")
+
+
+@pytest.fixture
+def settings(tiny_settings: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
+    return {
+        **tiny_settings,
+        "run.dir": str(tmp_path / "search"),
+        "training.keep": "best",
+        "training.epochs": 1,
+        "training.batch_size": 40,
+        "training.accelerator": "cpu",
+    }
+
+
+def test_a_search_goes_on_where_it_was_stopped(settings: dict[str, Any], tmp_path: Path) -> None:
+    over = ["training.learning_rate=1e-4..1e-2", "training.label_smoothing=0,0.1"]
+    lines: list[str] = []
+    search("demo", over=over, overrides=settings, trials=1, report=lines.append)
+    found = search("demo", over=over, overrides=settings, trials=2, report=lines.append)
+    assert [line.split(":")[0] for line in lines] == ["trial 1/1", "trial 2/2"]
+    assert [one.state for one in found] == ["complete", "complete"]
+    assert found[0].val_top1 is not None
+    assert found[1].val_top1 is not None
+    assert found[0].val_top1 >= found[1].val_top1
+    rates = [one.keys["training.learning_rate"] for one in found]
+    assert len(set(rates)) == 2
+    assert all(1e-4 <= rate <= 1e-2 for rate in rates)
+    for one in found:
+        assert (one.folder / "bundle" / "config.json").is_file()
+    lines.clear()
+    assert search("demo", over=over, overrides=settings, trials=2, report=lines.append) == found
+    assert lines == []
+
+
+def test_a_trial_of_a_killed_process_is_resumed_with_its_keys(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = ["training.learning_rate=1e-4..1e-2"]
+
+    def killed(*_: Any, **__: Any) -> Any:
+        raise SystemExit(143)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("evlora.search.train", killed)
+        with pytest.raises(SystemExit):
+            search("demo", over=over, overrides=settings, trials=1)
+    found = search("demo", over=over, overrides=settings, trials=1)
+    assert [one.state for one in found] == ["complete", "fail"]
+    assert found[0].keys == found[1].keys
+
+
+@pytest.mark.parametrize("text", ["rate", "rate=", "rate=3", "rate=2..1", "rate=1..inf", "=1..2"])
+def test_what_is_no_range_is_refused(text: str) -> None:
+    with pytest.raises(RecipeError, match="expected a key with a range or with values"):
+        Searched.parse(text)
+
+
+def test_trials_without_a_best_epoch_are_refused(settings: dict[str, Any]) -> None:
+    over = ["training.learning_rate=1e-4..1e-2"]
+    with pytest.raises(RecipeError, match=r"training\.keep: expected best"):
+        search("demo", over=over, overrides={**settings, "training.keep": "last"})
+
+
+def test_a_key_that_is_none_is_refused_before_any_trial(settings: dict[str, Any]) -> None:
+    with pytest.raises(RecipeError, match="learning_rat"):
+        search("demo", over=["training.learning_rat=1e-4..1e-2"], overrides=settings)
+    assert not Path(settings["run.dir"]).exists()
