@@ -85,6 +85,32 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "ssf": {},
     "adapter_plus": {},
     "vpt": {},
+    "adamss": {"rank": 8, "options": {"num_subspaces": 2}},
+    "beft": {},
+    "c3a": {"options": {"block_size": 8}},
+    "deft": {},
+    "delora": {},
+    "fourierft": {"options": {"n_frequency": 20}},
+    "frod": {},
+    "glora": {},
+    "gralora": {},
+    "hira": {},
+    "lily": {"rank": 4},
+    "loha": {},
+    "lokr": {},
+    "miss": {"rank": 4},
+    "osf": {"options": {"effective_rank": 0.8}},
+    "peanut": {"rank": 4},
+    "psoft": {"rank": 4},
+    "pvera": {"rank": 8},
+    "randlora": {"rank": 4},
+    "road": {"options": {"group_size": 8}},
+    "shira": {"rank": 2},
+    "supertuning": {},
+    "tinylora": {},
+    "unilora": {},
+    "vblora": {"options": {"vector_length": 8, "num_vectors": 16}},
+    "waveft": {"options": {"n_frequency": 20}},
 }
 """One row per method of the catalogue, with what a network of this size needs."""
 
@@ -94,6 +120,7 @@ WITHOUT_PLACE = {
     ("adapter_plus", "mlp"): "transformer blocks",
     ("vpt", "mlp"): "attention of transformer blocks",
     ("vpt", "swin"): "windows",
+    ("frod", "swin"): "expected layers of the same name to have the same widths",
 }
 """What a method cannot be put on, and words of its refusal."""
 

@@ -42,7 +42,7 @@ def adapt(
         peft_config = method.peft_config(config.settings(), module)
         if skipped is not None:
             cast(Any, peft_config).exclude_modules = skipped.pattern
-        with method.while_adapting():
+        with method.while_adapting(held, peft_config):
             adapted = get_peft_model(cast(Any, held), peft_config)
     except (AdapterError, ValueError, TypeError) as error:
         raise AdapterError(f"{name}: cannot add {config.method}: {error}") from error

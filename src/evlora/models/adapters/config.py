@@ -152,8 +152,14 @@ class AdapterConfig(Config):
         return names
 
     def _row(self) -> "Method":
+        from evlora.models.adapters.from_peft.refused import REFUSED
         from evlora.models.adapters.methods import METHODS
 
+        if self.method in REFUSED:
+            raise AdapterError(
+                f"adapter.method: {self.method} of peft does not suit a vision transformer: "
+                f"{REFUSED[self.method]}; choose another (evlora compare --list)"
+            )
         if self.method not in METHODS:
             raise AdapterError(
                 f"adapter.method: no adapter is called {self.method!r}; "
