@@ -12,11 +12,13 @@ from evlora.errors import AdapterError, RecipeError, ShapeError
 from evlora.models import VELoRA, VELoRAConfig
 from evlora.models.adapters import AdapterConfig, adapt, fold, set_moments
 from evlora.models.adapters.moments import by_clip, neighbours
+from evlora.models.adapters.st_adapter.layer import over_moments
 from evlora.models.config import SingleStreamConfig
 from evlora.models.single_stream import SingleStream
 from evlora.models.streaming import StreamingNetwork
 
 CONFIGS = {
+    "st_adapter": AdapterConfig(method="st_adapter", rank=4),
     "moment_heads": AdapterConfig(method="lv_adapter", rank=2, moment_heads=2),
 }
 every_kind = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
@@ -42,6 +44,14 @@ def test_beyond_a_border_is_the_last_moment_that_there_is() -> None:
 def test_images_that_are_no_whole_clips_are_refused() -> None:
     with pytest.raises(AdapterError, match="expected clips of 3 moments, got 4 images"):
         by_clip(torch.zeros(4, 2), 3)
+
+
+def test_the_convolution_is_torchs_own_depth_wise_one() -> None:
+    x, taps = torch.randn(8, 5, 6), torch.randn(3, 6)  # two clips of four moments
+    by_place = x.reshape(2, 4, 5, 6).permute(0, 2, 3, 1).flatten(0, 1)  # (B·N, R, T)
+    expected = torch.conv1d(by_place, taps.T[:, None], padding=1, groups=6)
+    expected = expected.unflatten(0, (2, 5)).permute(0, 3, 1, 2).flatten(0, 1)
+    torch.testing.assert_close(over_moments(x, taps, 4), expected)
 
 
 @every_kind

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from evlora.models.adapters.methods import METHODS
     from evlora.models.adapters.moments import sees_moments, set_moments
     from evlora.models.adapters.ssf import SsfConfig
+    from evlora.models.adapters.st_adapter import StAdapterConfig
     from evlora.models.adapters.vpt import VptConfig
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "AdapterPlusConfig",
     "LvAdapterConfig",
     "SsfConfig",
+    "StAdapterConfig",
     "VptConfig",
     "adapt",
     "added_by_lora",
@@ -83,6 +85,7 @@ _HOMES = {
         "sees_moments",
         "set_moments",
     ),
+    "evlora.models.adapters.st_adapter": ("StAdapterConfig",),
     "evlora.models.adapters.vpt": ("VptConfig",),
 }
 
