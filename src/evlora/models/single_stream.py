@@ -9,7 +9,7 @@ from typing import Literal, cast
 from torch import Tensor, nn
 
 from evlora.errors import RecipeError
-from evlora.models.adapters import adapt, unwrapped
+from evlora.models.adapters import adapt, set_moments, unwrapped
 from evlora.models.backbone import (
     Backbone,
     blocks_of,
@@ -85,6 +85,7 @@ class SingleStream(MomentwiseNetwork):
     def encode(self, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """One vector for each moment, shape (B, T, D)."""
         ((name, pictures),) = images.items()
+        set_moments(self.backbone, pictures.shape[1])
         tokens = embed_images(self.vit, pictures.flatten(0, 1))  # (B·T, N, D)
         tokens = through_all(blocks_of(self.vit), tokens)
         moments = pool_tokens(self.vit, tokens, self.config.pool)  # (B·T, D)

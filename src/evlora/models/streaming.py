@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from evlora.errors import RecipeError, ShapeError
+from evlora.models.adapters import sees_moments
 from evlora.models.network import MomentwiseNetwork, Network
 from evlora.tensors import require_shape
 
@@ -21,6 +22,9 @@ class StreamingNetwork:
     A new moment costs one image in each view, and one decision. The clip is the newest moment and
     those `stride`, 2·`stride`, … pushes before it, T in all, or as many as there are yet. The
     difference is that between neighbours in the clip; T moments have T−1 of them.
+
+    A network whose adapters see time encodes all T moments for each answer: what it makes of one
+    depends on those around it.
 
     Args:
         network: One that looks at each moment by itself; it is put into evaluation mode.
@@ -48,12 +52,15 @@ class StreamingNetwork:
         self.network = network.eval()
         self.frames = frames
         self.stride = stride
+        # Adapters that see time make something else of a moment when the next one is there.
+        self._encodes_clips = sees_moments(network)
         self.reset()
 
     def reset(self) -> None:
         """Forget all moments: what comes next is the first of another recording."""
         self._pushed = 0
-        self._images: deque[dict[str, Tensor]] = deque(maxlen=self.stride)
+        reach = (self.frames - 1) * self.stride + 1 if self._encodes_clips else self.stride
+        self._images: deque[dict[str, Tensor]] = deque(maxlen=reach)
         self._encoded: dict[str, deque[Tensor]] = {}
 
     @property
@@ -85,6 +92,12 @@ class StreamingNetwork:
         """The first half of a push: take the moment in, and encode it in each view."""
         given = {"rgb": rgb, "events": events}
         now = {name: self._prepared(x, name) for name, x in given.items() if x is not None}
+        if self._encodes_clips:
+            alone = {name: x[None, None] for name, x in now.items()}  # (1, 1, 3, H, W)
+            self.network.images_by_modality(alone.get("rgb"), alone.get("events"))
+            self._images.append(now)
+            self._pushed += 1
+            return
         has_step = len(self._images) == self.stride
         before = self._images[0] if has_step else now
         pair = {name: torch.stack([before.get(name, x), x])[None] for name, x in now.items()}
@@ -105,6 +118,10 @@ class StreamingNetwork:
         """The second half of a push: the scores of the clip as it is now; see `push`."""
         if self.moments < self.network.least_moments:
             return None
+        if self._encodes_clips:
+            seen = list(self._images)[:: -self.stride][::-1]
+            whole = {name: torch.stack([x[name] for x in seen])[None] for name in seen[0]}
+            return self.network.answer(whole.get("rgb"), whole.get("events"))[0]
         clip = {
             name: torch.cat(list(kept)[:: -self.stride][::-1], dim=1)
             for name, kept in self._encoded.items()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from evlora.errors import RecipeError, ShapeError
-from evlora.models.adapters import adapt, unwrapped
+from evlora.models.adapters import adapt, sees_moments, set_moments, unwrapped
 from evlora.models.backbone import (
     Backbone,
     blocks_of,
@@ -84,6 +84,12 @@ class VELoRA(MomentwiseNetwork):
                 active_patches=seen_alone.get(name),
                 thin_answers=config.thin_answers,
                 blank=0.0 if name == "difference" else None,
+            )
+        if config.active_patches is not None and sees_moments(self.views):
+            raise RecipeError(
+                "model.active_patches: expected adapters that see each image alone, got "
+                f"{config.adapter.method} with a part over time, which would mix other places of "
+                "each image; set model.active_patches to null, or choose another adapter"
             )
         self.reconstruction = (
             Reconstruction(
@@ -237,6 +243,7 @@ class View(nn.Module):
             Shape (B, T, N, D).
         """
         flat = images.flatten(0, 1)  # (B·T, 3, H, W)
+        set_moments(self.adapted, images.shape[1])
         tokens = embed_images(self.vit, flat)  # (B·T, N, D)
         blocks = blocks_of(self.vit)[: self.low_blocks]
         rows, columns = cast(tuple[int, int], self.vit.patch_embed.grid_size)
@@ -263,6 +270,7 @@ class View(nn.Module):
         Returns:
             Shape (B, D).
         """
+        set_moments(self.adapted, 1)  # what is seen here are means over time
         for block in blocks_of(self.vit)[self.low_blocks : self.depth]:
             seen = through(block, tokens)
             tokens = seen if shared is None else seen + shared

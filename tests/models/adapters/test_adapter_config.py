@@ -37,8 +37,8 @@ def test_a_name_alone_is_the_method_with_its_defaults(method: str) -> None:
         ),
         ({"method": "vera", "alpha": 4}, "vera has no alpha; remove it .it has sites, rank, dr"),
         (
-            {"options": {"rank": 4}},
-            r"adapter\.options of lora: rank: unknown key; there are: none",
+            {"method": "bitfit", "options": {"rank": 4}},
+            r"adapter\.options of bitfit: rank: unknown key; there are: none",
         ),
         (
             {"method": "vpt", "options": {"token": 4}},

@@ -117,7 +117,7 @@ def test_our_methods_are_known_to_peft() -> None:
     import evlora.models.adapters  # noqa: F401 - whose import registers them
 
     prefixes = list(PEFT_TYPE_TO_PREFIX_MAPPING.values())
-    for name in ("LV_ADAPTER", "ADAPTFORMER", "SSF", "ADAPTER_PLUS", "VPT"):
+    for name in ("LV_ADAPTER", "ADAPTFORMER", "SSF", "ADAPTER_PLUS", "VPT", "ST_ADAPTER"):
         member = PeftType(name)
         config_class = PEFT_TYPE_TO_CONFIG_MAPPING[member]
         assert config_class().peft_type == member

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from evlora.models.adapters.low_rank_pair import added_by_lora, require_low_rank_pair
     from evlora.models.adapters.lv_adapter import LvAdapterConfig
     from evlora.models.adapters.methods import METHODS
+    from evlora.models.adapters.moments import sees_moments, set_moments
     from evlora.models.adapters.ssf import SsfConfig
+    from evlora.models.adapters.st_adapter import StAdapterConfig
     from evlora.models.adapters.vpt import VptConfig
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "AdapterPlusConfig",
     "LvAdapterConfig",
     "SsfConfig",
+    "StAdapterConfig",
     "VptConfig",
     "adapt",
     "added_by_lora",
@@ -44,6 +47,8 @@ __all__ = [
     "is_foldable",
     "load_training_state",
     "require_low_rank_pair",
+    "sees_moments",
+    "set_moments",
     "training_state",
     "unwrapped",
 ]
@@ -76,6 +81,11 @@ _HOMES = {
     "evlora.models.adapters.lv_adapter": ("LvAdapterConfig",),
     "evlora.models.adapters.methods": ("METHODS",),
     "evlora.models.adapters.ssf": ("SsfConfig",),
+    "evlora.models.adapters.moments": (
+        "sees_moments",
+        "set_moments",
+    ),
+    "evlora.models.adapters.st_adapter": ("StAdapterConfig",),
     "evlora.models.adapters.vpt": ("VptConfig",),
 }
 

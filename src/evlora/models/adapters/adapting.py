@@ -9,6 +9,7 @@ from evlora.errors import AdapterError
 from evlora.models.adapters.blocks import is_block, linear_layers
 from evlora.models.adapters.config import AdapterConfig
 from evlora.models.adapters.methods import METHODS
+from evlora.models.adapters.moment_heads import give_moment_heads
 from evlora.models.adapters.sites import is_named
 
 
@@ -29,6 +30,8 @@ def adapt(
             it.
     """
     method = METHODS[config.method]
+    if config.moment_heads and not is_block(module):
+        _give_moment_heads(module, config, name=name, depth=depth)
     if method.config is None:
         return module.requires_grad_(method.trains_backbone)
     skipped = _skipped(module, config, name=name, depth=depth)
@@ -42,13 +45,24 @@ def adapt(
         peft_config = method.peft_config(config.settings(), module)
         if skipped is not None:
             cast(Any, peft_config).exclude_modules = skipped.pattern
-        with method.while_adapting():
+        with method.while_adapting(held, peft_config):
             adapted = get_peft_model(cast(Any, held), peft_config)
     except (AdapterError, ValueError, TypeError) as error:
         raise AdapterError(f"{name}: cannot add {config.method}: {error}") from error
     if method.afterwards is not None:
         method.afterwards(cast(PeftModel, adapted))
     return cast(nn.Module, adapted)
+
+
+def _give_moment_heads(
+    module: nn.Module, config: AdapterConfig, *, name: str, depth: int | None
+) -> None:
+    blocks = list(cast(Any, module).blocks)
+    first = 0 if config.blocks is None else max(0, (depth or len(blocks)) - config.blocks)
+    try:
+        give_moment_heads(blocks[first:], config.moment_heads)
+    except AdapterError as error:
+        raise AdapterError(f"{name}: adapter.{error}") from error
 
 
 def _holds_no_target(module: nn.Module, config: AdapterConfig, *, depth: int | None) -> bool:

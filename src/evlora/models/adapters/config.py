@@ -58,6 +58,9 @@ class AdapterConfig(Config):
     blocks: int | None = Field(default=None, gt=0)
     """Adapt only this number of the backbone's last blocks, and what follows them; all by default.
     """
+    moment_heads: int = Field(default=0, ge=0)
+    """Heads of each of these blocks that look at a neighbouring moment of the clip, in turn the one
+    before and the one after: no weights, no cost, and foldable as before."""
     options: dict[str, Any] = Field(default_factory=dict)
     """What only this method has, by name; docs/adapters.md lists it."""
 
@@ -152,8 +155,14 @@ class AdapterConfig(Config):
         return names
 
     def _row(self) -> "Method":
+        from evlora.models.adapters.from_peft.refused import REFUSED
         from evlora.models.adapters.methods import METHODS
 
+        if self.method in REFUSED:
+            raise AdapterError(
+                f"adapter.method: {self.method} of peft does not suit a vision transformer: "
+                f"{REFUSED[self.method]}; choose another (evlora compare --list)"
+            )
         if self.method not in METHODS:
             raise AdapterError(
                 f"adapter.method: no adapter is called {self.method!r}; "

@@ -6,14 +6,18 @@ from peft import PeftModel
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
+from evlora.models.adapters.methods import METHODS
 from evlora.models.adapters.tuners import UnfoldableTuner
 
 
 def is_foldable(adapted: PeftModel) -> bool:
     """Whether what these adapters compute can become part of the weights below them."""
     configs = adapted.peft_config.values()
+    refused = [row.config for row in METHODS.values() if not row.is_foldable]
     is_refused = isinstance(adapted.base_model, UnfoldableTuner)
-    return not is_refused and all(getattr(config, "is_foldable", True) for config in configs)
+    return not is_refused and all(
+        getattr(config, "is_foldable", True) and type(config) not in refused for config in configs
+    )
 
 
 def fold(adapted: PeftModel, *, keeps_pairs: bool = False) -> nn.Module:

@@ -24,6 +24,12 @@ def require_low_rank_pair(config: AdapterConfig, *, where: str) -> None:
             f"{where}: expected a method with a low-rank pair, {' or '.join(PAIR_METHODS)} "
             f"(with its pair), got {config.method}; set shared_adapter.method"
         )
+    options = config.settings().options.model_dump()
+    if options.get("dora") or options.get("init") in ("pissa", "olora", "orthogonal"):
+        raise AdapterError(
+            f"{where}: expected a pair that adds nothing at the start and works without the frozen "
+            f"weights, got options {config.options}; remove dora and init from them"
+        )
     if config.target_modules is not None:
         raise AdapterError(
             f"{where}: expected the pairs of the FFN, got shared_adapter.target_modules: "

@@ -40,6 +40,8 @@ def options_of(
     *names: str,
     more: type[Config] = NoOptions,
     at_least: Mapping[str, int] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+    types: Mapping[str, Any] | None = None,
     **renamed: str,
 ) -> type[Config]:
     """The options of a method, with type, default and description of fields of a peft dataclass.
@@ -49,14 +51,16 @@ def options_of(
         names: Fields that are options under their own names.
         more: Options that are no fields; `Method.computed` makes fields of them.
         at_least: The smallest value of an option, where peft does not check it.
+        defaults: Defaults of options that are not those of the fields.
+        types: Types of options that are narrower than those of the fields.
         renamed: Option name → field, for fields with another name in recipes.
     """
-    types = get_type_hints(config_class)
+    of_fields = get_type_hints(config_class)
     definitions: dict[str, Any] = {
         option: (
-            types[name],
+            (types or {}).get(option, of_fields[name]),
             pydantic.Field(
-                default=_default(config_class, name),
+                default=(defaults or {}).get(option, _default(config_class, name)),
                 ge=(at_least or {}).get(option),
                 description=_field(config_class, name).metadata.get("help"),
                 serialization_alias=name,
@@ -77,6 +81,11 @@ def at_the_sites(
     if settings.sites is None or settings.sites == "own":
         return None
     return targets(module, settings.sites, patterns)
+
+
+def nothing_held(module: nn.Module, config: PeftConfig) -> AbstractContextManager[None]:
+    """What holds while peft adds an adapter that needs nothing."""
+    return nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +109,8 @@ class Method:
     """Fields of `config` that follow from several settings."""
     find_targets: Callable[[nn.Module, Settings], str | None] = at_the_sites
     """The layers to adapt, as peft's `target_modules`."""
-    while_adapting: Callable[[], AbstractContextManager[None]] = nullcontext
-    """Holds while peft adds the adapter to a network."""
+    while_adapting: Callable[[nn.Module, PeftConfig], AbstractContextManager[None]] = nothing_held
+    """Holds while peft adds the adapter to a network, which it takes with the configuration."""
     afterwards: Callable[[PeftModel], None] | None = None
     """What remains to be done on the adapted network."""
     is_foldable: bool = True

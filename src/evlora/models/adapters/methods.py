@@ -1,6 +1,6 @@
 """The table of methods."""
 
-from evlora.models.adapters import adapter_plus, adaptformer, lv_adapter, ssf, vpt
+from evlora.models.adapters import adapter_plus, adaptformer, lv_adapter, ssf, st_adapter, vpt
 from evlora.models.adapters.from_peft import (
     adalora,
     boft,
@@ -13,6 +13,7 @@ from evlora.models.adapters.from_peft import (
     oft,
     vera,
 )
+from evlora.models.adapters.from_peft.rows import ROWS
 from evlora.models.adapters.method import Method
 from evlora.models.adapters.ssf import bitfit
 
@@ -35,5 +36,7 @@ METHODS: dict[str, Method] = {
     "ssf": ssf.METHOD,
     "adapter_plus": adapter_plus.METHOD,
     "vpt": vpt.METHOD,
+    "st_adapter": st_adapter.METHOD,
+    **ROWS,
 }
 """Name → method: `none` trains the head alone (a linear probe), `full` the whole backbone."""

@@ -14,7 +14,7 @@ from evlora.models.adapters.method import Method, options_of
 
 
 @contextmanager
-def no_kernel() -> Generator[None]:
+def no_kernel(*_: object) -> Generator[None]:
     """Keep peft from compiling the kernel, which it tries once per layer unless this is set."""
     before = boft_layer._FBD_CUDA  # pyright: ignore[reportPrivateUsage]
     boft_layer._FBD_CUDA = before or False  # pyright: ignore[reportPrivateUsage]

@@ -4,4 +4,6 @@ from dataclasses import replace
 
 from evlora.models.adapters.from_peft import lora
 
-METHOD = replace(lora.METHOD, fixed={"use_dora": True})
+METHOD = replace(
+    lora.METHOD, options=lora.lora_options(), fixed={"use_dora": True}, afterwards=None
+)

@@ -25,7 +25,7 @@ def layer_norms(module: nn.Module, settings: Settings) -> str:
 
 
 @contextmanager
-def no_warning() -> Generator[None]:
+def no_warning(*_: object) -> Generator[None]:
     """Silence peft, which warns that its LN tuning does not support LayerNorm; it does."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Unsupported layer type.*LayerNorm", UserWarning)

@@ -16,4 +16,4 @@ def freeze_the_first_factor(model: PeftModel) -> None:
             layer.set_adapter(layer.active_adapters)
 
 
-METHOD = replace(lora.METHOD, afterwards=freeze_the_first_factor)
+METHOD = replace(lora.METHOD, options=lora.lora_options(), afterwards=freeze_the_first_factor)
