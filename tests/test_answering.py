@@ -13,6 +13,7 @@ from evlora.answering import for_answers, has_bf16, is_wholly_foldable
 from evlora.bundle import load_bundle, save_bundle
 from evlora.errors import BundleError
 from evlora.models.adapters import METHODS
+from evlora.models.adapters.from_peft.rows import ROWS
 from evlora.profiling import example_batch
 from evlora.recipe import build
 from evlora.recognizer import Recognizer
@@ -48,7 +49,7 @@ def _storages(recognizer: Recognizer) -> set[int]:
 
 
 @pytest.mark.parametrize("network", slow_but(NETWORKS, quick="velora".__eq__))
-@pytest.mark.parametrize("method", FOLDABLE)
+@pytest.mark.parametrize("method", slow_but(FOLDABLE, quick=lambda method: method not in ROWS))
 def test_folded_adapters_answer_the_same(
     tiny_settings: dict[str, Any], network: str, method: str
 ) -> None:

@@ -1,7 +1,11 @@
 """FRoD: bases that all layers of the same name share, and a sparse change of each in them."""
 
 import re
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import replace
 
+import torch
 from peft import FrodConfig
 from torch import nn
 
@@ -32,10 +36,18 @@ def equally_wide_targets(module: nn.Module, settings: Settings) -> str:
     return pattern
 
 
-METHOD = row_of(
+@contextmanager
+def unchecked_sparse_matrices(*_: object) -> Generator[None]:
+    """Choose torch's default explicitly; without it, torch warns of the first sparse matrix."""
+    torch.sparse.check_sparse_tensor_invariants.disable()
+    yield
+
+
+ROW = row_of(
     FrodConfig,
     sites="attention",
     hidden=["runtime_offload_base_weight"],
     fixed={"progressbar": False},
     find_targets=equally_wide_targets,
 )
+METHOD = replace(ROW, while_adapting=unchecked_sparse_matrices)

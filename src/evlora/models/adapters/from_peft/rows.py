@@ -7,7 +7,7 @@ the row starts it so that the network is unchanged, if there is such a start.
 
 import peft
 
-from evlora.models.adapters.from_peft import frod, randlora
+from evlora.models.adapters.from_peft import beft, frod, randlora
 from evlora.models.adapters.from_peft.row import row_of
 from evlora.models.adapters.method import Method
 
@@ -25,7 +25,7 @@ SCHEDULE_OF_ADAMSS = (
 
 ROWS: dict[str, Method] = {
     "adamss": row_of(peft.AdamssConfig, sites="attention", hidden=SCHEDULE_OF_ADAMSS),
-    "beft": row_of(peft.BeftConfig, sites="attention"),
+    "beft": beft.METHOD,
     "c3a": row_of(peft.C3AConfig, defaults={"block_size": 64, "init": True}),
     "deft": row_of(
         peft.DeftConfig, defaults={"rank": 4}, fixed={"para": False}, hidden=["init_scale"]
@@ -33,7 +33,7 @@ ROWS: dict[str, Method] = {
     "delora": row_of(peft.DeloraConfig, defaults={"rank": 4}),
     "fourierft": row_of(peft.FourierFTConfig, fixed={"init_weights": True}),
     "frod": frod.METHOD,
-    "glora": row_of(peft.GloraConfig, defaults={"rank": 4}),
+    "glora": row_of(peft.GloraConfig, defaults={"rank": 4, "config_D_E": "vector"}),
     "gralora": row_of(peft.GraloraConfig, defaults={"rank": 4, "alpha": 8}),
     "hira": row_of(peft.HiraConfig, defaults={"rank": 8}),
     "lily": row_of(peft.LilyConfig, defaults={"rank": 16}, is_foldable=False),
