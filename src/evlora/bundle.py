@@ -103,12 +103,13 @@ def save_bundle(
         save_file(tensors_beside_adapters(recognizer), temporary / "head.safetensors")
         if own_backbone:
             save_file(own_backbone, temporary / OWN_BACKBONE)
+        origin = None if recipe is None else without_places(recipe)
         description = {
             "labels": list(recognizer.labels),
             **without_places(config.model_dump(mode="json")),
             "backbone_sha256": sha256,
             "versions": {name: version(name) for name in ("evlora", "torch", "timm", "peft")},
-            "recipe": None if recipe is None else without_places(recipe),
+            "recipe": origin,
             "metrics": metrics,
             # Bundles without a fitted temperature open in earlier versions as well.
             **({} if recognizer.temperature == 1 else {TEMPERATURE: recognizer.temperature}),
@@ -118,7 +119,7 @@ def save_bundle(
             recognizer,
             sha256,
             metrics=metrics or {},
-            recipe=description["recipe"],
+            recipe=origin,
             has_backbone=bool(own_backbone),
         )
         (temporary / "README.md").write_text(card, encoding="utf-8")

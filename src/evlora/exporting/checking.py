@@ -162,7 +162,8 @@ def generated_recording(seed: int, *, frames: int) -> Recording:
     generator = np.random.default_rng(seed)
     side, box = 96, 24
     images = np.full((frames, side, side, 3), generator.integers(0, 160, 3), np.uint8)
-    places = np.linspace(*generator.integers(0, side - box, (2, 2)), frames).round().astype(int)
+    first, last = generator.integers(0, side - box, (2, 2))
+    places = np.linspace(first, last, frames).round().astype(int)
     colour = generator.integers(96, 256, 3)
     for image, (top, left) in zip(images, places, strict=True):
         image[top : top + box, left : left + box] = colour

@@ -160,13 +160,16 @@ class OnnxSession:
     """
 
     def __init__(self, path: Path, *, threads: int = 0) -> None:
-        from onnxruntime import InferenceSession, SessionOptions
+        import onnxruntime
 
-        options = SessionOptions()
+        runtime = cast(Any, onnxruntime)  # its classes are those of an untyped extension
+        options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3  # errors; its warnings are about its own graph optimiser
         try:
-            self._session = InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            self._session = runtime.InferenceSession(
+                path, options, providers=["CPUExecutionProvider"]
+            )
         except Exception as error:  # of its own classes, which share no base
             raise ExportError(
                 f"onnxruntime cannot run what was exported: {shortened(error)}; export a .pt2"

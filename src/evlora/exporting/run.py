@@ -127,7 +127,9 @@ def _format(out: Path, given: FormatName | None) -> FormatName:
     """
     if given is not None and given not in FORMATS:
         raise ExportError(f"format: none is called {given!r}; {suggestion(given, FORMATS)}")
-    of_suffix = [name for name, row in FORMATS.items() if row.suffix == out.suffix]
+    of_suffix: list[FormatName] = [
+        name for name, row in FORMATS.items() if row.suffix == out.suffix
+    ]
     form = given or (of_suffix[0] if of_suffix else None)
     if form is None or form not in of_suffix:
         suffixes = dict.fromkeys(row.suffix for row in FORMATS.values())
