@@ -1,7 +1,8 @@
 """How good a recognizer is on one split of a dataset."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,6 +25,8 @@ from evlora.packing import clip_dataset
 from evlora.recognizer import Recognizer
 
 BATCH_SIZE = 16
+CALIBRATION_BINS = 15
+"""Of confidence, all of the same width."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,69 @@ class Evaluation:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """What a recognizer answers for each sample of a split."""
+
+    log_probabilities: Tensor
+    """Logarithms of the probabilities, shape (samples, K)."""
+    labels: Tensor
+    """Numbers of the true classes, shape (samples,)."""
+    samples: tuple[str, ...]
+    """Their names, in the order of the manifest."""
+    classes: tuple[str, ...]
+    """Names of the K classes."""
+    split: str
+    split_source: str
+    views: int
+    without: str | None
+
+    def ranked(self, place: int, *, top: int = 5) -> list[tuple[str, float]]:
+        """The most probable labels of one sample, each with its probability.
+
+        Args:
+            place: Number of the sample.
+            top: How many labels.
+        """
+        best = self.log_probabilities[place].topk(min(top, len(self.classes)))
+        return [
+            (self.classes[number], score)
+            for number, score in zip(best.indices.tolist(), best.values.exp().tolist(), strict=True)
+        ]
+
+    def figures(self) -> Evaluation:
+        """Accuracies, calibration error and confusion."""
+        scores, labels, count = self.log_probabilities, self.labels, len(self.classes)
+        answers = scores.argmax(dim=1)
+        confusion = multiclass_confusion_matrix(answers, labels, num_classes=count)
+        totals, right = confusion.sum(dim=1), confusion.diagonal()
+        per_class = {
+            name: float(right[i] / totals[i]) if totals[i] else None
+            for i, name in enumerate(self.classes)
+        }
+        present = [value for value in per_class.values() if value is not None]
+        predicted = [self.classes[i] for i in answers.tolist()]
+        micro = partial(multiclass_accuracy, num_classes=count, average="micro")
+        return Evaluation(
+            top1=float(micro(scores, labels)),
+            top5=float(micro(scores, labels, top_k=min(5, count))),
+            macro=sum(present) / len(present),
+            samples=len(labels),
+            split=self.split,
+            ece=float(
+                multiclass_calibration_error(
+                    scores.exp(), labels, num_classes=count, n_bins=CALIBRATION_BINS
+                )
+            ),
+            per_class=per_class,
+            split_source=self.split_source,
+            views=self.views,
+            without=self.without,
+            confusion=confusion.tolist(),
+            predicted=dict(zip(self.samples, predicted, strict=True)),
+        )
+
+
 def evaluate(
     recognizer: Recognizer,
     manifest: Manifest | str | Path,
@@ -90,8 +156,40 @@ def evaluate(
         DatasetError: The labels differ, the split is empty, or only the hidden modality is left.
         BundleError: The recognizer answers NaN.
     """
-    if not isinstance(manifest, Manifest):
-        manifest = read_manifest(manifest)
+    return score(
+        recognizer,
+        manifest if isinstance(manifest, Manifest) else read_manifest(manifest),
+        split=split,
+        batch_size=batch_size,
+        workers=workers,
+        without=without,
+        precision=precision,
+    ).figures()
+
+
+def score(
+    recognizer: Recognizer,
+    manifest: Manifest,
+    *,
+    split: str = "test",
+    batch_size: int | None = None,
+    workers: int = 0,
+    without: Modality | None = None,
+    precision: Precision = "fp32",
+    progress: Callable[[int, int], None] | None = None,
+) -> Scores:
+    """The answers of a recognizer to each sample of a split; takes and raises as `evaluate`.
+
+    Args:
+        recognizer: What to score.
+        manifest: The dataset.
+        split: Which part of it.
+        batch_size: Clips in one call of the network.
+        workers: Processes that read clips.
+        without: Of both modalities, one that is hidden.
+        precision: See `for_answers`.
+        progress: Takes the number of samples scored so far, and of all.
+    """
     _require_same_labels(recognizer, manifest)
     config = recognizer.clip_config.hiding(without)
     dataset = clip_dataset(manifest, split, config)
@@ -115,18 +213,14 @@ def evaluate(
             assert batch.labels is not None  # a manifest's samples have labels
             labels.append(batch.labels[::views])
             names.extend(batch.samples[::views])
+            if progress is not None:
+                progress(len(names), len(dataset))
     all_scores = torch.cat(scores)
-    if unsound := [
-        name for name, score in zip(names, all_scores, strict=True) if score.isnan().any()
-    ]:
-        raise BundleError(
-            f"expected probabilities, the recognizer answers NaN for {len(unsound)} of "
-            f"{len(names)} samples ({listed(unsound)}); try precision fp32, or train it again"
-        )
-    return _score(
+    _require_sound(all_scores, names)
+    return Scores(
         all_scores,
         torch.cat(labels),
-        names,
+        tuple(names),
         recognizer.labels,
         split=split,
         split_source=manifest.split_source,
@@ -135,45 +229,13 @@ def evaluate(
     )
 
 
-def _score(
-    scores: Tensor,
-    labels: Tensor,
-    names: list[str],
-    classes: tuple[str, ...],
-    *,
-    split: str,
-    split_source: str,
-    views: int,
-    without: Modality | None,
-) -> Evaluation:
-    """The figures from the logarithms of the probabilities, shape (samples, K)."""
-    count = len(classes)
-    answers = scores.argmax(dim=1)
-    confusion = multiclass_confusion_matrix(answers, labels, num_classes=count)
-    totals, right = confusion.sum(dim=1), confusion.diagonal()
-    per_class = {
-        name: float(right[i] / totals[i]) if totals[i] else None for i, name in enumerate(classes)
-    }
-    present = [value for value in per_class.values() if value is not None]
-    predicted = [classes[i] for i in answers.tolist()]
-    return Evaluation(
-        top1=float(multiclass_accuracy(scores, labels, num_classes=count, average="micro")),
-        top5=float(
-            multiclass_accuracy(
-                scores, labels, num_classes=count, average="micro", top_k=min(5, count)
-            )
-        ),
-        macro=sum(present) / len(present),
-        samples=len(labels),
-        split=split,
-        ece=float(multiclass_calibration_error(scores.exp(), labels, num_classes=count, n_bins=15)),
-        per_class=per_class,
-        split_source=split_source,
-        views=views,
-        without=without,
-        confusion=confusion.tolist(),
-        predicted=dict(zip(names, predicted, strict=True)),
-    )
+def _require_sound(scores: Tensor, names: list[str]) -> None:
+    unsound = [name for name, its in zip(names, scores, strict=True) if its.isnan().any()]
+    if unsound:
+        raise BundleError(
+            f"expected probabilities, the recognizer answers NaN for {len(unsound)} of "
+            f"{len(names)} samples ({listed(unsound)}); try precision fp32, or train it again"
+        )
 
 
 def _require_same_labels(recognizer: Recognizer, manifest: Manifest) -> None:

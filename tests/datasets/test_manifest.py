@@ -40,7 +40,11 @@ def manifest(source):
         sample(2, split="val"),
         Sample("only frames, ünïcode", None, "b.png", "dog", "test"),
         Sample("drawn before", None, "a.png", "dog", "test", event_images="b.png"),
-        Sample("only drawn", None, None, "dog", "test", event_images=("a.png", "b.png")),
+        Sample(
+            *("only drawn", None, None, "dog", "test"),
+            event_images=("a.png", "b.png"),
+            conditions=(("light", "dim"), ("who", "ü")),
+        ),
     )
     return Manifest("test", source, ("cat", "dog"), samples, split_source="official lists")
 
@@ -138,6 +142,7 @@ def test_a_source_that_moved_can_be_given(source, written, tmp_path):
         ({"events": 3}, "line 1: expected a path or null as events, got 3"),
         ({"frames": []}, r"line 1: expected a path, a list of paths, or null as frames, got \[\]"),
         ({"event_images": "c.png"}, "line 1: s0: no such file: c.png"),
+        ({"conditions": {"light": 3}}, "expected up to 64 names with values .* as conditions"),
         ({"event_images": 3}, "expected a path, a list of paths, or null as event_images, got 3"),
         ({"sample": ""}, "line 1: expected a name as sample, got ''"),
         ({"sample": "s1"}, "the sample 's1' stands there 2 times"),

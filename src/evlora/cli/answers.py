@@ -30,6 +30,8 @@ class Row(NamedTuple):
     recording: str
     ranked: "Sequence[Prediction]"
     error: str | None
+    true: str | None = None
+    """The true label, where it is known."""
 
 
 @dataclass(slots=True)
@@ -73,17 +75,32 @@ class Answers:
         Raises:
             RunError: The file cannot be written.
         """
-        try:
-            with writing_file(out) as temporary:
-                if out.suffix == ".jsonl":
-                    temporary.write_text(_json_lines(self.rows), encoding="utf-8")
-                elif out.suffix == ".csv":
-                    _write_csv(_columns(self.rows, self.top), temporary)
-                else:
-                    _write_parquet(_columns(self.rows, self.top), temporary)
-        except OSError as error:
-            raise RunError(f"--out: {out} cannot be written: {error}; name another file") from error
+        write_rows(self.rows, out, name="recording", top=self.top)
         echo(f"answers of {len(self.rows)} recordings: {out}", err=True)
+
+
+def write_rows(rows: Sequence[Row], out: Path, *, name: str, top: int) -> None:
+    """Write answers to a file: its suffix picks the format.
+
+    Args:
+        rows: What was answered.
+        out: The file, with one of `OUT_SUFFIXES`.
+        name: What the rows are of, which names the first column.
+        top: Labels of each row.
+
+    Raises:
+        RunError: The file cannot be written.
+    """
+    try:
+        with writing_file(out) as temporary:
+            if out.suffix == ".jsonl":
+                temporary.write_text(_json_lines(rows, name), encoding="utf-8")
+            elif out.suffix == ".csv":
+                _write_csv(_columns(rows, name, top), temporary)
+            else:
+                _write_parquet(_columns(rows, name, top), temporary)
+    except OSError as error:
+        raise RunError(f"--out: {out} cannot be written: {error}; name another file") from error
 
 
 def predict_each(
@@ -228,26 +245,30 @@ def _as_dicts(ranked: "Sequence[Prediction]") -> list[dict[str, Any]]:
     return [{"label": r.label, "probability": r.probability} for r in ranked]
 
 
-def _json_lines(rows: Sequence[Row]) -> str:
-    found = [
-        {"recording": row.recording, "error": row.error}
-        if row.error is not None
-        else {"recording": row.recording, "ranked": _as_dicts(row.ranked)}
-        for row in rows
-    ]
+def _json_lines(rows: Sequence[Row], name: str) -> str:
+    found: list[dict[str, Any]] = []
+    for row in rows:
+        about = {name: row.recording} | ({} if row.true is None else {"true": row.true})
+        if row.error is None:
+            found.append({**about, "ranked": _as_dicts(row.ranked)})
+        else:
+            found.append({**about, "error": row.error})
     return "".join(printable(json.dumps(one, ensure_ascii=False)) + "\n" for one in found)
 
 
-def _columns(rows: Sequence[Row], top: int) -> dict[str, list[Any]]:
-    """The answers as columns: the first label and its probability, further ones, the error."""
+def _columns(rows: Sequence[Row], name: str, top: int) -> dict[str, list[Any]]:
+    """The answers as columns: true labels, the first label and its probability, further ones."""
     most = max([1, *(len(row.ranked) for row in rows)])
-    columns: dict[str, list[Any]] = {"recording": [printable(row.recording) for row in rows]}
+    columns: dict[str, list[Any]] = {name: [printable(row.recording) for row in rows]}
+    if any(row.true is not None for row in rows):
+        columns["true"] = [row.true for row in rows]
     for place in range(min(top, most)):
         end = "" if place == 0 else f"_{place + 1}"
         found = [row.ranked[place] if place < len(row.ranked) else None for row in rows]
         columns[f"label{end}"] = [None if r is None else r.label for r in found]
         columns[f"probability{end}"] = [None if r is None else r.probability for r in found]
-    columns["error"] = [None if row.error is None else printable(row.error) for row in rows]
+    if "true" not in columns:  # a sample of a dataset that cannot be read ends the evaluation
+        columns["error"] = [None if row.error is None else printable(row.error) for row in rows]
     return columns
 
 

@@ -1,18 +1,22 @@
 """How the figures of an evaluation are printed."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evlora.cli.answers import Row, write_rows
 from evlora.cli.printing import echo, table
 
 if TYPE_CHECKING:
-    from evlora.evaluation import Evaluation
+    from evlora.evaluation import Evaluation, Scores
 
 FEW_CLASSES = 5
 """With so few, the right label is always among the first five."""
 WHOLE_CONFUSION = 12
 """Classes up to which the whole confusion matrix is printed."""
 WORST, LABEL_WIDTH = 5, 14
+WRITTEN_LABELS = 5
+"""The most probable labels of each clip that a file of scores holds."""
 
 
 def show_evaluation(result: "Evaluation", labels: Sequence[str]) -> None:
@@ -35,6 +39,27 @@ def show_evaluation(result: "Evaluation", labels: Sequence[str]) -> None:
     if worst:
         echo("\nclasses with the lowest top-1; --json shows all")
         table(("class", "clips", "top-1", "most often taken for"), worst)
+
+
+def write_scores(scores: "Scores", out: Path) -> None:
+    """Write each sample's true label and most probable ones to a file, as `predict` does.
+
+    Raises:
+        RunError: The file cannot be written.
+    """
+    from evlora.prediction import Prediction
+
+    rows = [
+        Row(
+            name,
+            [Prediction(label, probability) for label, probability in scores.ranked(place)],
+            None,
+            scores.classes[int(scores.labels[place])],
+        )
+        for place, name in enumerate(scores.samples)
+    ]
+    write_rows(rows, out, name="sample", top=WRITTEN_LABELS)
+    echo(f"scores of {len(rows)} clips: {out}", err=True)
 
 
 def _worst_classes(result: "Evaluation", labels: Sequence[str]) -> list[tuple[str, str, str, str]]:

@@ -23,9 +23,9 @@ from evlora.cli.arguments import (
     Without,
     Workers,
 )
-from evlora.cli.evaluating import show_evaluation
+from evlora.cli.evaluating import show_evaluation, write_scores
 from evlora.cli.live import show_live
-from evlora.cli.printing import echo, listing, table
+from evlora.cli.printing import counting_bar, echo, listing, table
 from evlora.cli.recordings import (
     ColumnsOption,
     HeightOption,
@@ -34,6 +34,7 @@ from evlora.cli.recordings import (
     WidthOption,
     part_between,
 )
+from evlora.cli.reporting import report_of_run, scores_with_report
 
 
 def _list_recipes(is_wanted: bool) -> None:
@@ -125,6 +126,8 @@ def train(
     accuracy = f": {run.metrics['val_top1']:.1%} top-1" if "val_top1" in run.metrics else ""
     echo(f"kept epoch {run.metrics['epoch']:.0f}{accuracy}")
     echo(f"bundle: {run.bundle}")
+    if whole.run.report:
+        report_of_run(run.dir)
 
 
 def evaluate(
@@ -143,24 +146,44 @@ def evaluate(
     precision: AnswerPrecision = "fp32",
     weights: Weights = None,
     device: Device = "auto",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write each clip's scores to this file: .csv, .jsonl or .parquet."),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Write a page with pictures to this folder, or to this .html file."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Score a recognizer on a split of a dataset."""
-    from evlora import evaluation
-    from evlora.bundle import load_bundle
-    from evlora.datasets import read_manifest
+    require_out(out)
+    options: dict[str, Any] = {
+        "split": split,
+        "batch_size": batch_size,
+        "workers": workers,
+        "without": without,
+        "precision": precision,
+    }
     from evlora.devices import device_named
 
-    recognizer = load_bundle(bundle, weights=weights, device=device_named(device))
-    result = evaluation.evaluate(
-        recognizer,
-        read_manifest(dataset, source=source),
-        split=split,
-        batch_size=batch_size,
-        workers=workers,
-        without=without,
-        precision=precision,
-    )
+    place = device_named(device)
+    if report is not None:
+        scores = scores_with_report(
+            bundle, report, dataset, source=source, weights=weights, device=place, **options
+        )
+    else:
+        from evlora import evaluation
+        from evlora.bundle import load_bundle
+        from evlora.datasets import read_manifest
+
+        recognizer = load_bundle(bundle, weights=weights, device=place)
+        manifest = read_manifest(dataset, source=source)
+        with counting_bar("scoring") as progress:
+            scores = evaluation.score(recognizer, manifest, progress=progress, **options)
+    if out is not None:
+        write_scores(scores, out)
+    result = scores.figures()
     if as_json:
         echo(json.dumps(result.as_dict()))
         return
@@ -171,7 +194,7 @@ def evaluate(
         echo(f"each the mean of {result.views} views")
     if result.without:
         echo(f"without {result.without}: hidden from the recognizer")
-    show_evaluation(result, recognizer.labels)
+    show_evaluation(result, scores.classes)
 
 
 def predict(

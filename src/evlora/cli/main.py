@@ -17,6 +17,7 @@ from evlora.cli import (
     learning,
     publishing,
     recordings,
+    reporting,
 )
 from evlora.cli.printing import echo
 from evlora.cli.verb import Verb
@@ -82,7 +83,16 @@ def options(
     del version, debug  # `run` looks for --debug itself: it may stand anywhere
 
 
-for group in (learning, comparing, datasets, recordings, converting, publishing, exporting):
+for group in (
+    learning,
+    reporting,
+    comparing,
+    datasets,
+    recordings,
+    converting,
+    publishing,
+    exporting,
+):
     group.register(app)
 for command in app.registered_commands:
     command.cls = Verb

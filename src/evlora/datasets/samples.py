@@ -2,12 +2,13 @@
 
 import json
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 
+from evlora.messages import shown
 from evlora.recordings.parts import Part, part_faults
 from evlora.untrusted import parse_json
 
@@ -16,7 +17,9 @@ NO_SPLIT = "none"
 """The split of samples that a run does not use; never written."""
 SAMPLE_KEYS = ("sample", "events", "frames", "label", "split")
 PART_KEYS = ("start_us", "end_us", "start_frame", "end_frame")
-OPTIONAL_KEYS = ("event_images", "sensor_px", *PART_KEYS)
+OPTIONAL_KEYS = ("event_images", "sensor_px", *PART_KEYS, "conditions")
+MOST_CONDITIONS, LONGEST_CONDITION = 64, 200
+"""Of one sample, and in characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,8 @@ class Sample:
     """Width and height of the sensor, where the file of the events does not hold them."""
     part: Part | None = None
     """Which part of the recording it is; None is all of it."""
+    conditions: tuple[tuple[str, str], ...] = ()
+    """What else is known of it, such as ("light", "dim"); reports show the accuracy by it."""
 
     @property
     def paths(self) -> list[str]:
@@ -68,6 +73,8 @@ def to_line(sample: Sample) -> str:
         fields[f"start_{sample.part.unit}"] = sample.part.start
         if sample.part.end is not None:
             fields[f"end_{sample.part.unit}"] = sample.part.end
+    if sample.conditions:
+        fields["conditions"] = dict(sample.conditions)
     return json.dumps(fields, ensure_ascii=False)
 
 
@@ -110,6 +117,12 @@ def parse_line(line: str, labels: Sequence[str]) -> Sample | str:
     part = _part(fields)
     if isinstance(part, str):
         return f"{name}: {part}"
+    conditions = fields.get("conditions", {})
+    if not _are_conditions(conditions):
+        return (
+            f"{name}: expected up to {MOST_CONDITIONS} names with values of up to "
+            f"{LONGEST_CONDITION} characters as conditions, got {shown(conditions)}"
+        )
     if fields["label"] not in labels:
         return (
             f"{name}: expected one of the dataset's {len(labels)} labels, got {fields['label']!r}"
@@ -125,7 +138,15 @@ def parse_line(line: str, labels: Sequence[str]) -> Sample | str:
         pictures["event_images"],
         sensor_px,
         part,
+        tuple(conditions.items()),
     )
+
+
+def _are_conditions(value: object) -> bool:
+    if not isinstance(value, dict) or len(value) > MOST_CONDITIONS:
+        return False
+    texts = cast(Mapping[object, object], value).items()
+    return all(isinstance(t, str) and len(t) <= LONGEST_CONDITION for pair in texts for t in pair)
 
 
 def _part(fields: dict[str, Any]) -> Part | str | None:

@@ -64,9 +64,13 @@ def test_a_row_may_name_event_images_beside_frames_or_alone(folder):
     ]
 
 
-def test_other_columns_are_passed_over_and_noted(folder):
-    manifest = prepared(folder, "split,events,label,who\ntrain,1.bin,cat,me\n")
-    assert "passed over the columns who" in manifest.notes[0]
+def test_other_columns_are_kept_as_conditions_and_noted(folder):
+    long = "x" * 201
+    manifest = prepared(
+        folder, f"split,events,label,who,note\ntrain,1.bin,cat,me,{long}\ntest,2.bin,cat,,\n"
+    )
+    assert "kept the columns who, note as conditions" in manifest.notes[0]
+    assert [sample.conditions for sample in manifest.samples] == [(("who", "me"),), ()]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ called `frames` too, and may name a picture, a folder of pictures or a video, as
 event images that were drawn before. One of the three is enough. `width` and `height` are
 the sensor's, where the file of the events does not state it. `start` and `end` make a part of a
 long recording a sample: `start_s` in seconds, `start_us` in microseconds, `start_frame` by the
-numbers of frames, or `start` with times such as 1.5s. Other columns are passed over.
+numbers of frames, or `start` with times such as 1.5s. Other columns, such as `light` or `subject`,
+are kept as conditions: reports show the accuracy by their values.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ from evlora.datasets.layouts.naming import class_order, split_name
 from evlora.datasets.layouts.sensors import SensorOptions
 from evlora.datasets.layouts.table import Progress
 from evlora.datasets.manifest import Manifest, Sample, choose_evenly
+from evlora.datasets.samples import LONGEST_CONDITION, MOST_CONDITIONS
 from evlora.errors import DatasetError
 from evlora.messages import listed
 
@@ -73,7 +75,7 @@ def collect(source: Path, folder: Path, options: Options, progress: Progress | N
     parts.require_within(numbered, table, progress)
     samples = tuple(sample for _, sample in numbered)
     unused = [name for place, name in enumerate(header) if place not in columns.values()]
-    notes = (f"{table}: passed over the columns {', '.join(unused)}",) if unused else ()
+    notes = (f"{table}: kept the columns {', '.join(unused)} as conditions",) if unused else ()
     labels = class_order({sample.label for sample in samples})
     manifest = Manifest(
         "csv",
@@ -153,7 +155,21 @@ def _sample(
     sensor_px = _sensor(cells.get("width"), cells.get("height"), f"{table} row {number}")
     names = {name: header[columns[name]].lower() for name in parts.COLUMNS if name in columns}
     part = parts.part_in(cells, names, f"{table} row {number}")
-    sample = Sample(main, events, frames, cells["label"], split, event_images, sensor_px)
+    conditions = tuple(
+        (name, cell)
+        for place, (name, cell) in enumerate(zip(header, row, strict=True))
+        if place not in columns.values() and name and cell and len(cell) <= LONGEST_CONDITION
+    )
+    sample = Sample(
+        main,
+        events,
+        frames,
+        cells["label"],
+        split,
+        event_images,
+        sensor_px,
+        conditions=conditions[:MOST_CONDITIONS],
+    )
     return parts.with_part(sample, part)
 
 
