@@ -60,7 +60,7 @@ def draw_relevance(clip: Clip, found: Relevance, path: Path) -> None:
         path: The PNG to write.
     """
     views = list(found.by_method[METHODS[0]])
-    rows = [(view, method) for view in views for method in ROWS]
+    rows: list[tuple[str, Method | None]] = [(view, how) for view in views for how in ROWS]
     drawn = {method: _tiles(clip, found, method) for method in ROWS}
     count = max(len(of_view) for of_view in drawn[None].values())
     figure = new_figure((1.3 * count + 2.2, 1.3 * len(rows) + 0.4))
