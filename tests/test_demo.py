@@ -23,13 +23,11 @@ def test_the_demo_trains_its_rows_and_resumes_where_it_was(all_rows: bool, tmp_p
     names = [*ROWS.values(), *(MORE_ROWS.values() if all_rows else ())]
     page = path.read_text(encoding="utf-8")
     table = "\n".join(lines)
-    assert page.count("<tr><td>") == len(names)
     for name in names:
         assert f"<td>{name}</td>" in page
         assert f"\n{name} " in table
-    for picture in ("clips.png", "confusion.png"):
-        assert (tmp_path / "demo" / picture).stat().st_size > 10_000
-        assert f'src="{picture}"' in page
+    for part in ("Rows", "Clips", "Confusion", "Relevance", "Training", "Cost"):
+        assert f"<h2>{part}</h2>" in page
     assert "true label" in lines[-1]
 
     lines.clear()

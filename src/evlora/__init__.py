@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         open_recording,
         write_recording,
     )
+    from evlora.report import write_report
     from evlora.training.run import train
 
 __version__ = "0.1.0"
@@ -100,6 +101,7 @@ __all__ = [
     "save_bundle",
     "train",
     "write_recording",
+    "write_report",
 ]
 
 _HOMES = {
@@ -133,6 +135,7 @@ _HOMES = {
         "open_recording",
         "write_recording",
     ),
+    "evlora.report": ("write_report",),
     "evlora.training.run": ("train",),
 }
 

@@ -4,7 +4,6 @@ What is finished is kept: after an interruption the demo resumes where it was. R
 processes beside each other, one thread each.
 """
 
-import html
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import wait
@@ -13,20 +12,20 @@ from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
-from scipy.stats import binomtest
-
 from evlora.bundle import load_bundle
-from evlora.datasets import ClipDataset, Manifest, prepare, read_manifest
+from evlora.datasets import Manifest, prepare, read_manifest
 from evlora.datasets.storage import is_prepared
 from evlora.errors import RecordingWarning
 from evlora.evaluation import Evaluation, evaluate
-from evlora.figures import Answer, draw_clip_strip, draw_confusion
-from evlora.files import writing_file
 from evlora.prediction import predict
 from evlora.processes import cores, process_context, start_processes
 from evlora.recipe import load_recipe
 from evlora.recognizer import Recognizer
 from evlora.recordings import open_recording
+from evlora.report.findings import Wanted, find, read_subject
+from evlora.report.page import Cell, Section, joined, paragraph, table
+from evlora.report.sections import whole_share
+from evlora.report.writing import PAGE, write_findings
 from evlora.training.folder import BUNDLE
 from evlora.training.run import Run, train
 
@@ -48,7 +47,6 @@ MORE_ROWS = {
 BEST = "velora"
 """The row whose predictions are shown."""
 DIGITS = 5
-SHOWN_CLIPS = 8
 DATASET = "dataset"
 """Name of the folder that holds the clips."""
 CLIPS_IN_A_TEST = 64
@@ -71,10 +69,8 @@ class Result:
     @property
     def interval(self) -> str:
         """The top-1 accuracy in per cent, with its 95 % interval (Wilson, 1927)."""
-        samples, top1 = self.evaluation.samples, self.evaluation.top1
-        proportion = binomtest(round(top1 * samples), samples)
-        low, high = proportion.proportion_ci(method="wilson")
-        return f"{top1:.1%} ({100 * low:.1f} to {100 * high:.1f})"
+        low, high = whole_share(self.evaluation).interval
+        return f"{self.evaluation.top1:.1%} ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def run_demo(
@@ -110,7 +106,7 @@ def run_demo(
     _report_results(results.values(), report)
     best = load_bundle(folder / BEST / BUNDLE)
     _predict_one(folder, manifest, best, report)
-    return _write_page(folder, manifest, results, best)
+    return _write_page(folder, manifest, results)
 
 
 def _all_results(
@@ -203,55 +199,32 @@ def _predict_one(
     report(f"\n{path} (true label {sample.label})\n  → {answers}")
 
 
-def _write_page(
-    folder: Path, manifest: Manifest, results: Mapping[str, Result], best: Recognizer
-) -> Path:
-    of_best = results[BEST].evaluation
-    draw_confusion(of_best.confusion, manifest.labels, folder / "confusion.png")
-    dataset = ClipDataset(manifest, "test", best.clip_config)
-    answers = [
-        Answer(dataset[i], sample.label, of_best.predicted[sample.sample])
-        for i, sample in enumerate(dataset.samples[:SHOWN_CLIPS])
-    ]
-    draw_clip_strip(answers, folder / "clips.png")
-    rows = "".join(
-        f"<tr><td>{html.escape(result.name)}</td><td>{result.interval}</td>"
-        f"<td>{result.evaluation.macro:.1%}</td>"
-        f"<td>{result.metrics['trained_parameters']:,.0f}</td>"
-        f"<td>{result.metrics['trained_percent']:.1f} %</td>"
-        f"<td>{result.metrics['seconds']:.0f} s</td></tr>\n"
+def _write_page(folder: Path, manifest: Manifest, results: Mapping[str, Result]) -> Path:
+    """The report of the best row, with a table of all rows before it."""
+    found = find(read_subject(folder / BEST), Wanted(evaluation=results[BEST].evaluation))
+    rows = [
+        (
+            result.name,
+            Cell(result.interval, result.evaluation.top1),
+            Cell(f"{result.evaluation.macro:.1%}", result.evaluation.macro),
+            Cell(
+                f"{result.metrics['trained_parameters']:,.0f}", result.metrics["trained_parameters"]
+            ),
+            Cell(f"{result.metrics['trained_percent']:.1f} %", result.metrics["trained_percent"]),
+            Cell(f"{result.metrics['seconds']:.0f} s", result.metrics["seconds"]),
+        )
         for result in results.values()
-    )
-    page = PAGE.format(rows=rows, samples=of_best.samples, classes=len(manifest.labels))
-    path = folder / "report.html"
-    with writing_file(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
-    return path
+    ]
+    header = ("", "top-1", "mean of the classes", "trained parameters", "of all", "time")
+    about = ABOUT.format(classes=len(manifest.labels), samples=results[BEST].evaluation.samples)
+    compared = Section("Rows", joined(paragraph(about), table(header, rows)))
+    title = f"Digits in motion: {ROWS[BEST]}"
+    return write_findings(found, folder / PAGE, first=[compared], title=title)
 
 
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>evlora demo</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto;
-       padding: 0 1rem; color: #1f2328; background: #fff; }}
-table {{ border-collapse: collapse; }} td, th {{ padding: .3rem 1rem; text-align: right; }}
-th {{ border-bottom: 2px solid #d0d7de; }} td:first-child, th:first-child {{ text-align: left; }}
-img {{ max-width: 100%; height: auto; }}
-</style></head><body>
-<h1>Digits in motion</h1>
-<p>A small ViT, evlora-nano, was pre-trained on figures drawn by formulas and has seen neither a
-digit nor a camera. Each row below learned {classes} classes of digit and motion with it, from
+ABOUT = """A small ViT, evlora-nano, was pre-trained on figures drawn by formulas and has seen
+neither a digit nor a camera. Each row learned {classes} classes of digit and motion with it, from
 frames, from events, or from both. Measured on {samples:,} clips whose handwritten digits were not
-seen before; in brackets the 95 % interval of as many clips, for one training each. Times
-are those of trainings beside each other, as many as there are cores.</p>
-<table><tr><th></th><th>top-1</th><th>mean of the classes</th>
-<th>trained parameters</th><th>of all</th><th>time</th></tr>
-{rows}</table>
-<h2>Clips</h2>
-<p>Frames on the left, events on the right, time from top to bottom; red is brighter, blue darker.
-</p><img src="clips.png" alt="clips with their frames, events, true and predicted labels">
-<h2>Confusion, VELoRA with both modalities</h2>
-<img src="confusion.png" alt="confusion matrix of the recognizer with both modalities">
-</body></html>
-"""
+seen before; in brackets the 95 % interval of as many clips, for one training each. Times are those
+of trainings beside each other, as many as there are cores. All that follows is of the last row of
+the default ones, VELoRA with both modalities."""

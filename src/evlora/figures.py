@@ -1,29 +1,16 @@
-"""Pictures of results: a confusion matrix, a strip of clips, methods beside each other."""
+"""How a picture is begun and written, and the pictures of methods beside each other."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from torch import Tensor
-
-from evlora.clips import Clip
 from evlora.escaping import in_figure
 from evlora.files import writing_file
 
-RIGHT, WRONG = "#1a7f37", "#cf222e"
 SMALLEST_AREA, LARGEST_AREA = 30.0, 3000.0
 """Of the circles in a comparison, in square points."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A clip, its true label and the predicted one."""
-
-    clip: Clip
-    label: str
-    predicted: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,54 +26,6 @@ class Bubble:
     """Trained parameters, the area of the circle."""
 
 
-def draw_confusion(confusion: Sequence[Sequence[int]], labels: Sequence[str], path: Path) -> None:
-    """A confusion matrix as a picture: rows are true labels, columns predicted ones.
-
-    Args:
-        confusion: Counts, shape (K, K).
-        labels: Names of the K classes.
-        path: The PNG to write.
-    """
-    counts = np.asarray(confusion, dtype=float)
-    shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
-    side = min(14.0, 2.5 + 0.24 * len(labels))
-    figure = _figure((side, side))
-    names = list(map(in_figure, labels))
-    axes = figure.add_subplot()
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(labels)), names, rotation=90, fontsize=7)
-    axes.set_yticks(range(len(labels)), names, fontsize=7)
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("true")
-    axes.set_title("share of each true class, white 0 to blue 1")
-    if len(labels) <= 20:
-        for row, column in zip(*np.nonzero(counts), strict=True):
-            colour = "white" if shares[row, column] > 0.5 else "black"
-            text = f"{counts[row, column]:.0f}"
-            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=7)
-    _save(figure, path)
-
-
-def draw_clip_strip(answers: Sequence[Answer], path: Path) -> None:
-    """Clips side by side: the T frames above the T event images, true and predicted label.
-
-    Args:
-        answers: What to show, one column each.
-        path: The PNG to write.
-    """
-    figure = _figure((2.1 * len(answers), 2.1 * _tallest(answers) + 0.5))
-    for number, answer in enumerate(answers):
-        axes = figure.add_subplot(1, len(answers), number + 1)
-        axes.imshow(np.concatenate(_columns(answer.clip), axis=1))
-        axes.set_axis_off()
-        axes.set_title(
-            f"true {in_figure(answer.label)}\npredicted {in_figure(answer.predicted)}",
-            fontsize=10,
-            color=RIGHT if answer.label == answer.predicted else WRONG,
-        )
-    _save(figure, path)
-
-
 def draw_bubbles(bubbles: Sequence[Bubble], path: Path) -> None:
     """Accuracy over the time of a training step; the area of a circle is what was trained.
 
@@ -94,7 +33,7 @@ def draw_bubbles(bubbles: Sequence[Bubble], path: Path) -> None:
         bubbles: One for each method.
         path: The PNG to write.
     """
-    figure = _figure((8.5, 5.5))
+    figure = new_figure((8.5, 5.5))
     axes = figure.add_subplot()
     largest = max(bubble.trained for bubble in bubbles)
     by_height = sorted(bubbles, key=lambda bubble: (bubble.accuracy, bubble.time_ms))
@@ -115,7 +54,7 @@ def draw_bubbles(bubbles: Sequence[Bubble], path: Path) -> None:
     axes.set_ylabel("accuracy, %")
     axes.set_title("area: trained parameters, in millions in the brackets", fontsize=10)
     axes.grid(alpha=0.3)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_lines(
@@ -133,7 +72,7 @@ def draw_lines(
         key: What was varied.
         lowest: Accuracy at which the picture ends below; None shows all that there is.
     """
-    figure = _figure((8.5, 5.5))
+    figure = new_figure((8.5, 5.5))
     axes = figure.add_subplot()
     for method, points in lines.items():
         means, spreads = ([100 * point[i] for point in points.values()] for i in (0, 1))
@@ -151,31 +90,27 @@ def draw_lines(
         axes.set_ylim(100 * lowest, 100)
     axes.legend()
     axes.grid(alpha=0.3)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
-def _columns(clip: Clip) -> list[np.ndarray[Any, np.dtype[np.uint8]]]:
-    return [_stacked(images) for images in (clip.rgb, clip.events) if images is not None]
+def new_figure(size_in: tuple[float, float]) -> Any:
+    """An empty figure of matplotlib.
 
-
-def _stacked(images: Tensor) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    framed = np.pad(
-        images.permute(0, 2, 3, 1).numpy(), ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=128
-    )
-    return np.concatenate(list(framed), axis=0)  # the moments from top to bottom
-
-
-def _tallest(answers: Sequence[Answer]) -> float:
-    pictures = [np.concatenate(_columns(answer.clip), axis=1) for answer in answers]
-    return max(picture.shape[0] / picture.shape[1] for picture in pictures)
-
-
-def _figure(size_in: tuple[float, float]) -> Any:
+    Args:
+        size_in: Width and height in inches.
+    """
     from matplotlib.figure import Figure  # without pyplot: no window system, no global state
 
     return Figure(figsize=size_in, layout="constrained")
 
 
-def _save(figure: Any, path: Path) -> None:
-    with writing_file(path) as temporary:
+def save_figure(figure: Any, path: Path) -> None:
+    """Write a figure as a PNG.
+
+    Args:
+        figure: Of `new_figure`.
+        path: The PNG.
+    """
+    with writing_file(path) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # it draws a box instead
         figure.savefig(temporary, dpi=110, facecolor="white")

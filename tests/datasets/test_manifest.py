@@ -41,7 +41,11 @@ def manifest(source):
         sample(2, split="val"),
         Sample("only frames, ünïcode", None, "b.png", "dog", "test"),
         Sample("drawn before", None, "a.png", "dog", "test", event_images="b.png"),
-        Sample("only drawn", None, None, "dog", "test", event_images=("a.png", "b.png")),
+        Sample(
+            *("only drawn", None, None, "dog", "test"),
+            event_images=("a.png", "b.png"),
+            columns=(("light", "dim"), ("who", "ü")),
+        ),
     )
     return Manifest("test", source, ("cat", "dog"), samples, split_source="official lists")
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,8 +24,10 @@ from evlora.cli.evaluation_files import (
     write_answers,
     write_figures,
 )
-from evlora.cli.printing import echo, table
+from evlora.cli.printing import counting_bar, echo, table
+from evlora.cli.reporting import evaluation_with_report
 from evlora.cli.table_files import require_file
+from evlora.errors import RunError
 
 if TYPE_CHECKING:
     from evlora.evaluation import Evaluation, Pair
@@ -75,7 +77,12 @@ def evaluate(
         Path | None, typer.Option(help="Write the figures: .json, .csv or .parquet.")
     ] = None,
     answers: Annotated[
-        Path | None, typer.Option(help="Write the answer for each sample: .csv or .parquet.")
+        Path | None,
+        typer.Option(help="Write each sample's answer: .csv, .jsonl or .parquet."),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Write a page with pictures of one bundle: .html, or a folder."),
     ] = None,
     weights: Weights = None,
     device: Device = "auto",
@@ -84,6 +91,11 @@ def evaluate(
     """Score recognizers on a split of a dataset."""
     require_file("--out", out, FIGURES_SUFFIXES)
     require_file("--answers", answers, ANSWERS_SUFFIXES)
+    if report is not None and len(bundles) > 1:
+        raise RunError(
+            f"--report: expected one bundle, which the page is about, got {len(bundles)}; "
+            "evaluate them one by one for pages, together without --report"
+        )
     from evlora import evaluation
     from evlora.bundle import keep_temperature, load_bundle
     from evlora.datasets import read_manifest
@@ -103,16 +115,24 @@ def evaluate(
             )
             kept = keep_temperature(bundle, temperature)
             echo(f"temperature {temperature:.3f}, fitted on val, kept in {kept}", err=True)
-        results[str(bundle)] = evaluation.evaluate(
-            recognizer,
-            manifest,
-            split=split,
-            batch_size=batch_size,
-            workers=workers,
-            without=without,
-            precision=precision,
-            slices=slices or (),
-        )
+        options: dict[str, Any] = {
+            "split": split,
+            "batch_size": batch_size,
+            "workers": workers,
+            "without": without,
+            "precision": precision,
+            "slices": slices or (),
+        }
+        if report is None:
+            with counting_bar("scoring") as progress:
+                results[str(bundle)] = evaluation.evaluate(
+                    recognizer, manifest, progress=progress, **options
+                )
+        else:
+            place = {"source": source, "weights": weights, "device": device_named(device)}
+            results[str(bundle)] = evaluation_with_report(
+                bundle, report, dataset, **place, **options
+            )
     pairs = _pairs_of(results)
     if out is not None:
         write_figures(out, results, pairs)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from evlora.evaluation import Evaluation, Pair
 
 FIGURES_SUFFIXES = (".json", ".csv", ".parquet")
-ANSWERS_SUFFIXES = (".csv", ".parquet")
+ANSWERS_SUFFIXES = (".csv", ".jsonl", ".parquet")
 FIGURES: Kinds = {
     **{"bundle": str, "split": str, "column": str, "value": str, "samples": int},
     **{"top1": float, "top1_low": float, "top1_high": float},
@@ -79,11 +79,17 @@ def write_answers(out: Path, results: Mapping[str, "Evaluation"]) -> None:
         columns["probability"] += found.confidence.tolist()
         columns["is_right"] += found.is_right.tolist()
         columns["nll"] += found.surprise.tolist()
-    write_whole(
-        "--answers",
-        out,
-        lambda path: write_table(columns, path, suffix=out.suffix, kinds=ANSWERS),
-    )
+
+    def write(path: Path) -> None:
+        if out.suffix == ".jsonl":
+            rows = (
+                dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
+            )
+            path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        else:
+            write_table(columns, path, suffix=out.suffix, kinds=ANSWERS)
+
+    write_whole("--answers", out, write)
 
 
 def _rows(name: str, result: "Evaluation") -> list[dict[str, Any]]:

@@ -29,6 +29,7 @@ from evlora.cli.recordings import (
     WidthOption,
     part_between,
 )
+from evlora.cli.reporting import report_of_run
 
 
 def _list_recipes(is_wanted: bool) -> None:
@@ -157,6 +158,8 @@ def train(
     accuracy = f": {run.metrics['val_top1']:.1%} top-1" if "val_top1" in run.metrics else ""
     echo(f"kept epoch {run.metrics['epoch']:.0f}{accuracy}")
     echo(f"bundle: {run.bundle}")
+    if whole.run.report:
+        report_of_run(run.dir)
 
 
 def predict(

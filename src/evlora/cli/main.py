@@ -19,6 +19,7 @@ from evlora.cli import (
     overview,
     publishing,
     recordings,
+    reporting,
     searching,
 )
 from evlora.cli.printing import echo
@@ -86,7 +87,7 @@ def options(
 
 
 for group in (
-    *(learning, evaluating, comparing, searching, overview),
+    *(learning, evaluating, reporting, comparing, searching, overview),
     *(datasets, recordings, converting, publishing, exporting),
 ):
     group.register(app)

@@ -2,12 +2,13 @@
 
 from evlora.evaluation.answers import Answers
 from evlora.evaluation.calibration import fit_temperature
-from evlora.evaluation.figures import Confusion, Evaluation
+from evlora.evaluation.figures import Bin, Confusion, Evaluation
 from evlora.evaluation.pairs import Pair, pair_of
 from evlora.evaluation.scoring import evaluate
 
 __all__ = [
     "Answers",
+    "Bin",
     "Confusion",
     "Evaluation",
     "Pair",

@@ -1,6 +1,6 @@
 """What a recognizer answers for each sample of a split: few numbers, however many the classes."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
@@ -36,10 +36,15 @@ class Answers:
     """Numbers of the true classes, shape (N,)."""
     ranked: NDArray[np.int64]
     """Numbers of the most probable classes, shape (N, min(5, K))."""
-    confidence: NDArray[np.float64]
-    """Probability of the first of them, shape (N,)."""
+    probabilities: NDArray[np.float64]
+    """Of these classes, of the same shape."""
     surprise: NDArray[np.float64]
     """Negative logarithm of the true class's probability, shape (N,)."""
+
+    @property
+    def confidence(self) -> NDArray[np.float64]:
+        """Probability of the most probable class, shape (N,)."""
+        return self.probabilities[:, 0]
 
     @property
     def is_right(self) -> NDArray[np.bool_]:
@@ -59,9 +64,14 @@ class Answers:
             self.classes,
             self.labels[places],
             self.ranked[places],
-            self.confidence[places],
+            self.probabilities[places],
             self.surprise[places],
         )
+
+    def ranked_labels(self, place: int) -> list[tuple[str, float]]:
+        """The most probable labels of the sample at this place, each with its probability."""
+        pairs = zip(self.ranked[place], self.probabilities[place], strict=True)
+        return [(self.classes[number], float(probability)) for number, probability in pairs]
 
 
 class ScoredBatch(NamedTuple):
@@ -81,6 +91,7 @@ def scored_batches(
     workers: int,
     without: Modality | None,
     precision: Precision,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[ScoredBatch]:
     """The samples of a split with the logarithms of their classes' probabilities, on the CPU.
 
@@ -103,6 +114,7 @@ def scored_batches(
         **loader_options(batch_size=max(1, batch_size // views), workers=workers),
     )
     unsound: list[str] = []
+    done = 0
     for batch in cast(Iterable[Batch], loader):
         rgb, events, *_ = batch.to(device)
         with torch.inference_mode():
@@ -110,6 +122,9 @@ def scored_batches(
         assert batch.labels is not None  # a manifest's samples have labels
         names = batch.samples[::views]
         unsound += [n for n, is_nan in zip(names, scores.isnan().any(1), strict=True) if is_nan]
+        done += len(names)
+        if progress is not None:
+            progress(done, len(dataset))
         yield ScoredBatch(names, batch.labels[::views], scores)
     if unsound:
         raise BundleError(
@@ -126,8 +141,8 @@ def answers_of(batches: Iterable[ScoredBatch], classes: tuple[str, ...]) -> Answ
         top = batch.scores.topk(min(RANKED, len(classes)), dim=1)
         true = batch.scores.gather(1, batch.labels[:, None])[:, 0]
         names += batch.names
-        columns.append((batch.labels, top.indices, top.values[:, 0].exp().double(), -true.double()))
-    labels, ranked, confidence, surprise = (
+        columns.append((batch.labels, top.indices, top.values.exp().double(), -true.double()))
+    labels, ranked, probabilities, surprise = (
         torch.cat(column).numpy() for column in zip(*columns, strict=True)
     )
-    return Answers(tuple(names), classes, labels, ranked, confidence, surprise)
+    return Answers(tuple(names), classes, labels, ranked, probabilities, surprise)

@@ -1,6 +1,6 @@
 """How good a recognizer is on one split of a dataset."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,7 @@ def evaluate(
     precision: Precision = "fp32",
     slices: Sequence[str] = (),
     resamples: int = RESAMPLES,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Score a recognizer on a split.
 
@@ -58,6 +59,7 @@ def evaluate(
         precision: See `for_answers`.
         slices: Columns of the manifest whose values are scored separately.
         resamples: Of the bootstrap that gives intervals; 0 for none.
+        progress: Takes the number of samples scored so far, and of all.
 
     Returns:
         Accuracies as shares of 1 with their intervals, calibration, and the confusion of labels.
@@ -79,6 +81,7 @@ def evaluate(
         workers=workers,
         without=without,
         precision=precision,
+        progress=progress,
     )
     answers = answers_of(batches, recognizer.labels)
     per_class = per_class_of(answers)

@@ -6,6 +6,7 @@ checkpoints/      best.ckpt (on the val split, if it is kept), last.ckpt and, of
 logs/             CSV and TensorBoard
 bundle/           the recognizer of the epoch that is kept
 metrics.json      written last: its presence shows that the run is complete
+report.html       what the run does, as a page; `evlora train` writes it after all else
 .lock             held by the process that trains
 """
 
@@ -41,7 +42,7 @@ FREE = frozenset(
     {
         *("run.dir", "data.source", "data.workers", "data.cache", "data.cache_gb"),
         *("training.devices", "training.nodes", "training.checkpoint_minutes"),
-        "training.standing_minutes",
+        *("training.standing_minutes", "run.report"),
     }
 )
 """Keys that may change when a run is resumed: where things lie, and who does the work. Other

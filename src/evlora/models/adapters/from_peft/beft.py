@@ -20,7 +20,7 @@ def biased_targets(module: nn.Module, settings: Settings) -> str:
     pattern = at_the_sites(module, settings) or ""
     layers = linear_layers(module)
     at_sites = {name: layer for name, layer in layers.items() if re.fullmatch(pattern, name)}
-    names = [name for name, layer in at_sites.items() if layer.bias is not None]
+    names = [name for name, layer in at_sites.items() if "bias" in dict(layer.named_parameters())]
     if not names:
         raise AdapterError(
             f"expected layers with a bias, which beft shifts, got {len(at_sites)} without; choose "
