@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from adapter_networks import SETTINGS
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from slow import slow_but
@@ -85,13 +86,13 @@ SINGLE_STREAM = {
 }
 
 
-@pytest.mark.parametrize("method", CATALOGUE)
+@pytest.mark.parametrize(
+    "method", slow_but(CATALOGUE, quick={"full", "lora", "adalora", "vpt"}.__contains__)
+)
 def test_a_bundle_of_one_modality_keeps_the_statistics_of_its_norm(
     method: str, tiny_settings: dict[str, Any], weights: Path, tmp_path: Path
 ) -> None:
-    # Rotated blocks must divide the narrow width of the tests' backbone.
-    options = {"options": {"block_size": 8}} if method == "oft" else {}
-    changes = {**SINGLE_STREAM, "model.adapter": {"method": method, **options}}
+    changes = {**SINGLE_STREAM, "model.adapter": {"method": method, **SETTINGS[method]}}
     recognizer = trained(tiny_settings, **changes, **{"backbone.weights": str(weights)})
     recognizer.train()(torch.randn(6, 2, 3, 32, 32))
     recognizer.eval()

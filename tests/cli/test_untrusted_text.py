@@ -8,7 +8,7 @@ import pytest
 from command import Command
 from small_recordings import write_recording
 
-from evlora.cli.answers import Row, _columns, _write_csv
+from evlora.cli.answers import Answers, Row
 from evlora.cli.printing import echo, table
 from evlora.prediction import Prediction
 
@@ -53,7 +53,8 @@ def test_a_cell_of_a_table_stays_in_its_line(capsys: pytest.CaptureFixture[str])
 def test_answers_for_a_spreadsheet_hold_no_formula(tmp_path: Path):
     label = "=HYPERLINK(1)"
     row = Row("\udcff.npz", (Prediction(label, 0.5),), None)
-    _write_csv(_columns([row], 1), tmp_path / "answers.csv")
+    answers = Answers(top=1, is_one=True, as_json=False, rows=[row])
+    answers.write(tmp_path / "answers.csv")
     with (tmp_path / "answers.csv").open(encoding="utf-8") as file:
         (found,) = csv.DictReader(file)
 

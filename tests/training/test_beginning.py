@@ -165,7 +165,7 @@ def test_the_one_sample_that_lacks_a_modality_is_found(
     picture = next(few_pictures.parent.rglob("*.png"))
     lacking = replace(both.split("train")[7], events=None, frames=str(picture))
     samples = tuple(lacking if one.sample == lacking.sample else one for one in both.samples)
-    write_manifest(replace(both, samples=samples), tmp_path)
+    write_manifest(replace(both, samples=samples, allows_outside=True), tmp_path)
     keys = {**own_settings, "data.root": str(tmp_path), "clip.modalities": ["rgb", "event"]}
     with pytest.raises(DatasetError, match=f"sample {lacking.sample}: .*found no events"):
         evlora.train(RECIPE, overrides={**keys, "model": {"network": "velora"}})

@@ -96,40 +96,24 @@ def evaluate(
             f"--report: expected one bundle, which the page is about, got {len(bundles)}; "
             "evaluate them one by one for pages, together without --report"
         )
-    from evlora import evaluation
-    from evlora.bundle import keep_temperature, load_bundle
-    from evlora.datasets import read_manifest
     from evlora.devices import device_named
 
-    manifest = read_manifest(dataset, source=source)
+    place: dict[str, Any] = {"source": source, "weights": weights, "device": device_named(device)}
+    options: dict[str, Any] = {
+        "split": split,
+        "batch_size": batch_size,
+        "workers": workers,
+        "without": without,
+        "precision": precision,
+        "slices": slices or (),
+    }
     results: dict[str, Evaluation] = {}
     for bundle in dict.fromkeys(bundles):
-        recognizer = load_bundle(bundle, weights=weights, device=device_named(device))
         if calibrate:
-            temperature = evaluation.fit_temperature(
-                recognizer,
-                manifest,
-                batch_size=batch_size,
-                workers=workers,
-                precision=precision,
-            )
-            kept = keep_temperature(bundle, temperature)
-            echo(f"temperature {temperature:.3f}, fitted on val, kept in {kept}", err=True)
-        options: dict[str, Any] = {
-            "split": split,
-            "batch_size": batch_size,
-            "workers": workers,
-            "without": without,
-            "precision": precision,
-            "slices": slices or (),
-        }
+            _calibrate(bundle, dataset, **place, options=options)
         if report is None:
-            with counting_bar("scoring") as progress:
-                results[str(bundle)] = evaluation.evaluate(
-                    recognizer, manifest, progress=progress, **options
-                )
+            results[str(bundle)] = _evaluation(bundle, dataset, **place, options=options)
         else:
-            place = {"source": source, "weights": weights, "device": device_named(device)}
             results[str(bundle)] = evaluation_with_report(
                 bundle, report, dataset, **place, **options
             )
@@ -147,7 +131,48 @@ def evaluate(
     if len(results) > 1:
         _show_several(results, pairs)
     else:
-        show_evaluation(first, manifest.labels)
+        show_evaluation(first, tuple(first.per_class))
+
+
+def _evaluation(
+    bundle: Path,
+    dataset: str,
+    *,
+    source: Path | None,
+    weights: Path | None,
+    device: str,
+    options: Mapping[str, Any],
+) -> "Evaluation":
+    from evlora.bundle import load_bundle
+    from evlora.datasets import read_manifest
+    from evlora.evaluation import evaluate
+
+    recognizer = load_bundle(bundle, weights=weights, device=device)
+    manifest = read_manifest(dataset, source=source)
+    with counting_bar("scoring") as progress:
+        return evaluate(recognizer, manifest, progress=progress, **options)
+
+
+def _calibrate(
+    bundle: Path,
+    dataset: str,
+    *,
+    source: Path | None,
+    weights: Path | None,
+    device: str,
+    options: Mapping[str, Any],
+) -> None:
+    """Fit the temperature of a bundle, and keep it there."""
+    from evlora.bundle import keep_temperature, load_bundle
+    from evlora.datasets import read_manifest
+    from evlora.evaluation import fit_temperature
+
+    recognizer = load_bundle(bundle, weights=weights, device=device)
+    manifest = read_manifest(dataset, source=source)
+    own = {name: options[name] for name in ("batch_size", "workers", "precision")}
+    temperature = fit_temperature(recognizer, manifest, **own)
+    kept = keep_temperature(bundle, temperature)
+    echo(f"temperature {temperature:.3f}, fitted on val, kept in {kept}", err=True)
 
 
 def _pairs_of(results: Mapping[str, "Evaluation"]) -> dict[str, "Pair"]:

@@ -52,7 +52,9 @@ def export(
     weights: Weights = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a bundle as ONNX or a program of torch.export, compared with PyTorch.
+    """Write a bundle as ONNX or a program of torch.export.
+
+    What is written is compared with PyTorch.
 
     The file takes uint8 images; labels and clip settings are in its metadata. A file whose
     answers differ is not kept.

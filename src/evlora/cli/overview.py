@@ -21,7 +21,7 @@ def runs(
     folder: Annotated[Path, typer.Argument(help="A folder that holds the folders of runs.")],
     as_json: AsJson = False,
 ) -> None:
-    """Show runs side by side: how far they are, and where their recipes differ."""
+    """Show how far runs are, and where their recipes differ."""
     from evlora.training.overview import runs_in
 
     found = runs_in(folder)

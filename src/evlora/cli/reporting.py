@@ -43,7 +43,7 @@ def report(
     split: Annotated[
         str | None, typer.Option(help="What is measured: by default test, or else val.")
     ] = None,
-    clips: Annotated[int, typer.Option(min=0, max=200, help="How many clips to show.")] = 12,
+    clips: Annotated[int, typer.Option(min=0, help="How many clips to show.")] = 12,
     projection: Annotated[
         Literal["tsne", "pca"], typer.Option(help="How features come into two dimensions.")
     ] = "tsne",
@@ -58,7 +58,7 @@ def report(
     weights: Weights = None,
     device: Device = "auto",
 ) -> None:
-    """Show what a recognizer does, and what it rests on, as one page.
+    """Write a page on what a recognizer does and rests on.
 
     Clips with their answers, confusion, classes, calibration, features, relevance of patches,
     accuracy by condition, training, adapters and cost: one HTML file that needs no other.

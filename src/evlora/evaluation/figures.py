@@ -42,6 +42,14 @@ class Confusion(Sequence[Sequence[int]]):
     def __len__(self) -> int:
         return self._classes
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Confusion):
+            return NotImplemented
+        return (self._classes, self.cells) == (other._classes, other.cells)
+
+    def __hash__(self) -> int:
+        return hash((self._classes, self.cells))
+
     @overload
     def __getitem__(self, index: int) -> Sequence[int]: ...
     @overload

@@ -180,8 +180,9 @@ def _put(plan: Plan, work: Path) -> Plan:
 
 
 def _fields(sample: Sample) -> dict[str, Any]:
-    """The fields of a sample; without a part as when there were none, so that packings resume."""
+    """What is packed of a sample, as before there were parts where it is none: packings resume."""
     fields = asdict(sample)
+    del fields["columns"]  # no clip depends on them
     if sample.part is None:
         del fields["part"]
     return fields
