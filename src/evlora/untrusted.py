@@ -8,7 +8,7 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -218,17 +218,17 @@ def label_fault(labels: Collection[str]) -> str:
     most = limits().labels
     if len(labels) > most:
         return f"expected at most {most:,} labels, got {len(labels):,}; {raising('labels')}"
-    return next(filter(None, map(name_fault, labels)), "")
+    return next(name_faults(labels), "")
 
 
-def name_fault(name: str) -> str:
-    """What is wrong with a label, or the name of a sample or a file; else empty."""
+def name_faults(names: Iterable[str]) -> Iterator[str]:
+    """What is wrong with labels, or with names of samples and files."""
     longest = limits().name_chars
-    if len(name) > longest:
-        return (
-            f"expected names of at most {longest:,} characters, got one of {len(name):,}, "
-            f"{shown(name)}; {raising('name_chars')}"
-        )
-    if not name.isascii() and any("\ud800" <= character <= "\udfff" for character in name):
-        return f"expected names in UTF-8, got {shown(name)}; rename it"
-    return ""
+    for name in names:
+        if len(name) > longest:
+            yield (
+                f"expected names of at most {longest:,} characters, got one of {len(name):,}, "
+                f"{shown(name)}; {raising('name_chars')}"
+            )
+        elif not name.isascii() and any("\ud800" <= character <= "\udfff" for character in name):
+            yield f"expected names in UTF-8, got {shown(name)}; rename it"

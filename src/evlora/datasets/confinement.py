@@ -23,22 +23,22 @@ def outside(
         follows_links: Whether symbolic links are looked up, which takes a look at each file.
         in_folders: Whether the files in a sample's folders are looked at too.
     """
-    root = Path(os.path.realpath(source))
-    known: dict[Path, bool] = {}
+    # Texts rather than `Path`s: an index may name millions of files.
+    folder, root = str(source), Path(os.path.realpath(source))
+    known: dict[str, bool] = {}
 
-    def leads_out(path: Path) -> bool:
+    def leads_out(path: str | Path) -> bool:
         return not Path(os.path.realpath(path)).is_relative_to(root)
 
     def is_outside(path: str) -> bool:
         if not follows_links:
             return _is_named_outside(path)
-        whole = source / path
-        if whole.parent not in known:
-            known[whole.parent] = leads_out(whole.parent)
+        whole = os.path.join(folder, path.rstrip("/"))  # noqa: PTH118
+        above, name = os.path.split(whole)
+        if above not in known:
+            known[above] = leads_out(above)
         # Most files are no links, and need no look at all folders above them.
-        return known[whole.parent] or (
-            (whole.name == ".." or whole.is_symlink()) and leads_out(whole)
-        )
+        return known[above] or ((name == ".." or os.path.islink(whole)) and leads_out(whole))  # noqa: PTH114
 
     found: list[tuple[str, str]] = []
     for sample in samples:
@@ -68,8 +68,8 @@ def listing(found: list[tuple[str, str]], advice: str) -> str:
 
 def _is_named_outside(path: str) -> bool:
     """Whether a path leads out of the folder by its text alone."""
-    normal = Path(os.path.normpath(path))
-    return normal.is_absolute() or ".." in normal.parts
+    normal = os.path.normpath(path)
+    return normal.startswith("/") or normal == ".." or normal.startswith("../")
 
 
 def _links_in(folder: Path) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -24,7 +25,7 @@ from evlora.files import standing, writing_file
 from evlora.limits import limits, raising
 from evlora.messages import explain, itemized
 from evlora.recordings.readers import FORMATS, reader_for
-from evlora.untrusted import label_fault, name_fault, plain, read_text
+from evlora.untrusted import label_fault, name_faults, plain, read_text
 
 DATASET_FILE = "dataset.json"
 
@@ -309,7 +310,7 @@ class _Files:
     """
 
     def __init__(self, source: Path) -> None:
-        self._source = source
+        self._source, self._folder = source, str(source)
         self._faults: dict[str, str | None] = {}
         self._of_events: dict[str, str | None] = {}
 
@@ -327,12 +328,23 @@ class _Files:
         if path not in self._faults:
             fault = None
             try:
-                if not plain(self._source / path, DatasetError).exists():
+                if (
+                    not self._lies_there(path)
+                    and not plain(self._source / path, DatasetError).exists()
+                ):
                     fault = f"no such file: {path}"
             except DatasetError as error:
                 fault = str(error)
             self._faults[path] = fault
         return self._faults[path]
+
+    def _lies_there(self, path: str) -> bool:
+        """Whether a file or folder lies there, by a single look."""
+        try:
+            mode = os.stat(os.path.join(self._folder, path)).st_mode  # noqa: PTH116, PTH118
+        except (OSError, ValueError):
+            return False
+        return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
 
     def _fault_of_events(self, events: str) -> str | None:
         if os.path.splitext(events)[1].lower() in EVENT_SUFFIXES:  # noqa: PTH122
@@ -345,10 +357,8 @@ class _Files:
 
 
 def _whole_faults(samples: Sequence[Sample], counts: Mapping[str, int] | None) -> Iterator[str]:
-    for sample in samples:
-        for name in (sample.sample, sample.label, *sample.paths, *chain(*sample.columns)):
-            if fault := name_fault(name):
-                yield fault
+    texts = ((s.sample, s.label, *s.paths, *chain(*s.columns)) for s in samples)
+    yield from name_faults(dict.fromkeys(chain.from_iterable(texts)))
     names = Counter(map(attrgetter("sample"), samples))
     if len(names) < len(samples):
         for name, times in names.items():
