@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from evlora.errors import BundleError, DatasetError, EvloraError, RecipeError, RecordingError
-from evlora.untrusted import label_fault, parse_json, parse_yaml, plain, read_text
+from evlora.untrusted import label_fault, parse_json, plain, read_text
+from evlora.untrusted_yaml import parse_yaml
 
 ALIASES = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{after}: &{after} [{', '.join(['*' + before] * 10)}]\n"

@@ -18,7 +18,8 @@ from evlora.errors import BackboneError, BundleError
 from evlora.models import Backbone, build_backbone, weights_sha256
 from evlora.models.backbone import PRETRAINED, RANDOM
 from evlora.recognizer import Recognizer, RecognizerConfig
-from evlora.untrusted import parse_yaml, read_text
+from evlora.untrusted import read_text
+from evlora.untrusted_yaml import parse_yaml
 
 OWN_BACKBONE = "backbone.safetensors"
 RECIPE_OF_A_RUN = "recipe.yaml"

@@ -240,10 +240,12 @@ def test_formats_of_fewer_bits_are_near(form: Any, tmp_path: Path) -> None:
     recognizer = exportable("image")
     made = evlora.export(recognizer, tmp_path / "small.onnx", format=form)
     assert made.check.format == form
-    assert 1e-6 < made.check.largest_difference < 0.1
+    # Seven bits of weights at random, in a network whose scores reach 0.7.
+    most = 0.25 if form == "onnx-int8" else 0.01
+    assert 1e-6 < made.check.largest_difference < most
     images = images_of(recognizer, 5)
     np.testing.assert_allclose(
-        answered(made.files[0], images), wanted(recognizer, images), atol=0.1
+        answered(made.files[0], images), wanted(recognizer, images), atol=most
     )
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -119,7 +120,7 @@ def test_a_new_run_of_ranks_has_one_voice_and_the_numbers_of_one_process(
     lines = printed.splitlines()
     step = str(RANKS * even_settings["training.batch_size"])
     begins = [line.split()[0] for line in lines]
-    assert begins == ["12", step, "epoch", "epoch", "kept", "bundle:"]
+    assert begins == ["12", step, "epoch", "epoch", "kept", "bundle:", "report:"]
     one = {**even_settings, "training.devices": 1, "run.dir": str(tmp_path / "one")}
     one["training.batch_size"] *= RANKS
     calm = evlora.train("nano_photographs", overrides=one)
@@ -226,7 +227,9 @@ def test_a_rank_that_stands_still_ends_the_run(
         check=False,
         timeout=110,
     )
-    assert "OneRankError: rank 0: another process of the run answers no more" in done.stdout
+    # Whichever waits for the other notices first.
+    message = r"OneRankError: rank [01]: another process of the run answers no more"
+    assert re.search(message, done.stdout)
     assert "after at most 0.2 minutes (training.standing_minutes)" in done.stdout
 
 

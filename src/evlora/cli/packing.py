@@ -94,7 +94,7 @@ def values_of(words: list[str]) -> dict[str, Any]:
     """
     import yaml
 
-    from evlora.untrusted import parse_yaml
+    from evlora.untrusted_yaml import parse_yaml
 
     values: dict[str, Any] = {}
     for word in words:

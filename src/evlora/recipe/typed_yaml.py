@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel
 
 from evlora.recipe.schema import Recipe
-from evlora.untrusted import build_yaml, compose_yaml
+from evlora.untrusted_yaml import build_yaml, compose_yaml
 
 _NULL, _TEXT = "tag:yaml.org,2002:null", "tag:yaml.org,2002:str"
 

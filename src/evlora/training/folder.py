@@ -26,7 +26,8 @@ from evlora.files import standing, writing_file
 from evlora.locking import holding
 from evlora.messages import listed, shown
 from evlora.recipe.schema import Recipe
-from evlora.untrusted import parse_yaml, read_text
+from evlora.untrusted import read_text
+from evlora.untrusted_yaml import parse_yaml
 
 RECIPE_FILE = "recipe.yaml"
 METRICS_FILE = "metrics.json"

@@ -16,7 +16,8 @@ import zstandard
 
 from evlora.errors import RecordingError
 from evlora.limits import limits, raising
-from evlora.untrusted import parse_yaml, read_text
+from evlora.untrusted import read_text
+from evlora.untrusted_yaml import parse_yaml
 
 LARGEST_CHUNK_BYTES = 1 << 30
 """Bags are written in chunks of about a megabyte."""
