@@ -40,7 +40,7 @@ def test_a_recognizer_goes_to_a_folder_and_comes_back(tmp_path: Path) -> None:
 
 
 def test_the_model_card_states_what_the_hub_and_a_reader_ask_for(tmp_path: Path) -> None:
-    recipe = {"data": {"root": "/home/me/poker"}, "training": {"epochs": 6}, "run": {"seed": 3}}
+    recipe = {"data": {"root": "/data/poker"}, "training": {"epochs": 6}, "run": {"seed": 3}}
     evlora.save_bundle(exportable("events"), tmp_path / "bundle", recipe=recipe)
     card = (tmp_path / "bundle" / "README.md").read_text(encoding="utf-8")
     front = yaml.safe_load(card.split("---")[1])

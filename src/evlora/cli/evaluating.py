@@ -30,7 +30,9 @@ from evlora.cli.table_files import require_file
 from evlora.errors import RunError
 
 if TYPE_CHECKING:
+    from evlora.datasets import Manifest
     from evlora.evaluation import Evaluation, Pair
+    from evlora.recognizer import Recognizer
 
 FEW_CLASSES = 5
 """With so few, the right label is always among the first five."""
@@ -135,44 +137,35 @@ def evaluate(
 
 
 def _evaluation(
-    bundle: Path,
-    dataset: str,
-    *,
-    source: Path | None,
-    weights: Path | None,
-    device: str,
-    options: Mapping[str, Any],
+    bundle: Path, dataset: str, *, options: Mapping[str, Any], **place: Any
 ) -> "Evaluation":
-    from evlora.bundle import load_bundle
-    from evlora.datasets import read_manifest
     from evlora.evaluation import evaluate
 
-    recognizer = load_bundle(bundle, weights=weights, device=device)
-    manifest = read_manifest(dataset, source=source)
+    recognizer, manifest = _read(bundle, dataset, **place)
     with counting_bar("scoring") as progress:
         return evaluate(recognizer, manifest, progress=progress, **options)
 
 
-def _calibrate(
-    bundle: Path,
-    dataset: str,
-    *,
-    source: Path | None,
-    weights: Path | None,
-    device: str,
-    options: Mapping[str, Any],
-) -> None:
+def _calibrate(bundle: Path, dataset: str, *, options: Mapping[str, Any], **place: Any) -> None:
     """Fit the temperature of a bundle, and keep it there."""
-    from evlora.bundle import keep_temperature, load_bundle
-    from evlora.datasets import read_manifest
+    from evlora.bundle import keep_temperature
     from evlora.evaluation import fit_temperature
 
-    recognizer = load_bundle(bundle, weights=weights, device=device)
-    manifest = read_manifest(dataset, source=source)
+    recognizer, manifest = _read(bundle, dataset, **place)
     own = {name: options[name] for name in ("batch_size", "workers", "precision")}
     temperature = fit_temperature(recognizer, manifest, **own)
     kept = keep_temperature(bundle, temperature)
     echo(f"temperature {temperature:.3f}, fitted on val, kept in {kept}", err=True)
+
+
+def _read(
+    bundle: Path, dataset: str, *, source: Path | None, weights: Path | None, device: str
+) -> "tuple[Recognizer, Manifest]":
+    from evlora.bundle import load_bundle
+    from evlora.datasets import read_manifest
+
+    recognizer = load_bundle(bundle, weights=weights, device=device)
+    return recognizer, read_manifest(dataset, source=source)
 
 
 def _pairs_of(results: Mapping[str, "Evaluation"]) -> dict[str, "Pair"]:
