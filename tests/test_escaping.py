@@ -14,6 +14,14 @@ def test_controls_are_shown_on_a_terminal_and_not_obeyed():
     assert printable("right \u202eto left, \udcff") == r"right \u202eto left, \udcff"
 
 
+def test_characters_that_show_nothing_are_shown_by_number():
+    hidden = "a\u200bb\U000e0041\ue000"
+
+    assert printable(hidden) == r"a\u200bb\udb40\udc41\ue000"
+    assert json.loads(f'"{printable(hidden)}"') == hidden
+    assert printable("क्\u200dष") == "क्\u200dष"  # joins letters in some languages
+
+
 def test_plain_text_stays_as_it_is():
     text = "Bär 猫 a\tb\nc — ±1 🙂"
 

@@ -13,9 +13,9 @@ from evlora.clips.images import Inputs
 from evlora.clips.playback import LiveAnswer, answers_in_time, schedule
 from evlora.clips.sampling import Moments
 from evlora.recordings import EventStream, FrameSequence, Recording
+from evlora.recordings.opening import Input, as_recording
 from evlora_runtime.drawing import drawn
 from evlora_runtime.model import Model, log_probabilities
-from evlora_runtime.runner import Input, as_recording
 
 STEPS = "encoded_difference"
 

@@ -6,13 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from evlora.errors import RecordingError
-from evlora.recordings import EventStream, FrameSequence, Recording, open_recording
+from evlora.recordings.opening import Input, as_recording
 from evlora_runtime.drawing import clips_of
 from evlora_runtime.model import Model, log_probabilities
-
-Input = Recording | EventStream | FrameSequence | str | Path
-"""What stands for a recording: itself, its events or frames alone, or its path."""
 
 
 class Ranked(NamedTuple):
@@ -58,25 +54,3 @@ def load(path: str | Path, *, threads: int = 0) -> Runner:
         RuntimeFileError: The file is missing, damaged, no file of evlora, or of another version.
     """
     return Runner(Model(Path(path), part="clip", threads=threads))
-
-
-def as_recording(given: Input) -> Recording:
-    """The recording that something stands for.
-
-    Raises:
-        RecordingError: It cannot be read, or it stands for none.
-    """
-    match given:
-        case Recording():
-            return given
-        case EventStream():
-            return Recording(given, None, "events")
-        case FrameSequence():
-            return Recording(None, given, "images")
-        case str() | Path():
-            return open_recording(given)
-        case _:
-            raise RecordingError(
-                "recording: expected a recording, its path, its events or its frames, got "
-                f"{type(given).__name__}"
-            )

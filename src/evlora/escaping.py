@@ -4,13 +4,14 @@ Labels, names of files, fields of headers and messages that quote them are anyon
 they are shown, what a program would obey is shown instead.
 """
 
+import json
 import re
+import unicodedata
 
-OBEYED = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls, but for tab and the end of a line
-    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # marks that turn the direction of writing
-    "\u2028\u2029\ufeff\ud800-\udfff]"  # other ends of lines, and bytes that were no text
-)
+SHOWN = ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp")
+"""Unicode's categories of characters that show nothing, or change how others are shown."""
+KEPT = "\n\t\u200c\u200d"
+"""Of those the ones that text of several lines, or of some languages, needs."""
 LINE_ENDS = re.compile(r"[\t\n]")
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 """How a cell begins that a spreadsheet would compute, and how one that was escaped does."""
@@ -20,16 +21,22 @@ LONGEST_IN_FIGURE = 80
 
 
 def printable(text: object) -> str:
-    r"""Text of several lines for a terminal, or for JSON: controls become what JSON writes.
+    r"""Text of several lines for a terminal, a page or JSON: controls become what JSON writes.
 
     An escape character becomes the six characters `\u001b`.
     """
-    return OBEYED.sub(_written_out, str(text))
+    text = str(text)
+    if text.isprintable():
+        return text
+    return "".join(
+        _written_out(one) if unicodedata.category(one) in SHOWN and one not in KEPT else one
+        for one in text
+    )
 
 
 def in_line(text: object) -> str:
     r"""Text for one cell or one line of a terminal: ends of lines are written out as well."""
-    return LINE_ENDS.sub(_written_out, printable(text))
+    return LINE_ENDS.sub(lambda found: _written_out(found[0]), printable(text))
 
 
 def cell(value: object) -> object:
@@ -48,12 +55,20 @@ def markdown(text: object) -> str:
     return MARKUP.sub(r"\\\1", in_line(text))
 
 
-def in_figure(text: object) -> str:
-    """Text for a matplotlib figure: no mathematics in it, and not longer than a figure is wide."""
-    line = in_line(text)
-    cut = line if len(line) <= LONGEST_IN_FIGURE else f"{line[: LONGEST_IN_FIGURE - 1]}…"
-    return cut.replace("$", r"\$")
+def in_figure(text: object, longest: int = LONGEST_IN_FIGURE) -> str:
+    """Text for a matplotlib figure: in one line, with no mathematics in it.
+
+    Args:
+        text: From outside.
+        longest: Most characters; the middle of a longer text is cut, since names differ at ends.
+    """
+    line = " ".join(in_line(text).split())
+    if len(line) > longest:
+        end = longest // 3
+        line = f"{line[: longest - end - 1]}…{line[len(line) - end :]}"
+    return line.replace("$", r"\$")
 
 
-def _written_out(found: re.Match[str]) -> str:
-    return f"\\u{ord(found[0]):04x}"
+def _written_out(character: str) -> str:
+    code = ord(character)
+    return f"\\u{code:04x}" if code < 0x10000 else json.dumps(character)[1:-1]

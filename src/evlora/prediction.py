@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast, overload
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from evlora.answering import Precision, for_answers
 from evlora.clips import ClipConfig, Modality, collate, make_test_views
@@ -15,8 +13,8 @@ from evlora.companions import visible
 from evlora.datasets.storage import EVENT_SUFFIXES, FRAME_SUFFIXES
 from evlora.errors import RecordingError
 from evlora.recognizer import Recognizer
-from evlora.recordings import EventStream, FrameSequence, Recording, open_recording
-from evlora.recordings.opening import with_frames_of
+from evlora.recordings import Recording, open_recording
+from evlora.recordings.opening import Input, as_recording, with_frames_of
 from evlora.recordings.readers import is_of_events
 from evlora.recordings.readers.images import IMAGE_SUFFIXES
 
@@ -27,11 +25,6 @@ class Prediction:
 
     label: str
     probability: float
-
-
-Input = Recording | EventStream | FrameSequence | str | Path | NDArray[np.uint8]
-"""What stands for a recording: itself, its events or frames alone, its path, or frames as an array
-of shape (T, H, W, 3) or (T, H, W)."""
 
 
 @overload
@@ -94,30 +87,6 @@ def predict(
     probabilities = scores[0].exp().cpu()
     order = probabilities.argsort(descending=True, stable=True)
     return [Prediction(recognizer.labels[i], float(probabilities[i])) for i in order.tolist()]
-
-
-def as_recording(given: Input) -> Recording:
-    """The recording that something stands for; see `Input`.
-
-    Raises:
-        RecordingError: It stands for none.
-    """
-    match given:
-        case Recording():
-            return given
-        case EventStream():
-            return Recording(given, None, "events")
-        case FrameSequence():
-            return Recording(None, given, "images")
-        case np.ndarray():
-            return Recording(None, FrameSequence.from_images(given), "images")
-        case str() | Path():
-            return open_recording(given)
-        case _:
-            raise RecordingError(
-                "recording: expected a recording, its path, its events or frames, or an array of "
-                f"frames, got {type(given).__name__}"
-            )
 
 
 class Found(NamedTuple):

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 from evlora.errors import EvloraError, RunError
+from evlora.escaping import in_figure
 from evlora.evaluation import Confusion
 from evlora.report import sections, writing
 from evlora.report.findings import Findings, read_subject
 from evlora.report.page import Section, page, paragraph, table
-from evlora.report.text import embedded_json, escaped, shortened
+from evlora.report.text import embedded_json, escaped
 from evlora.report.writing import place_for, write_findings, write_report
 
 HOSTILE = "</script><img src=http://x.test/a onerror=alert(1)>\"'&\u202eabc\x1b[31m"
@@ -108,7 +109,7 @@ def test_escaped_text_shows_characters_that_turn_or_hide_others() -> None:
 
 @pytest.mark.parametrize("length", [5, 10, 26])
 def test_a_long_label_keeps_both_ends(length: int) -> None:
-    text = shortened("abcdefghijklmnopqrstuvwxyz0123456789", length)
+    text = in_figure("abcdefghijklmnopqrstuvwxyz0123456789", length)
     assert len(text) == length
     assert text.startswith("a")
     assert text.endswith("9")

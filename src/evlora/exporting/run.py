@@ -19,8 +19,8 @@ from evlora.exporting.onnx_files import OnnxSession, require_onnx, write_onnx
 from evlora.exporting.programs import ProgramSession, write_program
 from evlora.files import writing_file
 from evlora.messages import listed, suggestion
-from evlora.prediction import Input, as_recording
 from evlora.recognizer import Recognizer
+from evlora.recordings.opening import Input, as_recording
 
 CHECK_SUFFIX = ".check.json"
 PLAIN = ("cpu", torch.float32)

@@ -4,13 +4,22 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from evlora.errors import RecordingError, RecordingWarning
+from evlora.recordings.events import EventStream
+from evlora.recordings.frames import FrameSequence
 from evlora.recordings.readers import open_frames, reader_for
 from evlora.recordings.recording import Recording
 from evlora.untrusted import plain
 
 Pictures = str | Path | Sequence[str | Path]
 """A picture, a folder of pictures, a video, or several pictures."""
+
+Input = Recording | EventStream | FrameSequence | str | Path | NDArray[np.uint8]
+"""What stands for a recording: itself, its events or frames alone, its path, or frames as an array
+of shape (T, H, W, 3) or (T, H, W)."""
 
 
 def open_recording(
@@ -66,6 +75,30 @@ def open_recording(
     recording = _with_pictures(recording, frames, event_images)
     _warn_of(recording.warnings)
     return recording
+
+
+def as_recording(given: Input) -> Recording:
+    """The recording that something stands for; see `Input`.
+
+    Raises:
+        RecordingError: It cannot be read, or it stands for none.
+    """
+    match given:
+        case Recording():
+            return given
+        case EventStream():
+            return Recording(given, None, "events")
+        case FrameSequence():
+            return Recording(None, given, "images")
+        case np.ndarray():
+            return Recording(None, FrameSequence.from_images(given), "images")
+        case str() | Path():
+            return open_recording(given)
+        case _:
+            raise RecordingError(
+                "recording: expected a recording, its path, its events or frames, or an array of "
+                f"frames, got {type(given).__name__}"
+            )
 
 
 def with_frames_of(recording: Recording, frames: Pictures) -> Recording:

@@ -7,9 +7,9 @@ from typing import NamedTuple
 from scipy.stats import binomtest
 
 from evlora.datasets import Manifest
+from evlora.escaping import in_figure
 from evlora.evaluation import Answers
 from evlora.figures import new_figure, save_figure
-from evlora.report.text import shortened
 
 MOST_VALUES = 40
 """A column with more values than this names samples rather than a condition."""
@@ -79,7 +79,7 @@ def _draw_column(axes: object, column: str, values: Mapping[str, Share]) -> None
     from matplotlib.axes import Axes
 
     assert isinstance(axes, Axes)
-    names = [f"{shortened(name, 30)} ({share.clips})" for name, share in values.items()]
+    names = [f"{in_figure(name, 30)} ({share.clips})" for name, share in values.items()]
     accuracies = [100 * share.accuracy for share in values.values()]
     ends = [share.interval for share in values.values()]
     below = [max(0.0, a - 100 * low) for a, (low, _) in zip(accuracies, ends, strict=True)]
@@ -89,4 +89,4 @@ def _draw_column(axes: object, column: str, values: Mapping[str, Share]) -> None
     axes.invert_yaxis()
     axes.set_xlim(0, 100)
     axes.set_xlabel("top-1 accuracy, %")
-    axes.set_title(shortened(column, 60), fontsize=10)
+    axes.set_title(in_figure(column, 60), fontsize=10)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, leaves_list, linkage
 from scipy.spatial.distance import squareform
 
+from evlora.escaping import in_figure
 from evlora.figures import new_figure, save_figure
-from evlora.report.text import shortened
 
 CONFUSED_SHARE = 0.05
 """Share of clips that classes of one group are taken for each other by, on average, at least."""
@@ -107,7 +107,7 @@ def draw_confusion(
     order = [number for group in groups or [range(len(labels))] for number in group]
     counts = np.asarray(confusion)[np.ix_(order, order)]
     values = shares(confusion)[np.ix_(order, order)]
-    names = [shortened(labels[number], LABEL_LENGTH) for number in order]
+    names = [in_figure(labels[number], LABEL_LENGTH) for number in order]
     # Labels of seven points need cells of a quarter of an inch, those of four half of it.
     cell = LARGE_CLASS_IN if len(names) <= 60 else max(SMALL_CLASS_IN, 14 / len(names))
     size = min(8.0, 72 * cell * 0.55) if len(names) > 60 else 8.0

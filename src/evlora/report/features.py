@@ -14,10 +14,10 @@ from sklearn.manifold import TSNE
 from torch import Tensor, nn
 
 from evlora.answering import Precision, for_answers
+from evlora.escaping import in_figure
 from evlora.figures import new_figure, save_figure
 from evlora.models.velora import VELoRA
 from evlora.recognizer import Recognizer
-from evlora.report.text import shortened
 
 Projection = Literal["pca", "tsne"]
 TOGETHER = "together"
@@ -137,7 +137,7 @@ def draw_features(
             for number in map(int, np.unique(labels)):
                 place = np.median(of_view[labels == number], axis=0)
                 axes.annotate(
-                    shortened(classes[number], 14),
+                    in_figure(classes[number], 14),
                     place,
                     ha="center",
                     va="center",
@@ -148,7 +148,7 @@ def draw_features(
         from matplotlib.lines import Line2D
 
         marks = [
-            Line2D([], [], marker="o", lw=0, color=colours[i], label=shortened(name, 24))
+            Line2D([], [], marker="o", lw=0, color=colours[i], label=in_figure(name, 24))
             for i, name in enumerate(classes)
         ]
         columns = min(5, len(classes))

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from evlora.clips import Clip
+from evlora.escaping import in_figure
 from evlora.evaluation import Answers
 from evlora.figures import new_figure, save_figure
-from evlora.report.text import shortened
 from evlora.report.tiles import Picture, in_a_row, tiles
 
 RIGHT, WRONG, OTHER = "#1a7f37", "#cf222e", "#8c959f"
@@ -82,7 +82,7 @@ def draw_panel(answers: Sequence[Answered], path: Path) -> None:
     for (left, right), answer, picture in zip(grid, answers, pictures, strict=True):
         left.imshow(picture)
         left.set_axis_off()
-        names = [shortened(name, 28) for name, _ in answer.ranked]
+        names = [in_figure(name, 28) for name, _ in answer.ranked]
         colours = [_colour(answer, place) for place in range(len(names))]
         right.barh(range(len(names)), [score for _, score in answer.ranked], color=colours)
         right.set_yticks(range(len(names)), names, fontsize=8)
@@ -93,7 +93,7 @@ def draw_panel(answers: Sequence[Answered], path: Path) -> None:
             right.text(score + 0.01, place, f"{score:.0%}", va="center", fontsize=8)
         right.spines[["top", "right", "bottom"]].set_visible(False)
         right.set_title(
-            f"true: {shortened(answer.label, 36)}",
+            f"true: {in_figure(answer.label, 36)}",
             fontsize=9,
             loc="left",
             color=RIGHT if answer.is_right else WRONG,

@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from evlora.clips import Clip
+from evlora.escaping import in_figure
 from evlora.figures import new_figure, save_figure
 from evlora.files import writing_file
 from evlora.report.relevance import METHODS, Method, Relevance
-from evlora.report.text import shortened
 from evlora.report.tiles import Picture, in_a_row, tiles
 
 NAMES: dict[Method, str] = {"rollout": "attention rollout", "gradient": "weighted by gradients"}
@@ -77,7 +77,7 @@ def draw_relevance(clip: Clip, found: Relevance, path: Path) -> None:
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     figure.suptitle(
-        f"relevance for {shortened(found.label, 40)}; bright: much, dark: little", fontsize=9
+        f"relevance for {in_figure(found.label, 40)}; bright: much, dark: little", fontsize=9
     )
     save_figure(figure, path)
 

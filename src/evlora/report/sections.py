@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 from PIL import Image
 
+from evlora.escaping import printable
 from evlora.evaluation import Evaluation
 from evlora.files import writing_file
 from evlora.report.adapter_norms import draw_adapter_norms
@@ -28,7 +29,7 @@ from evlora.report.page import (
 )
 from evlora.report.panels import Answered, clip_picture
 from evlora.report.relevance_pictures import relevance_moments
-from evlora.report.text import Html, embedded_json, visible_text
+from evlora.report.text import Html, embedded_json
 from evlora.report.tiles import Picture
 
 PROJECTIONS = {"pca": "the two directions in which they vary most (PCA)", "tsne": "t-SNE"}
@@ -157,7 +158,7 @@ def _matrix(counts: Sequence[Sequence[int]], labels: Sequence[str]) -> dict[str,
     groups = confused_groups(counts)
     wrong = [sum(row) - row[number] for number, row in enumerate(counts)]
     return {
-        "labels": [visible_text(label) for label in labels],
+        "labels": [printable(label) for label in labels],
         "cells": [
             (row, column, clips)
             for row, of_row in enumerate(counts)
