@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +36,7 @@ class LiveRunner:
         self._encode = Model(path.with_suffix(".encode.onnx"), part="encode", threads=threads)
         self._decide = Model(path.with_suffix(".decide.onnx"), part="decide", threads=threads)
         self.labels = self._encode.labels
+        self._temperature = self._decide.temperature
         self.clips = self._encode.clips
         self.stride = stride
         self.reset()
@@ -94,6 +94,10 @@ class LiveRunner:
         ]
         return self._decide(clip)[0][0]
 
+    def shares(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The classes' probabilities, shape (K,), from the scores of `push`."""
+        return np.exp(log_probabilities(scores / np.float32(self._temperature)))
+
     def _drawn(
         self,
         frame: NDArray[np.uint8] | None,
@@ -142,12 +146,8 @@ def predict_live(
     runner.stride = plan.stride
     runner.reset()
     yield from answers_in_time(
-        runner, opened, runner.clips, plan, runner.labels, probabilities=_shares, speed=speed
+        runner, opened, runner.clips, plan, runner.labels, probabilities=runner.shares, speed=speed
     )
-
-
-def _shares(scores: Any) -> NDArray[np.float32]:
-    return np.exp(log_probabilities(scores))
 
 
 def _single(image: NDArray[np.uint8] | None) -> FrameSequence | None:

@@ -1,6 +1,7 @@
 """An exported file: its session, and what it states of labels and clips."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,6 +115,9 @@ class Model:
             self.inputs = tuple(content["inputs"])
             self.outputs = tuple(content["outputs"])
             self.least_moments = int(content["least_moments"])
+            self.temperature = float(content.get("temperature", 1.0))
+            if not 0 < self.temperature < math.inf:
+                raise ValueError(f"temperature: expected above 0, got {self.temperature}")
         except (KeyError, TypeError, ValueError) as error:
             raise RuntimeFileError(f"{path}: its metadata is damaged: {error!r}") from error
 

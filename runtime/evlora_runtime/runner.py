@@ -40,6 +40,10 @@ class Runner:
         (scores,) = self.model(images)
         mean = np.exp(log_probabilities(scores.astype(np.float32))).mean(axis=0)
         order: Sequence[int] = np.argsort(-mean, kind="stable").tolist()
+        if self.model.temperature != 1:
+            with np.errstate(divide="ignore"):  # the logarithm of a probability of 0
+                logarithms = np.log(mean) / np.float32(self.model.temperature)
+            mean = np.exp(log_probabilities(logarithms))
         return [Ranked(self.labels[i], float(mean[i])) for i in order]
 
 

@@ -12,9 +12,10 @@ from exportable import exportable
 from onnxruntime import InferenceSession
 
 import evlora
+import evlora_runtime
 from evlora.errors import ExportError
 from evlora.exporting import onnx_files, programs, run
-from evlora.exporting.checking import Check, compare, generated_clips
+from evlora.exporting.checking import Check, compare, generated_clips, generated_recording
 from evlora.exporting.graphs import clip_graph, live_graphs
 from evlora.recognizer import Recognizer
 
@@ -44,7 +45,9 @@ def answered(file: Path, images: list[torch.Tensor]) -> np.ndarray:
 @pytest.fixture(scope="module")
 def image_recognizer() -> Recognizer:
     torch.manual_seed(0)
-    return exportable("image")
+    recognizer = exportable("image")
+    recognizer.temperature = 0.5
+    return recognizer
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +78,19 @@ def test_the_file_states_labels_and_clips_and_no_place_of_the_machine(
     assert description["inputs"] == ["rgb"]
     source = str(Path(evlora.__file__).parent)
     assert source.encode() not in file.read_bytes()
+
+
+def test_the_runner_gives_probabilities_at_the_temperature_of_the_bundle(
+    image_recognizer: Recognizer, exported: run.Exported
+) -> None:
+    recording = generated_recording(0, frames=2)
+    ranked = evlora_runtime.load(exported.files[0]).predict(recording)
+    wanted = evlora.predict(image_recognizer, recording)
+    assert [label for label, _ in ranked] == [one.label for one in wanted]
+    # Pillow's resizing differs from torchvision's by a level of grey here and there.
+    assert [share for _, share in ranked] == pytest.approx(
+        [one.probability for one in wanted], abs=5e-3
+    )
 
 
 def test_the_comparison_stands_beside_the_file(exported: run.Exported) -> None:

@@ -19,6 +19,7 @@ def description_of(recognizer: Recognizer, graph: Graph) -> str:
         "format": EXPORT_FORMAT,
         "part": graph.part,
         "labels": list(recognizer.labels),
+        "temperature": recognizer.temperature,
         "clip": config.clip.model_dump(mode="json"),
         "modalities": list(network.modalities),
         "inputs": list(graph.inputs),
