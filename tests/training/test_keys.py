@@ -17,7 +17,7 @@ from evlora.errors import RecipeError
 from evlora.recipe import build, load_recipe
 from evlora.training.data import ClipDataModule
 from evlora.training.module import RecognizerModule, balanced_weights
-from evlora.training.optimizing import make_optimizer
+from evlora.training.optimizing import make_optimizer, require_pairs
 from evlora.training.ordering import EpochSampler
 
 EVEN = {
@@ -153,3 +153,26 @@ def test_layer_decay_lowers_the_rates_of_lower_blocks(short_settings: dict[str, 
     assert blocks == {0: {0.025}, 1: {0.05}}
     assert {rate for name, rate in by_name.items() if "head" in name} == {0.1}
     assert {rate for name, rate in by_name.items() if "patch_embed" in name} == {0.0125}
+
+
+def test_loraplus_raises_the_rate_of_the_second_half_of_each_pair(
+    short_settings: dict[str, Any],
+) -> None:
+    keys = {"training.loraplus_ratio": 16, "training.learning_rate": 0.01}
+    keys |= {"training.learning_rate_per_256": False}
+    lora = {"model.adapter.method": "lora"}
+    recipe = load_recipe("nano_photographs", {**short_settings, **keys, **lora})
+    recognizer = build(recipe, num_classes=2)
+    rates = {
+        id(parameter): group["lr"]
+        for group in make_optimizer(recognizer, recipe.training).param_groups
+        for parameter in group["params"]
+    }
+    by_name = {name: rates[id(p)] for name, p in recognizer.trained_tensors().items()}
+    assert len(by_name) == len(rates)
+    assert {rate for name, rate in by_name.items() if "lora_B" in name} == {0.16}
+    assert {rate for name, rate in by_name.items() if "lora_B" not in name} == {0.01}
+
+    without = load_recipe("nano_photographs", {**short_settings, **keys, "model.adapter": "bitfit"})
+    with pytest.raises(RecipeError, match=r"loraplus_ratio: .* bitfit has none; take lora"):
+        require_pairs(build(without, num_classes=2), without.training)

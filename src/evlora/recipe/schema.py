@@ -77,6 +77,9 @@ class TrainingConfig(Config):
     layer_decay: float = Field(default=1.0, gt=0, le=1)
     """What each block's learning rate is of that of the block above it; the head has the whole
     rate."""
+    loraplus_ratio: PositiveFloat = 1.0
+    """What the learning rate of the second half of each low-rank pair, which starts at zero, is of
+    that of the first half: LoRA+ (Hayou et al., ICML 2024), whose authors take 16."""
     weight_decay: NonNegativeFloat = 1e-4
     """Weight decay, on matrices only."""
     warmup_epochs: NonNegativeFloat = 1.0

@@ -7,12 +7,15 @@ from typing import Any
 from torch import Tensor
 from torch.optim import SGD, AdamW, Optimizer
 
+from evlora.errors import RecipeError
 from evlora.models.backbone import blocks_of
 from evlora.recipe.schema import TrainingConfig
 from evlora.recognizer import Recognizer
 
 SGD_MOMENTUM = 0.9
 BLOCK = re.compile(r"\.blocks\.(\d+)\.")
+UP = ".lora_B."
+"""In the names of the second half of a low-rank pair, which starts at zero."""
 BELOW_BLOCKS = re.compile(r"\.(patch_embed|pos_embed|cls_token|reg_token|norm_pre)\b")
 
 
@@ -35,6 +38,21 @@ def make_optimizer(
     return AdamW(groups, lr=rate, weight_decay=config.weight_decay)
 
 
+def require_pairs(recognizer: Recognizer, config: TrainingConfig) -> None:
+    """Refuse a rate for the halves of low-rank pairs where there are none.
+
+    Raises:
+        RecipeError: The adapter has no pairs.
+    """
+    has_pairs = any(UP in name for name in recognizer.trained_tensors())
+    if config.loraplus_ratio != 1 and not has_pairs:
+        raise RecipeError(
+            "training.loraplus_ratio: expected low-rank pairs, the adapter "
+            f"{recognizer.config.model.adapter.method} has none; take lora, dora or lv_adapter, or "
+            "remove the key"
+        )
+
+
 def clips_of_a_step(config: TrainingConfig, *, world_size: int) -> int:
     """The effective batch: clips whose gradients a step of the optimizer takes the mean of."""
     return config.batch_size * config.accumulate * world_size
@@ -43,13 +61,15 @@ def clips_of_a_step(config: TrainingConfig, *, world_size: int) -> int:
 def _groups(recognizer: Recognizer, config: TrainingConfig, rate: float) -> list[dict[str, Any]]:
     """What is trained, by its learning rate and by whether it decays: matrices alone do."""
     layers = len(blocks_of(recognizer.network.vit)) + 1
-    by_layer: dict[int, tuple[list[Tensor], list[Tensor]]] = defaultdict(lambda: ([], []))
+    by_rate: dict[tuple[int, float], tuple[list[Tensor], list[Tensor]]]
+    by_rate = defaultdict(lambda: ([], []))
     for name, parameter in recognizer.trained_tensors().items():
         layer = layers if config.layer_decay == 1 else _layer_of(name, layers)
-        by_layer[layer][parameter.ndim <= 1].append(parameter)
+        ratio = config.loraplus_ratio if UP in name else 1.0
+        by_rate[layer, ratio][parameter.ndim <= 1].append(parameter)
     groups: list[dict[str, Any]] = []
-    for layer, (matrices, others) in sorted(by_layer.items()):
-        own_rate = rate * config.layer_decay ** (layers - layer)
+    for (layer, ratio), (matrices, others) in sorted(by_rate.items()):
+        own_rate = rate * config.layer_decay ** (layers - layer) * ratio
         groups.append({"params": matrices, "lr": own_rate})
         groups.append({"params": others, "lr": own_rate, "weight_decay": 0.0})
     return groups

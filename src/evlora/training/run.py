@@ -46,7 +46,7 @@ from evlora.training.folder import (
     write_recipe,
 )
 from evlora.training.module import AVERAGE, RecognizerModule
-from evlora.training.optimizing import clips_of_a_step
+from evlora.training.optimizing import clips_of_a_step, require_pairs
 from evlora.training.several import limit_waiting, require_rendezvous
 from evlora.training.starting import start
 from evlora.training.stopping import StopSignals
@@ -202,6 +202,7 @@ def _prepared(recipe: Recipe, report: Report) -> tuple[ClipDataModule, Recognize
     training = recipe.training
     data = _data_of(recipe)
     recognizer = start(recipe, data.manifest.labels, report)
+    require_pairs(recognizer, training)
     recognizer.prepare_training(
         precision=training.precision, fast=training.fast, checkpointing=training.checkpointing
     )
