@@ -133,7 +133,10 @@ def test_a_folder_needs_a_format_to_convert_to(tmp_path):
 
     with pytest.raises(RecordingError, match="a folder needs a format to convert to; one of npz"):
         run("convert", tmp_path / "in", tmp_path / "out")
-    for name, message in {"evt4": "did you mean evt", "raw": "there are: evt2, evt2.1, evt3"}.items():
+    for name, message in {
+        "evt4": "did you mean evt",
+        "raw": "there are: evt2, evt2.1, evt3",
+    }.items():
         with pytest.raises(RecordingError, match=f"no format called '{name}' .*; {message}"):
             run("convert", tmp_path / "in", tmp_path / "out", "--to", name)
 
