@@ -254,6 +254,7 @@ ADAPTER = "adapters/event/adapter_model.safetensors"
     [
         (lambda b: (b / "config.json").unlink(), "expected a bundle with a config.json"),
         (lambda b: (b / "config.json").write_text("{"), "is damaged or not of a bundle"),
+        (lambda b: (b / "config.json").write_text("[]"), "expected keys and values, got "),
         (lambda b: (b / "config.json").write_text("{}"), "key 'format' is missing"),
         (lambda b: damage_config(b, format=99), "expected bundle format 1, got 99"),
         (lambda b: damage_config(b, labels=["a"]), "head.weight: expected shape"),

@@ -76,8 +76,9 @@ def test_a_path_in_a_folder_that_exists_is_not_looked_for_on_the_hub(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("run").mkdir()
-    with pytest.raises(BundleError, match=r"run/bundle: expected a bundle, found no such folder"):
-        evlora.load_bundle("run/bundle")
+    for name in ("run/nothing", "misspelt/bundle"):
+        with pytest.raises(BundleError, match=f"{name}: expected a bundle, found no such folder"):
+            evlora.load_bundle(name)
 
 
 PUSH_AND_FETCH = """

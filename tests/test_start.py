@@ -43,6 +43,7 @@ def test_help_imports_no_numbers():
     "arguments",
     [
         ("train", "nosuch"),
+        ("train", "demo", "data.root=nowhere", "run.dir=run"),
         ("train", "demo", "training.epoch=1"),
         ("profile", "demo", "clip.sise=1"),
     ],

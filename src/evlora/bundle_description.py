@@ -90,6 +90,8 @@ def read_description(folder: Path) -> Description:
         raise BundleError(f"{folder}: expected a bundle with a {DESCRIPTION}, found none there")
     try:
         content = parse_json(read_text(path, BundleError))
+        if not isinstance(content, dict):
+            raise ValueError(f"expected keys and values, got {shown(content)}")
         if content["format"] != BUNDLE_FORMAT:
             raise BundleError(
                 f"{path}: expected bundle format {BUNDLE_FORMAT}, got {content['format']}; "

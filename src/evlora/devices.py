@@ -5,6 +5,8 @@ import torch
 from evlora.errors import RunError
 
 AUTO = "auto"
+WITHOUT_NUMBERS = "meta"
+"""Torch's device for the shapes of tensors alone."""
 
 
 def device_named(name: str = AUTO) -> str:
@@ -15,12 +17,20 @@ def device_named(name: str = AUTO) -> str:
     """
     if name == AUTO:
         return "cuda" if torch.cuda.is_available() else "cpu"
+    expected = (
+        "device: expected auto, cpu, cuda or cuda:N, with such a device in this machine, got "
+        f"{name}"
+    )
+    advice = "auto takes what there is"
     try:
-        torch.empty(1, device=name)
+        device = torch.device(name)
+    except RuntimeError as error:  # torch lists 20 kinds
+        raise RunError(f"{expected}; {advice}") from error
+    if device.type == WITHOUT_NUMBERS:
+        raise RunError(f"{expected}, which holds no numbers; {advice}")
+    try:
+        torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).partition("\n")[0].partition(". ")[0]  # links to a driver may follow
-        raise RunError(
-            f"device: expected auto, cpu, cuda or cuda:N, with such a device in this machine, got "
-            f"{name}: {reason}; auto takes what there is"
-        ) from error
+        raise RunError(f"{expected}: {reason}; {advice}") from error
     return name

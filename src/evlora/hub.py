@@ -15,9 +15,13 @@ FILES = ["*.json", "*.safetensors", "README.md"]
 
 
 def is_on_hub(folder: str | Path) -> bool:
-    """Whether a bundle's name is USER/NAME of the hub, and no path here."""
+    """Whether a bundle's name is USER/NAME of the hub, and no path here.
+
+    RUN/bundle, as every run calls its own, is a path even where RUN is misspelt.
+    """
     path = Path(folder)
-    return bool(NAME.fullmatch(str(folder))) and not path.exists() and not path.parent.exists()
+    is_name = bool(NAME.fullmatch(str(folder))) and path.name != "bundle"
+    return is_name and not path.exists() and not path.parent.exists()
 
 
 def fetch_bundle(name: str, *, revision: str | None = None) -> Path:

@@ -133,6 +133,20 @@ def test_a_folder_needs_a_format_to_convert_to(tmp_path):
 
     with pytest.raises(RecordingError, match="a folder needs a format to convert to; one of npz"):
         run("convert", tmp_path / "in", tmp_path / "out")
+    for name, message in {
+        "evt4": "did you mean evt",
+        "raw": "there are: evt2, evt2.1, evt3",
+    }.items():
+        with pytest.raises(RecordingError, match=f"no format called '{name}' .*; {message}"):
+            run("convert", tmp_path / "in", tmp_path / "out", "--to", name)
+
+
+def test_a_format_may_be_named_by_its_suffix(tmp_path):
+    (tmp_path / "in").mkdir()
+    made(tmp_path / "in" / "a.npz")
+    for name in ("csv", ".txt"):
+        run("convert", tmp_path / "in", tmp_path / "out", "--to", name)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.csv", "a.txt"}
 
 
 def test_a_part_behind_the_end_is_refused_with_its_times(tmp_path):

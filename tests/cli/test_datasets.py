@@ -94,7 +94,7 @@ def test_classes_splits_and_parts_are_shown_with_cautions(prepare: Callable[...,
     assert shown.returncode == 0
     lines = shown.stdout.splitlines()
     assert lines[0].split() == ["class", "train", "test", "made", "of"]
-    assert lines[2].split() == ["cat", "2", "1", "events"]
+    assert lines[2].split() == ["cat", "2", "1", "recording"]
     assert lines[4].split() == ["all", "4", "2"]
     assert "caution: fewer than 10 training samples of a class: cat (2), dog (2)" in shown.stdout
 

@@ -25,6 +25,8 @@ def test_help_lists_every_verb_without_importing_torch() -> None:
     for verb in ("demo", "train", "evaluate", "predict", "profile", "prepare", "inspect"):
         assert f"  {verb} " in shown
     assert "heavy: set()" in shown
+    listed = [line.split()[0] for line in shown.partition("Commands:\n")[2].splitlines() if line]
+    assert listed[:6] == ["demo", "inspect", "prepare", "train", "evaluate", "predict"]
 
 
 @pytest.mark.parametrize(
@@ -33,9 +35,14 @@ def test_help_lists_every_verb_without_importing_torch() -> None:
         (["train", "no_such_recipe"], "error: no_such_recipe: no such recipe"),
         (["train", "demo", "training.epoch=3"], "did you mean epochs?"),
         (["train", "demo"], "error: run.dir: expected a folder"),
-        (["train", "demo", "run.dir=r", "data.root=nowhere"], "nowhere"),
+        (["train", "demo", "run.dir=r", "data.root=nowhere"], "found no such folder; make one"),
+        (["train", "demo", "run.dir=r", "data.root=/dev/null"], "found a file; make one with"),
+        (["train", "demo", "run.dir=r", "data.root=/"], "evlora prepare LAYOUT / OUT"),
+        (["train", "demo", "run.dir=r"], "set data.root=FOLDER"),
+        (["train", "demo", "data.root=nowhere"], "set run.dir=FOLDER"),
         (["prepare", "no_such_layout", "a", "b"], "no layout is called 'no_such_layout'"),
         (["prepare", "csv", "nowhere", "out"], "expected a source that exists, got nowhere"),
+        (["prepare", "csv", "out"], "give both: evlora prepare csv SOURCE OUT"),
         (["prepare", "csv", "a", "b", "c"], "expected SOURCE OUT"),
         (["evaluate", "nowhere", "nowhere"], "error: nowhere: expected a bundle"),
         (["predict", "nowhere", "nowhere.bs2"], "error: nowhere: expected a bundle"),
@@ -72,6 +79,7 @@ def test_an_error_in_a_loader_process_is_one_message_too(
     result = evlora("train", "demo", *words)
     assert result.returncode == 2
     assert "error: sample train/00007: " in result.stderr
+    assert "evlora prepare with --check finds all such recordings" in result.stderr
     assert "Traceback" not in result.stderr
 
 
@@ -158,7 +166,17 @@ def test_a_list_shows_what_a_verb_can_be_given(verb: str, names: set[str], evlor
     assert names <= {line.split()[0] for line in result.stdout.splitlines()}
 
 
+def test_the_help_of_training_and_preparing_shows_a_whole_command(evlora: Command) -> None:
+    for verb, example in {
+        "train": "`evlora train own_recordings data.root=DATASET run.dir=RUN`",
+        "prepare": "`evlora prepare class_tree RECORDINGS DATASET`",
+    }.items():
+        assert example in " ".join(evlora(verb, "--help").stdout.split())
+
+
 def test_a_device_that_is_not_there_is_one_message(evlora: Command) -> None:
-    result = evlora("evaluate", "nowhere", "nowhere", "--device", "gpu")
-    assert result.returncode == 2
-    assert "expected auto, cpu, cuda or cuda:N" in result.stderr
+    for name in ("gpu", "meta"):
+        result = evlora("evaluate", "nowhere", "nowhere", "--device", name)
+        assert result.returncode == 2
+        assert "expected auto, cpu, cuda or cuda:N" in result.stderr
+        assert len(result.stderr) < 200

@@ -104,6 +104,19 @@ def test_a_run_without_a_bundle_is_answered_with_how_it_gets_one(tmp_path: Path)
         load_bundle(tmp_path / "nowhere")
 
 
+def test_what_is_named_in_the_place_of_a_bundle_is_answered_with_what_to_name(
+    finished: Path, tiny_dataset: Path
+) -> None:
+    for named, answer in {
+        finished / "bundle" / "config.json": "found a file; name the folder that holds it",
+        tiny_dataset: "found a prepared dataset; name a bundle",
+        finished.parent: f"found a folder of runs; name one of them: {finished}",
+        tiny_dataset.parent: "found none there; name a bundle, or the folder of a finished run",
+    }.items():
+        with pytest.raises(BundleError, match=answer):
+            load_bundle(named)
+
+
 def test_a_folder_is_shown_live_one_recording_after_the_other(
     finished: Path, events: Path, evlora: Command
 ) -> None:

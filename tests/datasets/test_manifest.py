@@ -243,7 +243,7 @@ def test_a_damaged_description_is_refused(written):
 
 
 def test_a_folder_that_was_not_prepared_is_refused(tmp_path):
-    assert "evlora prepare LAYOUT SOURCE OUT" in fault_in(tmp_path)
+    assert f"evlora prepare LAYOUT {tmp_path} OUT" in fault_in(tmp_path)
     assert "no such folder" in fault_in(tmp_path / "nowhere")
 
 

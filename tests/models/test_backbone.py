@@ -12,7 +12,7 @@ from timm.models.vision_transformer import VisionTransformer
 
 from evlora.errors import BackboneError
 from evlora.models import BackboneConfig, build_backbone, weights_sha256
-from evlora.models.backbone import blocks_of, embed_images, pool_tokens, share_weights
+from evlora.models.backbone import TESTED, blocks_of, embed_images, pool_tokens, share_weights
 
 WEIGHTS = "weights/vit_tiny_patch16_224.in1k.fp16.safetensors"
 
@@ -76,6 +76,7 @@ def test_the_hash_distinguishes_weights_and_ignores_the_file(
     ("changes", "size", "words"),
     [
         ({"name": "vit_of_nobody"}, (32, 32), "timm has no model 'vit_of_nobody'"),
+        ({"name": "zzz"}, (32, 32), f"there are: evlora_nano, {', '.join(TESTED)}"),
         ({"name": "resnet18"}, (32, 32), "timm cannot build resnet18"),
         ({"options": {"patch_size": 16}}, (40, 32), "the nearest is 32×32"),
         ({"options": {"no_such": 1}}, (32, 32), "no_such"),

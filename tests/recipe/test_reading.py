@@ -207,6 +207,11 @@ def test_a_word_that_yaml_takes_for_a_truth_value_is_text_where_text_is_expected
         load_recipe("demo", ["training.optimizer=no"])
 
 
+def test_a_gpu_may_be_called_as_its_device() -> None:
+    recipe = load_recipe("demo", ["training.accelerator=cuda"])
+    assert recipe.training.accelerator == "gpu"
+
+
 def test_keys_of_a_section_that_are_not_named_stay() -> None:
     before = load_recipe("nmnist_paired")
     expected = load_recipe("nmnist_paired", {"training.epochs": 1, "clip.augmentation.crop": 0.5})

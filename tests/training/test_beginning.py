@@ -39,7 +39,7 @@ def test_a_run_that_failed_before_its_first_checkpoint_does_not_block_its_folder
 
     changed = {**own_settings, "training.epochs": 1, "training.learning_rate": 1e-4}
     assert evlora.train(RECIPE, overrides=changed).bundle.is_dir()
-    with pytest.raises(RunError, match="is not empty"):
+    with pytest.raises(RunError, match="holds a run; resume it with --resume"):
         evlora.train(RECIPE, overrides=changed)
 
 
@@ -47,7 +47,7 @@ def test_a_folder_with_files_of_others_stays_refused(own_settings: dict[str, Any
     folder = Path(own_settings["run.dir"])
     folder.mkdir()
     (folder / "notes.txt").touch()
-    with pytest.raises(RunError, match=r"is not empty; .* choose another run\.dir"):
+    with pytest.raises(RunError, match=r"found other things in it: notes\.txt; choose"):
         evlora.train(RECIPE, overrides=own_settings)
 
 
@@ -132,8 +132,10 @@ def test_a_start_from_another_network_is_refused_by_its_keys(
     calm_run: Path, own_settings: dict[str, Any]
 ) -> None:
     keys = {**own_settings, "training.start_from": calm_run}
-    with pytest.raises(RunError, match=r"start_from: .*; model\.adapter was .*; set these keys"):
+    with pytest.raises(RunError, match=r"adapter\.method was lora, is dora.*; set these keys"):
         evlora.train(RECIPE, overrides={**keys, "model.adapter": "dora"})
+    with pytest.raises(RunError, match=r"network; model\.adapter\.rank was \d+, is 1; set these"):
+        evlora.train(RECIPE, overrides={**keys, "model.adapter.rank": 1})
     with pytest.raises(RunError, match=r"clip\.size was 32, is 48"):
         evlora.train(RECIPE, overrides={**keys, "clip.size": 48})
     assert not (Path(own_settings["run.dir"]) / "recipe.yaml").exists()

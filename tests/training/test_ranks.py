@@ -208,7 +208,7 @@ def test_ranks_of_other_launchers_begin_a_run_and_are_refused_together(
     assert all(line.startswith("0: ") for line in lines[:begun])
     assert (tmp_path / "run" / "metrics.json").is_file()
     reported = "\n".join(lines[begun + 1 : refused])  # two processes write into one pipe
-    assert reported.count("is not empty") == 1
+    assert reported.count("holds a run; resume it") == 1
     assert reported.count("1: AllRanksError: the first rank has ended the run; it reports why") == 1
     assert {path.name for path in tmp_path.iterdir()} == {"run", "keys.json"}
 

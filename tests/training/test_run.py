@@ -193,7 +193,7 @@ def test_a_folder_in_use_is_refused(tiny_settings: dict[str, Any]) -> None:
     folder = Path(tiny_settings["run.dir"])
     folder.mkdir()
     (folder / "notes.txt").touch()
-    with pytest.raises(RunError, match="is not empty; resume the run there with --resume"):
+    with pytest.raises(RunError, match=r"expected an empty or a new folder as run\.dir"):
         evlora.train("demo", overrides=tiny_settings)
 
 

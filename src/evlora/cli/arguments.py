@@ -11,7 +11,7 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="KEY=VALUE", help="Keys of the recipe to change, such as run.dir."),
 ]
-Bundle = Annotated[Path, typer.Argument(help="A trained recognizer: a bundle's folder.")]
+Bundle = Annotated[Path, typer.Argument(help="A trained recognizer: a bundle, or a run's folder.")]
 DATASET_HELP = "A folder that `evlora prepare` made"
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Split = Annotated[str, typer.Option(help="What is measured: train, val or test.")]

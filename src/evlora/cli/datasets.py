@@ -79,7 +79,10 @@ def prepare(
     shard: Annotated[str | None, FormerOption()] = None,
     merge: Annotated[bool, FormerOption("--merge")] = False,
 ) -> None:
-    """Index the samples of a dataset, yours or a public one."""
+    """Index the samples of a dataset, yours or a public one.
+
+    `evlora prepare class_tree RECORDINGS DATASET` takes recordings in one folder per class.
+    """
     from evlora.datasets.layouts import layout_named
 
     del list_layouts  # its callback has listed them

@@ -50,7 +50,7 @@ def evaluate(
     bundles: Annotated[
         list[Path],
         typer.Argument(
-            metavar="BUNDLE...", help="Trained recognizers; several are tested against the first."
+            metavar="BUNDLE", help="Trained recognizers; several are tested against the first."
         ),
     ],
     dataset: Annotated[str, typer.Argument(help=f"{DATASET_HELP}, or s3://BUCKET/FOLDER.")],

@@ -137,14 +137,23 @@ def train(
         ),
     ] = False,
 ) -> None:
-    """Train the run that a recipe describes."""
+    """Train the run that a recipe describes.
+
+    It needs a prepared dataset and a folder for what it makes:
+    `evlora train own_recordings data.root=DATASET run.dir=RUN`. RUN/bundle is the recognizer.
+    """
     from evlora.recipe import load_recipe
 
     keys = [*(overrides or ()), *(["run.with_backbone=true"] if with_backbone else [])]
     if prints:
         _show_origins(recipe, keys)
         return
-    whole = load_recipe(recipe, keys, report=echo)  # before the imports that take seconds
+    from evlora.models.adapters.config import keys_alone
+    from evlora.training.folder import require_places
+
+    with keys_alone():  # before the imports that take seconds
+        require_places(load_recipe(recipe, keys))
+    whole = load_recipe(recipe, keys, report=echo)
     from evlora.training.run import train as run_training
 
     run = run_training(

@@ -7,6 +7,7 @@ import warnings
 from typing import Annotated
 
 import typer
+from typer.models import CommandInfo
 
 from evlora import __version__
 from evlora.cli import (
@@ -52,6 +53,8 @@ AFTER_INTERRUPTION = {
     "convert": "files that were written are whole; run it again",
 }
 """What to do after Ctrl-C, by the verb."""
+FIRST_HOUR = ("demo", "inspect", "prepare", "train", "evaluate", "predict")
+"""Verbs in the order in which one needs them; help lists them before the others."""
 
 app = typer.Typer(
     name="evlora",
@@ -86,6 +89,11 @@ def options(
     del version, debug  # `run` looks for --debug itself: it may stand anywhere
 
 
+def _place_in_help(command: CommandInfo) -> int:
+    name = command.callback.__name__ if command.callback else ""
+    return FIRST_HOUR.index(name) if name in FIRST_HOUR else len(FIRST_HOUR)
+
+
 for group in (
     *(learning, evaluating, reporting, comparing, searching, overview),
     *(datasets, recordings, converting, publishing, exporting),
@@ -93,6 +101,7 @@ for group in (
     group.register(app)
 for command in app.registered_commands:
     command.cls = Verb
+app.registered_commands.sort(key=_place_in_help)
 
 
 def run() -> None:

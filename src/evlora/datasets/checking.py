@@ -40,7 +40,7 @@ def parts_of(sample: Sample) -> str:
     found = [
         name
         for name, part in (
-            ("events", sample.events),
+            ("recording", sample.events),
             ("frames", sample.frames),
             ("event images", sample.event_images),
         )

@@ -14,6 +14,8 @@ from evlora.datasets.opening import open_sample
 from evlora.errors import DatasetError, RecordingError
 from evlora.recordings import Recording
 
+FINDS_ALL = "evlora prepare with --check finds all such recordings"
+
 
 class ClipDataset(Dataset[Clip]):
     """One clip for every sample of a split.
@@ -144,5 +146,7 @@ def _naming(sample: Sample) -> Generator[None]:
     """Puts the sample's name before what went wrong with one of its files."""
     try:
         yield
-    except (DatasetError, RecordingError) as error:
-        raise type(error)(f"sample {sample.sample}: {error}") from error
+    except RecordingError as error:
+        raise type(error)(f"sample {sample.sample}: {error}; {FINDS_ALL}") from error
+    except DatasetError as error:
+        raise DatasetError(f"sample {sample.sample}: {error}") from error

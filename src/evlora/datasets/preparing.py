@@ -112,7 +112,12 @@ def layout_with_source(name: str, source: str | Path | None) -> Layout:
     row = layout_named(name)
     if source is not None:
         plain(source, DatasetError)
-    if row.has_source and (source is None or not Path(source).exists()):
+    if row.has_source and source is None:
+        raise DatasetError(
+            f"layout {name}: expected a source and the folder to make, got no source; give both: "
+            f"evlora prepare {name} SOURCE OUT"
+        )
+    if row.has_source and source is not None and not Path(source).exists():
         raise DatasetError(
             f"layout {name}: expected a source that exists, got {source}; check the path"
         )

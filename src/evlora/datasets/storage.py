@@ -239,14 +239,28 @@ def is_prepared(folder: Path) -> bool:
     return (folder / DATASET_FILE).is_file() and (folder / MANIFEST_FILE).is_file()
 
 
+def require_prepared(folder: Path) -> None:
+    """Check that this folder holds what `evlora prepare` wrote.
+
+    Raises:
+        DatasetError: It does not, or is none.
+    """
+    if is_prepared(folder):
+        return
+    source = "SOURCE"
+    if folder.is_dir():
+        found, source = "a folder without them", str(folder)
+    else:
+        found = "a file" if folder.exists() else "no such folder"
+    raise DatasetError(
+        f"{folder}: expected a prepared dataset ({DATASET_FILE} and {MANIFEST_FILE}), found "
+        f"{found}; make one with: evlora prepare LAYOUT {source} OUT"
+    )
+
+
 def _read_about(root: Path) -> About:
     path = root / DATASET_FILE
-    if not root.is_dir() or not is_prepared(root):
-        raise DatasetError(
-            f"{root}: expected a prepared dataset ({DATASET_FILE} and {MANIFEST_FILE}), found "
-            f"{'a folder without them' if root.is_dir() else 'no such folder'}; "
-            "make one with: evlora prepare LAYOUT SOURCE OUT"
-        )
+    require_prepared(root)
     try:
         return About.model_validate_json(read_text(path, DatasetError))
     except ValidationError as error:

@@ -38,6 +38,15 @@ HUB_TIMEOUT_S = 5
 HUB_NAMES = ("hf_hub", "hf-hub")
 """What stands before the colon of a name such as `hf_hub:timm/vit_tiny_patch16_224`."""
 LISTING = "`python -c \"import timm; print(timm.list_models('vit*'))\"`"
+TESTED = (
+    "vit_base_patch16_clip_quickgelu_224.openai",
+    "vit_base_patch16_224.augreg_in21k",
+    "vit_base_patch14_reg4_dinov2.lvd142m",
+    "vit_base_patch16_dinov3.lvd1689m",
+    "eva02_base_patch14_224.mim_in22k",
+    "vit_base_patch16_siglip_224.v2_webli",
+)
+"""One of each family at base size, with its weights; docs/backbones.md describes them."""
 
 Backbone = VisionTransformer | Eva
 """The two classes with which timm has the ViTs: `Eva` those with rotary positions."""
@@ -148,7 +157,8 @@ def impatient_hub() -> Generator[None]:
 
 
 def _names_of_vits() -> list[str]:
-    return [NANO, *list_models(module="vision_transformer"), *list_models(module="eva")]
+    """All of them; those that a message shows come first."""
+    return [NANO, *TESTED, *list_models(module="vision_transformer"), *list_models(module="eva")]
 
 
 def _require_known_tag(name: str) -> None:

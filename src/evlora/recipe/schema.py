@@ -134,7 +134,7 @@ class TrainingConfig(Config):
     """How many draws of each clip cached features hold, where training changes clips at random:
     epoch e uses draw e modulo this number."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    """Where to train."""
+    """Where to train; `cuda` is another name for `gpu`."""
     devices: PositiveInt | Literal["auto"] = "auto"
     """How many devices; `auto` takes all of them."""
     nodes: PositiveInt = 1
@@ -142,6 +142,11 @@ class TrainingConfig(Config):
     standing_minutes: PositiveFloat = 10.0
     """Minutes that the processes of several devices wait for one that stands still, before the run
     ends."""
+
+    @field_validator("accelerator", mode="before")
+    @classmethod
+    def _as_devices_are_called(cls, accelerator: object) -> object:
+        return "gpu" if accelerator == "cuda" else accelerator
 
 
 class RunConfig(Config):

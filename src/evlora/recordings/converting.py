@@ -22,7 +22,7 @@ from evlora.recordings.opening import open_recording
 from evlora.recordings.readers import FORMATS, is_of_events
 from evlora.recordings.recording import Recording
 from evlora.recordings.writers import write_recording
-from evlora.recordings.writers.table import WRITERS
+from evlora.recordings.writers.table import WRITERS, writer_named
 
 TEXT_SUFFIXES = next(row.suffixes for row in FORMATS if row.name == "text")
 
@@ -109,10 +109,10 @@ def convert_folder(
     Raises:
         RecordingError: No format is named, or the folder holds no recording.
     """
-    suffix = next((row.suffixes[0] for row in WRITERS if row.name == conversion.to), None)
-    if suffix is None:
+    if conversion.to is None:
         known = ", ".join(row.name for row in WRITERS)
         raise RecordingError(f"{source}: a folder needs a format to convert to; one of {known}")
+    suffix = writer_named(conversion.to, source)[1]
     paths = recordings_below(source).recordings
     if not paths:
         raise RecordingError(f"{source}: expected recordings below this folder, got none")

@@ -25,6 +25,7 @@ from evlora.packing import clip_dataset
 from evlora.recipe.schema import DataConfig
 from evlora.recognizer import Recognizer
 from evlora.training.features import MEMORY, FeatureDataset
+from evlora.training.folder import root_of
 from evlora.training.ordering import (
     SHUFFLED_CHUNKS,
     Clips,
@@ -284,14 +285,8 @@ def open_dataset(data: DataConfig, *, seed: int) -> Manifest:
         RecipeError: The recipe names no dataset.
         DatasetError: The dataset is incomplete.
     """
-    if data.root is None:
-        raise RecipeError(
-            "data.root: expected the folder that `evlora prepare` made, or where a packed one lies "
-            "in a bucket, got nothing; set data.root=FOLDER or data.root=s3://BUCKET/FOLDER"
-        )
-    manifest = read_manifest(
-        data.root, source=data.source, cache=data.cache, cache_gb=data.cache_gb
-    )
+    root = root_of(data)
+    manifest = read_manifest(root, source=data.source, cache=data.cache, cache_gb=data.cache_gb)
     if "val" not in manifest.splits:
         manifest = manifest.with_validation(data.validation_fraction, seed=seed)
     return manifest if data.shots is None else manifest.with_shots(data.shots, seed=seed)

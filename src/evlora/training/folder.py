@@ -21,11 +21,13 @@ import yaml
 from pydantic import ValidationError
 
 from evlora.companions import visible
+from evlora.datasets.bucket import is_bucket
+from evlora.datasets.storage import require_prepared
 from evlora.errors import RecipeError, RunError
 from evlora.files import standing, writing_file
 from evlora.locking import holding
 from evlora.messages import listed, shown
-from evlora.recipe.schema import Recipe
+from evlora.recipe.schema import DataConfig, Recipe
 from evlora.untrusted import read_text
 from evlora.untrusted_yaml import parse_yaml
 
@@ -61,6 +63,35 @@ def folder_of(recipe: Recipe) -> Path:
     if recipe.run.dir is None:
         raise RecipeError("run.dir: expected a folder for the run, got nothing; set run.dir=FOLDER")
     return recipe.run.dir
+
+
+def root_of(data: DataConfig) -> str:
+    """Where a run's dataset lies.
+
+    Raises:
+        RecipeError: The recipe does not name it.
+    """
+    if data.root is None:
+        raise RecipeError(
+            "data.root: expected the folder that `evlora prepare` made, or where a packed one lies "
+            "in a bucket, got nothing; set data.root=FOLDER or data.root=s3://BUCKET/FOLDER"
+        )
+    return data.root
+
+
+def require_places(recipe: Recipe) -> None:
+    """Check that a recipe names its dataset and its folder, and that the dataset is there.
+
+    `train` itself finds out more, after imports that take seconds.
+
+    Raises:
+        RecipeError: It does not name them.
+        DatasetError: The dataset is not there.
+    """
+    folder_of(recipe)
+    root = root_of(recipe.data)
+    if not is_bucket(root):
+        require_prepared(Path(root))
 
 
 @contextmanager
@@ -108,9 +139,13 @@ def claim(recipe: Recipe, *, resume: bool, may_grow: bool = True) -> Path:
     written = folder / RECIPE_FILE
     has_begun = _has_begun(folder)
     names = {entry.name for entry in visible(folder)} if folder.is_dir() else set[str]()
-    if not resume and (has_begun or names - OF_A_RUN):
+    others = sorted(names - OF_A_RUN)
+    if not resume and has_begun:
+        raise RunError(f"{folder}: holds a run; resume it with --resume, or choose another run.dir")
+    if not resume and others:
         raise RunError(
-            f"{folder}: is not empty; resume the run there with --resume, or choose another run.dir"
+            f"{folder}: expected an empty or a new folder as run.dir, found other things in it: "
+            f"{listed(others)}; choose another run.dir"
         )
     if resume and has_begun and written.is_file():
         changed = [
@@ -184,12 +219,12 @@ def _with_defaults(written: Any, recipe: Recipe) -> Any:
         return written  # a key is there no more: the differences name it
 
 
-def _differences(before: Any, now: Any, key: str = "") -> dict[str, str]:
+def differences(before: Any, now: Any, key: str = "") -> dict[str, str]:
     """The keys that differ, each with what it was and is."""
     if isinstance(before, dict) and isinstance(now, dict):
         names = sorted(before.keys() | now.keys())
         parts = [
-            _differences(before.get(name), now.get(name), f"{key}.{name}".lstrip("."))
+            differences(before.get(name), now.get(name), f"{key}.{name}".lstrip("."))
             for name in names
         ]
         return {name: line for part in parts for name, line in part.items()}
@@ -203,7 +238,7 @@ def changes_between(before: Any, recipe: Recipe) -> list[str]:
 
 def _differences_from(written: Any, recipe: Recipe) -> dict[str, str]:
     before = _with_defaults(written, recipe)
-    return _differences(_of_the_run(before), _of_the_run(recipe.model_dump(mode="json")))
+    return differences(_of_the_run(before), _of_the_run(recipe.model_dump(mode="json")))
 
 
 def write_recipe(folder: Path, recipe: Recipe) -> None:

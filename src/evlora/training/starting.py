@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,6 +15,7 @@ from evlora.models.adapters import fill_kept_ranks
 from evlora.models.backbone import PRETRAINED, RANDOM
 from evlora.recipe import Recipe
 from evlora.recognizer import Recognizer, RecognizerConfig, build_recognizer
+from evlora.training.folder import differences
 
 SAME_CLIP = ("modalities", "frames", "size")
 """Keys of `clip` on which the network's weights depend."""
@@ -59,20 +61,15 @@ def start(recipe: Recipe, labels: tuple[str, ...], report: Callable[[str], None]
 
 
 def _changed_keys(before: RecognizerConfig, now: RecognizerConfig) -> list[str]:
-    def keys(config: RecognizerConfig) -> dict[str, object]:
+    def keys(config: RecognizerConfig) -> dict[str, Any]:
+        tree = config.model_dump(mode="json")
         return {
-            **{f"model.{key}": value for key, value in config.model},
-            "backbone.name": config.backbone.name,
-            "backbone.options": config.backbone.options,
-            **{f"clip.{key}": getattr(config.clip, key) for key in SAME_CLIP},
+            "model": tree["model"],
+            "backbone": {key: tree["backbone"][key] for key in ("name", "options")},
+            "clip": {key: tree["clip"][key] for key in SAME_CLIP},
         }
 
-    was, is_ = keys(before), keys(now)
-    return [
-        f"{key} was {was.get(key)}, is {is_.get(key)}"
-        for key in sorted(was.keys() | is_.keys())
-        if was.get(key) != is_.get(key)
-    ]
+    return list(differences(keys(before), keys(now)).values())
 
 
 def _take_over(former: Recognizer, now: Recognizer, *, with_head: bool, bundle: Path) -> None:

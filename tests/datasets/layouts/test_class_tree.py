@@ -115,7 +115,45 @@ def test_without_splits_a_part_of_each_class_becomes_the_test_split(tree):
 def test_files_of_no_known_format_are_noted(tree):
     manifest = tree("train/cat/1.npz", "train/cat/readme.md", "train/cat/.hidden")
     assert len(manifest.samples) == 1
-    assert "passed over 1 files of no known format" in manifest.notes[0]
+    assert (
+        "passed over files of no known format: 1, such as train/cat/readme.md" in manifest.notes[0]
+    )
+
+
+def test_a_class_without_samples_is_noted(tree):
+    manifest = tree("cat/1.npz", "cat/2.npz", "dog/readme.md")
+    assert manifest.labels == ("cat",)
+    assert "no sample in dog, which gives no class" in manifest.notes[1]
+
+
+def test_folders_inside_of_a_class_hold_its_samples_where_asked(tree):
+    paths = (
+        "cat/1.npz", "cat/monday/1.npz", "cat/monday/1.png", "cat/monday/early/2.npz",
+        "cat/tuesday/3/rgb/000.png", "cat/tuesday/4/000.png", "cat/4/event.npz",
+    )  # fmt: skip
+    with pytest.raises(DatasetError, match="no recording and no picture in cat/monday") as caught:
+        tree(*paths)
+    assert str(caught.value).endswith("such as a session, add subfolders=true")
+    manifest = tree(*paths, subfolders=True)
+    assert manifest.labels == ("cat",)
+    assert {sample.sample: (sample.events, sample.frames) for sample in manifest.samples} == {
+        "cat/1": ("cat/1.npz", None),
+        "cat/4": ("cat/4/event.npz", None),
+        "cat/monday/1": ("cat/monday/1.npz", "cat/monday/1.png"),
+        "cat/monday/early/2": ("cat/monday/early/2.npz", None),
+        "cat/tuesday/3": (None, "cat/tuesday/3/rgb"),
+        "cat/tuesday/4": (None, "cat/tuesday/4"),
+    }
+
+
+def test_recordings_beside_pictures_in_a_folder_are_not_lost(tree):
+    paths = ("cat/a/1.npz", "cat/a/1.png", "cat/2.npz")
+    with pytest.raises(DatasetError, match="no recording and no picture in cat/a"):
+        tree(*paths)
+    assert [parts(sample)[1:3] for sample in tree(*paths, subfolders=True).samples] == [
+        ("cat/2.npz", None),
+        ("cat/a/1.npz", "cat/a/1.png"),
+    ]
 
 
 @pytest.mark.parametrize(

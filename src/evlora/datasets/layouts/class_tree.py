@@ -8,10 +8,11 @@ A sample is one of these:
 - a folder with `event` (a recording, a folder with one in it, or event images: a folder of them,
   a picture or a video), `rgb` (a picture, a video or a folder of pictures), or both.
 
-Without folders for splits, a part of each class becomes the test split.
+With `subfolders=true`, a class may have folders inside, such as one for each session, that hold its
+samples. Without folders for splits, a part of each class becomes the test split.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,8 +22,9 @@ from evlora.datasets.layouts.sensors import SensorOptions
 from evlora.datasets.layouts.table import Progress
 from evlora.datasets.layouts.trees import entries, folders, require_folder, wrong_tree
 from evlora.datasets.manifest import Manifest, Sample
-from evlora.datasets.storage import FRAME_SUFFIXES
+from evlora.datasets.storage import EVENT_SUFFIXES, FRAME_SUFFIXES
 from evlora.errors import DatasetError
+from evlora.messages import listed
 from evlora.recordings.readers import is_of_events
 
 EVENT_NAMES = ("event", "events")
@@ -44,10 +46,14 @@ test/
   some_class/
     …"""
 ADVICE = "lay the folder out like this, or list its samples in a table and use the layout csv"
+IN_SUBFOLDERS = "; if that folder is a part of its class, such as a session, add subfolders=true"
 
 
 class Options(EvenSplit, SensorOptions):
     """What becomes of a tree without splits, and the sensor of files that do not state it."""
+
+    subfolders: bool = False
+    """Take the samples in folders inside of a class's folder as samples of that class."""
 
 
 def collect(
@@ -67,27 +73,26 @@ def collect(
         raise _wrong(source, f"{others} beside the splits")
     samples: list[Sample] = []
     unknown: list[Path] = []
+    empty: list[str] = []
     for split in splits or [source]:
         for class_folder in folders(split):
-            by_name: dict[str, list[Path]] = {}
-            for entry in entries(class_folder):
+            by_path: dict[Path, list[Path]] = {}
+            for entry in _entries_of_class(class_folder, goes_deeper=options.subfolders):
                 if entry.is_dir() or _is_recording(entry) or _is_frames(entry):
                     name = entry.name if entry.is_dir() else entry.stem
-                    by_name.setdefault(name, []).append(entry)
+                    by_path.setdefault(entry.parent / name, []).append(entry)
                 else:
                     unknown.append(entry)
+            label, split_of_it = class_folder.name, split_name(split.name) or "train"
             samples += [
-                _sample(class_folder / name, same, source, split_name(split.name) or "train")
-                for name, same in by_name.items()
+                _sample(path, same, source, label=label, split=split_of_it)
+                for path, same in by_path.items()
             ]
+            if not by_path:
+                empty.append(str(class_folder.relative_to(source)))
     if not samples:
         raise _wrong(source, "no sample in a folder of a class")
-    notes: tuple[str, ...] = ()
-    if unknown:
-        notes = (
-            f"{source}: passed over {len(unknown)} files of no known format, "
-            f"such as {unknown[0].relative_to(source)}",
-        )
+    notes = tuple(_notes(source, unknown, empty))
     if not splits:
         reason = "no folders for splits"
         manifest = split_evenly("class_tree", source.resolve(), samples, options, reason=reason)
@@ -102,7 +107,31 @@ def collect(
     )
 
 
-def _sample(path: Path, same: Sequence[Path], source: Path, split: str) -> Sample:
+def _notes(source: Path, unknown: Sequence[Path], empty: Sequence[str]) -> Iterator[str]:
+    if unknown:
+        yield (
+            f"{source}: passed over files of no known format: {len(unknown)}, such as "
+            f"{unknown[0].relative_to(source)}"
+        )
+    if empty:
+        yield f"{source}: no sample in {listed(empty)}, which gives no class"
+
+
+def _entries_of_class(folder: Path, *, goes_deeper: bool) -> Iterator[Path]:
+    """What lies in a class's folder and, where asked, in folders in it that are no samples."""
+    for entry in entries(folder):
+        if goes_deeper and entry.is_dir() and not _is_sample(entry):
+            yield from _entries_of_class(entry, goes_deeper=True)
+        else:
+            yield entry
+
+
+def _is_sample(folder: Path) -> bool:
+    names = {part.stem.lower() for part in entries(folder)}
+    return _is_frames(folder) or not names.isdisjoint((*EVENT_NAMES, *FRAME_NAMES))
+
+
+def _sample(path: Path, same: Sequence[Path], source: Path, *, label: str, split: str) -> Sample:
     """The sample of this name, made of the entries that share it."""
     events = [entry for entry in same if _is_recording(entry)]
     frames = [entry for entry in same if _is_frames(entry)]
@@ -126,12 +155,11 @@ def _sample(path: Path, same: Sequence[Path], source: Path, split: str) -> Sampl
         if len(found) > 1:
             raise _wrong(source, f"{len(found)} {kind} for {where}")
     if not events and not frames and not event_images:
-        raise _wrong(source, f"no recording and no picture in {where}")
+        raise _wrong(source, f"no recording and no picture in {where}", ADVICE + IN_SUBFOLDERS)
     events_path, frames_path, event_images_path = (
         found[0].relative_to(source).as_posix() if found else None
         for found in (events, frames, event_images)
     )
-    label = path.parent.name
     return Sample(where.as_posix(), events_path, frames_path, label, split, event_images_path)
 
 
@@ -146,8 +174,10 @@ def _is_frames(entry: Path) -> bool:
     parts = entries(entry)
     if any(part.stem.lower() in (*EVENT_NAMES, *FRAME_NAMES) for part in parts):
         return False
+    if any(part.suffix.lower() in EVENT_SUFFIXES and _is_recording(part) for part in parts):
+        return False
     return any(part.suffix.lower() in FRAME_SUFFIXES for part in parts if part.is_file())
 
 
-def _wrong(source: Path, found: str) -> DatasetError:
-    return wrong_tree(source, EXPECTED_TREE, found, ADVICE)
+def _wrong(source: Path, found: str, advice: str = ADVICE) -> DatasetError:
+    return wrong_tree(source, EXPECTED_TREE, found, advice)

@@ -129,7 +129,8 @@ def _pictures(path: Path) -> list[Path]:
     files = [file for file in visible(path) if file.suffix.lower() in IMAGE_SUFFIXES]
     if not files:
         raise RecordingError(
-            f"{path}: expected pictures ({' '.join(IMAGE_SUFFIXES)}) in this folder, got none"
+            f"{path}: expected pictures ({' '.join(IMAGE_SUFFIXES)}) in this folder, got none; "
+            "name a recording, a folder of pictures, or a folder of recordings"
         )
     return sorted(files, key=_natural_order)
 

@@ -88,20 +88,36 @@ def write_recording(recording: Recording, path: str | Path, format: str | None =
         raise RecordingError(f"{target}: could not be written: {error}") from error
 
 
+def writer_named(format: str, path: Path) -> tuple[Writer, str]:
+    """The format of this name, or of a suffix that it alone has; and the suffix of its files.
+
+    Args:
+        format: Such as `text`, or `csv`.
+        path: What is written or read, for the message.
+
+    Raises:
+        RecordingError: There is none.
+    """
+    suffix = f".{format.lower().removeprefix('.')}"
+    for row in WRITERS:
+        if row.name == format:
+            return row, row.suffixes[0]
+    rows = [row for row in WRITERS if suffix in row.suffixes]
+    if len(rows) == 1:
+        return rows[0], suffix
+    nearest = suggestion(format, (row.name for row in rows or WRITERS))
+    raise RecordingError(f"{path}: no format called {format!r} can be written; {nearest}")
+
+
 def _writer_for(path: Path, format: str | None) -> Writer:
-    rows = [
-        row
-        for row in WRITERS
-        if row.name == format or (format is None and path.suffix.lower() in row.suffixes)
-    ]
+    if format is not None:
+        return writer_named(format, path)[0]
+    rows = [row for row in WRITERS if path.suffix.lower() in row.suffixes]
     if len(rows) == 1:
         return rows[0]
     if rows:
         names = " or ".join(row.name for row in rows)
         raise RecordingError(f"{path}: {path.suffix} may be {names}; name one with format= or --to")
-    if format is not None:
-        nearest = suggestion(format, (row.name for row in WRITERS))
-        raise RecordingError(f"{path}: no format called {format!r} can be written; {nearest}")
     known = ", ".join(f"{row.name} ({' '.join(row.suffixes)})" for row in WRITERS)
     raise RecordingError(
         f"{path}: no format with suffix {path.suffix!r} can be written; there are: {known}"
