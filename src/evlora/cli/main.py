@@ -20,6 +20,7 @@ from evlora.cli import (
     publishing,
     recordings,
     reporting,
+    robustness,
     searching,
 )
 from evlora.cli.printing import echo
@@ -49,6 +50,7 @@ AFTER_INTERRUPTION = {
     "compare": CONTINUES,
     "demo": CONTINUES,
     "pack": CONTINUES,
+    "robustness": CONTINUES,
     "convert": "files that were written are whole; run it again",
 }
 """What to do after Ctrl-C, by the verb."""
@@ -87,7 +89,7 @@ def options(
 
 
 for group in (
-    *(learning, evaluating, reporting, comparing, searching, overview),
+    *(learning, evaluating, robustness, reporting, comparing, searching, overview),
     *(datasets, recordings, converting, publishing, exporting),
 ):
     group.register(app)
