@@ -104,7 +104,7 @@ def samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-RUN_HERE = ["api", "errors", "formats", "inspecting", "representations", "simulator"]
+RUN_HERE = ["api", "errors", "filters", "formats", "inspecting", "representations", "simulator"]
 RUN_ELSEWHERE = [
     "adapters",
     "evaluation",

@@ -12,6 +12,7 @@ from evlora.clips.images import Inputs
 from evlora.clips.playback import LiveAnswer, answers_in_time, schedule
 from evlora.clips.sampling import Moments
 from evlora.recordings import EventStream, FrameSequence, Recording
+from evlora.recordings.filters.table import FilterChain, filtered
 from evlora.recordings.opening import Input, as_recording
 from evlora_runtime.drawing import drawn
 from evlora_runtime.model import Model, log_probabilities
@@ -26,12 +27,16 @@ class LiveRunner:
         path: NAME.onnx; NAME.encode.onnx and NAME.decide.onnx are opened.
         stride: Moments from one of a clip to the next one.
         threads: Of onnxruntime; 0 is as many as there are cores.
+        is_filtered: Whether events and frames have passed the filters of the file's clips already.
 
     Raises:
         RuntimeFileError: A file is missing, damaged, no file of evlora, or of another version.
+        RecordingError: A filter needs whole recordings.
     """
 
-    def __init__(self, path: str | Path, *, stride: int = 1, threads: int = 0) -> None:
+    def __init__(
+        self, path: str | Path, *, stride: int = 1, threads: int = 0, is_filtered: bool = False
+    ) -> None:
         path = Path(path)
         self._encode = Model(path.with_suffix(".encode.onnx"), part="encode", threads=threads)
         self._decide = Model(path.with_suffix(".decide.onnx"), part="decide", threads=threads)
@@ -39,11 +44,13 @@ class LiveRunner:
         self._temperature = self._decide.temperature
         self.clips = self._encode.clips
         self.stride = stride
+        self._texts = () if is_filtered else self.clips.filters
         self.reset()
 
     def reset(self) -> None:
         """Forget all moments: what comes next is the first of another recording."""
         frames = self.clips.frames
+        self._filters = FilterChain(self._texts, in_pieces=True)
         self._pushed = 0
         self._images: deque[list[NDArray[np.uint8]]] = deque(maxlen=self.stride)
         self._kept: dict[str, deque[NDArray[np.float32]]] = {}
@@ -110,7 +117,7 @@ class LiveRunner:
         recording = Recording(
             stream, _single(frame), "live", path=Path("moment"), event_images=drawn_before
         )
-        inputs = Inputs.of(recording, self.clips)
+        inputs = Inputs.of(self._filters.push(recording), self.clips)
         if window_us is None:
             window_us = (stream.first_us, stream.last_us + 1) if stream else (0, 0)
         box = place_evenly(*inputs.size_px, size=self.clips.size_px, fit=self.clips.fit)
@@ -141,7 +148,8 @@ def predict_live(
         RecordingError: It cannot be read.
     """
     opened = as_recording(recording)
-    runner = LiveRunner(path, threads=threads)
+    runner = LiveRunner(path, threads=threads, is_filtered=True)
+    opened = filtered(opened, runner.clips.filters)
     plan = schedule(opened, runner.clips, window_us=window_us)
     runner.stride = plan.stride
     runner.reset()

@@ -33,6 +33,7 @@ class Clips:
     modalities: tuple[Modality, ...]
     without: Modality | None
     may_lack_one: bool
+    filters: tuple[str, ...]
     representation: str
     sampling: Sampling
     stride: int
@@ -54,6 +55,7 @@ class Clips:
             **{key: stated[key] for key in keys},
             size_px=(size, size) if isinstance(size, int) else (size[0], size[1]),
             modalities=tuple(stated["modalities"]),
+            filters=tuple(stated.get("filters", ())),  # files of before have none
             may_lack_one=stated["without"] is not None or dropout > 0,
             exposure=stated["exposure"],
             segments=stated["test_views"]["segments"],

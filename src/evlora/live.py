@@ -14,6 +14,7 @@ from evlora.errors import DatasetError
 from evlora.models.streaming import StreamingNetwork
 from evlora.recognizer import Recognizer
 from evlora.recordings import EventStream, Recording
+from evlora.recordings.filters.table import FilterChain, filtered
 from evlora.recordings.frames import ImageArray
 from evlora.tensors import require_shape
 
@@ -30,10 +31,13 @@ class StreamingRecognizer:
         stride: Frames from a moment of a clip to the next one. Trained on clips whose moments lay
             further apart than the camera's frames, a recognizer wants them so here as well.
         without: Of both modalities, one that is hidden; only arrays are then taken, no tensors.
+        is_filtered: Whether events and frames have passed the filters of the recognizer's clips
+            already; by default they pass them here, from one moment to the next.
 
     Raises:
         DatasetError: The recognizer has only the hidden modality.
         RecipeError: Its network sees whole clips only.
+        RecordingError: A filter needs whole recordings.
         ShapeError: The stride is less than 1, or its clips are shorter than its network can answer.
     """
 
@@ -44,9 +48,11 @@ class StreamingRecognizer:
         stride: int = 1,
         precision: Precision = "fp32",
         without: Modality | None = None,
+        is_filtered: bool = False,
     ) -> None:
         self.recognizer = recognizer.eval()
         self._config = recognizer.clip_config.hiding(without)
+        self._filters = () if is_filtered else self._config.filters
         self.stride = stride
         self.precision: Precision = precision
         self.reset()
@@ -64,6 +70,7 @@ class StreamingRecognizer:
     def reset(self) -> None:
         """Forget all frames: what comes next is the first of another recording."""
         self._answering = for_answers(self.recognizer, precision=self.precision)
+        self._chain = FilterChain(self._filters, in_pieces=True)
         frames = self.recognizer.clip_config.frames
         self.stream = StreamingNetwork(self._answering.network, frames=frames, stride=self.stride)
 
@@ -105,7 +112,9 @@ class StreamingRecognizer:
     ) -> tuple[Tensor | None, Tensor | None]:
         config = self._config
         if not isinstance(frame, Tensor) and not isinstance(events, Tensor):
-            return draw_moment(config, frame=frame, events=events, window_us=window_us)
+            return draw_moment(
+                config, frame=frame, events=events, window_us=window_us, filters=self._chain
+            )
         if config.without is not None:
             raise DatasetError(
                 f"without {config.without}: expected images as the camera saw them, got tensors; "
@@ -157,9 +166,10 @@ def predict_live(
         RecipeError: The recognizer's network sees whole clips only.
     """
     config = recognizer.clip_config.hiding(without)
+    recording = filtered(recording, config.filters)
     plan = schedule(recording, config, window_us=window_us)
     stream = StreamingRecognizer(
-        recognizer, stride=plan.stride, precision=precision, without=without
+        recognizer, stride=plan.stride, precision=precision, without=without, is_filtered=True
     )
     yield from answers_in_time(
         stream,

@@ -49,6 +49,15 @@ def convert(
     until: Annotated[
         str | None, typer.Option(help="Skip what comes at this time and after, such as 3s.")
     ] = None,
+    filters: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--filter",
+            metavar="NAME[:KEY=VALUE]",
+            help="A filter such as hot_pixels or background_activity:window_us=2000; several work "
+            "in their order, before --crop. docs/filters.md lists them.",
+        ),
+    ] = None,
     crop: Annotated[
         str | None, typer.Option(help="Keep these pixels only: x,y,width,height.")
     ] = None,
@@ -91,8 +100,7 @@ def convert(
         to=to_format,
         start_us=None if start is None else microseconds_of("--from", start),
         end_us=None if end is None else microseconds_of("--until", end),
-        crop=None if crop is None else _rectangle(crop),
-        downsample=downsample,
+        filters=_filters(filters or [], crop, downsample),
         is_split_at_triggers=split_at_triggers,
         options={
             **{"format": format, "width": width, "height": height},
@@ -135,9 +143,22 @@ def _only(option: str, values: list[str]) -> str | None:
     return values[0] if values else None
 
 
-def _rectangle(text: str) -> tuple[int, int, int, int]:
+def _filters(named: list[str], crop: str | None, downsample: int) -> tuple[str, ...]:
+    """All that changes the events, in its order; a wrong name or setting is refused at once."""
+    from evlora.recordings.filters.table import parse_filter
+
+    for text in named:
+        parse_filter(text)
+    own = [] if crop is None else [_rectangle(crop)]
+    if downsample != 1:
+        own.append(f"downsample:factor={downsample}")
+    return (*named, *own)
+
+
+def _rectangle(text: str) -> str:
+    """The filter that --crop means."""
     found = re.fullmatch(r"(\d{1,6}),(\d{1,6}),(\d{1,6}),(\d{1,6})", text.replace(" ", ""))
     if found is None:
         raise RecordingError(f"--crop: expected x,y,width,height in pixels, got {text!r}")
     x, y, width, height = map(int, found.groups())
-    return x, y, width, height
+    return f"crop:x={x}:y={y}:width={width}:height={height}"

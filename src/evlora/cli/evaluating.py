@@ -65,6 +65,14 @@ def evaluate(
     workers: Workers = 0,
     without: Without = None,
     precision: AnswerPrecision = "fp32",
+    corrupt: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME:STRENGTH",
+            help="A sensor's fault in every recording, such as hot_pixels:3; `evlora robustness` "
+            "measures all of them.",
+        ),
+    ] = None,
     slices: Annotated[
         list[str] | None,
         typer.Option("--slices", metavar="COLUMN", help="Score each value of this column as well."),
@@ -93,6 +101,12 @@ def evaluate(
     """Score recognizers on a split of a dataset."""
     require_file("--out", out, FIGURES_SUFFIXES)
     require_file("--answers", answers, ANSWERS_SUFFIXES)
+    if corrupt is not None:
+        from evlora.recordings.corruptions import parse_corruption
+
+        parse_corruption(corrupt)
+    if report is not None and corrupt is not None:
+        raise RunError("--report: is about recordings as they are; leave out --corrupt")
     if report is not None and len(bundles) > 1:
         raise RunError(
             f"--report: expected one bundle, which the page is about, got {len(bundles)}; "
@@ -107,6 +121,7 @@ def evaluate(
         "workers": workers,
         "without": without,
         "precision": precision,
+        "corruption": corrupt,
         "slices": slices or (),
     }
     results: dict[str, Evaluation] = {}
@@ -116,9 +131,8 @@ def evaluate(
         if report is None:
             results[str(bundle)] = _evaluation(bundle, dataset, **place, options=options)
         else:
-            results[str(bundle)] = evaluation_with_report(
-                bundle, report, dataset, **place, **options
-            )
+            shown = {name: value for name, value in options.items() if name != "corruption"}
+            results[str(bundle)] = evaluation_with_report(bundle, report, dataset, **place, **shown)
     pairs = _pairs_of(results)
     if out is not None:
         write_figures(out, results, pairs)
@@ -185,6 +199,8 @@ def _show_conditions(result: "Evaluation") -> None:
         echo(f"split by: {result.split_source}")
     if result.views > 1:
         echo(f"each the mean of {result.views} views")
+    if result.corruption:
+        echo(f"with {result.corruption}: a fault in every recording")
     if result.without:
         echo(f"without {result.without}: hidden from the recognizer")
 

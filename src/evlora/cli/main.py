@@ -21,6 +21,7 @@ from evlora.cli import (
     publishing,
     recordings,
     reporting,
+    robustness,
     searching,
 )
 from evlora.cli.printing import echo
@@ -50,6 +51,7 @@ AFTER_INTERRUPTION = {
     "compare": CONTINUES,
     "demo": CONTINUES,
     "pack": CONTINUES,
+    "robustness": CONTINUES,
     "convert": "files that were written are whole; run it again",
 }
 """What to do after Ctrl-C, by the verb."""
@@ -95,7 +97,7 @@ def _place_in_help(command: CommandInfo) -> int:
 
 
 for group in (
-    *(learning, evaluating, reporting, comparing, searching, overview),
+    *(learning, evaluating, robustness, reporting, comparing, searching, overview),
     *(datasets, recordings, converting, publishing, exporting),
 ):
     group.register(app)

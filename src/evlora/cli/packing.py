@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from evlora.clips import ClipConfig
     from evlora.packing import JobPart, Packing, Trial
 
-PACKED_KEYS = ("frames", "modalities", "representation", "window")
+PACKED_KEYS = ("frames", "modalities", "representation", "window", "filters")
 """Keys of a clip that set how it is packed; the others are up to training."""
 
 

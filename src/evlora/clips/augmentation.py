@@ -1,8 +1,10 @@
 """What training changes at random in a clip: keys of a recipe, read without torch."""
 
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, NonNegativeInt, field_validator
 
 from evlora.config import Config
+from evlora.messages import suggestion
+from evlora.recordings.corruptions.table import CORRUPTIONS
 
 
 class Augmentation(Config):
@@ -24,6 +26,21 @@ class Augmentation(Config):
     """Largest share of the events whose polarity is turned round at random; 0 for none."""
     erase: float = Field(default=0.0, ge=0, lt=1)
     """Largest share of the picture that a random box empties in both modalities; 0 for none."""
+    corruptions: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the clips that show a sensor's fault, drawn with its strength; docs/corruptions.md
+    lists them."""
+    corruption_names: tuple[str, ...] = ()
+    """Which faults are drawn; [] for all of them. Name some, and test on the others."""
     modality_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of the clips of both modalities that show only one of them, either as often: the other
     is black, or without events. A recognizer trained so answers recordings that lack one."""
+
+    @field_validator("corruption_names")
+    @classmethod
+    def _are_known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in CORRUPTIONS:
+                raise ValueError(
+                    f"no corruption is called {name!r}; {suggestion(name, CORRUPTIONS)}"
+                )
+        return names

@@ -8,9 +8,11 @@ from evlora.clips.augmentation import Augmentation
 from evlora.clips.sampling import Sampling, WindowKind
 from evlora.clips.settings import Fit, Modality
 from evlora.config import Config
-from evlora.errors import DatasetError
+from evlora.errors import DatasetError, RecordingError
 from evlora.limits import limits, raising
 from evlora.messages import explain, suggestion
+from evlora.recordings.corruptions.table import parse_corruption
+from evlora.recordings.filters.table import MOST_FILTERS, parse_filter
 from evlora.recordings.representations import REPRESENTATIONS
 
 
@@ -55,6 +57,9 @@ class ClipConfig(Config):
     without: Modality | None = None
     """One of both modalities that is never shown, as if every recording lacked it: its frames are
     black, its event images without events."""
+    filters: tuple[str, ...] = Field(default=(), max_length=MOST_FILTERS)
+    """What each recording passes before anything else, in this order, such as [hot_pixels,
+    "background_activity:window_us=2000"]; the names are those of the filters."""
     representation: str = "event_image"
     """How the events of a moment become an image; the names are those of the representations."""
     sampling: Sampling = "segments"
@@ -71,6 +76,9 @@ class ClipConfig(Config):
     exposure: float = Field(default=1.0, gt=0, le=1)
     """Light that the frames keep, for experiments in the dark: every value is multiplied by it and
     rounded, so that what lies below a camera's eight bits is lost. Events stay as they are."""
+    corruption: str | None = None
+    """A sensor's fault in every recording, for experiments: NAME:STRENGTH, such as hot_pixels:3.
+    It comes before the filters."""
     jitter: bool = True
     """Whether training draws each moment at random inside its segment."""
     augmentation: Augmentation = Augmentation()
@@ -86,6 +94,31 @@ class ClipConfig(Config):
                 f"no representation is called {name!r}; {suggestion(name, REPRESENTATIONS)}"
             )
         return name
+
+    @field_validator("filters")
+    @classmethod
+    def _are_known(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        for text in texts:
+            try:
+                name = parse_filter(text).name
+            except RecordingError as error:
+                raise ValueError(str(error)) from error
+            if name == "undistort":
+                raise ValueError(
+                    "undistort needs a file of one camera, which a recognizer cannot keep; "
+                    "undistort the recordings with evlora convert --filter"
+                )
+        return texts
+
+    @field_validator("corruption")
+    @classmethod
+    def _is_a_corruption(cls, text: str | None) -> str | None:
+        try:
+            if text is not None:
+                parse_corruption(text)
+        except RecordingError as error:
+            raise ValueError(str(error)) from error
+        return text
 
     @model_validator(mode="after")
     def _fits_memory(self) -> Self:
@@ -142,6 +175,17 @@ class ClipConfig(Config):
     def may_lack_one(self) -> bool:
         """Whether one of both modalities may be missing: hidden, or dropped in training."""
         return self.without is not None or self.augmentation.modality_dropout > 0
+
+    def damaged_by(self, corruption: str | None) -> "ClipConfig":
+        """The same with a sensor's fault in every recording; None leaves it as it is.
+
+        Raises:
+            RecordingError: There is no such corruption or strength.
+        """
+        if corruption is None:
+            return self
+        parse_corruption(corruption)
+        return self.model_copy(update={"corruption": corruption})
 
     def hiding(self, modality: Modality | None) -> "ClipConfig":
         """The same with one of both modalities hidden; None leaves it as it is.

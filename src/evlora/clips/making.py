@@ -9,6 +9,8 @@ from evlora.clips.images import Inputs
 from evlora.clips.sampling import Choice, choose_moments
 from evlora.clips.transforms import place
 from evlora.recordings import Recording
+from evlora.recordings.corruptions.table import CORRUPTIONS, STRENGTHS, corrupted
+from evlora.recordings.filters.table import filtered
 
 
 def make_clip(
@@ -69,6 +71,11 @@ def _clips(
     label: int | None,
     generator: np.random.Generator | None,
 ) -> list[Clip]:
+    corruption = config.corruption or _drawn_corruption(recording, config, generator)
+    if corruption is not None:
+        seed = 0 if generator is None else int(generator.integers(2**31))
+        recording = corrupted(recording, corruption, sample=sample, seed=seed)
+    recording = filtered(recording, config.filters)
     inputs = Inputs.of(recording, config)
     hidden = config.without
     if inputs.frames is not None and inputs.events is not None:
@@ -98,6 +105,24 @@ def _clips(
         drawn = draw(inputs, moments, boxes, config, hidden=hidden, generator=generator)
         clips += [Clip(images.rgb, images.events, label, sample) for images in drawn]
     return clips
+
+
+def _drawn_corruption(
+    recording: Recording, config: ClipConfig, generator: np.random.Generator | None
+) -> str | None:
+    """The fault that training draws for a clip; event images drawn before get none of events."""
+    share = config.augmentation.corruptions
+    if generator is None or not share or generator.random() >= share:
+        return None
+    names = [
+        name
+        for name in config.augmentation.corruption_names or CORRUPTIONS
+        if recording.events is not None or CORRUPTIONS[name].target == "rgb"
+    ]
+    if not names:
+        return None
+    strength = STRENGTHS[int(generator.integers(len(STRENGTHS)))]
+    return f"{names[int(generator.integers(len(names)))]}:{strength}"
 
 
 def _hidden(config: ClipConfig, generator: np.random.Generator | None) -> Modality | None:

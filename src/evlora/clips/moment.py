@@ -11,6 +11,7 @@ from evlora.clips.images import Inputs
 from evlora.clips.sampling import Moments
 from evlora.clips.transforms import place
 from evlora.recordings import EventStream, FrameSequence, Recording
+from evlora.recordings.filters.table import FilterChain
 from evlora.recordings.frames import ImageArray
 
 
@@ -20,6 +21,7 @@ def draw_moment(
     frame: ImageArray | None = None,
     events: EventStream | ImageArray | None = None,
     window_us: tuple[int, int] | None = None,
+    filters: FilterChain | None = None,
 ) -> tuple[Tensor | None, Tensor | None]:
     """The images of one moment, as a clip of a test has them: nothing is drawn at random.
 
@@ -30,6 +32,7 @@ def draw_moment(
         window_us: Start and end of the window, half-open; by default from the first event to the
             last one. An event image shows the events in it; voxels and time surfaces also depend
             on its length.
+        filters: Those of `config`, after the moments before this one; None begins them anew.
 
     Returns:
         The frame and the event image, uint8 of shape (3, *config.size_px) each; None for what
@@ -39,14 +42,14 @@ def draw_moment(
         DatasetError: A modality is missing, and the recognizer was not trained to do without.
         RecordingError: An array is no image.
     """
-    drawn_before = None if isinstance(events, EventStream) else _single(events)
     stream = events if isinstance(events, EventStream) else None
+    if window_us is None:
+        window_us = (stream.first_us, stream.last_us + 1) if stream else (0, 0)
+    drawn_before = None if isinstance(events, EventStream) else _single(events)
     recording = Recording(
         stream, _single(frame), "live", path=Path("moment"), event_images=drawn_before
     )
-    inputs = Inputs.of(recording, config)
-    if window_us is None:
-        window_us = (stream.first_us, stream.last_us + 1) if stream else (0, 0)
+    inputs = Inputs.of((filters or FilterChain(config.filters)).push(recording), config)
     box = place(
         *inputs.size_px, size=config.size_px, fit=config.fit, augmentation=config.augmentation
     )

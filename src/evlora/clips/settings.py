@@ -37,6 +37,11 @@ class ClipSettings(Protocol):
         ...
 
     @property
+    def filters(self) -> tuple[str, ...]:
+        """What a recording passes first, in this order."""
+        ...
+
+    @property
     def representation(self) -> str:
         """How the events of a moment become an image."""
         ...

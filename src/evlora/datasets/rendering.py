@@ -23,6 +23,8 @@ class Rendering(Config):
     """How the events of a moment became an image."""
     window: WindowKind
     """Which events belong to a moment that is a frame."""
+    filters: tuple[str, ...] = ()
+    """What the recordings passed first."""
     shorter_side_px: PositiveInt | None = None
     """Pictures with a longer one were scaled to this shorter side; null keeps the recording's."""
 
@@ -44,6 +46,7 @@ class Rendering(Config):
             modalities=config.modalities,
             representation=config.representation,
             window=config.window,
+            filters=config.filters,
             shorter_side_px=shorter_side_px,
         )
 

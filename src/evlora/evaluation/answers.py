@@ -91,6 +91,7 @@ def scored_batches(
     workers: int,
     without: Modality | None,
     precision: Precision,
+    corruption: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[ScoredBatch]:
     """The samples of a split with the logarithms of their classes' probabilities, on the CPU.
@@ -101,7 +102,7 @@ def scored_batches(
         BundleError: The recognizer answers NaN; after the last batch.
         DatasetError: The split is empty, or only the hidden modality is left.
     """
-    config = recognizer.clip_config.hiding(without)
+    config = recognizer.clip_config.hiding(without).damaged_by(corruption)
     dataset = clip_dataset(manifest, split, config)
     device = next(recognizer.parameters()).device
     answering = for_answers(recognizer, precision=precision)

@@ -134,6 +134,8 @@ class Evaluation:
     """Rows are true labels, columns predicted ones, in the order of the labels."""
     predicted: dict[str, str]
     """The predicted label of each sample."""
+    corruption: str | None = None
+    """The fault that the recordings had, and its strength."""
     nll: float | None = None
     """Mean negative logarithm of the true label's probability."""
     temperature: float = 1.0

@@ -39,6 +39,7 @@ def evaluate(
     workers: int = 0,
     without: Modality | None = None,
     precision: Precision = "fp32",
+    corruption: str | None = None,
     slices: Sequence[str] = (),
     resamples: int = RESAMPLES,
     progress: Callable[[int, int], None] | None = None,
@@ -57,6 +58,7 @@ def evaluate(
         workers: Processes that read clips.
         without: Of both modalities, one that is hidden, even where the samples have it.
         precision: See `for_answers`.
+        corruption: A sensor's fault in every recording: NAME:STRENGTH, such as hot_pixels:3.
         slices: Columns of the manifest whose values are scored separately.
         resamples: Of the bootstrap that gives intervals; 0 for none.
         progress: Takes the number of samples scored so far, and of all.
@@ -68,6 +70,7 @@ def evaluate(
         DatasetError: The labels differ, the split is empty, only the hidden modality is left, or
             no sample has a column.
         BundleError: The recognizer answers NaN.
+        RecordingError: There is no such corruption.
     """
     if not isinstance(manifest, Manifest):
         manifest = read_manifest(manifest)
@@ -81,6 +84,7 @@ def evaluate(
         workers=workers,
         without=without,
         precision=precision,
+        corruption=corruption,
         progress=progress,
     )
     answers = answers_of(batches, recognizer.labels)
@@ -102,6 +106,7 @@ def evaluate(
         split_source=manifest.split_source,
         views=config.test_views.count,
         without=config.without,
+        corruption=corruption,
         confusion=Confusion(answers.labels, predicted, classes=len(classes)),
         predicted={
             name: classes[label] for name, label in zip(answers.names, predicted, strict=True)

@@ -22,6 +22,7 @@ from evlora.clips.sampling import choose_moments
 from evlora.datasets.rendering import Rendering
 from evlora.errors import RecordingError
 from evlora.recordings import FrameSequence, Recording
+from evlora.recordings.filters.table import filtered
 from evlora.recordings.frames import ImageArray
 
 ZSTD_LEVEL, ZSTD_STORED = 3, -1
@@ -65,6 +66,7 @@ def encode(
         RecordingError: A picture cannot be read, or there is nothing in the recording.
     """
     Rendering.of(config)  # it refuses what cannot be packed
+    recording = filtered(recording, config.filters)
     inputs = Inputs.of(recording, config, may_lack=False)
     pictures = recording.frames or recording.event_images or ()
     moments = choose_moments(recording, max(len(pictures), config.frames), window=config.window)

@@ -53,6 +53,7 @@ def render(job: Job) -> Outcome:
         modalities=job.rendering.modalities,
         representation=job.rendering.representation,
         window=job.rendering.window,
+        filters=job.rendering.filters,
     )
     try:
         with warnings.catch_warnings(record=True) as caught:

@@ -201,6 +201,7 @@ class PackedDataset(ClipDataset):
         super().__init__(manifest, split, config, seed=seed, is_training=is_training)
         assert manifest.packed is not None  # whoever makes this has looked
         _require_packed_for(config, manifest.packed.rendering, manifest.source)
+        self.config = config.model_copy(update={"filters": ()})  # what was packed has passed them
         # Samples held out of train for validation still lie in the shards of train.
         home = split if manifest.packed.items.get(split) else "train"
         numbers = {
@@ -320,7 +321,7 @@ def _require_packed_for(config: ClipConfig, packed: Rendering, source: Path) -> 
     wanted = Rendering.of(config)
     differing = [
         f"clip.{key} was {getattr(packed, key)}, is {getattr(wanted, key)}"
-        for key in ("frames", "representation", "window")
+        for key in ("frames", "representation", "window", "filters")
         if getattr(packed, key) != getattr(wanted, key)
     ]
     if set(wanted.modalities) - set(packed.modalities):

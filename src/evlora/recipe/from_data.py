@@ -75,7 +75,8 @@ def _open_keys(section: Config, keys: Mapping[str, Any]) -> dict[str, Any]:
 def _clip_keys(recipe: Recipe, manifest: Manifest) -> dict[str, Any]:
     if manifest.packed is not None:
         drawn = manifest.packed.rendering
-        return {"modalities": drawn.modalities, "frames": drawn.frames}
+        keys = ("modalities", "frames", "filters")
+        return {key: getattr(drawn, key) for key in keys}
     seen = _look(manifest)
     shown = {"rgb": seen.has_frames, "event": seen.has_events}
     modalities = tuple(name for name, is_there in shown.items() if is_there)

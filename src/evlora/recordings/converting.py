@@ -14,10 +14,9 @@ from evlora.recordings.excerpts import (
     begin_us,
     behind_us,
     between,
-    cropped,
-    downsampled,
     split_at_triggers,
 )
+from evlora.recordings.filters.table import filtered
 from evlora.recordings.opening import open_recording
 from evlora.recordings.readers import FORMATS, is_of_events
 from evlora.recordings.recording import Recording
@@ -37,9 +36,8 @@ class Conversion:
     """Since the recording began; None is its begin."""
     end_us: int | None = None
     """The same way; None is its end."""
-    crop: tuple[int, int, int, int] | None = None
-    """Column and row of the upper left pixel, width and height."""
-    downsample: int = 1
+    filters: tuple[str, ...] = ()
+    """What the part passes, in this order; see `evlora.recordings.filters`."""
     is_split_at_triggers: bool = False
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """How to open the recording; see `open_recording`."""
@@ -78,11 +76,7 @@ def convert(source: Path, target: Path, conversion: Conversion) -> tuple[tuple[P
                 f"to {end_us - origin_us} µs after the recording's begin"
             )
         recording = between(recording, start_us, end_us)
-    if conversion.crop is not None:
-        x, y, width, height = conversion.crop
-        recording = cropped(recording, x=x, y=y, width=width, height=height)
-    if conversion.downsample != 1:
-        recording = downsampled(recording, conversion.downsample)
+    recording = filtered(recording, conversion.filters)
     if not conversion.is_split_at_triggers:
         write_recording(recording, target, conversion.to)
         return (target,), _count(recording)

@@ -130,6 +130,17 @@ class EventStream:
             self.height,
         )
 
+    def chosen(self, index: NDArray[np.bool_] | NDArray[np.integer[Any]]) -> "EventStream":
+        """The events of a mask of shape (N,), or of numbers that never fall."""
+        return EventStream(
+            self.t_us[index],
+            self.x[index],
+            self.y[index],
+            self.polarity[index],
+            self.width,
+            self.height,
+        )
+
     def _require_events(self) -> None:
         if not len(self):
             raise RecordingError("event stream: expected at least one event, got an empty stream")

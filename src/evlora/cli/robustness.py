@@ -1,0 +1,212 @@
+"""The verb that measures recognizers under faults of sensors: robustness."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from evlora.cli.arguments import (
+    DATASET_HELP,
+    AnswerPrecision,
+    AsJson,
+    Bundle,
+    Device,
+    Source,
+    Split,
+    Weights,
+    Without,
+    Workers,
+)
+from evlora.cli.printing import counting_bar, echo, table
+from evlora.cli.table_files import write_table
+from evlora.errors import RunError
+
+if TYPE_CHECKING:
+    from evlora.evaluation.robustness import ConditionResult
+
+FORMAT = 1
+NAMES = {"both": "both", "rgb": "RGB alone", "event": "events alone"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the command."""
+    app.command()(robustness)
+
+
+def robustness(
+    bundle: Bundle,
+    dataset: Annotated[str, typer.Argument(help=f"{DATASET_HELP}.")],
+    out: Annotated[
+        Path,
+        typer.Option(help="The folder for corruptions.json, .csv and .png; named again, resumed."),
+    ],
+    corruption: Annotated[
+        list[str] | None,
+        typer.Option("--corruption", metavar="NAME", help="Measure this one; by default all."),
+    ] = None,
+    strength: Annotated[
+        list[int] | None,
+        typer.Option("--strength", help="Measure this one, 1 to 5; by default all."),
+    ] = None,
+    split: Split = "test",
+    source: Source = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Clips in one call: 16, or 1 if a result depends on others."),
+    ] = None,
+    workers: Workers = 0,
+    without: Without = None,
+    precision: AnswerPrecision = "fp32",
+    weights: Weights = None,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Measure accuracy under the faults of sensors.
+
+    By corruption and strength, for both modalities and for each alone. docs/corruptions.md lists
+    the corruptions.
+    """
+    from evlora.bundle import load_bundle
+    from evlora.datasets import read_manifest
+    from evlora.devices import device_named
+    from evlora.evaluation.robustness import conditions_of, fingerprint_of, measure
+    from evlora.recordings.corruptions import STRENGTHS
+
+    recognizer = load_bundle(bundle, weights=weights, device=device_named(device))
+    conditions = conditions_of(
+        recognizer.clip_config,
+        names=tuple(dict.fromkeys(corruption or ())),
+        strengths=strength or STRENGTHS,
+        without=without,
+    )
+    about = {
+        "format": FORMAT,
+        "bundle_sha256": fingerprint_of(recognizer),
+        "dataset": dataset,
+        "split": split,
+        "precision": precision,
+        "clip": recognizer.clip_config.model_dump(mode="json"),
+    }
+    results = _begun(out, about)
+    known = {result.condition for result in results}
+    missing = [condition for condition in conditions if condition not in known]
+    with counting_bar("conditions") as progress:
+        for result in measure(
+            recognizer,
+            read_manifest(dataset, source=source),
+            missing,
+            split=split,
+            batch_size=batch_size,
+            workers=workers,
+            precision=precision,
+            progress=progress,
+        ):
+            results.append(result)
+            _write_rows(out, about, results)
+    found = {result.condition: result for result in results}
+    wanted = [found[condition] for condition in conditions]
+    _write_table_and_picture(out, wanted)
+    if as_json:
+        echo(json.dumps(_as_dict(wanted)))
+    else:
+        _show(wanted)
+        echo(f"table and picture: {out}")
+
+
+def _begun(out: Path, about: dict[str, Any]) -> "list[ConditionResult]":
+    """What an earlier call has measured and written to this folder."""
+    from evlora.evaluation.robustness import Condition, ConditionResult
+
+    path = out / "corruptions.json"
+    if out.exists() and not out.is_dir():
+        raise RunError(f"--out: expected a folder, {out} is a file; name another")
+    if not path.is_file():
+        return []
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        rows = [
+            ConditionResult(
+                Condition(row["shown"], row["corruption"], int(row["strength"])),
+                int(row["samples"]),
+                float(row["top1"]),
+            )
+            for row in content["rows"]
+        ]
+        differing = [key for key in about if content["about"].get(key) != about[key]]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise RunError(f"{path}: is damaged; name another folder for --out") from error
+    if differing:
+        raise RunError(
+            f"{path}: was measured with another {' and '.join(differing)}; name another folder for "
+            "--out"
+        )
+    return rows
+
+
+def _write_rows(out: Path, about: dict[str, Any], results: "list[ConditionResult]") -> None:
+    from evlora.files import writing_file
+
+    out.mkdir(parents=True, exist_ok=True)
+    rows = [_row(result) for result in results]
+    with writing_file(out / "corruptions.json") as path:
+        path.write_text(json.dumps({"about": about, "rows": rows}, indent=1), encoding="utf-8")
+
+
+def _write_table_and_picture(out: Path, results: "list[ConditionResult]") -> None:
+    from evlora.files import writing_file
+    from evlora.report.robustness import draw_robustness
+
+    kinds = {"shown": str, "corruption": str, "strength": int, "samples": int, "top1": float}
+    rows = [_row(result) for result in results]
+    columns = {name: [row[name] for row in rows] for name in kinds}
+    with writing_file(out / "corruptions.csv") as path:
+        write_table(columns, path, suffix=".csv", kinds=kinds)
+    draw_robustness(results, out / "corruptions.png")
+
+
+def _row(result: "ConditionResult") -> dict[str, Any]:
+    return {**result.condition._asdict(), "samples": result.samples, "top1": result.top1}
+
+
+def _as_dict(results: "list[ConditionResult]") -> dict[str, Any]:
+    from evlora.evaluation.robustness import shortfalls_of, summary_of
+
+    shortfalls = shortfalls_of(results)
+    return {
+        "rows": [_row(result) for result in results],
+        "summary": {shown: found._asdict() for shown, found in summary_of(results).items()},
+        "largest_shortfall": max(shortfalls.values(), default=None),
+    }
+
+
+def _show(results: "list[ConditionResult]") -> None:
+    """Print a row for each corruption and modality, and what they come to."""
+    from evlora.evaluation.robustness import CLEAN, shortfalls_of, summary_of
+
+    top1: dict[tuple[str, str], dict[int, float]] = {}
+    for result in results:
+        shown, name, strength = result.condition
+        top1.setdefault((name, shown), {})[strength] = result.top1
+    strengths = sorted({s for row in top1.values() for s in row} - {0})
+    table(
+        ("corruption", "shown", *map(str, strengths)),
+        [
+            (name, NAMES[shown], *(f"{row[s]:.1%}" if s in row else "" for s in strengths))
+            for (name, shown), row in top1.items()
+            if name != CLEAN
+        ],
+    )
+    echo("")
+    table(
+        ("shown", "clean", "mean corrupted", "of clean"),
+        [
+            (NAMES[shown], f"{found.clean:.1%}", f"{found.mean:.1%}", f"{found.relative:.1%}")
+            for shown, found in summary_of(results).items()
+        ],
+    )
+    shortfalls = shortfalls_of(results)
+    if shortfalls:
+        (name, strength), most = max(shortfalls.items(), key=lambda one: one[1])
+        where = name if name == CLEAN else f"{name}:{strength}"
+        echo(f"both together against the better one alone: {-100 * most:+.1f} points at {where}")
