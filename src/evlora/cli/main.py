@@ -15,6 +15,7 @@ from evlora.cli import (
     datasets,
     evaluating,
     exporting,
+    known,
     learning,
     overview,
     publishing,
@@ -87,7 +88,7 @@ def options(
 
 
 for group in (
-    *(learning, evaluating, reporting, comparing, searching, overview),
+    *(learning, evaluating, reporting, comparing, searching, overview, known),
     *(datasets, recordings, converting, publishing, exporting),
 ):
     group.register(app)

@@ -42,7 +42,7 @@ class Manifest:
     dataset: str = ""
     """What its authors call the dataset, such as N-Caltech101; empty for people's own."""
     split_name: str = ""
-    """The published split, such as `eventbind`, or `even`; empty where the dataset has one alone."""
+    """The published split, such as `eventbind`, or `even`; empty where there is one alone."""
     label_source: str = ""
     """Where the labels came from: names of folders, a list, a column."""
 

@@ -16,6 +16,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from evlora.bundle import save_bundle
+from evlora.datasets.protocol import protocol_of
 from evlora.errors import DatasetError, RecipeError, RunError
 from evlora.messages import listed
 from evlora.profiling import count_parameters
@@ -179,14 +180,17 @@ def train(
             if data.same_content:
                 metrics["same_content_in_two_splits"] = float(len(data.same_content))
             metrics["seconds"] = time.monotonic() - begun
+            part = "train" if data.validation is None else "val"
+            protocol = protocol_of(data.manifest, part, whole.clip).as_dict()
             save_bundle(
                 module.recognizer,
                 folder / BUNDLE,
                 recipe=whole.model_dump(mode="json"),
                 metrics=metrics,
+                protocol=protocol,
                 with_backbone=whole.run.with_backbone,
             )
-            write_metrics(folder, metrics)
+            write_metrics(folder, metrics, protocol)
             return metrics
 
         metrics = first_decides(trainer, finish)

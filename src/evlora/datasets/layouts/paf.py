@@ -1,8 +1,8 @@
-"""PAF, action recognition (Miao et al., Frontiers in Neurorobotics 2019, 13:38): ten actions.
+r"""PAF, action recognition (Miao et al., Frontiers in Neurorobotics 2019, 13:38): ten actions.
 
 AEDAT 2.0 of a DAVIS346 in folders of classes (CrystalMiaoshu/PAFBenchmark at 67b7ee2). Its authors
 publish no split; ExACT's lists, jiazhou-garland/ExACT at d40c6b2 (`Dataloader/PAF/PAF_train.txt`,
-`PAF_val.txt`), have Windows' paths `\\PAF\\class\\person_N.M.aedat`, one of them twice. The same
+`PAF_val.txt`), have Windows' paths `\PAF\class\person_N.M.aedat`, one of them twice. The same
 eight persons are in both of its parts.
 """
 

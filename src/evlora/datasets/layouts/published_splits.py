@@ -83,7 +83,7 @@ def choose_split(
             continue
         split_of = _split_of(split, found, places, options, oddities, source=manifest.source)
         if split_of is not None:
-            return _in_split(manifest, found, name, split, split_of, oddities)
+            return _in_split(manifest, found, (name, split), split_of, oddities)
         if wanted is not None:
             raise DatasetError(
                 f"{manifest.source}: expected {_needs(split)} for split={name} ({split.by}), "
@@ -111,11 +111,11 @@ def choose_split(
 def _in_split(
     manifest: Manifest,
     found: Found,
-    name: str,
-    split: NamedSplit,
+    named: tuple[str, NamedSplit],
     split_of: Mapping[PurePosixPath, str],
     oddities: Oddities,
 ) -> Manifest:
+    name, split = named
     for path in sorted(found.keys() - split_of.keys()):
         oddities.add(f"samples are in no part of the split {name} and were skipped", str(path))
     samples = tuple(replace(found[path], split=part) for path, part in split_of.items())

@@ -6,7 +6,12 @@ from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
 from evlora.datasets.layouts.converting import converted
-from evlora.datasets.layouts.official_split import ListOptions, Naming, split_officially
+from evlora.datasets.layouts.official_split import (
+    OFFICIAL,
+    ListOptions,
+    Naming,
+    split_officially,
+)
 from evlora.datasets.layouts.recording_files import recordings_below
 from evlora.datasets.layouts.sequences import FoundSequence, Oddities
 from evlora.datasets.layouts.table import Progress
@@ -70,6 +75,11 @@ class ThuRelease:
             fault = f"no {' or '.join(self.suffixes)} file"
             advice = "name the folder that holds the lists and the recordings, unpacked"
             raise wrong_tree(source, self.expected_tree, fault, advice)
+        if options.split not in (None, OFFICIAL):
+            raise DatasetError(
+                f"{source}: expected split={OFFICIAL}, since the lists alone state the action of a "
+                f"file, got {options.split!r}"
+            )
         place = options.lists or source
         lists = [names[0] for names in self.lists.values()]
         missing = [name for name in lists if not (place / name).is_file()]
@@ -97,7 +107,6 @@ class ThuRelease:
         )
         manifest = replace(
             converted(manifest, folder, self.read, oddities, progress),
-            split_name="official",
             label_source="numbers in the lists, called as in the README",
         )
         return replace(manifest, notes=(*manifest.notes, *oddities.notes()))

@@ -2,8 +2,8 @@
 
 Format and lists are those of lujiaxuan0520/THU-EACT-50 at 588bdb7 (`README.md`, `dataset.py`):
 plain arrays of x, y, t and p with p 0 or 1, unlike the `.csv` of THU-EACT-50; lists `train.txt` and
-`test.txt` of `path number`, in whose paths the release begins behind `DVS-action-data-npy/`. Files are written anew
-as `.npz`, since a plain array does not name its columns.
+`test.txt` of `path number`, in whose paths the release begins behind `DVS-action-data-npy/`. Files
+are written anew as `.npz`, since a plain array does not name its columns.
 """
 
 from pathlib import Path
