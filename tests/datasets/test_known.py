@@ -51,5 +51,5 @@ def test_the_command_shows_one_dataset_with_its_sources(
 
 
 def test_an_unknown_dataset_is_refused_with_the_nearest_name() -> None:
-    with pytest.raises(DatasetError, match="'N-Caltech'.*N-Caltech101"):
+    with pytest.raises(DatasetError, match=r"'N-Caltech'.*N-Caltech101"):
         described("N-Caltech")

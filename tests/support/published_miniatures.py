@@ -51,7 +51,7 @@ def n_imagenet(folder: Path, *, variants: tuple[str, ...] = ("",), with_lists: b
 
 def cifar10_dvs(folder: Path) -> None:
     for name, number in itertools.product(("airplane", "automobile"), range(5)):
-        (folder / name).mkdir(exist_ok=True)
+        (folder / name).mkdir(parents=True, exist_ok=True)
         recording_samples.aedat2(folder / name / f"cifar10_{name}_{number}")
 
 

@@ -6,8 +6,18 @@ publish no split: figures are for one that everybody chooses, usually 9 to 1.
 """
 
 from evlora.datasets.layouts import declared
+from evlora.datasets.layouts.pairing import PictureOptions, by_class_and_number
 
-Options = declared.Options
+
+class Options(PictureOptions, declared.Options):
+    """How the test split is chosen, and CIFAR-10's pictures as `class/number.png`.
+
+    Which of CIFAR-10's pictures a recording shows is not stated by its authors.
+    """
+
+    key_of = by_class_and_number
+
+
 RELEASE = declared.Release(
     layout="cifar10_dvs",
     dataset="CIFAR10-DVS",

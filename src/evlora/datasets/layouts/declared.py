@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from evlora.datasets.layouts.converting import converted
 from evlora.datasets.layouts.naming import class_order
 from evlora.datasets.layouts.official_split import ListOptions
+from evlora.datasets.layouts.pairing import PictureOptions, paired
 from evlora.datasets.layouts.published_splits import NamedSplit, choose_split
 from evlora.datasets.layouts.recording_files import recordings_below
 from evlora.datasets.layouts.sequences import Oddities
@@ -105,6 +106,8 @@ class Release:
             list_folders=(release, root),
             oddities=oddities,
         )
+        if isinstance(options, PictureOptions):
+            manifest = paired(manifest, options, is_converted=self.read is not None)
         if self.read is not None:
             manifest = converted(manifest, folder, self.read, oddities, progress)
         return replace(manifest, notes=(*manifest.notes, *oddities.notes()))

@@ -12,10 +12,16 @@ becomes the column `variant`.
 from pathlib import PurePosixPath
 
 from evlora.datasets.layouts import declared
+from evlora.datasets.layouts.pairing import PictureOptions, by_name
 from evlora.datasets.layouts.published_splits import NamedSplit
 
 BY = "N-ImageNet's authors (82magnolia/n_imagenet)"
-Options = declared.Options
+
+
+class Options(PictureOptions, declared.Options):
+    """Which split is taken, and ImageNet's pictures."""
+
+    key_of = by_name
 
 
 def _variant(path: PurePosixPath) -> tuple[tuple[str, str], ...]:

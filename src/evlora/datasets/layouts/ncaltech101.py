@@ -15,7 +15,8 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from evlora.datasets.layouts import declared
-from evlora.datasets.layouts.official_split import EVEN, ListOptions
+from evlora.datasets.layouts.official_split import EVEN
+from evlora.datasets.layouts.pairing import PictureOptions, paired
 from evlora.datasets.layouts.published_splits import NamedSplit, choose_split
 from evlora.datasets.layouts.sequences import Oddities, sequences_in
 from evlora.datasets.layouts.table import Progress
@@ -52,7 +53,10 @@ SPLITS = {
         counts={"train": 6968, "test": 1741},
     )
 }
-Options = ListOptions
+
+
+class Options(PictureOptions):
+    """Which split is taken, and Caltech101's pictures (`101_ObjectCategories`)."""
 
 
 def _class_in_est(path: PurePosixPath) -> str | None:
@@ -94,7 +98,7 @@ EST_RELEASE = declared.Release(
 
 
 def collect(
-    source: Path | None, folder: Path, options: ListOptions, progress: Progress | None
+    source: Path | None, folder: Path, options: Options, progress: Progress | None
 ) -> Manifest:
     """The manifest of either release in the folder `source`.
 
@@ -103,7 +107,8 @@ def collect(
     """
     source = require_folder(source)
     if (release_and_root(source, "N-Caltech101")[1] / "testing").is_dir():
-        own = declared.Options(**options.model_dump())
+        paired(Manifest("ncaltech101", source, (), ()), options, is_converted=True)
+        own = declared.Options(**options.model_dump(exclude={"pictures"}))
         return EST_RELEASE.collect(source, folder, own, progress)
     release, root = release_and_root(source, "Caltech101")
     oddities = Oddities()
@@ -133,4 +138,5 @@ def collect(
         list_folders=(release, root),
         oddities=oddities,
     )
+    manifest = paired(manifest, options, is_converted=False)
     return replace(manifest, notes=(*manifest.notes, *oddities.notes()))
