@@ -13,8 +13,8 @@ RGB alone, events alone and both are trained on each task:
   simulator, with `--caltech`.
 
 What is measured goes into OUT/leaderboard.json with its protocol, versions and hardware, beside
-what is there already. `--add` takes results of others in the same form, which `--schema` prints as a
-JSON schema; nothing is trained then. `--smallest` trains one epoch on a few clips of digits in
+what is there already. `--add` takes results of others in the same form, which `--schema` prints as
+a JSON schema; nothing is trained then. `--smallest` trains one epoch on a few clips of digits in
 motion, to see that it works; its figures compare nothing.
 """
 
@@ -285,9 +285,9 @@ def page(board: Leaderboard) -> str:
         "# Leaderboard",
         "",
         "Results of small tasks that anybody can repeat with `benchmarks/leaderboard.py`: RGB",
-        "alone, events alone and both. `--schema` prints the form in which others' results are taken",
-        "(`--add`), and `--page` writes this page. A result is replaced by a newer one of the same",
-        "task, method, form and person.",
+        "alone, events alone and both. `--schema` prints the form in which others' results are",
+        "taken (`--add`), and `--page` writes this page. A result is replaced by a newer one of",
+        "the same task, method, form and person.",
     ]
     for form, heading in (("full", "Results"), ("smallest", "Trials")):
         entries = [entry for entry in board.entries if entry.form == form]
