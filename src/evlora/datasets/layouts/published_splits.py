@@ -22,7 +22,7 @@ Found = Mapping[PurePosixPath, Sample]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedSplit:
-    """A published split; one of `folders`, `lists` and `shipped` says what it is."""
+    """A published split; one of `folders`, `lists` and `shipped` defines it."""
 
     by: str
     """Who published it and where, for results."""
