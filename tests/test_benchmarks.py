@@ -151,7 +151,22 @@ def test_results_of_others_are_added_and_wrong_ones_refused(
     board: ModuleType, project_root: Path, tmp_path: Path
 ):
     known = board.read(project_root / "benchmarks" / "leaderboard.json")
-    theirs = known.entries[0].model_copy(update={"by": "a lab", "form": "full", "top1": 50.0})
+    theirs = board.Entry(
+        task="N-MNIST pairs",
+        method="velora",
+        top1=50.0,
+        spread=None,
+        seeds=1,
+        epochs=6,
+        protocol=board.Origin(dataset="csv nmnist_paired", split="test", samples=400),
+        form="full",
+        versions={"evlora": "0.1.0"},
+        hardware="a laptop",
+        date="2026-11-30",
+        by="a lab",
+        command="benchmarks/leaderboard.py",
+    )
+    assert theirs.key not in {entry.key for entry in known.entries}
     both = board.together(known, (theirs,))
     assert len(both.entries) == len(known.entries) + 1
     assert len(board.together(both, (theirs,)).entries) == len(both.entries)
