@@ -1,12 +1,18 @@
 """The benchmarks run, and evlora is right in them."""
 
+import importlib.util
 import json
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+
+from evlora.datasets import prepare
+from evlora.errors import DatasetError
+from evlora.recordings import open_recording
 
 
 def printed_by(script: Path, *arguments: str) -> str:
@@ -119,3 +125,74 @@ def test_what_sizes_and_answers_cost_is_measured(project_root: Path):
     assert names == ["a step of VELoRA", "the sizes above", "10,000 classes", *answers, *answers]
     assert float(rows[2][1].split()[0]) > 0
     assert all(float(row[-1].strip(" |")) > 0 for row in rows if row[0].strip("| ") in answers)
+
+
+@pytest.fixture(scope="module")
+def board(project_root: Path) -> ModuleType:
+    path = project_root / "benchmarks" / "leaderboard.py"
+    spec = importlib.util.spec_from_file_location("leaderboard", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_of_results_is_made_from_the_file(board: ModuleType, project_root: Path):
+    known = board.read(project_root / "benchmarks" / "leaderboard.json")
+    page = (project_root / "docs" / "leaderboard.md").read_text(encoding="utf-8")
+    assert page == board.page(known)
+    for entry in known.entries:
+        assert entry.protocol.samples > 0
+        assert set(entry.versions) == set(board.PACKAGES)
+
+
+def test_results_of_others_are_added_and_wrong_ones_refused(
+    board: ModuleType, project_root: Path, tmp_path: Path
+):
+    known = board.read(project_root / "benchmarks" / "leaderboard.json")
+    theirs = board.Entry(
+        task="N-MNIST pairs",
+        method="velora",
+        top1=50.0,
+        spread=None,
+        seeds=1,
+        epochs=6,
+        protocol=board.Origin(dataset="csv nmnist_paired", split="test", samples=400),
+        form="full",
+        versions={"evlora": "0.1.0"},
+        hardware="a laptop",
+        date="2026-11-30",
+        by="a lab",
+        command="benchmarks/leaderboard.py",
+    )
+    assert theirs.key not in {entry.key for entry in known.entries}
+    both = board.together(known, (theirs,))
+    assert len(both.entries) == len(known.entries) + 1
+    assert len(board.together(both, (theirs,)).entries) == len(both.entries)
+    assert "a lab" in board.page(both).partition("## Trials")[0]
+    assert "top1" in json.loads(board.schema())["$defs"]["Entry"]["required"]
+
+    wrong = json.loads(board.Leaderboard(entries=(theirs,)).model_dump_json())
+    wrong["entries"][0]["top1"] = 150
+    (tmp_path / "theirs.json").write_text(json.dumps(wrong))
+    with pytest.raises(DatasetError, match=r"theirs\.json: expected results .*top1"):
+        board.read(tmp_path / "theirs.json")
+
+
+@pytest.mark.slow
+def test_a_photograph_that_is_moved_gives_events(
+    board: ModuleType, data_root: Path, tmp_path: Path
+):
+    source = tmp_path / "photographs"
+    for split in ("train", "test"):
+        (source / split / "lamp").mkdir(parents=True)
+        first = min((data_root / "caltech101_subset" / split / "lamp").iterdir())
+        (source / split / "lamp" / first.name).write_bytes(first.read_bytes())
+    board.simulate(source, tmp_path / "out")
+    manifest = prepare("csv", tmp_path / "out", tmp_path / "prepared")
+    for sample in manifest.samples:
+        recording = open_recording(manifest.source / str(sample.events))
+        assert recording.events is not None
+        assert len(recording.events) > 1000
+        assert recording.events.t_us[-1] < 200_000

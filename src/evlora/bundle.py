@@ -57,6 +57,7 @@ def save_bundle(
     *,
     recipe: Mapping[str, Any] | None = None,
     metrics: Mapping[str, float] | None = None,
+    protocol: Mapping[str, Any] | None = None,
     with_backbone: bool = False,
 ) -> Path:
     """Write a trained recognizer; the folder appears, or is replaced, when it is complete.
@@ -68,6 +69,7 @@ def save_bundle(
         folder: The bundle's folder.
         recipe: The run it came from, kept for reading only.
         metrics: Results for the model card.
+        protocol: What they were measured on; see `evlora.datasets.protocol`.
         with_backbone: Whether the bundle includes the frozen weights (343 MB for a ViT-B), so that
             it is all that another machine needs.
 
@@ -112,7 +114,8 @@ def save_bundle(
             "versions": {name: version(name) for name in ("evlora", "torch", "timm", "peft")},
             "recipe": origin,
             "metrics": metrics,
-            # Bundles without a fitted temperature open in earlier versions as well.
+            # Bundles without a protocol or a fitted temperature open in earlier versions as well.
+            **({"protocol": dict(protocol)} if protocol else {}),
             **({} if recognizer.temperature == 1 else {TEMPERATURE: recognizer.temperature}),
         }
         write_description(temporary, description)
@@ -120,6 +123,7 @@ def save_bundle(
             recognizer,
             sha256,
             metrics=metrics or {},
+            protocol=protocol or {},
             recipe=origin,
             has_backbone=bool(own_backbone),
         )
@@ -150,8 +154,8 @@ def copy_bundle(
             things.
     """
     recognizer = load_bundle(folder, weights=weights)
-    recipe, metrics = read_origin(standing(bundle_in(Path(folder))))
-    return save_bundle(recognizer, out, recipe=recipe, metrics=metrics, with_backbone=with_backbone)
+    origin = read_origin(standing(bundle_in(Path(folder))))
+    return save_bundle(recognizer, out, **origin._asdict(), with_backbone=with_backbone)
 
 
 def keep_temperature(folder: str | Path, temperature: float) -> Path:

@@ -27,7 +27,7 @@ TEMPERATURE = "temperature"
 """By which scores are divided before they become probabilities; 1 where it is missing."""
 KEYS = frozenset(
     {"format", "labels", "clip", "backbone", "model", "backbone_sha256", "versions"}
-    | {"recipe", "metrics", HASHES, TEMPERATURE}
+    | {"recipe", "metrics", "protocol", HASHES, TEMPERATURE}
 )
 AGAIN = "copy the whole bundle again"
 PLACES = frozenset(
@@ -112,10 +112,19 @@ def read_description(folder: Path) -> Description:
         raise BundleError(f"{path}: is damaged or not of a bundle: {reason}") from error
 
 
-def read_origin(folder: Path) -> tuple[dict[str, Any] | None, dict[str, float] | None]:
-    """The recipe and the metrics in config.json of a bundle that `read_description` has checked."""
+class Origin(NamedTuple):
+    """What a bundle states of the run that it came from."""
+
+    recipe: dict[str, Any] | None
+    metrics: dict[str, float] | None
+    protocol: dict[str, Any] | None
+    """What the metrics were measured on; see `evlora.datasets.protocol`."""
+
+
+def read_origin(folder: Path) -> Origin:
+    """The origin in config.json of a bundle that `read_description` has checked."""
     content = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-    return content.get("recipe"), content.get("metrics")
+    return Origin(content.get("recipe"), content.get("metrics"), content.get("protocol"))
 
 
 def without_places(content: Mapping[str, Any]) -> dict[str, Any]:

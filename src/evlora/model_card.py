@@ -25,6 +25,7 @@ def model_card(
     sha256: str,
     *,
     metrics: Mapping[str, float],
+    protocol: Mapping[str, Any],
     recipe: Mapping[str, Any] | None,
     has_backbone: bool,
 ) -> str:
@@ -34,6 +35,7 @@ def model_card(
         recognizer: What the bundle holds.
         sha256: Of the backbone's weights.
         metrics: On the validation split.
+        protocol: What they were measured on; empty where it is unknown.
         recipe: Of the run, without places of this machine.
         has_backbone: Whether the frozen weights are in the bundle.
     """
@@ -55,7 +57,7 @@ the network `{config.model.network}` with `{config.model.adapter.method}` adapte
 - Backbone: `{config.backbone.name}`, {where}; SHA-256 of its weights
   `{sha256}`. Its licence: {markdown(licence)}.
 - Trained: {trained:,} of {total:,} parameters ({100 * trained / total:.2f} %).
-{_training(recipe)}
+{_training(recipe)}{_measured_on(protocol)}
 | measured on the validation split | |
 |---|---|
 {measured}
@@ -80,6 +82,15 @@ def _front_matter(recognizer: Recognizer) -> str:
 
 def _of_backbone(recognizer: Recognizer) -> dict[str, Any]:
     return cast(dict[str, Any], recognizer.network.vit.pretrained_cfg)
+
+
+def _measured_on(protocol: Mapping[str, Any]) -> str:
+    found = [
+        f"{name.replace('_', ' ')} {markdown(str(value))}"
+        for name, value in protocol.items()
+        if value not in ("", None)
+    ]
+    return f"- Measured on: {'; '.join(found)}.\n" if found else ""
 
 
 def _training(recipe: Mapping[str, Any] | None) -> str:

@@ -52,13 +52,12 @@ class Pretrained(ModelHubMixin):
                 f"{save_directory}: expected no folder, an empty one or an earlier bundle, found "
                 f"{listed(others)} in it; name another folder"
             )
-        recipe, metrics = (None, None) if self._bundle is None else read_origin(Path(self._bundle))
+        origin = {} if self._bundle is None else read_origin(Path(self._bundle))._asdict()
         with writing_folder(save_directory) as temporary:
             save_bundle(
                 self.recognizer,
                 temporary,
-                recipe=recipe,
-                metrics=metrics,
+                **origin,
                 with_backbone=self._with_backbone,
             )
 

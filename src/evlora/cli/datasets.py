@@ -247,6 +247,7 @@ def _show_former_trial(
 
 def _print_notes(manifest: "Manifest") -> None:
     if manifest.split_source:
-        echo(f"split: {manifest.split_source}")
+        name = f"{manifest.split_name}: " if manifest.split_name else ""
+        echo(f"split: {name}{manifest.split_source}")
     for note in manifest.notes:
         echo(f"note: {note}")

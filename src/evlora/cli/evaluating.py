@@ -195,6 +195,8 @@ def _pairs_of(results: Mapping[str, "Evaluation"]) -> dict[str, "Pair"]:
 
 
 def _show_conditions(result: "Evaluation") -> None:
+    if result.protocol is not None:
+        echo(f"dataset: {result.protocol.sentence}")
     if result.split_source:
         echo(f"split by: {result.split_source}")
     if result.views > 1:

@@ -16,6 +16,7 @@ from evlora.cli import (
     datasets,
     evaluating,
     exporting,
+    known,
     learning,
     overview,
     publishing,
@@ -97,7 +98,7 @@ def _place_in_help(command: CommandInfo) -> int:
 
 
 for group in (
-    *(learning, evaluating, robustness, reporting, comparing, searching, overview),
+    *(learning, evaluating, robustness, reporting, comparing, searching, overview, known),
     *(datasets, recordings, converting, publishing, exporting),
 ):
     group.register(app)

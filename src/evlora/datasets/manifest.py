@@ -39,6 +39,12 @@ class Manifest:
     """What fetches the shards to `source`; None where they lie there."""
     allows_outside: bool = False
     """Whether its files may lie outside of `source`, as whoever prepared it agreed."""
+    dataset: str = ""
+    """What its authors call the dataset, such as N-Caltech101; empty for people's own."""
+    split_name: str = ""
+    """The published split, such as `eventbind`, or `even`; empty where there is one alone."""
+    label_source: str = ""
+    """Where the labels came from: names of folders, a list, a column."""
 
     @property
     def splits(self) -> tuple[str, ...]:

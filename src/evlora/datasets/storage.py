@@ -56,8 +56,8 @@ CONSENT = (
     "look whether you want them to be read; if so, prepare it with --allow-outside or "
     "allow_outside=True"
 )
-NOT_WRITTEN: dict[bool, set[str] | None] = {True: None, False: {"outside"}}
-"""Earlier versions refuse a key that they do not know."""
+LATER_KEYS = ("outside", "dataset", "split_name", "label_source")
+"""Written only where they hold something: earlier versions refuse a key that they do not know."""
 
 
 class About(Config):
@@ -77,6 +77,12 @@ class About(Config):
     """How the clips were packed; null where they are made from the recordings."""
     outside: bool = False
     """Whether whoever prepared it agreed that files lie outside of its folder."""
+    dataset: str = ""
+    """What its authors call the dataset."""
+    split_name: str = ""
+    """The published split."""
+    label_source: str = ""
+    """Where the labels came from."""
 
     @field_validator("labels")
     @classmethod
@@ -113,10 +119,14 @@ def write_manifest(manifest: Manifest, folder: Path) -> None:
         split_source=manifest.split_source,
         packed=manifest.packed,
         outside=manifest.allows_outside,
+        dataset=manifest.dataset,
+        split_name=manifest.split_name,
+        label_source=manifest.label_source,
     )
+    unused = {key for key in LATER_KEYS if not getattr(about, key)}
     text = {
         MANIFEST_FILE: "".join(line + "\n" for line in lines),
-        DATASET_FILE: about.model_dump_json(indent=2, exclude=NOT_WRITTEN[about.outside]) + "\n",
+        DATASET_FILE: about.model_dump_json(indent=2, exclude=unused) + "\n",
     }
     for name, content in text.items():
         with writing_file(folder / name, durable=True) as temporary:
@@ -189,6 +199,9 @@ def read_manifest(
         split_source=about.split_source,
         packed=about.packed,
         allows_outside=about.outside,
+        dataset=about.dataset,
+        split_name=about.split_name,
+        label_source=about.label_source,
     )
     if about.packed is None:
         require_inside(manifest, path, follows_links=checks_files)

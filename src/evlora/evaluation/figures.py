@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from evlora.datasets.protocol import Protocol
 from evlora.evaluation.answers import Answers
 
 BINS = 15
@@ -148,6 +149,8 @@ class Evaluation:
     """Accuracy where only the surest 10, 20, … 100 % of the samples are answered."""
     slices: dict[str, dict[str, Slice]] = field(default_factory=dict[str, dict[str, Slice]])
     """By column of the manifest and its values."""
+    protocol: Protocol | None = None
+    """What the figures are of."""
     answers: Answers | None = field(default=None, repr=False, compare=False)
     """Of each sample, for tests of pairs; not part of `as_dict`."""
 
@@ -160,12 +163,13 @@ class Evaluation:
         plain = {
             name: getattr(self, name)
             for name in self.__dataclass_fields__
-            if name not in ("answers", "confusion", "bins", "coverage", "slices")
+            if name not in ("answers", "confusion", "bins", "coverage", "slices", "protocol")
         }
         is_small = len(names) <= WHOLE_CONFUSION
         confusion = [list(row) for row in self.confusion] if is_small else None
         return {
             **plain,
+            "protocol": None if self.protocol is None else self.protocol.as_dict(),
             "confusion": confusion,
             "confused": [
                 {"label": names[true], "predicted": names[other], "samples": count}

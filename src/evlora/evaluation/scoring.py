@@ -8,6 +8,7 @@ import numpy as np
 from evlora.answering import Precision
 from evlora.clips import Modality
 from evlora.datasets import Manifest, read_manifest
+from evlora.datasets.protocol import protocol_of
 from evlora.datasets.samples import Sample
 from evlora.errors import DatasetError
 from evlora.evaluation.answers import Answers, answers_of, scored_batches
@@ -117,6 +118,7 @@ def evaluate(
         bins=bins_of(answers),
         coverage=coverage_of(answers),
         slices={column: _slices(answers, values[column], resamples) for column in slices},
+        protocol=protocol_of(manifest, split, config),
         answers=answers,
     )
 

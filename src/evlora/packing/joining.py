@@ -180,6 +180,9 @@ def _manifest(plan: Plan, done: Sequence[Done]) -> Manifest:
         whole.notes,
         split_source=whole.split_source,
         packed=about,
+        dataset=whole.dataset,
+        split_name=whole.split_name,
+        label_source=whole.label_source,
     )
 
 

@@ -127,9 +127,11 @@ def read_subject(place: Path, *, weights: Path | None = None, device: str = "cpu
     recognizer = load_bundle(bundle, weights=weights, device=device)
     run = bundle.absolute().parent
     if not (run / RECIPE_FILE).is_file():
-        return Subject(recognizer, place.name, None, None, read_origin(standing(bundle))[1] or {})
+        return Subject(
+            recognizer, place.name, None, None, read_origin(standing(bundle)).metrics or {}
+        )
     is_finished = (run / METRICS_FILE).is_file()
-    metrics = read_metrics(run) if is_finished else read_origin(standing(bundle))[1] or {}
+    metrics = read_metrics(run) if is_finished else read_origin(standing(bundle)).metrics or {}
     return Subject(recognizer, run.name, run, load_recipe(run / RECIPE_FILE), metrics)
 
 

@@ -164,6 +164,7 @@ def _page(found: Findings, first: Sequence[Section], title: str | None, pictures
         result = measured.evaluation
         about = f"Measured on the split {result.split} of {measured.dataset}."
         extra = [
+            *([f"Dataset: {result.protocol.sentence}."] if result.protocol else []),
             *([f"Split by: {result.split_source}."] if result.split_source else []),
             *([f"Each clip is the mean of {result.views} views."] if result.views > 1 else []),
             *([f"Without {result.without}, hidden from the recognizer."] if result.without else []),

@@ -33,6 +33,8 @@ from evlora.untrusted_yaml import parse_yaml
 
 RECIPE_FILE = "recipe.yaml"
 METRICS_FILE = "metrics.json"
+PROTOCOL = "protocol"
+"""Its key beside the figures."""
 CHECKPOINTS = "checkpoints"
 BUNDLE = "bundle"
 LOCK = ".lock"
@@ -258,7 +260,8 @@ def read_metrics(folder: Path) -> dict[str, float]:
     path = folder / METRICS_FILE
     advice = f"delete {path}, then --resume writes metrics and bundle anew from the checkpoints"
     try:
-        metrics = {str(k): float(v) for k, v in json.loads(path.read_text("utf-8")).items()}
+        content = json.loads(path.read_text("utf-8"))
+        metrics = {str(k): float(v) for k, v in content.items() if k != PROTOCOL}
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise RunError(f"{path}: is damaged: {error}; {advice}") from error
     if not standing(folder / BUNDLE).is_dir():
@@ -266,8 +269,17 @@ def read_metrics(folder: Path) -> dict[str, float]:
     return metrics
 
 
-def write_metrics(folder: Path, metrics: Mapping[str, float]) -> None:
-    """Write the metrics, which mark the run as finished."""
+def write_metrics(
+    folder: Path, metrics: Mapping[str, float], protocol: Mapping[str, Any] | None = None
+) -> None:
+    """Write the metrics, which mark the run as finished.
+
+    Args:
+        folder: The run's.
+        metrics: Names and figures.
+        protocol: What they were measured on.
+    """
+    content = {**metrics, **({PROTOCOL: protocol} if protocol else {})}
     with writing_file(folder / METRICS_FILE, durable=True) as temporary:
-        text = json.dumps(metrics, indent=2, allow_nan=False)
+        text = json.dumps(content, indent=2, allow_nan=False)
         temporary.write_text(text + "\n", encoding="utf-8")

@@ -15,7 +15,6 @@ from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from evlora.bundle import save_bundle
 from evlora.errors import DatasetError, RecipeError, RunError
 from evlora.messages import listed
 from evlora.profiling import count_parameters
@@ -42,11 +41,11 @@ from evlora.training.folder import (
     CHECKPOINTS,
     METRICS_FILE,
     folder_of,
-    write_metrics,
     write_recipe,
 )
 from evlora.training.module import AVERAGE, RecognizerModule
 from evlora.training.optimizing import clips_of_a_step, require_pairs
+from evlora.training.results import keep_results
 from evlora.training.several import limit_waiting, require_rendezvous
 from evlora.training.starting import start
 from evlora.training.stopping import StopSignals
@@ -179,14 +178,7 @@ def train(
             if data.same_content:
                 metrics["same_content_in_two_splits"] = float(len(data.same_content))
             metrics["seconds"] = time.monotonic() - begun
-            save_bundle(
-                module.recognizer,
-                folder / BUNDLE,
-                recipe=whole.model_dump(mode="json"),
-                metrics=metrics,
-                with_backbone=whole.run.with_backbone,
-            )
-            write_metrics(folder, metrics)
+            keep_results(folder, module.recognizer, whole, metrics, data)
             return metrics
 
         metrics = first_decides(trainer, finish)

@@ -11,6 +11,7 @@ from typing import Any
 import miniatures
 import pytest
 from miniatures import MINIATURES, Miniature
+from published_miniatures import PUBLISHED
 from slow import slow_but
 
 import evlora
@@ -20,7 +21,11 @@ from evlora.datasets import ClipDataset, prepare, read_manifest
 from evlora.errors import DatasetError
 from evlora.recordings import open_recording
 
-CASES = pytest.mark.parametrize("miniature", MINIATURES.values(), ids=MINIATURES.keys())
+ALL = {**MINIATURES, **PUBLISHED}
+READ_EACH_TIME = {*MINIATURES, "n_imagenet", "thu_eact50", "asl_dvs"}
+CASES = pytest.mark.parametrize(
+    "miniature", slow_but(ALL.items(), quick=lambda case: case[0] in READ_EACH_TIME, named=True)
+)
 
 
 @pytest.fixture
@@ -58,7 +63,7 @@ def test_a_miniature_is_read_as_its_authors_mean_it(
 
 @pytest.mark.parametrize(
     "miniature",
-    slow_but(MINIATURES.items(), quick=lambda case: case[0] == "class_tree", named=True),
+    slow_but(ALL.items(), quick=lambda case: case[0] == "class_tree", named=True),
 )
 def test_a_miniature_is_trained_with(
     miniature: Miniature, source: Path, out: Path, tiny_settings: dict[str, Any]
@@ -78,7 +83,7 @@ def test_a_miniature_is_trained_with(
 
 
 @pytest.mark.parametrize(
-    "layout", sorted({miniature.layout for miniature in MINIATURES.values()} - {"csv"})
+    "layout", sorted({miniature.layout for miniature in ALL.values()} - {"csv"})
 )
 def test_a_wrong_tree_is_shown_beside_the_expected_one(
     layout: str, source: Path, out: Path

@@ -10,7 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evlora.datasets.layouts.csv_rows import rows_of
-from evlora.datasets.layouts.official_split import EvenSplit, split_evenly
+from evlora.datasets.layouts.official_split import (
+    EVEN,
+    OFFICIAL,
+    NamedSplitOptions,
+    split_evenly,
+    takes_official,
+)
 from evlora.datasets.layouts.sequences import Oddities
 from evlora.datasets.layouts.table import RECORDINGS_FOLDER, Progress
 from evlora.datasets.layouts.trees import entries, release_and_root, require_folder, wrong_tree
@@ -37,8 +43,8 @@ GESTURES = (
 """The gestures 1 to 11, by the dataset's README."""
 
 
-class Options(EvenSplit):
-    """What is done without the lists of trials."""
+class Options(NamedSplitOptions):
+    """Which split is taken, and what is done without the lists of trials."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +78,10 @@ def collect(
             "name the folder that holds the .aedat files, unpacked",
         )
     names = _gesture_names((root, release))
+    official = ", ".join(LISTS.values())
     split_of = _splits(root, trials)
+    if not takes_official(options.split, is_there=bool(split_of), needs=official, where=root):
+        split_of = {}
     gestures = {name: _gestures(trials[name], len(names)) for name in split_of or sorted(trials)}
     total = sum(map(len, gestures.values()))
     oddities = Oddities()
@@ -96,10 +105,11 @@ def collect(
             if progress is not None:
                 progress(done, total)
     if split_of:
-        official = ", ".join(LISTS.values())
         made = Manifest("dvs_gesture", folder, names, tuple(samples), split_source=official)
+        made = replace(made, split_name=OFFICIAL)
     else:
-        reason = f"neither {' nor '.join(LISTS.values())} in {root}"
+        nowhere = f"neither {' nor '.join(LISTS.values())} in {root}"
+        reason = nowhere if options.split is None else f"split={EVEN}"
         made = split_evenly("dvs_gesture", folder, samples, options, reason=reason)
     return replace(made, labels=names, notes=(*made.notes, *oddities.notes()))
 

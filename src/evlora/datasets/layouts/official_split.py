@@ -33,6 +33,10 @@ LABEL_LISTS: Mapping[str, tuple[str, ...]] = {
 """Split → the names that its list may have; these are HARDVS's and PokerEvent's."""
 
 
+OFFICIAL, EVEN = "official", "even"
+"""Names of the split that a dataset's authors publish, and of one that is chosen here."""
+
+
 class EvenSplit(Config):
     """What becomes of a dataset without a split of its own."""
 
@@ -42,7 +46,15 @@ class EvenSplit(Config):
     """Picks that share."""
 
 
-class ListOptions(EvenSplit):
+class NamedSplitOptions(EvenSplit):
+    """Which of the splits is taken."""
+
+    split: str | None = None
+    """Name of the split, as the documentation lists them; by default the published one if its
+    lists or folders are there, else an even choice."""
+
+
+class ListOptions(NamedSplitOptions):
     """Where the official lists lie, and what becomes of samples that are not there."""
 
     lists: Path | None = None
@@ -63,6 +75,29 @@ def class_and_sequence(path: str) -> str:
 def class_in_path(sample: ListedSample) -> str:
     """The folder of the class of a listed sample."""
     return class_and_sequence(sample.path).partition("/")[0]
+
+
+def takes_official(wanted: str | None, *, is_there: bool, needs: str, where: Path) -> bool:
+    """Whether the official split is taken, of a dataset that has no other.
+
+    Args:
+        wanted: What the user named: `official`, `even`, or None for the official one if it is
+            there.
+        is_there: Whether its lists are.
+        needs: Names of its lists.
+        where: The dataset.
+
+    Raises:
+        DatasetError: There is no such split, or its lists are missing.
+    """
+    if wanted not in (None, OFFICIAL, EVEN):
+        raise DatasetError(f"{where}: expected split={OFFICIAL} or split={EVEN}, got {wanted!r}")
+    if wanted == OFFICIAL and not is_there:
+        raise DatasetError(
+            f"{where}: expected the lists {needs} for split={OFFICIAL}, found none of them; get "
+            f"them, or choose split={EVEN}"
+        )
+    return is_there and wanted != EVEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +147,12 @@ def split_officially(
             f"{options.lists}: expected official lists ({_names(naming)}), found none of them; "
             "name another folder with lists=, or leave it out"
         )
-    if not lists:
-        reason = f"none of {_names(naming)} in {' or '.join(map(str, places))}"
+    is_official = takes_official(
+        options.split, is_there=bool(lists), needs=_names(naming), where=source
+    )
+    if not is_official:
+        nowhere = f"none of {_names(naming)} in {' or '.join(map(str, places))}"
+        reason = f"split={EVEN}" if lists else nowhere
         samples = [sequence.sample for sequence in found.values()]
         return _called(
             split_evenly(layout, source, samples, options, reason=reason), naming, oddities
@@ -139,6 +178,7 @@ def split_officially(
         tuple(samples),
         tuple(notes),
         split_source=", ".join(path.name for path in lists.values()),
+        split_name=OFFICIAL,
     )
     return _called(manifest, naming, oddities)
 
@@ -171,6 +211,7 @@ def split_evenly(
         ),
         (note,),
         split_source=f"evenly chosen, seed {options.seed}",
+        split_name=EVEN,
     )
 
 
@@ -227,7 +268,7 @@ def _listed_sample(
             "samples have another number of pictures than their list gives",
             f"{listed.where} gives {listed.frames}, {sample.sample} has {sequence.pictures}",
         )
-    if label != sample.label:
+    if sample.label and label != sample.label:
         oddities.add(
             "samples are of another class by their list than by their name; the list was followed",
             f"{listed.where} gives {label}, {sample.sample} is {sample.label} by its name",

@@ -1,7 +1,7 @@
 """One row per layout of a dataset on disk. A new dataset is its module and one row here."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,10 @@ class Layout:
     has_source: bool
     description: str
     """What the command line prints about it."""
+    dataset: str = ""
+    """What the authors of a dataset call it; empty for layouts of people's own recordings."""
+    labels_from: str = "names of folders"
+    """Where the classes come from, unless the module finds them elsewhere."""
 
     def collect(
         self,
@@ -60,7 +64,11 @@ class Layout:
         if takes_size:
             manifest = with_sensor(manifest, checked)
         require_sensors(manifest, takes_size=takes_size)
-        return manifest
+        return replace(
+            manifest,
+            dataset=manifest.dataset or self.dataset,
+            label_source=manifest.label_source or self.labels_from,
+        )
 
 
 LAYOUTS: tuple[Layout, ...] = (
@@ -69,6 +77,7 @@ LAYOUTS: tuple[Layout, ...] = (
         "evlora.datasets.layouts.csv_layout",
         has_source=True,
         description="a table with the columns split, events, frame, event_images, label",
+        labels_from="the table's column label",
     ),
     Layout(
         "class_tree",
@@ -81,54 +90,138 @@ LAYOUTS: tuple[Layout, ...] = (
         "evlora.datasets.layouts.generated",
         has_source=False,
         description="digits in motion, made on the spot",
+        labels_from="what was drawn",
     ),
     Layout(
         "hardvs",
         "evlora.datasets.layouts.hardvs",
         has_source=True,
         description="HARDVS: frames and event images, or compact events",
+        dataset="HARDVS",
+        labels_from="numbers in the lists",
     ),
     Layout(
         "pokerevent",
         "evlora.datasets.layouts.pokerevent",
         has_source=True,
         description="PokerEvent: raw recordings, or frames and event images",
+        dataset="PokerEvent",
+        labels_from="numbers in the lists",
     ),
     Layout(
         "nmnist",
         "evlora.datasets.layouts.nmnist",
         has_source=True,
         description="N-MNIST: Train and Test with .bin files",
+        dataset="N-MNIST",
     ),
     Layout(
         "ncaltech101",
         "evlora.datasets.layouts.ncaltech101",
         has_source=True,
         description="N-Caltech101: .bin files",
+        dataset="N-Caltech101",
     ),
     Layout(
         "ncars",
         "evlora.datasets.layouts.ncars",
         has_source=True,
         description="N-Cars: .dat files of cars and background",
+        dataset="N-Cars",
     ),
     Layout(
         "dvs_gesture",
         "evlora.datasets.layouts.dvs_gesture",
         has_source=True,
         description="DVS-Gesture: recordings that are cut into gestures",
+        dataset="DVS-Gesture",
+        labels_from="numbers in the tables of labels",
     ),
     Layout(
         "dailydvs200",
         "evlora.datasets.layouts.dailydvs200",
         has_source=True,
         description="DailyDVS-200: .aedat4 files and lists",
+        dataset="DailyDVS-200",
+        labels_from="numbers in the lists",
     ),
     Layout(
         "celex_har",
         "evlora.datasets.layouts.celex_har",
         has_source=True,
         description="CeleX-HAR: event images",
+        dataset="CeleX-HAR",
+        labels_from="numbers in the lists",
+    ),
+    Layout(
+        "n_imagenet",
+        "evlora.datasets.layouts.n_imagenet",
+        has_source=True,
+        description="N-ImageNet: .npz files, its lists, mini and variants",
+        dataset="N-ImageNet",
+    ),
+    Layout(
+        "cifar10_dvs",
+        "evlora.datasets.layouts.cifar10_dvs",
+        has_source=True,
+        description="CIFAR10-DVS: .aedat files",
+        dataset="CIFAR10-DVS",
+    ),
+    Layout(
+        "asl_dvs",
+        "evlora.datasets.layouts.asl_dvs",
+        has_source=True,
+        description="ASL-DVS: .mat files, converted",
+        dataset="ASL-DVS",
+    ),
+    Layout(
+        "ucf101_dvs",
+        "evlora.datasets.layouts.ucf101_dvs",
+        has_source=True,
+        description="UCF101-DVS: .mat files, converted",
+        dataset="UCF101-DVS",
+    ),
+    Layout(
+        "seact",
+        "evlora.datasets.layouts.seact",
+        has_source=True,
+        description="SeAct: .aedat4 files of persons",
+        dataset="SeAct",
+    ),
+    Layout(
+        "paf",
+        "evlora.datasets.layouts.paf",
+        has_source=True,
+        description="PAF, ten actions: .aedat files",
+        dataset="PAF",
+    ),
+    Layout(
+        "thu_eact50",
+        "evlora.datasets.layouts.thu_eact50",
+        has_source=True,
+        description="THU-EACT-50: .csv files and lists, converted",
+        dataset="THU-EACT-50",
+    ),
+    Layout(
+        "thu_eact50_chl",
+        "evlora.datasets.layouts.thu_eact50_chl",
+        has_source=True,
+        description="THU-EACT-50-CHL: .npy files and lists, converted",
+        dataset="THU-EACT-50-CHL",
+    ),
+    Layout(
+        "bullying10k",
+        "evlora.datasets.layouts.bullying10k",
+        has_source=True,
+        description="Bullying10K: recordings in folders of classes",
+        dataset="Bullying10K",
+    ),
+    Layout(
+        "dvs_lip",
+        "evlora.datasets.layouts.dvs_lip",
+        has_source=True,
+        description="DVS-Lip: .npy files of words",
+        dataset="DVS-Lip",
     ),
     Layout(
         "image_folder",
@@ -141,42 +234,52 @@ LAYOUTS: tuple[Layout, ...] = (
         "evlora.datasets.layouts.cifar100",
         has_source=True,
         description="CIFAR-100, the binary or the python release",
+        dataset="CIFAR-100",
+        labels_from="the release's names of labels",
     ),
     Layout(
         "svhn",
         "evlora.datasets.layouts.svhn",
         has_source=True,
         description="SVHN, cropped digits",
+        dataset="SVHN",
+        labels_from="numbers in the release",
     ),
     Layout(
         "food101",
         "evlora.datasets.layouts.food101",
         has_source=True,
         description="Food-101",
+        dataset="Food-101",
     ),
     Layout(
         "hmdb51",
         "evlora.datasets.layouts.hmdb51",
         has_source=True,
         description="HMDB51, official split 1, 2 or 3",
+        dataset="HMDB51",
     ),
     Layout(
         "something_something_v2",
         "evlora.datasets.layouts.something_something",
         has_source=True,
         description="Something-Something v2",
+        dataset="Something-Something v2",
+        labels_from="labels/labels.json",
     ),
     Layout(
         "video_lists",
         "evlora.datasets.layouts.video_lists",
         has_source=True,
         description="videos with lists `path label`, as of Kinetics",
+        labels_from="the lists",
     ),
     Layout(
         "generated_videos",
         "evlora.datasets.layouts.generated_videos",
         has_source=False,
         description="motions on video, made on the spot",
+        labels_from="what was drawn",
     ),
 )
 

@@ -6,7 +6,10 @@ from pathlib import Path
 
 from evlora.companions import visible
 from evlora.errors import DatasetError
+from evlora.messages import listed
 
+PACKED = (".zip", ".7z", ".rar", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+"""Endings of archives, whose content is not looked for."""
 LINES_SHOWN = 14
 ENTRIES_SHOWN = 4
 
@@ -74,6 +77,9 @@ def wrong_tree(source: Path, expected_tree: str, found: str, advice: str) -> Dat
         found: What is wrong, in words.
         advice: What to do.
     """
+    packed = [entry.name for entry in entries(source) if entry.name.lower().endswith(PACKED)]
+    if packed:
+        advice = f"unpack {listed(packed)}; {advice}"
     expected, present = expected_tree.splitlines(), _listing(source)
     width = max(map(len, expected)) + 3
     rows = [

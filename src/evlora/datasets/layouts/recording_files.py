@@ -1,0 +1,60 @@
+"""The recordings below a folder, whatever lies between, and what a download left unfinished."""
+
+import os
+from collections.abc import Collection
+from pathlib import Path, PurePosixPath
+
+from evlora.companions import is_companion
+from evlora.datasets.layouts.table import Progress
+from evlora.errors import DatasetError
+
+UNFINISHED = (".part", ".partial", ".crdownload", ".download", ".aria2", ".filepart", ".!qb")
+"""Endings of files that a browser or a downloader has not completed."""
+FOLDERS_PER_REPORT = 100
+
+
+def recordings_below(
+    root: Path, suffixes: Collection[str], *, progress: Progress | None = None
+) -> list[PurePosixPath]:
+    """The files with these suffixes at any depth, in the order of their paths.
+
+    Args:
+        root: Where to look; links to folders are followed, each folder once.
+        suffixes: Small letters, with their dots.
+        progress: Receives the number of folders looked at, and of those known so far.
+
+    Returns:
+        Paths relative to `root`.
+
+    Raises:
+        DatasetError: A download was not finished.
+    """
+    found: list[PurePosixPath] = []
+    unfinished: list[str] = []
+    seen: set[tuple[int, int]] = set()
+    waiting = [""]
+    while waiting:
+        folder = waiting.pop()
+        status = (root / folder).stat()
+        if (status.st_dev, status.st_ino) in seen:
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        with os.scandir(root / folder) as entries:
+            for entry in entries:
+                path = f"{folder}/{entry.name}" if folder else entry.name
+                if is_companion(entry.name):
+                    continue
+                if entry.is_dir():
+                    waiting.append(path)
+                elif entry.name.lower().endswith(UNFINISHED):
+                    unfinished.append(path)
+                elif os.path.splitext(entry.name)[1].lower() in suffixes:  # noqa: PTH122
+                    found.append(PurePosixPath(path))
+        if progress is not None and len(seen) % FOLDERS_PER_REPORT == 0:
+            progress(len(seen), len(seen) + len(waiting))
+    if unfinished:
+        raise DatasetError(
+            f"{root}: expected whole files, found {len(unfinished)} that a download has not "
+            f"finished, such as {min(unfinished)}; get them again, or move them away"
+        )
+    return sorted(found)
