@@ -4,9 +4,9 @@
     python benchmarks/scale.py --before ../before/src     # a checkout of an earlier version
 
 The index is made for it: N samples of K classes, files not looked for. Each version opens it in a
-process of its own, in turns: processor time and the peak of its memory are those of the process, the
+process of its own, in turns: processor time and the peak of its memory are those of the process,
 imports counted in memory and not in time. *Drawing* reads 10,000 samples of train in random order,
-the second of two ranks' share.
+from the share of the second of two ranks.
 """
 
 import argparse
