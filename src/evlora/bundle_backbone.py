@@ -17,6 +17,7 @@ from evlora.config import expanded
 from evlora.errors import BackboneError, BundleError
 from evlora.models import Backbone, build_backbone, weights_sha256
 from evlora.models.backbone import PRETRAINED, RANDOM
+from evlora.models.config import BackboneConfig
 from evlora.recognizer import Recognizer, RecognizerConfig
 from evlora.untrusted import read_text
 from evlora.untrusted_yaml import parse_yaml
@@ -46,7 +47,7 @@ def find_backbone(
     places = [str(given)] if given is not None else list(_places(source, config))
     faults: list[str] = []
     for place in places:
-        settings = config.backbone.model_copy(update={"weights": place})
+        settings = backbone_at(place, config.backbone)
         try:
             backbone = build_backbone(settings, size=config.clip.size_px)
         except BackboneError as error:
@@ -71,6 +72,12 @@ def find_backbone(
             "folder; name the file with weights= or --weights"
         )
     raise BundleError(faults[0])
+
+
+def backbone_at(place: str, config: BackboneConfig) -> BackboneConfig:
+    """The same backbone from another weight file; one of a bundle holds nothing else."""
+    is_own = Path(place).name == OWN_BACKBONE
+    return config.model_copy(update={"weights": place} | ({"prefix": ""} if is_own else {}))
 
 
 def _places(source: Path, config: RecognizerConfig) -> Iterator[str]:

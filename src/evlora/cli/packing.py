@@ -1,5 +1,6 @@
 """The verb that draws a prepared dataset's clips once: pack."""
 
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
 
 PACKED_KEYS = ("frames", "modalities", "representation", "window", "filters")
 """Keys of a clip that set how it is packed; the others are up to training."""
+USUAL_SHORTER_SIDE_PX = 256
+"""Of photographs and videos before a crop of 224 px, in the protocols that train on them."""
+ENOUGH_TO_ESTIMATE = 100
+"""Samples from which on it is first measured what packing will cost."""
+MUCH_GROWTH = 10
+"""How many times as large as its files a packed dataset may become without being asked for."""
 
 
 def register(app: typer.Typer) -> None:
@@ -38,7 +45,23 @@ def pack(
     ] = None,
     shorter_side: Annotated[
         int | None,
-        typer.Option(min=1, metavar="PIXELS", help="Scale down images that are larger."),
+        typer.Option(
+            min=0,
+            metavar="PIXELS",
+            help="Scale down images that are larger; 0 keeps all. By default 256 for photographs "
+            "and videos with --lossy.",
+        ),
+    ] = None,
+    lossy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FORMAT:QUALITY",
+            help="Compress images as jpeg or webp, such as jpeg:95, where that is smaller.",
+        ),
+    ] = None,
+    max_frames: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Keep N frames of a recording, evenly chosen."),
     ] = None,
     source: Source = None,
     workers: Annotated[
@@ -61,6 +84,9 @@ def pack(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what it would cost; write nothing.")
     ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask before a packing much larger than its files.")
+    ] = False,
 ) -> None:
     """Draw a dataset's clips once, into shards for training."""
     words = rest or []
@@ -68,10 +94,18 @@ def pack(
     if len(folders) > 1 or (not folders and not dry_run):
         raise DatasetError(f"pack: expected DATASET OUT, got {1 + len(folders)} folders")
     clip = clip_of(recipe, values_of([word for word in words if "=" in word]))
+    drawing: dict[str, Any] = {
+        "shorter_side_px": _shorter_side(clip, asked=shorter_side, lossy=lossy),
+        "lossy": lossy,
+        "max_frames": max_frames,
+        "source": source,
+    }
     if dry_run:
-        show_trial(dataset, clip, shorter_side_px=shorter_side, source=source, workers=workers)
+        show_trial(dataset, clip, workers=workers, **drawing)
         echo("nothing was written")
         return
+    if part is None and not join and _is_new(folders[0], overwrite=overwrite):
+        _show_and_confirm(dataset, clip, workers=workers, yes=yes, **drawing)
     pack_and_print(
         dataset,
         folders[0],
@@ -80,10 +114,47 @@ def pack(
         join=join,
         workers=workers,
         strict=strict,
-        shorter_side_px=shorter_side,
-        source=source,
         overwrite=overwrite,
+        **drawing,
     )
+
+
+def _shorter_side(clip: "ClipConfig", *, asked: int | None, lossy: str | None) -> int | None:
+    """To what images are scaled; None is their own size."""
+    if asked is not None:
+        return asked or None
+    is_of_pictures = clip.modalities == ("rgb",) and max(clip.size_px) <= USUAL_SHORTER_SIDE_PX
+    return USUAL_SHORTER_SIDE_PX if lossy is not None and is_of_pictures else None
+
+
+def _is_new(out: Path, *, overwrite: bool) -> bool:
+    """Whether a packing begins, and is not resumed or there already."""
+    is_begun = out.exists() or out.with_name(f"{out.name}.packing").exists()
+    return overwrite or not is_begun
+
+
+def _show_and_confirm(
+    dataset: Path, clip: "ClipConfig", *, workers: int | None, yes: bool, **drawing: Any
+) -> None:
+    """Print what packing a large dataset will cost, and ask where it will grow much.
+
+    Raises:
+        Exit: The user does not want it.
+    """
+    from evlora.datasets import read_manifest
+
+    manifest = read_manifest(dataset, source=drawing["source"], checks_files=False)
+    if len(manifest.samples) < ENOUGH_TO_ESTIMATE or manifest.packed is not None:
+        return
+    trial = show_trial(dataset, clip, workers=workers, **drawing)
+    if trial.growth <= MUCH_GROWTH:
+        return
+    echo(
+        f"caution: that is {trial.growth:.0f} times the size of the files; --lossy, --max-frames "
+        "and --shorter-side make it smaller"
+    )
+    if not yes and sys.stdin.isatty() and not typer.confirm("Pack it so?"):
+        raise typer.Exit(1)
 
 
 def values_of(words: list[str]) -> dict[str, Any]:
@@ -166,18 +237,20 @@ def pack_and_print(
 
 
 def show_trial(
-    dataset: Path,
-    clip: "ClipConfig",
-    *,
-    shorter_side_px: int | None,
-    workers: int | None,
-    source: Path | None = None,
-) -> None:
-    """Print what packing would cost, measured on a few samples."""
+    dataset: Path, clip: "ClipConfig", *, workers: int | None, **drawing: Any
+) -> "Trial":
+    """Print what packing would cost, measured on a few samples, and return it.
+
+    Args:
+        dataset: What `evlora prepare` wrote.
+        clip: How clips would be packed.
+        workers: Processes.
+        drawing: More arguments of `evlora.packing.try_packing`.
+    """
     from evlora.packing import try_packing
     from evlora.processes import cores
 
-    trial: Trial = try_packing(dataset, clip, shorter_side_px=shorter_side_px, source=source)
+    trial: Trial = try_packing(dataset, clip, **drawing)
     samples = len(trial.manifest.samples)
     processes = max(1, cores() if workers is None else workers)
     tried = len(trial.outcomes)
@@ -193,6 +266,8 @@ def show_trial(
             f"{duration(samples * trial.seconds_per_sample / processes)}, measured on {tried} of "
             f"{samples:,} samples; processes: {processes}"
         )
+        echo(f"that is {trial.growth:.1f} times the size of the files")
+    return trial
 
 
 def _print_packing(packing: "Packing", out: Path, part: "JobPart | None") -> None:

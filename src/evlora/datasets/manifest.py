@@ -6,12 +6,14 @@ holds its clips beside these two, and its samples' paths only name what they wer
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from evlora.datasets.bucket import Bucket
+from evlora.datasets.plain_lines import PlainSamples
 from evlora.datasets.rendering import PackedAbout
 from evlora.datasets.samples import NO_SPLIT, SPLITS, Sample, choose_evenly
 from evlora.errors import DatasetError
@@ -27,7 +29,7 @@ class Manifest:
     """The folder to which the samples' paths are relative."""
     labels: tuple[str, ...]
     """Names of the classes; a class's number is its place."""
-    samples: tuple[Sample, ...]
+    samples: tuple[Sample, ...] | PlainSamples
     notes: tuple[str, ...] = ()
     """What whoever prepared it should know; not stored."""
     split_source: str = ""
@@ -49,22 +51,26 @@ class Manifest:
     @property
     def splits(self) -> tuple[str, ...]:
         """The splits that hold samples."""
-        present = {sample.split for sample in self.samples}
-        return tuple(name for name in SPLITS if name in present)
+        return tuple(self.counts)
 
     @property
     def counts(self) -> dict[str, int]:
         """Samples in each split."""
+        if isinstance(self.samples, PlainSamples):
+            return self.samples.counts
         count = Counter(sample.split for sample in self.samples)
-        return {name: count[name] for name in self.splits}
+        return {name: count[name] for name in SPLITS if name in count}
 
-    def split(self, name: str) -> list[Sample]:
+    def split(self, name: str) -> Sequence[Sample]:
         """The samples of a split.
 
         Raises:
             DatasetError: The dataset has none.
         """
-        found = [sample for sample in self.samples if sample.split == name]
+        if isinstance(self.samples, PlainSamples):
+            found = self.samples.of_split(name)
+        else:
+            found = [sample for sample in self.samples if sample.split == name]
         if not found:
             raise DatasetError(
                 f"{self.source}: expected samples in the split {name!r}, found only "

@@ -1,15 +1,25 @@
 """How the images of a packed dataset were drawn: its `dataset.json` describes its shards."""
 
-from typing import Literal
+import re
+from typing import Any, Literal, cast
 
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import (
+    NonNegativeInt,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+)
 
 from evlora.clips import ClipConfig, Modality
 from evlora.clips.sampling import WindowKind
 from evlora.config import Config
 from evlora.errors import DatasetError
 
-CODEC_VERSION = 1
+CODEC_VERSION, LOSSY_CODEC_VERSION = 1, 2
+LOSSY_FORMATS = ("jpeg", "webp")
+LATER_KEYS = ("lossy", "max_frames")
+"""Keys that earlier versions do not know; written where they are set."""
 
 
 class Rendering(Config):
@@ -27,14 +37,61 @@ class Rendering(Config):
     """What the recordings passed first."""
     shorter_side_px: PositiveInt | None = None
     """Pictures with a longer one were scaled to this shorter side; null keeps the recording's."""
+    lossy: str | None = None
+    """FORMAT:QUALITY where pictures may have lost something; null where every pixel is kept."""
+    max_frames: PositiveInt | None = None
+    """How many frames of a recording were kept at most, evenly chosen; null where all were."""
+
+    @field_validator("lossy")
+    @classmethod
+    def _is_known(cls, lossy: str | None) -> str | None:
+        if lossy is not None and lossy_fault(lossy):
+            raise ValueError(lossy_fault(lossy))
+        return lossy
+
+    @model_serializer(mode="wrap")
+    def _without_unset_later_keys(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written = cast(dict[str, Any], write(self))
+        return {k: v for k, v in written.items() if k not in LATER_KEYS or v is not None}
+
+    @property
+    def codec(self) -> Literal[1, 2]:
+        """Version of the packed form."""
+        return CODEC_VERSION if self.lossy is None else LOSSY_CODEC_VERSION
+
+    @property
+    def compression(self) -> str:
+        """How each picture is compressed, in words."""
+        lossless = "zstd, each picture separately"
+        return lossless if self.lossy is None else f"{self.lossy}, or {lossless}"
 
     @classmethod
-    def of(cls, config: ClipConfig, *, shorter_side_px: int | None = None) -> "Rendering":
+    def of(
+        cls,
+        config: ClipConfig,
+        *,
+        shorter_side_px: int | None = None,
+        lossy: str | None = None,
+        max_frames: int | None = None,
+    ) -> "Rendering":
         """The rendering that gives clips of this configuration.
 
         Raises:
-            DatasetError: Its windows depend on what training draws.
+            DatasetError: Its windows depend on what training draws, the frames that are kept are
+                too few or not those of its sampling, or there is no such lossy format.
         """
+        if lossy is not None and (fault := lossy_fault(lossy)):
+            raise DatasetError(f"packing: lossy: {fault}")
+        if max_frames is not None and max_frames < config.frames:
+            raise DatasetError(
+                f"packing: max_frames: expected {config.frames} or more, as many as a clip has, "
+                f"got {max_frames}"
+            )
+        if max_frames is not None and config.sampling == "dense":
+            raise DatasetError(
+                "packing: max_frames keeps evenly chosen frames, and sampling: dense needs those "
+                "of a stretch; pack all frames, or set clip.sampling: segments"
+            )
         if config.window == "segment":
             raise DatasetError(
                 "packing: the events of window: segment depend on the moments that training draws "
@@ -48,13 +105,26 @@ class Rendering(Config):
             window=config.window,
             filters=config.filters,
             shorter_side_px=shorter_side_px,
+            lossy=lossy,
+            max_frames=max_frames,
         )
+
+
+def lossy_fault(text: str) -> str:
+    """What is wrong with a lossy format such as `jpeg:95`; empty where nothing is."""
+    found = re.fullmatch(r"([a-z]+):(\d{1,3})", text)
+    if found and found[1] in LOSSY_FORMATS and 1 <= int(found[2]) <= 100:
+        return ""
+    return (
+        f"expected {' or '.join(f'{name}:QUALITY' for name in LOSSY_FORMATS)} with a quality "
+        f"from 1 to 100, such as jpeg:95, got {text!r}"
+    )
 
 
 class PackedAbout(Config):
     """What `dataset.json` holds about the shards."""
 
-    codec: Literal[1]
+    codec: Literal[1, 2]
     """Version of the form in which a recording is packed."""
     rendering: Rendering
     """How the pictures were drawn."""

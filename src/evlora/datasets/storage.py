@@ -1,6 +1,5 @@
 """A manifest on disk: `dataset.json` and `manifest.jsonl`, checked as a whole when read."""
 
-import gc
 import os
 import stat
 from collections import Counter
@@ -18,6 +17,7 @@ from evlora.config import Config
 from evlora.datasets.bucket import CACHE_GB, Bucket, is_bucket
 from evlora.datasets.confinement import listing, outside
 from evlora.datasets.manifest import Manifest
+from evlora.datasets.plain_lines import PlainSamples, not_collecting, read_plain
 from evlora.datasets.rendering import PackedAbout
 from evlora.datasets.samples import Sample, parse_lines, to_line
 from evlora.errors import DatasetError, RecordingError
@@ -183,9 +183,16 @@ def read_manifest(
             "to train and compare, --source FOLDER to evaluate and pack, source= from Python"
         )
     path = root / MANIFEST_FILE
-    samples, faults = _read_samples(path, about.labels, _Files(where) if checks_files else None)
-    # Lines that could not be parsed are missing from the count and were reported already.
-    faults += _whole_faults(samples, None if faults else about.counts)
+    files = _Files(where) if checks_files else None
+    samples = read_plain(plain(path, DatasetError), about.labels)
+    if samples is not None:
+        faults = _file_faults(samples, files)
+        faults += _count_faults(samples.counts, about.counts, len(samples))
+    else:
+        read, faults = _read_samples(path, about.labels, files)
+        # Lines that could not be parsed are missing from the count and were reported already.
+        faults += _whole_faults(read, None if faults else about.counts)
+        samples = tuple(read)
     if faults:
         raise DatasetError(
             f"{path}: {_counted(faults)}\n"
@@ -195,7 +202,7 @@ def read_manifest(
         about.layout,
         where,
         about.labels,
-        tuple(samples),
+        samples,
         split_source=about.split_source,
         packed=about.packed,
         allows_outside=about.outside,
@@ -203,7 +210,8 @@ def read_manifest(
         split_name=about.split_name,
         label_source=about.label_source,
     )
-    if about.packed is None:
+    # Plain lines have no path whose text leads out.
+    if about.packed is None and (checks_files or not isinstance(samples, PlainSamples)):
         require_inside(manifest, path, follows_links=checks_files)
     return manifest
 
@@ -290,9 +298,7 @@ def _read_samples(
     samples: list[Sample] = []
     faults: list[str] = []
     known = frozenset(labels)
-    was_collecting = gc.isenabled()
-    gc.disable()  # it would search millions of new objects, none of them garbage, again and again
-    try:
+    with not_collecting():
         for first, lines in _blocks(path):
             for number, sample in enumerate(parse_lines(lines, known), start=first):
                 if isinstance(sample, str):
@@ -301,10 +307,18 @@ def _read_samples(
                     samples.append(sample)
                     found = () if files is None else files.faults_of(sample)
                     faults += [f"line {number}: {fault}" for fault in found]
-    finally:
-        if was_collecting:
-            gc.enable()
     return samples, faults
+
+
+def _file_faults(samples: PlainSamples, files: "_Files | None") -> list[str]:
+    """What is wrong with the files of samples, with the numbers of their lines."""
+    if files is None:
+        return []
+    return [
+        f"line {number}: {fault}"
+        for number, sample in enumerate(samples, start=1)
+        for fault in files.faults_of(sample)
+    ]
 
 
 def _blocks(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -391,10 +405,16 @@ def _whole_faults(samples: Sequence[Sample], counts: Mapping[str, int] | None) -
         for name, times in names.items():
             if times > 1:
                 yield f"the sample {name!r} stands there {times} times"
-    found = dict(Counter(map(attrgetter("split"), samples)))
-    if counts is not None and found != counts:
-        yield f"expected {dict(counts)} samples as {DATASET_FILE} states, got {found}"
-    if counts is not None and not samples:
+    if counts is not None:
+        yield from _count_faults(Counter(map(attrgetter("split"), samples)), counts, len(samples))
+
+
+def _count_faults(
+    found: Mapping[str, int], counts: Mapping[str, int], samples: int
+) -> Iterator[str]:
+    if dict(found) != dict(counts):
+        yield f"expected {dict(counts)} samples as {DATASET_FILE} states, got {dict(found)}"
+    if not samples:
         yield "expected at least one sample, got none"
 
 

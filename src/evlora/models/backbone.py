@@ -15,24 +15,18 @@ from typing import Any, TypeVar, cast
 import torch
 from huggingface_hub import constants, get_session
 from timm import create_model, is_model, list_models, list_pretrained
-from timm.models import (
-    eva,
-    is_model_in_modules,
-    load_checkpoint,
-    load_model_config_from_hf,
-    vision_transformer,
-)
+from timm.models import is_model_in_modules, load_model_config_from_hf
 from timm.models.eva import Eva, EvaAttention, EvaBlock
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
 from evlora.config import expanded
 from evlora.errors import BackboneError
-from evlora.messages import listed, suggestion
+from evlora.messages import suggestion
 from evlora.models.config import PRETRAINED, RANDOM, BackboneConfig
 from evlora.models.nano import NANO, embedded_weights
 from evlora.models.positions import give_positions
-from evlora.untrusted import plain
+from evlora.models.weight_files import load_weights
 
 HUB_TIMEOUT_S = 5
 HUB_NAMES = ("hf_hub", "hf-hub")
@@ -104,7 +98,8 @@ def build_backbone(config: BackboneConfig, *, size: tuple[int, int]) -> Backbone
         give_positions(backbone, config.name)
         _let_adapters_act(backbone)
     if weights not in (PRETRAINED, RANDOM):
-        _load_weights(backbone, Path(expanded(weights)), config.name)
+        path = Path(expanded(weights))
+        load_weights(backbone, path, name=config.name, prefix=config.prefix)
     return backbone.requires_grad_(False)
 
 
@@ -263,43 +258,3 @@ def _let_adapters_act(vit: Eva) -> None:
     for module in vit.modules():
         if isinstance(module, EvaAttention):
             module.qkv_bias_separate = True  # the bias is then added afterwards, which is the same
-
-
-def _load_weights(vit: Backbone, path: Path, name: str) -> None:
-    if not plain(path, BackboneError).is_file():
-        raise BackboneError(
-            f"backbone.weights: no file {path}; give a weight file of {name}, "
-            f"`{PRETRAINED}` for the hub, or `{RANDOM}`"
-        )
-    family = eva if isinstance(vit, Eva) else vision_transformer
-    try:
-        keys = load_checkpoint(vit, str(path), strict=False, filter_fn=family.checkpoint_filter_fn)
-    except Exception as error:
-        if "weights_only" in str(error):  # timm's words for a file that needs unpickling
-            raise BackboneError(
-                f"backbone.weights: {path} is no file of plain tensors and was not opened, since "
-                "unpickling runs code; give .safetensors, or a .pt of tensors alone"
-            ) from error
-        raise BackboneError(
-            f"backbone.weights: {path} does not fit {name}: {_first_lines(error)}; "
-            "give the weight file of this very model, or change backbone.name"
-        ) from error
-    settings = cast(dict[str, Any], vit.pretrained_cfg)
-    classifier = cast(str | tuple[str, ...], settings.get("classifier") or "head")
-    unexpected = [key for key in keys.unexpected_keys if not key.startswith(classifier)]
-    if keys.missing_keys or unexpected:
-        raise BackboneError(
-            f"backbone.weights: {path} does not fit {name}: "
-            f"{_some('missing', keys.missing_keys)}{_some('not in the model', unexpected)}"
-            "give the weight file of this very model, or change backbone.name"
-        )
-
-
-def _some(what: str, keys: list[str]) -> str:
-    if not keys:
-        return ""
-    return f"{len(keys)} tensors {what} ({listed(keys)}); "
-
-
-def _first_lines(error: Exception) -> str:
-    return " ".join(str(error).split("\n")[:2]).replace("\t", " ")[:300]

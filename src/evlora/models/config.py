@@ -32,6 +32,9 @@ class BackboneConfig(Config):
     weights: str = PRETRAINED
     """`pretrained` (from the hub; evlora_nano's ship with evlora), `random`, or a weight
     file: .safetensors, or .pt of tensors."""
+    prefix: str = ""
+    """What stands before the backbone's names in a weight file that holds several networks, such
+    as event_encoder; the only one is found without it."""
     options: dict[str, int | float | str | bool] = Field(default_factory=dict)
     """More arguments of timm's constructor, such as depth and embed_dim, for a ViT of your own."""
 

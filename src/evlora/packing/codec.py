@@ -3,7 +3,7 @@
 A packed dataset is a folder with `dataset.json`, whose entry `packed` is a `PackedAbout`,
 `manifest.jsonl`, whose samples stand in the order of the shards, and for each split a folder of
 litdata shards. An item of a shard is what `encode` gives. Each picture is compressed separately
-(zstandard, without loss, with a checksum), so that a reader decodes only those that a clip chooses.
+(see `pictures`), so that a reader decodes only those that a clip chooses.
 """
 
 import struct
@@ -21,14 +21,10 @@ from evlora.clips.images import Inputs, MomentImages
 from evlora.clips.sampling import choose_moments
 from evlora.datasets.rendering import Rendering
 from evlora.errors import RecordingError
+from evlora.packing.pictures import PictureCompressor, decompress
 from evlora.recordings import FrameSequence, Recording
 from evlora.recordings.filters.table import filtered
 from evlora.recordings.frames import ImageArray
-
-ZSTD_LEVEL, ZSTD_STORED = 3, -1
-LEAST_SAVED = 0.1
-"""A picture of which compression saves less is stored as it is: reading it is eight times as
-fast."""
 
 HEADER = struct.Struct("<4I")
 """Moments, pictures, height, width."""
@@ -43,11 +39,14 @@ def encode(
     sample: str,
     label: int,
     shorter_side_px: int | None = None,
+    lossy: str | None = None,
+    max_frames: int | None = None,
 ) -> dict[str, Any]:
     """The packed form of a recording, for a shard.
 
-    A recording with at least `config.frames` frames keeps all of them, each with its event
-    image, so that training may draw its moments from all. One with fewer is cut into
+    A recording with at least `config.frames` frames keeps all of them, or `max_frames` evenly
+    chosen ones, each with its event image, so that training may draw its moments from all. One
+    with fewer is cut into
     `config.frames` equal windows, and these moments are fixed.
 
     Args:
@@ -56,6 +55,8 @@ def encode(
         sample: Name of the sample.
         label: Number of its class.
         shorter_side_px: Pictures with a longer shorter side are scaled to it, once and for all.
+        lossy: FORMAT:QUALITY of pictures that may lose something; None keeps every pixel.
+        max_frames: How many frames are kept at most; None keeps all.
 
     Returns:
         `label`, and as bytes `sample` (its name in UTF-8), `frames` and `event_images`, empty where
@@ -69,12 +70,15 @@ def encode(
     recording = filtered(recording, config.filters)
     inputs = Inputs.of(recording, config, may_lack=False)
     pictures = recording.frames or recording.event_images or ()
-    moments = choose_moments(recording, max(len(pictures), config.frames), window=config.window)
+    kept = len(pictures) if max_frames is None else min(len(pictures), max_frames)
+    moments = choose_moments(recording, max(kept, config.frames), window=config.window)
     frames, event_images = (
         b""
         if source is None
         else _packed(
-            MomentImages(source, moments, representation=config.representation), shorter_side_px
+            MomentImages(source, moments, representation=config.representation),
+            shorter_side_px,
+            lossy,
         )
         for source in (inputs.frames, inputs.events)
     )
@@ -155,39 +159,23 @@ class PackedPictures:
         return images
 
     def _picture(self, number: int) -> ImageArray:
-        """Shape (H, W, 3), or (H, W, 1) where it is grey: its length shows which."""
-        from zstandard import ZstdDecompressor, ZstdError, frame_content_size
-
+        """Shape (H, W, 3), or (H, W, 1) where it is grey."""
         compressed = self.data[int(self.offsets[number]) : int(self.offsets[number + 1])]
-        pixels = self.height * self.width
         try:
-            # The size is looked at first: damage must not ask for any amount of memory.
-            if (length := frame_content_size(compressed)) not in (pixels, 3 * pixels):
-                raise ZstdError(f"expected {self.width}×{self.height} pixels, got {length} bytes")
-            content = ZstdDecompressor().decompress(compressed)
-        except ZstdError as error:
+            return decompress(compressed, height=self.height, width=self.width)
+        except ValueError as error:
             raise _damaged(self.where, f"picture {number}: {error}") from error
-        return np.frombuffer(content, np.uint8).reshape(self.height, self.width, -1)
 
 
-def _packed(images: MomentImages, shorter_side_px: int | None) -> bytes:
+def _packed(images: MomentImages, shorter_side_px: int | None, lossy: str | None) -> bytes:
     """The distinct images, behind a header, the number that each moment shows and their offsets."""
-    from zstandard import ZstdCompressor
-
-    compressor = ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True)
-    storing = ZstdCompressor(level=ZSTD_STORED, write_checksum=True)
+    compress = PictureCompressor(lossy)
     pictures: list[bytes] = []
     height = width = 0
     for batch in images.batches(IMAGES_AT_ONCE):
         scaled = batch if shorter_side_px is None else _scaled(batch, shorter_side_px)
         height, width = scaled.shape[1:3]
-        for image in scaled:
-            is_grey = bool((image == image[..., :1]).all())
-            pixels = image[..., 0] if is_grey else image
-            content = pixels.tobytes()
-            compressed = compressor.compress(content)
-            is_worth_it = len(compressed) <= (1 - LEAST_SAVED) * len(content)
-            pictures.append(compressed if is_worth_it else storing.compress(content))
+        pictures += map(compress, scaled)
     offsets = np.cumsum([0, *map(len, pictures)], dtype="<u8")
     header = HEADER.pack(len(images.numbers), len(pictures), height, width)
     return b"".join([header, images.numbers.astype("<u4").tobytes(), offsets.tobytes(), *pictures])

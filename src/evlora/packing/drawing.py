@@ -64,6 +64,8 @@ def render(job: Job) -> Outcome:
                 sample=job.sample.sample,
                 label=job.label,
                 shorter_side_px=job.rendering.shorter_side_px,
+                lossy=job.rendering.lossy,
+                max_frames=job.rendering.max_frames,
             )
     except EvloraError as error:
         return Outcome(_rejected(job, done, str(error)))

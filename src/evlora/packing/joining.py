@@ -13,7 +13,7 @@ from typing import Any
 
 from evlora.datasets.manifest import SPLITS, Manifest
 from evlora.datasets.preparing import REJECTED_FILE, SOURCES_FILE
-from evlora.datasets.rendering import CODEC_VERSION, PackedAbout
+from evlora.datasets.rendering import PackedAbout
 from evlora.datasets.storage import write_manifest
 from evlora.errors import DatasetError
 from evlora.escaping import cell
@@ -164,11 +164,12 @@ def _manifest(plan: Plan, done: Sequence[Done]) -> Manifest:
     kept = tuple(samples[one.number] for one in done if not one.reason)
     whole = plan.manifest
     manifest = Manifest(whole.layout, whole.source, whole.labels, kept)
+    rendering = plan.settings.rendering
     about = PackedAbout(
-        codec=CODEC_VERSION,
-        rendering=plan.settings.rendering,
+        codec=rendering.codec,
+        rendering=rendering,
         items=manifest.counts,
-        compression="zstd, each picture separately",
+        compression=rendering.compression,
         rejected=sum(bool(one.reason) for one in done),
         evlora=version("evlora"),
     )

@@ -332,6 +332,10 @@ def _require_packed_for(config: ClipConfig, packed: Rendering, source: Path) -> 
         differing.append(
             f"pictures were scaled to {packed.shorter_side_px} px, clip.size is {config.size}"
         )
+    if packed.max_frames is not None and config.sampling == "dense":
+        differing.append(
+            f"{packed.max_frames} frames were kept, evenly chosen, and clip.sampling is dense"
+        )
     if differing:
         raise DatasetError(
             f"{source}: the clips were packed for another configuration: {'; '.join(differing)}; "

@@ -87,7 +87,8 @@ def plan_for(dataset: Path, rendering: Rendering, *, source: Path | None = None)
         )
     require_sound(manifest, checks_files=False)
     samples = _fingerprint([manifest.labels, *map(_fields, manifest.samples)])
-    return Plan(manifest, PackingSettings(rendering=rendering, samples=samples))
+    settings = PackingSettings(rendering=rendering, codec=rendering.codec, samples=samples)
+    return Plan(manifest, settings)
 
 
 def begin_or_continue(wanted: Plan, work: Path) -> None:

@@ -79,6 +79,8 @@ def pack(
     clip: ClipConfig,
     *,
     shorter_side_px: int | None = None,
+    lossy: str | None = None,
+    max_frames: int | None = None,
     source: str | Path | None = None,
     workers: int | None = None,
     part: JobPart | None = None,
@@ -93,6 +95,9 @@ def pack(
         out: The folder to make; its parents are made too.
         clip: Which clips are to be made of it: frames, modalities, representation and window count.
         shorter_side_px: Pictures with a longer shorter side are scaled to it.
+        lossy: `jpeg:QUALITY` or `webp:QUALITY` for pictures that are smaller so; None keeps every
+            pixel.
+        max_frames: How many frames of a recording are kept at most, evenly chosen; None keeps all.
         source: Where the recordings lie now, if they were moved since the dataset was prepared.
         workers: Processes that draw; 0 draws in this one, None takes all cores for many samples.
         part: The part of an array of jobs that this is; None packs all and joins it.
@@ -107,9 +112,10 @@ def pack(
         DatasetError: The dataset is none or has changed since, `out` is taken, the disk is full, or
             too many samples cannot be packed. What was done is kept: the same call resumes it.
     """
-    order = _order(
-        dataset, out, clip, shorter_side_px=shorter_side_px, source=source, progress=progress
+    rendering = Rendering.of(
+        clip, shorter_side_px=shorter_side_px, lossy=lossy, max_frames=max_frames
     )
+    order = _order(dataset, out, rendering, source=source, progress=progress)
     with making_parents(order.target), _explaining_a_full_disk(order):
         if not overwrite and (found := _packed_already(order)) is not None:
             return found
@@ -135,6 +141,8 @@ def join_parts(
     clip: ClipConfig,
     *,
     shorter_side_px: int | None = None,
+    lossy: str | None = None,
+    max_frames: int | None = None,
     source: str | Path | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -144,9 +152,10 @@ def join_parts(
     Raises:
         DatasetError: Parts are missing, not finished, or were packed with other settings.
     """
-    order = _order(
-        dataset, out, clip, shorter_side_px=shorter_side_px, source=source, progress=progress
+    rendering = Rendering.of(
+        clip, shorter_side_px=shorter_side_px, lossy=lossy, max_frames=max_frames
     )
+    order = _order(dataset, out, rendering, source=source, progress=progress)
     with making_parents(order.target), _explaining_a_full_disk(order):
         require_free(order.target, overwrite=overwrite)
         if not order.work.is_dir():
@@ -162,13 +171,11 @@ def join_parts(
 def _order(
     dataset: str | Path,
     out: str | Path,
-    clip: ClipConfig,
+    rendering: Rendering,
     *,
-    shorter_side_px: int | None,
     source: str | Path | None,
     progress: Progress | None,
 ) -> Order:
-    rendering = Rendering.of(clip, shorter_side_px=shorter_side_px)
     plan = plan_for(Path(dataset), rendering, source=None if source is None else Path(source))
     target = Path(out).absolute()
     for name, folder in (("dataset", Path(dataset)), ("recordings", plan.manifest.source)):

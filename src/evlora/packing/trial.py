@@ -31,12 +31,22 @@ class Trial:
         sizes = [one.done.packed_bytes for one in self.outcomes if not one.done.reason]
         return sum(sizes) / max(len(sizes), 1)
 
+    @property
+    def growth(self) -> float:
+        """Size of the packed form over that of the files, of those that could be packed."""
+        packed = [one.done for one in self.outcomes if not one.done.reason]
+        return sum(one.packed_bytes for one in packed) / max(
+            sum(one.source_bytes for one in packed), 1
+        )
+
 
 def try_packing(
     dataset: str | Path,
     clip: ClipConfig,
     *,
     shorter_side_px: int | None = None,
+    lossy: str | None = None,
+    max_frames: int | None = None,
     source: str | Path | None = None,
 ) -> Trial:
     """Draw a few samples of a prepared dataset as `pack` would, and keep nothing.
@@ -45,12 +55,16 @@ def try_packing(
         dataset: What `evlora prepare` wrote.
         clip: How clips would be packed.
         shorter_side_px: Pictures with a longer shorter side would be scaled to it.
+        lossy: As for `pack`.
+        max_frames: As for `pack`.
         source: Where the recordings lie now, if they were moved.
 
     Raises:
         DatasetError: It is no prepared dataset, or it is packed already.
     """
-    rendering = Rendering.of(clip, shorter_side_px=shorter_side_px)
+    rendering = Rendering.of(
+        clip, shorter_side_px=shorter_side_px, lossy=lossy, max_frames=max_frames
+    )
     plan = plan_for(Path(dataset), rendering, source=None if source is None else Path(source))
     samples = plan.manifest.samples
     count = min(TRIED, len(samples))

@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from evlora.bundle import OWN_BACKBONE, bundle_in, load_bundle
+from evlora.bundle import bundle_in, load_bundle
+from evlora.bundle_backbone import OWN_BACKBONE, backbone_at
 from evlora.errors import RunError
 from evlora.files import standing
 from evlora.messages import listed
@@ -49,9 +50,7 @@ def start(recipe: Recipe, labels: tuple[str, ...], report: Callable[[str], None]
         )
     own = standing(bundle_in(Path(bundle))) / OWN_BACKBONE
     source = str(own) if own.is_file() else weights
-    backbone = build_backbone(
-        config.backbone.model_copy(update={"weights": source}), size=config.clip.size_px
-    )
+    backbone = build_backbone(backbone_at(source, config.backbone), size=config.clip.size_px)
     recognizer = Recognizer(backbone, config, labels)
     has_same_labels = labels == former.labels
     if not has_same_labels:

@@ -1,0 +1,173 @@
+"""How large packed clips are, how fast they are decoded, and what loss changes in an answer.
+
+    python benchmarks/packing.py VIDEOS            # a folder of videos
+    python benchmarks/packing.py FRAMES --frames   # recordings or pictures as a DAVIS wrote them
+    python benchmarks/packing.py VIDEOS --weights vit_tiny.safetensors
+
+Each way packs the same recordings; clips of 8 moments of 224 px are then read in turns, each way
+once a round, so that a busy machine slows all of them. *Size* is over that of the source, or over
+PNG files of the same frames with --frames. The clock is the processor time of this process. With
+--weights, a ViT classifies frames of both forms: *same top-1* is the share of equal answers, which
+bounds the loss of accuracy from above.
+"""
+
+import argparse
+import io
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+
+from evlora.clips import ClipConfig, make_clip
+from evlora.packing.codec import decode, encode
+from evlora.recordings import Recording, open_recording
+from evlora.recordings.frames import ImageArray
+
+CLIP = ClipConfig(frames=8, modalities=("rgb",), size=224)
+CLASSIFIER = "vit_tiny_patch16_224"
+FRAMES_CLASSIFIED = 4
+
+
+class Way(NamedTuple):
+    """How recordings are packed."""
+
+    name: str
+    options: dict[str, Any]
+
+
+WAYS = (
+    Way("lossless", {}),
+    Way("lossless, 256 px", {"shorter_side_px": 256}),
+    Way("jpeg:95, 256 px", {"lossy": "jpeg:95", "shorter_side_px": 256}),
+    Way("jpeg:85, 256 px", {"lossy": "jpeg:85", "shorter_side_px": 256}),
+    Way(
+        "jpeg:85, 256 px, 32 frames", {"lossy": "jpeg:85", "shorter_side_px": 256, "max_frames": 32}
+    ),
+    Way("webp:80, 256 px", {"lossy": "webp:80", "shorter_side_px": 256}),
+    Way(
+        "webp:80, 256 px, 32 frames", {"lossy": "webp:80", "shorter_side_px": 256, "max_frames": 32}
+    ),
+)
+
+
+def main() -> None:
+    """Pack, read and classify, and print a table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--recordings", type=int, default=24)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--frames", action="store_true", help="compare with PNG files of frames")
+    parser.add_argument("--weights", type=Path, help=f"of {CLASSIFIER} of timm")
+    arguments = parser.parse_args()
+    files = sorted(path for path in arguments.folder.rglob("*") if path.is_file())
+    files = [path for path in files if path.suffix not in (".md", ".csv")]
+    files = files[:: max(1, len(files) // arguments.recordings)][: arguments.recordings]
+    recordings = [open_recording(path) for path in files]
+    reference = sum(map(png_bytes, recordings)) if arguments.frames else None
+    source = reference or sum(path.stat().st_size for path in files)
+    items = {
+        way.name: [encode(one, CLIP, sample="a", label=0, **way.options) for one in recordings]
+        for way in WAYS
+    }
+    seconds = dict.fromkeys(items, 0.0)
+    for _ in range(arguments.rounds):
+        for name, packed in items.items():
+            seconds[name] += reading(packed)
+    clips = arguments.rounds * len(files)
+    over = "PNG" if arguments.frames else "the source"
+    print(f"{len(files)} recordings, {source / 1e6:.1f} MB as {over}")
+    print(f"| way | size over {over} | clips/s | largest error of a clip | same top-1 |")
+    print("|---|---|---|---|---|")
+    exact = [answers(item, arguments.weights) for item in items["lossless"]]
+    for name, packed in items.items():
+        size = sum(item["frames"].nbytes for item in packed) / source
+        same = agreement(exact, [answers(item, arguments.weights) for item in packed])
+        cells = (name, f"{size:.2f}", f"{clips / seconds[name]:.1f}", error(items, name), same)
+        print(f"| {' | '.join(cells)} |")
+
+
+def png_bytes(recording: Recording) -> int:
+    """The size of a recording's frames as PNG files."""
+    assert recording.frames is not None
+    size = 0
+    for number in range(len(recording.frames)):
+        target = io.BytesIO()
+        image = recording.frames[number]
+        is_grey = bool((image == image[..., :1]).all())
+        Image.fromarray(image[..., 0] if is_grey else image).save(target, "PNG")
+        size += target.tell()
+    return size
+
+
+def reading(packed: Sequence[dict[str, Any]]) -> float:
+    """Seconds of the processor for a clip of each."""
+    begun = time.process_time()
+    for item in packed:
+        make_clip(decode(item), CLIP, sample="a", label=0, generator=None)
+    return time.process_time() - begun
+
+
+def frames_of(item: dict[str, Any]) -> ImageArray:
+    """Frames at evenly chosen places of the recording, whatever was kept of it."""
+    frames = decode(item).frames
+    assert frames is not None
+    places = (np.arange(FRAMES_CLASSIFIED) + 0.5) / FRAMES_CLASSIFIED * len(frames)
+    return frames.take(places.astype(int).tolist())
+
+
+def error(items: dict[str, list[dict[str, Any]]], name: str) -> str:
+    """The largest mean absolute difference of a clip, of 255, from the lossless one at its size."""
+    if name.endswith(" frames"):
+        return "other frames"
+    exact = items["lossless" if name == "lossless" else "lossless, 256 px"]
+    worst = 0.0
+    for before, after in zip(exact, items[name], strict=True):
+        first, second = (
+            make_clip(decode(item), CLIP, sample="a", label=0, generator=None).rgb
+            for item in (before, after)
+        )
+        assert first is not None
+        assert second is not None
+        worst = max(worst, float((first.float() - second.float()).abs().mean()))
+    return f"{worst:.1f}"
+
+
+def answers(item: dict[str, Any], weights: Path | None) -> list[int]:
+    """The classes of frames; none without weights."""
+    if weights is None:
+        return []
+    images = torch.from_numpy(frames_of(item)).permute(0, 3, 1, 2).float() / 255
+    scaled = torch.nn.functional.interpolate(images, (224, 224), mode="bilinear", antialias=True)
+    with torch.inference_mode():
+        return classifier(weights)((scaled - 0.5) / 0.5).argmax(dim=1).tolist()
+
+
+_CLASSIFIERS: dict[Path, Any] = {}
+
+
+def classifier(weights: Path) -> Any:
+    """The ViT with its ImageNet head."""
+    if weights not in _CLASSIFIERS:
+        from safetensors.torch import load_file
+        from timm import create_model
+
+        model = create_model(CLASSIFIER, num_classes=1000).eval()
+        model.load_state_dict({name: value.float() for name, value in load_file(weights).items()})
+        _CLASSIFIERS[weights] = model
+    return _CLASSIFIERS[weights]
+
+
+def agreement(first: list[list[int]], second: list[list[int]]) -> str:
+    """The share of equal answers."""
+    pairs = [
+        pair for one, two in zip(first, second, strict=True) for pair in zip(one, two, strict=True)
+    ]
+    return f"{100 * sum(a == b for a, b in pairs) / len(pairs):.0f} %" if pairs else "not measured"
+
+
+if __name__ == "__main__":
+    main()

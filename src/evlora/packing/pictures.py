@@ -1,0 +1,88 @@
+"""One picture of a packed recording: zstandard without loss, or JPEG or WebP where that is smaller.
+
+What a picture is compressed with shows in its first bytes. A lossy packing keeps without loss what
+is smaller so: event images, most of which are white, lose nothing.
+"""
+
+import io
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from evlora.recordings.frames import ImageArray
+
+ZSTD_LEVEL, ZSTD_STORED = 3, -1
+LEAST_SAVED = 0.1
+"""A picture of which compression saves less is stored as it is: reading it is eight times as
+fast."""
+ZSTD_BEGIN = b"\x28\xb5\x2f\xfd"
+LOSSY_FORMATS = ("JPEG", "WEBP")
+WEBP_METHOD = 4
+"""How long WebP searches, 0 to 6; its own default."""
+
+
+class PictureCompressor:
+    """Compresses pictures one by one.
+
+    Args:
+        lossy: FORMAT:QUALITY such as `jpeg:95`; None keeps every pixel.
+    """
+
+    def __init__(self, lossy: str | None) -> None:
+        from zstandard import ZstdCompressor
+
+        self._compressor = ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True)
+        self._storing = ZstdCompressor(level=ZSTD_STORED, write_checksum=True)
+        name, _, quality = (lossy or "").partition(":")
+        self._format, self._quality = name.upper(), int(quality or 0)
+
+    def __call__(self, image: ImageArray) -> bytes:
+        """The bytes of a picture of shape (H, W, 3); grey ones are stored in one channel."""
+        is_grey = bool((image == image[..., :1]).all())
+        pixels = np.ascontiguousarray(image[..., 0]) if is_grey else image
+        content = pixels.tobytes()
+        compressed = self._compressor.compress(content)
+        if self._format:
+            lossy = self._lossy(pixels)
+            if len(lossy) < len(compressed):
+                return lossy
+        is_worth_it = len(compressed) <= (1 - LEAST_SAVED) * len(content)
+        return compressed if is_worth_it else self._storing.compress(content)
+
+    def _lossy(self, pixels: ImageArray) -> bytes:
+        target = io.BytesIO()
+        options = {"method": WEBP_METHOD} if self._format == "WEBP" else {}
+        Image.fromarray(pixels).save(target, self._format, quality=self._quality, **options)
+        return target.getvalue()
+
+
+def decompress(compressed: memoryview, *, height: int, width: int) -> ImageArray:
+    """The pixels of a picture, shape (H, W, 3), or (H, W, 1) where it is grey.
+
+    Raises:
+        ValueError: The data is damaged, or of a picture of another size.
+    """
+    if bytes(compressed[: len(ZSTD_BEGIN)]) != ZSTD_BEGIN:
+        return _decompress_lossy(compressed, height=height, width=width)
+    from zstandard import ZstdDecompressor, ZstdError, frame_content_size
+
+    pixels = height * width
+    try:
+        # The size is looked at first: damage must not ask for any amount of memory.
+        if (length := frame_content_size(compressed)) not in (pixels, 3 * pixels):
+            raise ValueError(f"expected {width}×{height} pixels, got {length} bytes")
+        content = ZstdDecompressor().decompress(compressed)
+    except ZstdError as error:
+        raise ValueError(str(error)) from error
+    return np.frombuffer(content, np.uint8).reshape(height, width, -1)
+
+
+def _decompress_lossy(compressed: memoryview, *, height: int, width: int) -> ImageArray:
+    try:
+        with Image.open(io.BytesIO(compressed), formats=LOSSY_FORMATS) as picture:
+            if picture.size != (width, height):  # known before anything is decoded
+                raise ValueError(f"expected {width}×{height} pixels, got {picture.size}")
+            grey_or_rgb = picture if picture.mode in ("L", "RGB") else picture.convert("RGB")
+            return np.asarray(grey_or_rgb, np.uint8).reshape(height, width, -1)
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise ValueError(f"neither zstandard nor a picture: {error}") from error
