@@ -58,7 +58,7 @@ def run_dv_processing(events: np.ndarray, size: tuple[int, int]) -> dict[str, An
 
 def run_eventcv(events: np.ndarray, size: tuple[int, int]) -> dict[str, Any]:
     """Background activity, refractory period and hot pixels of eventcv."""
-    import eventcv
+    import eventcv  # pyright: ignore[reportMissingImports]
 
     table = np.ascontiguousarray(events[:, [1, 2, 0, 3]])
     stream = eventcv.from_numpy(table, time_unit="us", sensor_size=size)
@@ -77,7 +77,9 @@ def run_eventcv(events: np.ndarray, size: tuple[int, int]) -> dict[str, Any]:
 
 def run_evutils(events: np.ndarray, size: tuple[int, int]) -> dict[str, Any]:
     """The refractory period of evutils."""
-    from evutils.transforms.functional import refractory_period
+    from evutils.transforms.functional import (  # pyright: ignore[reportMissingImports]
+        refractory_period,
+    )
 
     del size
     table = np.zeros(len(events), [("t", "<i8"), ("x", "<u2"), ("y", "<u2"), ("p", "u1")])
@@ -90,7 +92,10 @@ def run_evutils(events: np.ndarray, size: tuple[int, int]) -> dict[str, Any]:
 
 def run_tonic(events: np.ndarray, size: tuple[int, int]) -> dict[str, Any]:
     """The refractory period and the denoising of tonic, which loop in Python."""
-    from tonic.functional import denoise_numpy, refractory_period_numpy
+    from tonic.functional import (  # pyright: ignore[reportMissingImports]
+        denoise_numpy,
+        refractory_period_numpy,
+    )
 
     del size
     table = np.zeros(len(events), [("x", "<i2"), ("y", "<i2"), ("t", "<i8"), ("p", "?")])
@@ -201,7 +206,7 @@ def labelled(*, noise_hz: float, seed: int = 0) -> tuple[Any, np.ndarray]:
     joined = {name: np.concatenate([signal[name], noise[name]]) for name in fields}
     order = np.argsort(joined["t_us"], kind="stable")
     is_signal = np.arange(len(order)) < len(signal["t_us"])
-    ordered = {name: values[order] for name, values in joined.items()}
+    ordered: dict[str, Any] = {name: values[order] for name, values in joined.items()}
     # No two events at one time: a time is then the name of an event.
     number = np.arange(len(order))
     ordered["t_us"] = np.maximum.accumulate(ordered["t_us"] - number) + number

@@ -106,7 +106,7 @@ def evaluate(
 
         parse_corruption(corrupt)
     if report is not None and corrupt is not None:
-        raise RunError("--report: is about recordings as they are; leave out --corrupt")
+        raise RunError("--report: is about recordings as they are; drop --corrupt")
     if report is not None and len(bundles) > 1:
         raise RunError(
             f"--report: expected one bundle, which the page is about, got {len(bundles)}; "

@@ -151,7 +151,8 @@ def summary_of(results: Sequence[ConditionResult]) -> dict[Shown, Robustness]:
     top1 = {result.condition: result.top1 for result in results}
     faults = dict.fromkeys(c[1:] for c in top1 if c.corruption != CLEAN)
     found: dict[Shown, Robustness] = {}
-    for shown in dict.fromkeys(condition.shown for condition in top1):
+    parts: dict[Shown, None] = dict.fromkeys(condition.shown for condition in top1)
+    for shown in parts:
         clean = top1[Condition(shown, CLEAN, 0)]
         each = [top1.get(Condition(shown, *fault), clean) for fault in faults]
         mean = sum(each) / len(each) if each else clean

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evlora.evaluation.robustness import CLEAN, Condition, ConditionResult
+from evlora.evaluation.robustness import CLEAN, Condition, ConditionResult, Shown
 from evlora.figures import new_figure, save_figure
 from evlora.recordings.corruptions import CORRUPTIONS
 
@@ -22,7 +22,7 @@ def draw_robustness(results: Sequence[ConditionResult], path: Path) -> None:
     """
     top1 = {result.condition: 100 * result.top1 for result in results}
     names = list(dict.fromkeys(c.corruption for c in top1 if c.corruption != CLEAN))
-    shown = list(dict.fromkeys(condition.shown for condition in top1))
+    shown: dict[Shown, None] = dict.fromkeys(condition.shown for condition in top1)
     rows = max(1, -(-len(names) // COLUMNS))
     figure = new_figure((2.6 * COLUMNS, 2.2 * rows))
     panels: Any = figure.subplots(rows, COLUMNS, squeeze=False, sharey=True)

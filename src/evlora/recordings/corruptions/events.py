@@ -99,7 +99,7 @@ def time_jitter(events: EventStream, spread_us: float, rng: np.random.Generator)
 def threshold_drift(events: EventStream, factor: float, rng: np.random.Generator) -> EventStream:
     """The thresholds of contrast rise in the course of the recording.
 
-    They rise evenly from what they were to `factor` times that. A pixel needs so many times the
+    They rise evenly from what they were to `factor` times that. A pixel needs that much more
     change to send an event: of its events of one polarity one is kept whenever the changes since
     the last one kept add up to a threshold.
 

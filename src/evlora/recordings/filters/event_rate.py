@@ -8,7 +8,7 @@ from evlora.recordings.events import EventStream
 def limit_event_rate(
     events: EventStream, *, rate_hz: float, interval_us: int = 1_000
 ) -> EventStream:
-    """At most so many events in each interval; those in excess are dropped, the first ones kept.
+    """At most a given number of events in each interval: its first ones.
 
     Intervals begin at the multiples of `interval_us` on the recording's clock, and hold at most
     `rate_hz` × `interval_us` events, rounded down, but at least one. The shorter an interval, the

@@ -1,6 +1,6 @@
 """The refractory period: after an event a pixel rests.
 
-What a sensor does itself by its bias, done again with a longer period. tonic, evutils and
+What a sensor does itself by its bias, with a longer period. tonic, evutils and
 dv-processing name their filters so too; docs/filters.md lists where they differ.
 """
 
