@@ -264,9 +264,9 @@ def show_trial(
         echo(
             f"packed: about {megabytes(samples * trial.bytes_per_sample)} MB in about "
             f"{duration(samples * trial.seconds_per_sample / processes)}, measured on {tried} of "
-            f"{samples:,} samples; processes: {processes}"
+            f"{samples:,} samples; {trial.growth:.1f} times the size of the files; processes: "
+            f"{processes}"
         )
-        echo(f"that is {trial.growth:.1f} times the size of the files")
     return trial
 
 
