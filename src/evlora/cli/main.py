@@ -21,6 +21,7 @@ from evlora.cli import (
     recordings,
     reporting,
     searching,
+    serving,
 )
 from evlora.cli.printing import echo
 from evlora.cli.verb import Verb
@@ -88,7 +89,7 @@ def options(
 
 for group in (
     *(learning, evaluating, reporting, comparing, searching, overview),
-    *(datasets, recordings, converting, publishing, exporting),
+    *(datasets, recordings, converting, publishing, exporting, serving),
 ):
     group.register(app)
 for command in app.registered_commands:
