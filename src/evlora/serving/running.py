@@ -104,11 +104,13 @@ def is_loopback(host: str) -> bool:
 def _token(file: Path | None) -> str | None:
     """The token, from a file or the environment; never from the words of a command, which all see.
 
+    It does not remain in the environment, which decoders inherit.
+
     Raises:
         RunError: It is too short to be a secret.
     """
     token = (
-        os.environ.get(TOKEN_VARIABLE)
+        os.environ.pop(TOKEN_VARIABLE, None)
         if file is None
         else read_text(file, RunError, most_bytes=4096)
     )
