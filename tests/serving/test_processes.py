@@ -87,7 +87,7 @@ def test_a_service_answers_survives_its_decoders_and_ends_in_order(
 ) -> None:
     uploads = tmp_path / "uploads"
     uploads.mkdir()
-    words = (f"one={tiny_bundle}", "--decoders", "2", "--uploads", uploads)
+    words = (f"one={tiny_bundle}", "--decoders", "1", "--uploads", uploads)
     with running(*words, EVLORA_LIMITS="decoder_seconds=5") as service:
         assert httpx2.get(f"{service.url}/bundles").status_code == 401
         assert httpx2.get(f"{service.url}/health").status_code == 200
@@ -106,7 +106,7 @@ def test_a_service_answers_survives_its_decoders_and_ends_in_order(
             one.suspend()
         request = threading.Thread(target=lambda: waiting.append(service.predict(recording)))
         request.start()
-        while not list(uploads.iterdir()):
+        while request.is_alive() and not list(uploads.iterdir()):
             time.sleep(0.01)
         service.process.send_signal(signal.SIGTERM)
         time.sleep(0.2)
@@ -121,7 +121,7 @@ def test_a_service_answers_survives_its_decoders_and_ends_in_order(
 
 def _a_killed_decoder_is_an_answer(service: Running, recording: Path) -> None:
     decoders = service.decoders()
-    assert len(decoders) == 2
+    assert len(decoders) == 1
     for one in decoders:
         one.kill()
     psutil.wait_procs(decoders)
@@ -155,6 +155,9 @@ def _a_cut_connection_leaves_nothing(service: Running, uploads: Path) -> None:
     def cut() -> Generator[bytes]:
         yield b'--x\r\nContent-Disposition: form-data; name="recording"; filename="a.npz"\r\n\r\n'
         yield bytes(1 << 21)
+        until = time.monotonic() + 30
+        while not list(uploads.iterdir()) and time.monotonic() < until:
+            time.sleep(0.05)
         raise ConnectionAbortedError
 
     headers = {"content-type": "multipart/form-data; boundary=x"}

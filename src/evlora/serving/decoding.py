@@ -74,9 +74,9 @@ def _answered(decoding: "_Decoding", request: Message) -> Answer:
     folder = request.about.get("folder")
     try:
         return decoding.do[request.about["do"]](request)
-    except EvloraError as error:
-        reason, kind = str(error), "unreadable"
-    except MemoryError:
+    except (EvloraError, MemoryError) as error:
+        if not _is_of_memory(error):
+            return _refused(str(error), "unreadable", folder), {}
         most = limits().decoder_bytes
         reason = (
             f"expected a file that is decoded in {most:,} bytes of memory, this one asks for more; "
@@ -87,6 +87,13 @@ def _answered(decoding: "_Decoding", request: Message) -> Answer:
         traceback.print_exc()  # for the service's own log
         reason, kind = "the file could not be read; it is damaged: copy it again", "unreadable"
     return _refused(reason, kind, folder), {}
+
+
+def _is_of_memory(error: BaseException | None) -> bool:
+    """Whether memory ran out, also where a reader took that for damage."""
+    return error is not None and (
+        isinstance(error, MemoryError) or _is_of_memory(error.__cause__ or error.__context__)
+    )
 
 
 def _refused(reason: str, kind: Kind, folder: str | None) -> dict[str, Any]:
