@@ -110,9 +110,9 @@ class DecoderProcess:
     def end(self) -> None:
         """Kill the process, if there is one."""
         if self._process is not None:
-            self._connection.close()
             self._process.kill()
             self._process.join()
+            self._connection.close()  # last: whoever waits at it in a thread has seen its end
             self._process = None
 
     def _start(self) -> None:
