@@ -61,7 +61,7 @@ def test_pictures_alone_are_enough_where_events_are_simulated(client: TestClient
             Image.fromarray(frames[number]).save(content, "PNG")
             socket.send_bytes(HEADER.pack(ENCODED_PICTURE, 0, 33_000 * number) + content.getvalue())
             answer = socket.receive_json()
-            assert answer["event_picture"].startswith("data:image/png;base64,")
+            assert answer["event_image"].startswith("data:image/png;base64,")
         assert len(answer["labels"]) == 1
         socket.send_bytes(raw_events(EventStream.empty(width=40, height=30), 99_000))
         socket.send_bytes(raw_picture(frames[0], 99_000))

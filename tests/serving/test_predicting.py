@@ -219,7 +219,9 @@ def test_a_defect_is_answered_without_a_traceback(
     monkeypatch.setattr(served, "probabilities", lambda _: np.zeros(0)[5])
     answer = posted(client, recording)
     assert answer.status_code == 500
-    assert answer.json() == {"error": "the service has failed at this request; its log says why"}
+    assert answer.json() == {
+        "error": "the service has failed at this request; the reason is in its log"
+    }
     monkeypatch.undo()
     assert posted(client, recording).status_code == 200
 

@@ -236,7 +236,7 @@ def _add_faults(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def failed(_: Request, __: Exception) -> JSONResponse:
-        return _fault(500, "the service has failed at this request; its log says why")
+        return _fault(500, "the service has failed at this request; the reason is in its log")
 
 
 def _fault(status: int, reason: str, headers: Mapping[str, str] | None = None) -> JSONResponse:

@@ -67,7 +67,7 @@ class Batcher(Generic[ItemT, AnswerT]):
                 self._threads, self._answer, [item for item, _ in batch]
             )
         except Exception as error:
-            # Whoever waits must hear of it; one bad item is no reason to refuse those beside it.
+            # Whoever waits must get it; one bad item is no reason to refuse those beside it.
             if len(batch) > 1:
                 for one in batch:
                     await self._answered([one])

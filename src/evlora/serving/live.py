@@ -294,7 +294,7 @@ class _Answering:
                 "dropped_moments": dropped,
             }
             if self._opening.pictures and "event" in drawn.arrays:
-                answer["event_picture"] = png_of_moment(drawn.arrays["event"])
+                answer["event_image"] = png_of_moment(drawn.arrays["event"])
             await socket.send_text(json.dumps(answer))
 
     def _drawn(self, skipped: list[Sent], moment: list[Sent]) -> Message | None:

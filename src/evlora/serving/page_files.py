@@ -30,7 +30,7 @@ class PageFiles(StaticFiles):
         response = await super().get_response(path, scope)
         response.headers.update(HEADERS)
         suffix = Path(path).suffix
-        if suffix in KINDS:  # what the machine's own list of kinds says differs
+        if suffix in KINDS:  # the machine's own list of kinds may differ
             response.headers["Content-Type"] = KINDS[suffix]
         return response
 

@@ -37,7 +37,7 @@ def serve(
     precision: Precision = "fp32",
     stop_s: int = 30,
 ) -> None:
-    """Serve recognizers until the process is told to end; what it works on then is finished.
+    """Serve recognizers until the process gets a signal to end; what it works on then is finished.
 
     Args:
         places: See `open_shelf`.
@@ -86,8 +86,8 @@ def serve(
     server.run()
     if not server.started:
         raise RunError(
-            f"{host}:{port}: the service could not start there; its log, above, says why: choose "
-            "another --port"
+            f"{host}:{port}: the service could not start there; its log, above, has the reason: "
+            "choose another --port"
         )
 
 
