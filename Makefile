@@ -65,5 +65,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 $(DEVELOPING): $(INSTALLED)
-	$(PIP_INSTALL) --editable ".[dev,docs,hdf5]"
+	$(PIP_INSTALL) --editable ".[dev,docs,hdf5,serve]"
 	@touch $@

@@ -113,6 +113,7 @@ RUN_ELSEWHERE = [
     "live",
     "lv-adapter",
     "published",
+    "serve",
     "tutorial",
 ]
 """Pages whose Python runs in a test of their own, with a network or a checkpoint."""

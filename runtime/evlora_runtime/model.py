@@ -113,7 +113,8 @@ class Model:
                     "for whole recordings, and for live use NAME.encode.onnx and NAME.decide.onnx"
                 )
             self.labels = tuple(str(label) for label in content["labels"])
-            self.clips = Clips.of(content["clip"])
+            self.stated_clip: dict[str, Any] = content["clip"]
+            self.clips = Clips.of(self.stated_clip)
             self.inputs = tuple(content["inputs"])
             self.outputs = tuple(content["outputs"])
             self.least_moments = int(content["least_moments"])

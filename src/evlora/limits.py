@@ -59,6 +59,20 @@ class Limits:
     """Pixels of a clip in one modality: moments × height × width."""
     test_clips: int = 1000
     """Clips of a recording that a test averages over."""
+    upload_bytes: int = 1 << 28
+    """Of what one request uploads to `evlora serve`."""
+    upload_seconds: int = 60
+    """That one upload may take."""
+    decoder_bytes: int = 1 << 31
+    """Memory that decoding one upload may take."""
+    decoder_seconds: int = 30
+    """That decoding one upload may take."""
+    requests_at_once: int = 64
+    """Requests that a service works on or keeps waiting; the next one is refused."""
+    live_streams: int = 4
+    """Cameras that a service answers at once."""
+    live_message_bytes: int = 1 << 24
+    """Of one message of a camera, and of what waits of one camera."""
 
     def unpacked(self, packed_bytes: int) -> int:
         """The bytes that a file of this size may unpack to."""

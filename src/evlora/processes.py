@@ -32,10 +32,11 @@ def start_processes(count: int, *, preload: str | None = None) -> ProcessPoolExe
     context = process_context()
     if preload is not None:
         context.set_forkserver_preload([preload])
-    return ProcessPoolExecutor(count, mp_context=context, initializer=_begin_process)
+    return ProcessPoolExecutor(count, mp_context=context, initializer=begin_process)
 
 
-def _begin_process() -> None:
+def begin_process() -> None:
+    """Settle in a process that was started: one thread, no Ctrl-C, its end with the parent's."""
     import torch
 
     torch.set_num_threads(1)

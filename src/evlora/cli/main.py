@@ -24,6 +24,7 @@ from evlora.cli import (
     reporting,
     robustness,
     searching,
+    serving,
 )
 from evlora.cli.printing import echo
 from evlora.cli.verb import Verb
@@ -99,7 +100,7 @@ def _place_in_help(command: CommandInfo) -> int:
 
 for group in (
     *(learning, evaluating, robustness, reporting, comparing, searching, overview, known),
-    *(datasets, recordings, converting, publishing, exporting),
+    *(datasets, recordings, converting, publishing, exporting, serving),
 ):
     group.register(app)
 for command in app.registered_commands:

@@ -95,6 +95,28 @@ def animate_relevance(clip: Clip, found: Relevance, path: Path) -> None:
         first.save(temporary, save_all=True, append_images=others, duration=MS_PER_MOMENT, loop=0)
 
 
+def overlays(
+    found: Relevance, size_px: tuple[int, int], *, method: Method = "gradient"
+) -> dict[str, NDArray[np.uint8]]:
+    """What one lays over the images of a clip to see the relevance, by view.
+
+    Args:
+        found: See `relevance`.
+        size_px: Height and width of the images.
+        method: The way of measuring.
+
+    Returns:
+        RGBA of shape (T, H, W, 4) each, the more opaque the more relevant.
+    """
+    by_view: dict[str, NDArray[np.uint8]] = {}
+    for name, values in found.by_method[method].items():
+        strengths = _scaled(values, size_px)
+        colours: Any = np.array(colormaps[COLOURS](strengths))
+        colours[..., 3] = (1 - GREY) * strengths
+        by_view[name] = (255 * colours).astype(np.uint8)
+    return by_view
+
+
 def _tiles(clip: Clip, found: Relevance, method: Method | None) -> dict[str, list[Picture]]:
     """The pictures of each view, with the relevance over them where a way of measuring is named."""
     pictures = {"rgb": clip.rgb, "event": clip.events}

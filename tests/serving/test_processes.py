@@ -1,0 +1,212 @@
+"""The service as a process, and its decoders as processes with bounds."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import numpy as np
+import psutil
+import pytest
+from served import moments_of, opening, recording_of
+from websockets.sync.client import connect
+
+import evlora
+from evlora.serving.decoders import DecoderProcess
+from evlora.serving.refusals import Refusal
+
+TOKEN = "a token of thirty characters .."
+HEADERS = {"Authorization": f"Bearer {TOKEN}"}
+
+pytestmark = pytest.mark.slow
+
+
+class Running:
+    """A service that runs, and what it has printed when it has ended."""
+
+    def __init__(self, process: "subprocess.Popen[str]", url: str) -> None:
+        self.process, self.url = process, url
+        self.http = httpx2.Client(base_url=url, headers=HEADERS, timeout=60)
+
+    def predict(self, path: Path, **options: Any) -> httpx2.Response:
+        files = {"recording": (path.name, path.read_bytes())}
+        return self.http.post("/predict", files=files, **options)
+
+    def decoders(self) -> list[psutil.Process]:
+        """The processes that decode: those below the server that forks them."""
+        below = psutil.Process(self.process.pid).children(recursive=True)
+        servers = {one.pid for one in below if one.ppid() == self.process.pid}
+        return [one for one in below if one.ppid() in servers]
+
+    def end(self) -> str:
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.stderr is not None
+        text = self.process.stderr.read()
+        assert self.process.wait(30) == -signal.SIGTERM, text  # as who sent it expects
+        return text
+
+
+@contextmanager
+def running(*words: str | Path, **environment: str) -> Generator[Running]:
+    code = "from evlora.cli.main import run; run()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "serve", *map(str, words), "--port", "0"],
+        env={**os.environ, "EVLORA_TOKEN": TOKEN, **environment},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    try:
+        printed: list[str] = []
+        for line in process.stderr:
+            printed.append(line)
+            found = re.search(r"running on (http://\S+)", line, re.IGNORECASE)
+            if found:
+                break
+        else:
+            raise AssertionError("".join(printed))
+        yield Running(process, found[1])
+    finally:
+        process.kill()
+        sys.stdout.write(process.stderr.read())  # shown where a test fails
+        process.wait()
+        process.stderr.close()
+
+
+def test_a_service_answers_survives_its_decoders_and_ends_in_order(
+    tiny_bundle: Path, recording: Path, tmp_path: Path
+) -> None:
+    uploads = tmp_path / "uploads"
+    uploads.mkdir()
+    words = (f"one={tiny_bundle}", "--decoders", "1", "--uploads", uploads)
+    with running(*words, EVLORA_LIMITS="decoder_seconds=5") as service:
+        assert httpx2.get(f"{service.url}/bundles").status_code == 401
+        assert httpx2.get(f"{service.url}/health").status_code == 200
+        elsewhere = service.http.get("/bundles", headers={"Host": "elsewhere.example"})
+        assert elsewhere.status_code == 400
+        expected = [one.label for one in evlora.predict(evlora.load_bundle(tiny_bundle), recording)]
+        answer = service.predict(recording)
+        assert [one["label"] for one in answer.json()["labels"]] == expected
+
+        _a_killed_decoder_is_an_answer(service, recording)
+        _a_camera_is_answered(service)
+        _a_cut_connection_leaves_nothing(service, uploads)
+
+        waiting: list[httpx2.Response] = []
+        for one in service.decoders():
+            one.suspend()
+        request = threading.Thread(target=lambda: waiting.append(service.predict(recording)))
+        request.start()
+        while request.is_alive() and not list(uploads.iterdir()):
+            time.sleep(0.01)
+        service.process.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+        for one in service.decoders():
+            one.resume()
+        request.join()
+        assert waiting[0].status_code == 200  # what runs is finished
+        text = service.end()
+        assert "Traceback" not in text
+        assert not list(uploads.iterdir())
+
+
+def _a_killed_decoder_is_an_answer(service: Running, recording: Path) -> None:
+    decoders = service.decoders()
+    assert len(decoders) == 1
+    for one in decoders:
+        one.kill()
+    psutil.wait_procs(decoders)
+    assert service.predict(recording).status_code == 200  # others have taken their place
+    for one in service.decoders():
+        one.suspend()
+    answers: list[httpx2.Response] = []
+    request = threading.Thread(target=lambda: answers.append(service.predict(recording)))
+    request.start()
+    time.sleep(0.5)
+    for one in service.decoders():
+        one.kill()
+    request.join()
+    assert answers[0].status_code == 503
+    assert "killed" in answers[0].json()["error"]
+    assert service.predict(recording).status_code == 200
+
+
+def _a_camera_is_answered(service: Running) -> None:
+    with connect(f"{service.url.replace('http', 'ws')}/live", proxy=None) as socket:
+        socket.send(opening(token=TOKEN))
+        for events, picture in moments_of(recording_of(moments=3)):
+            socket.send(events)
+            socket.send(picture)
+            answer = json.loads(socket.recv())
+        assert answer["moments"] == 2
+        assert len(answer["labels"]) == 3
+
+
+def _a_cut_connection_leaves_nothing(service: Running, uploads: Path) -> None:
+    def cut() -> Generator[bytes]:
+        yield b'--x\r\nContent-Disposition: form-data; name="recording"; filename="a.npz"\r\n\r\n'
+        yield bytes(1 << 21)
+        until = time.monotonic() + 30
+        while not list(uploads.iterdir()) and time.monotonic() < until:
+            time.sleep(0.05)
+        raise ConnectionAbortedError
+
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    with pytest.raises(ConnectionAbortedError):
+        service.http.post("/predict", content=cut(), headers=headers)
+    until = time.monotonic() + 10
+    while list(uploads.iterdir()) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not list(uploads.iterdir())
+
+
+@pytest.fixture
+def decoder(monkeypatch: pytest.MonkeyPatch) -> Generator[DecoderProcess]:
+    limits = "decoder_bytes=3e8 picture_px=1e9 decoder_seconds=60"
+    monkeypatch.setenv("EVLORA_LIMITS", limits)
+    decoder = DecoderProcess()
+    yield decoder
+    decoder.end()
+
+
+def asked(decoder: DecoderProcess, path: Path, bundle: Path, **options: Any) -> Any:
+    settings = evlora.load_bundle(bundle).clip_config.model_dump(mode="json")
+    about = {
+        "do": "recording",
+        "folder": str(path.parent),
+        "recording": path.name,
+        "frames": None,
+        "options": {},
+        "without": None,
+        "drawing": {"kind": "trained", "settings": settings},
+        "middle": False,
+    }
+    return decoder.ask(about, most_bytes=1 << 20, **options)
+
+
+def test_a_file_that_asks_for_too_much_is_refused_and_the_next_one_is_read(
+    decoder: DecoderProcess, tiny_bundle: Path, recording: Path, tmp_path: Path
+) -> None:
+    assert asked(decoder, recording, tiny_bundle).about["recording"]["events"] == 900
+    large = tmp_path / "recording.npz"
+    fields = {name: np.zeros(4_000_000, np.int64) for name in "txyp"}
+    np.savez_compressed(large, **fields, frames=np.zeros((400, 640, 640, 3), np.uint8))
+    with pytest.raises(Refusal, match="asks for more") as refused:
+        asked(decoder, large, tiny_bundle)
+    assert refused.value.status == 413
+    assert str(tmp_path) not in refused.value.reason
+    assert asked(decoder, recording, tiny_bundle).about["recording"]["events"] == 900
+    first = decoder.pid
+    with pytest.raises(Refusal, match=r"within 0\.001 s"):
+        asked(decoder, recording, tiny_bundle, seconds=0.001)
+    assert asked(decoder, recording, tiny_bundle).about["recording"]["events"] == 900
+    assert decoder.pid != first
