@@ -117,7 +117,7 @@ export class LiveTab {
   #offer(socket) {
     const run = this.#run, now = performance.now();
     if (now - run.lastSent_ms < 1000 / Number(byId("rate").value) - 4) return;
-    const isBehind = run.answers > 0 && run.sent.length >= MOST_WAITING && now - run.lastSent_ms < PATIENCE_MS;
+    const isBehind = run.sent.length >= MOST_WAITING && now - run.lastSent_ms < PATIENCE_MS;
     if (socket.readyState !== WebSocket.OPEN || socket.bufferedAmount > 0 || run.isEncoding || isBehind) { run.skipped += 1; return; }
     run.begin_ms ||= now;
     run.lastSent_ms = now;
@@ -151,7 +151,7 @@ export class LiveTab {
     run.moments = [...run.moments, { t_us: answer.t_us, values: asMap(answer.labels) }].filter(({ t_us }) => t_us >= answer.t_us - WINDOW_US);
     this.#showLabels(answer);
     this.#showFacts(answer);
-    if (answer.event_picture) this.#showEvents(answer.event_picture);
+    if (answer.event_image) this.#showEvents(answer.event_image);
   }
 
   #showLabels({ t_us, labels }) {

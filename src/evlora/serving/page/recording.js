@@ -131,7 +131,7 @@ export class RecordingTab {
     const isKnown = error instanceof Problem;
     const sentence = isKnown ? error.message : `the answer could not be shown (${error.message}).`;
     const retry = isKnown && error.isPassing ? () => this.recognize(files) : null;
-    showProblem(byId("problem"), `${named(files)}: ${sentence}`, retry);
+    showProblem(byId("problem"), inOwnNames(sentence, files), retry);
   }
 
   async #takeSample(sample) {
@@ -179,7 +179,7 @@ export class RecordingTab {
     byId("answer").hidden = false;
     byId("answer-title").replaceChildren(element("span", { dir: "auto" }, best.label), " ", element("span", { class: "faint" }, percent(best.probability)));
     byId("answer-file").textContent = `${named(this.#files)} · ${answer.bundle}`;
-    byId("warnings").replaceChildren(...answer.warnings.map((warning) => element("li", { class: "notice wrap" }, warning)));
+    byId("warnings").replaceChildren(...answer.warnings.map((warning) => element("li", { class: "notice wrap" }, inOwnNames(warning, this.#files))));
     this.#chosen = new Chosen(noteworthy(answer, FIRST_LINES));
     this.#list.load(ranked(answer), this.#chosen);
     this.#showFacts(answer);
@@ -223,7 +223,7 @@ export class RecordingTab {
     this.#curve.load({ times, lines, others: others.map(values), range: [0, Math.max(duration_us, ...times)], timeName, isContinuous: hasTimes });
     this.#curve.mark(this.#player.t_us);
     const rest = others.length ? ` The thin lines are the other ${count(others.length)}.` : "";
-    byId("curve-note").textContent = moments.length > 1
+    byId("curve-note").textContent = moments.filter(({ labels }) => labels.length).length > 1
       ? `The answer after each moment. Choose up to ${MOST_LINES} labels in the list.${rest}`
       : "There is one answer for the whole recording.";
   }
@@ -266,3 +266,10 @@ export class RecordingTab {
 const CANCELLED = new Problem("cancelled");
 
 const named = ({ recording, frames }) => (frames ? `${recording.name} and ${frames.name}` : recording.name);
+
+/** A sentence about the file that it is about: the service calls it recording.raw, or not at all. */
+function inOwnNames(sentence, files) {
+  const service = /^(recording|frames)(\.\w+)*: /;
+  const field = sentence.match(service)?.[1];
+  return `${field && files[field] ? files[field].name : named(files)}: ${sentence.replace(service, "")}`;
+}
