@@ -1,4 +1,4 @@
-"""The page in a real browser, against a real service: files, playing, a camera, and no other host."""
+"""The page in a real browser against a real service: files, playing, a camera, no other host."""
 
 import threading
 import time
