@@ -29,6 +29,7 @@ export class LiveTab {
   #list = new LabelList({ list: byId("live-labels") });
   #curve = new Curve(byId("live-curve"));
   #canvas = document.createElement("canvas");
+  #starting = null; // stands for the start that is under way
   #run = null; // what is counted of the stream that runs
 
   constructor(bundle) {
@@ -45,6 +46,7 @@ export class LiveTab {
   }
 
   stop() {
+    this.#starting = null;
     this.#disconnect();
     this.#stream?.getTracks().forEach((track) => track.stop());
     this.#stream = null;
@@ -53,15 +55,22 @@ export class LiveTab {
 
   async #start() {
     this.stop();
+    const starting = this.#starting = {};
+    byId("live-start").disabled = true;
     byId("live-problem").replaceChildren();
     byId("live-status").textContent = "Waiting for the camera…";
     const video = byId("video");
     try {
-      this.#stream = await camera(byId("camera").value);
+      const stream = await camera(byId("camera").value);
+      if (this.#starting !== starting) { // stopped, or started with another camera
+        stream.getTracks().forEach((track) => track.stop());
+        return;
+      }
+      this.#stream = stream;
       video.srcObject = this.#stream;
       await video.play();
     } catch (error) {
-      this.#fail(cameraProblem(error));
+      if (this.#starting === starting) this.#fail(cameraProblem(error));
       return;
     }
     for (const track of this.#stream.getTracks()) track.addEventListener("ended", () => this.#fail("The camera was unplugged or taken by another program."));

@@ -77,6 +77,7 @@ export class RecordingTab {
     } finally {
       this.#end(sending);
     }
+    this.#switchRelevance(); // it may have been switched on meanwhile
   }
 
   #begin(files) {
@@ -86,6 +87,7 @@ export class RecordingTab {
     byId("problem").replaceChildren();
     byId("relevance-note").textContent = "";
     byId("progress").hidden = false;
+    byId("spoken").textContent = `Recognizing ${named(files)}.`;
     this.#step(`Sending ${named(files)}`, 0);
     return sending;
   }
@@ -230,17 +232,18 @@ export class RecordingTab {
 
   async #switchRelevance() {
     const note = byId("relevance-note");
-    note.textContent = "";
     this.#player.redraw();
-    if (!byId("relevance").checked || !this.#answer || this.#answer.relevance) return;
+    if (!byId("relevance").checked) note.textContent = "";
+    if (!byId("relevance").checked || !this.#answer || this.#answer.relevance || this.#sending) return;
     const sending = this.#sending = new AbortController(), answer = this.#answer;
     note.textContent = "Computing the relevance…";
     try {
-      const { relevance } = await this.#ask(this.#files, sending, { relevance: true });
+      const { relevance, warnings } = await this.#ask(this.#files, sending, { relevance: true });
       if (this.#answer !== answer) return;
       answer.relevance = relevance;
       await this.#player.loadRelevance(answer.relevance);
-      note.textContent = answer.relevance.length ? "Bright: much relevance for the leading label." : "This recognizer has no relevance to show.";
+      const reason = warnings.find((warning) => warning.startsWith("no relevance")) ?? "";
+      note.textContent = answer.relevance.length ? "Bright: much relevance for the leading label." : reason;
     } catch (error) {
       if (this.#answer !== answer || error === CANCELLED) return;
       byId("relevance").checked = false;
