@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from evlora.recordings import open_recording
+from evlora.recordings.readers import FORMATS
 
 MOST_BYTES_OF_A_SAMPLE = 300_000
 SVG_NAMESPACE = "http://www.w3.org/2000/svg"
@@ -84,6 +85,13 @@ def test_every_field_has_a_name_for_a_screen_reader(page: Path) -> None:
         identifier = re.search(r'\sid="([^"]+)"', tag)
         assert identifier is not None, tag
         assert "aria-label" in tag or identifier[1] in {*labelled, *inside}, tag
+
+
+def test_of_two_files_every_video_and_image_is_taken_for_the_frames(page: Path) -> None:
+    listed = re.search(r"const FRAMES = \[(.*?)\]", texts(page)["recording.js"], re.DOTALL)
+    assert listed is not None
+    wanted = {one for row in FORMATS if row.name in ("video", "images") for one in row.suffixes}
+    assert set(re.findall(r'"([^"]+)"', listed[1])) == wanted
 
 
 def test_every_sample_is_a_small_recording_of_frames_and_events(page: Path) -> None:

@@ -78,8 +78,8 @@ def page(browser: Page, address: str) -> Iterator[Page]:
     assert [one for one in browser.requests if urlsplit(one).netloc not in own] == []
 
 
-def drop(page: Page, path: Path) -> None:
-    page.drop("#drop", [path])
+def drop(page: Page, *paths: Path) -> None:
+    page.drop("#drop", paths)
     page.wait_for(ANSWERED)
 
 
@@ -116,9 +116,13 @@ def test_a_dropped_recording_shows_its_labels_and_plays(page: Page) -> None:
     assert moment(page).endswith("moment 2 of 2")
 
 
-def test_a_sample_of_two_files_is_recognized(page: Page) -> None:
+def test_two_files_are_recognized_as_a_sample_and_dropped(page: Page) -> None:
     page.click("#samples li:nth-child(3) button")
     page.wait_for(ANSWERED)
+    assert page.text("#answer-file") == "one-up.raw and one-up.mp4 · first"
+    page.evaluate("document.querySelector('#answer-file').textContent = ''")
+    drop(page, SAMPLES / "one-up.mp4", SAMPLES / "one-up.raw")  # in whichever order
+    page.wait_for("document.querySelector('#answer-file').textContent")
     assert page.text("#answer-file") == "one-up.raw and one-up.mp4 · first"
     assert "EVT3" in page.evaluate("document.querySelector('#facts').textContent").upper()
 

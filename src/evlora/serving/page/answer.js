@@ -5,8 +5,16 @@ import { seconds } from "./text.js";
 /** Views of the network that the page has a picture under. */
 const SHOWN = ["rgb", "events"];
 
-/** What the service answered, with times for all; those without any are numbered. */
-export function withTimes(answer) {
+/** How /predict calls a modality that it hides → how an answer calls it. */
+const HIDDEN = { rgb: "rgb", event: "events" };
+
+/**
+ * What the service answered, with times for all; those without any are numbered.
+ *
+ * @param without the modality that was hidden, if one was: it has no pictures to be seen
+ */
+export function withTimes(answer, without) {
+  const isShown = ({ modality }) => SHOWN.includes(modality) && modality !== HIDDEN[without];
   const { moments = [], pictures = [], relevance } = answer;
   const hasTimes = [...moments, ...pictures].every(({ t_us }) => t_us !== null);
   const placed = hasTimes ? (list) => list : numbered;
@@ -33,8 +41,6 @@ export function noteworthy(answer, most) {
   const best = ranked(answer);
   return [...new Set([...best.slice(0, 3), ...leaders, ...best.slice(0, most)])].slice(0, most);
 }
-
-const isShown = ({ modality }) => modality === undefined || SHOWN.includes(modality);
 
 /** The place in its own series stands for the time. */
 function numbered(list) {

@@ -91,7 +91,7 @@ export class LiveTab {
     url.protocol = url.protocol.replace("http", "ws");
     const socket = this.#socket = new WebSocket(url);
     socket.binaryType = "arraybuffer";
-    this.#run = { begin_ms: 0, sent: [], lastSent_ms: 0, answers: 0, skipped: 0, dropped: 0, moments: [], chosen: new Chosen() };
+    this.#run = { begin_ms: 0, sent: [], offered_ms: 0, lastSent_ms: 0, answers: 0, skipped: 0, dropped: 0, moments: [], chosen: new Chosen() };
     const isOfEvents = bundle.modalities.includes("events");
     byId("live-events").closest("figure").hidden = !isOfEvents;
     socket.addEventListener("open", () => {
@@ -125,7 +125,8 @@ export class LiveTab {
 
   #offer(socket) {
     const run = this.#run, now = performance.now();
-    if (now - run.lastSent_ms < 1000 / Number(byId("rate").value) - 4) return;
+    if (now - run.offered_ms < 1000 / Number(byId("rate").value) - 4) return;
+    run.offered_ms = now;
     const isBehind = run.sent.length >= MOST_WAITING && now - run.lastSent_ms < PATIENCE_MS;
     if (socket.readyState !== WebSocket.OPEN || socket.bufferedAmount > 0 || run.isEncoding || isBehind) { run.skipped += 1; return; }
     run.begin_ms ||= now;

@@ -11,7 +11,12 @@ import { byId, bytes, count, element, fillFacts, percent, seconds, several, show
 const MOST_LABELS = 300;
 /** Labels that have a line before a reader chooses. */
 const FIRST_LINES = 5;
-const FRAMES = /^(video|image)\//;
+/** Names of videos and images; by their types, a browser takes a camera's .raw for an image. */
+const FRAMES = [
+  ".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".gif",
+  ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".vob", ".wmv", ".flv",
+  ".ts", ".m2ts", ".mts", ".3gp", ".ogv", ".asf", ".y4m",
+];
 
 export class RecordingTab {
   #bundle; // a function: the bundle that is chosen
@@ -109,7 +114,7 @@ export class RecordingTab {
       if (share < 1) this.#step(`Sending ${named(files)}: ${Math.round(100 * share)}%`, share);
       else this.#step(`Reading and recognizing ${named(files)}${most}`);
     };
-    return withTimes(await predict(files, options, progress, sending.signal));
+    return withTimes(await predict(files, options, progress, sending.signal), options.without);
   }
 
   #step(sentence, share) {
@@ -169,7 +174,7 @@ export class RecordingTab {
     if (isFolder) showProblem(byId("problem"), "Expected a file, got a folder; drop the recording inside it.");
     else if (files.length > 2) showProblem(byId("problem"), `Expected one recording, or events and frames in two files; got ${files.length} files.`);
     else if (files.length === 2) {
-      const frames = files.find((file) => FRAMES.test(file.type)) ?? files[1];
+      const frames = files.find(({ name }) => FRAMES.some((suffix) => name.toLowerCase().endsWith(suffix))) ?? files[1];
       this.recognize({ recording: files.find((file) => file !== frames), frames });
     } else if (files.length) this.recognize({ recording: files[0] });
   }
