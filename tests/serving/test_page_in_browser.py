@@ -131,9 +131,10 @@ def test_another_bundle_answers_to_the_same_recording(page: Page) -> None:
     drop(page, SAMPLES / "two-down.aedat4")
     page.evaluate(
         "(() => { const choice = document.querySelector('#bundle'); choice.value = 'second';"
-        " choice.dispatchEvent(new Event('change')); })()"
+        " choice.focus(); choice.dispatchEvent(new Event('change')); })()"
     )
     page.wait_for("document.querySelector('#answer-file').textContent.endsWith('second')")
+    assert page.evaluate("document.activeElement.id") == "bundle"  # arrows go on choosing
 
 
 def test_the_relevance_lies_over_the_pictures_while_it_is_switched_on(page: Page) -> None:

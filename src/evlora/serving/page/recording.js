@@ -66,16 +66,20 @@ export class RecordingTab {
   /** Ask again what was asked with other choices. */
   bundleChanged() {
     byId("use").hidden = this.#bundle().modalities.length < 2;
-    if (this.#files) this.recognize(this.#files);
+    if (this.#files) this.recognize(this.#files, { isNew: false });
   }
 
-  /** @param files {recording: File, frames?: File} */
-  async recognize(files) {
+  /**
+   * @param files {recording: File, frames?: File}
+   * @param isNew whether the answer takes the focus; where a choice changed, that keeps it
+   */
+  async recognize(files, { isNew = true } = {}) {
     this.#files = files;
     const sending = this.#begin(files);
     try {
       this.#requireSize(files);
       await this.#show(await this.#ask(files, sending, { relevance: byId("relevance").checked }));
+      if (isNew) byId("answer-title").focus();
     } catch (error) {
       if (this.#sending !== sending) return; // a newer file is on its way
       this.#explain(files, error);
@@ -192,7 +196,6 @@ export class RecordingTab {
     this.#showFacts(answer);
     await this.#player.load(answer);
     this.#drawCurve();
-    byId("answer-title").focus();
     const warned = answer.warnings.length ? ` ${several(answer.warnings.length, "warning")}.` : "";
     byId("spoken").textContent = `${best.label}, ${percent(best.probability)}.${warned}`;
   }
