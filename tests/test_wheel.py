@@ -43,6 +43,14 @@ def test_the_wheel_is_small_and_has_the_weights_and_the_recipes(wheel: Path) -> 
     assert {"evlora/models/evlora_nano.safetensors", "evlora/py.typed", *shipped} <= set(names)
 
 
+def test_the_wheel_has_the_page_of_the_service_and_its_samples(wheel: Path) -> None:
+    source = ROOT / "src"
+    page = source / "evlora" / "serving" / "page"
+    files = {path.relative_to(source).as_posix() for path in page.rglob("*") if path.is_file()}
+    assert "evlora/serving/page/samples/three-left.npz" in files
+    assert files <= set(zipfile.ZipFile(wheel).namelist())
+
+
 @pytest.mark.slow
 def test_what_it_holds_trains_without_a_network(wheel: Path, tmp_path: Path) -> None:
     installed = tmp_path / "installed"

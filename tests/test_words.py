@@ -8,7 +8,7 @@ import pytest
 ROOTS = ("src", "tests", "docs", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "recipes")
 """What is read."""
 
-SUFFIXES = (".md", ".yaml", ".py")
+SUFFIXES = (".md", ".yaml", ".py", ".html", ".js")
 
 WORDS = {
     r"foret(ells?|elling|old)": "reconstruct, predict",
