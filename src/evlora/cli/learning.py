@@ -19,10 +19,11 @@ from evlora.cli.arguments import (
     Weights,
     Without,
 )
-from evlora.cli.live import show_live
+from evlora.cli.live import is_source, show_live, show_stream
 from evlora.cli.printing import echo, listing, table
 from evlora.cli.recordings import (
     ColumnsOption,
+    FormatOption,
     HeightOption,
     TopicsOption,
     UnitOption,
@@ -165,14 +166,15 @@ def train(
 def predict(
     bundle: Bundle,
     inputs: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
             metavar="INPUT",
-            help="Recordings, videos, images, or folders of them; each is predicted separately.",
+            help="Recordings, videos, images, or folders of them; each is predicted separately. "
+            "With --live also -, tcp://HOST:PORT, unix:PATH, or camera: for one plugged in.",
         ),
     ],
     frames: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(help="Frames that belong to a recording, in the order of the recordings."),
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many labels to print.")] = 5,
@@ -190,6 +192,14 @@ def predict(
         float | None,
         typer.Option(min=0.001, help="With --live: predict after each window of this length."),
     ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="With --live: the file is still being written.")
+    ] = False,
+    stride: Annotated[
+        int | None,
+        typer.Option(min=1, help="With a camera or --follow: moments from one to the next."),
+    ] = None,
+    format: FormatOption = None,
     width: WidthOption = None,
     height: HeightOption = None,
     columns: ColumnsOption = None,
@@ -225,12 +235,39 @@ def predict(
         )
     if not live and (speed != 1 or window_ms is not None):
         raise RecordingError("--speed and --window-ms: expected --live with them; add it")
+    is_streamed = [is_source(word, follows=follow) for word in inputs]
+    if any(is_streamed) and not (live and len(inputs) == 1 and part is None):
+        raise RecordingError(
+            f"{inputs[is_streamed.index(True)]}: expected --live, no other input, and no --from or "
+            "--to, with what is still being recorded"
+        )
+    if not any(is_streamed) and not (stride is None and format is None):
+        raise RecordingError(
+            "--stride and --format: expected a source that goes on with them, such as - or --follow"
+        )
     if live and out:
         raise RecordingError("--out: expected no --live with it, which prints as it goes")
     recognizer = load_bundle(bundle, weights=weights, device=device_named(device))
+    if any(is_streamed):
+        show_stream(
+            recognizer,
+            inputs[0],
+            frames=frames[0] if frames else None,
+            speed=speed,
+            window_ms=window_ms,
+            stride=stride,
+            precision=precision,
+            without=without,
+            format=format,
+            size=(width, height),
+            as_json=as_json,
+        )
+        return
     options: dict[str, Any] = {"width": width, "height": height}
     options |= {"columns": columns, "unit": unit, "topics": topics}
-    given = list(zip(inputs, frames or [None] * len(inputs), strict=True))
+    paths = [Path(word) for word in inputs]
+    beside = [Path(word) for word in frames] if frames else [None] * len(paths)
+    given = list(zip(paths, beside, strict=True))
     config = recognizer.clip_config.hiding(without)
     if live:
         for opened in opened_each(given, config, options, part=part, as_json=as_json):
@@ -244,7 +281,7 @@ def predict(
                 as_json=as_json,
             )
         return
-    is_one = len(inputs) == 1 and not inputs[0].is_dir()
+    is_one = len(paths) == 1 and not paths[0].is_dir()
     answers = Answers(top=top, is_one=is_one, as_json=as_json, rows=[])
     predict_each(
         recognizer,
@@ -258,7 +295,7 @@ def predict(
     if out:
         answers.write(out)
     if answers.failures:
-        if not any(path.is_dir() for path in inputs):
+        if not any(path.is_dir() for path in paths):
             count = len(answers.rows) - answers.failures
             echo(f"predicted {count} of {len(answers.rows)} recordings", err=True)
         raise typer.Exit(2)
