@@ -17,6 +17,7 @@ from evlora.cli import (
     exporting,
     learning,
     overview,
+    playing,
     publishing,
     recordings,
     reporting,
@@ -88,7 +89,7 @@ def options(
 
 for group in (
     *(learning, evaluating, reporting, comparing, searching, overview),
-    *(datasets, recordings, converting, publishing, exporting),
+    *(datasets, recordings, playing, converting, publishing, exporting),
 ):
     group.register(app)
 for command in app.registered_commands:
