@@ -23,6 +23,7 @@ STRIP_PX = 28
 LEAST_WIDTH_PX = 320
 """Narrower pictures are enlarged by whole pixels, so that the strip can be read."""
 TEXT_PX = 15
+LONGEST_TEXT = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,9 @@ def with_strip(shown: Shown, text: str) -> ImageArray:
     time = f"{shown.elapsed_us / 1e6:.3f} s"
     pen.text((6, middle), time, fill=(150, 150, 150), font=font, anchor="lm")
     room_px = width - 6 - pen.textlength(time, font=font) - 24
-    line = _shortened(in_line(text), lambda part: pen.textlength(part, font=font) <= room_px)
+    line = _shortened(
+        in_line(text)[:LONGEST_TEXT], lambda part: pen.textlength(part, font=font) <= room_px
+    )
     pen.text((width - 6, middle), line, fill=(255, 255, 255), font=font, anchor="rm")
     return np.asarray(canvas)
 
@@ -145,9 +148,7 @@ def _of_256(pixel: NDArray[Any]) -> str:
     return f"5;{16 + 36 * levels[0] + 6 * levels[1] + levels[2]}"
 
 
-def _timed(
-    recording: Recording, rate_hz: float
-) -> tuple[FrameSequence | None, EventStream | None]:
+def _timed(recording: Recording, rate_hz: float) -> tuple[FrameSequence | None, EventStream | None]:
     events = recording.events if recording.events is not None and len(recording.events) else None
     frames = recording.frames if recording.frames is not None and len(recording.frames) else None
     if frames is None and events is None:
