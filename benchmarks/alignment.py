@@ -2,8 +2,8 @@
 
 `python benchmarks/alignment.py DATA`, where DATA is a folder of videos in folders of classes.
 Events are simulated from a video, the pair is put out of step by 5 to 50 ms either way, and the
-offset is looked for. Once the frames are those that the events were made of; once every second frame is
-missing, so that half of the motion is unseen.
+offset is looked for: once with the frames that the events were made of, once without every second
+one, so that half of the motion is unseen.
 """
 
 import argparse
