@@ -155,7 +155,7 @@ def test_standard_input_is_answered_as_the_file(
     [
         (["-"], "expected --live"),
         (["-", "--live", "--speed", "2"], "expected 1, or 0 to skip nothing"),
-        (["RECORDING", "--live", "--stride", "2"], "expected a source that goes on"),
+        (["RECORDING", "--live", "--stride", "2"], "expected what is still being recorded"),
         (["tcp://127.0.0.1:1", "--live"], "nothing answers there"),
     ],
 )

@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,7 +19,7 @@ from evlora.cli.arguments import (
     Weights,
     Without,
 )
-from evlora.cli.live import is_source, show_live, show_stream
+from evlora.cli.live import is_still_recorded, show_live, show_stream
 from evlora.cli.printing import echo, listing, table
 from evlora.cli.recordings import (
     ColumnsOption,
@@ -31,6 +31,9 @@ from evlora.cli.recordings import (
     part_between,
 )
 from evlora.cli.reporting import report_of_run
+
+if TYPE_CHECKING:
+    from evlora.recognizer import Recognizer
 
 
 def _list_recipes(is_wanted: bool) -> None:
@@ -235,20 +238,13 @@ def predict(
         )
     if not live and (speed != 1 or window_ms is not None):
         raise RecordingError("--speed and --window-ms: expected --live with them; add it")
-    is_streamed = [is_source(word, follows=follow) for word in inputs]
-    if any(is_streamed) and not (live and len(inputs) == 1 and part is None):
-        raise RecordingError(
-            f"{inputs[is_streamed.index(True)]}: expected --live, no other input, and no --from or "
-            "--to, with what is still being recorded"
-        )
-    if not any(is_streamed) and not (stride is None and format is None):
-        raise RecordingError(
-            "--stride and --format: expected a source that goes on with them, such as - or --follow"
-        )
+    goes_on = is_still_recorded(
+        inputs, live=live, follows=follow, has_part=part is not None, stated=(stride, format)
+    )
     if live and out:
         raise RecordingError("--out: expected no --live with it, which prints as it goes")
     recognizer = load_bundle(bundle, weights=weights, device=device_named(device))
-    if any(is_streamed):
+    if goes_on:
         show_stream(
             recognizer,
             inputs[0],
@@ -281,21 +277,38 @@ def predict(
                 as_json=as_json,
             )
         return
-    is_one = len(paths) == 1 and not paths[0].is_dir()
-    answers = Answers(top=top, is_one=is_one, as_json=as_json, rows=[])
-    predict_each(
+    _predict_all(
         recognizer,
         given,
         options,
+        answers=Answers(
+            top=top,
+            is_one=len(paths) == 1 and not paths[0].is_dir(),
+            as_json=as_json,
+            rows=[],
+        ),
+        out=out,
         part=part,
-        answers=answers,
         without=without,
         precision=precision,
     )
+
+
+def _predict_all(
+    recognizer: "Recognizer",
+    given: list[tuple[Path, Path | None]],
+    options: dict[str, Any],
+    *,
+    answers: Answers,
+    out: Path | None,
+    **how: Any,
+) -> None:
+    """Predict each recording, write all answers, and end with code 2 if one has none."""
+    predict_each(recognizer, given, options, answers=answers, **how)
     if out:
         answers.write(out)
     if answers.failures:
-        if not any(path.is_dir() for path in paths):
+        if not any(path.is_dir() for path, _ in given):
             count = len(answers.rows) - answers.failures
             echo(f"predicted {count} of {len(answers.rows)} recordings", err=True)
         raise typer.Exit(2)

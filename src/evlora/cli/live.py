@@ -186,19 +186,41 @@ def show_answers(
         raise typer.Exit(130)
 
 
-def is_source(word: str, *, follows: bool) -> bool:
-    """Whether an input of `predict` is a pipe, a socket, a camera, or a file that is followed.
+def is_still_recorded(
+    inputs: Sequence[str],
+    *,
+    live: bool,
+    follows: bool,
+    has_part: bool,
+    stated: tuple[int | None, str | None],
+) -> bool:
+    """Whether the input is a pipe, a socket, a camera, or a file that is followed.
+
+    Args:
+        inputs: Of `predict`.
+        live: Whether --live is there.
+        follows: Whether --follow is.
+        has_part: Whether --from or --to is.
+        stated: Values of --stride and --format.
 
     Raises:
-        RecordingError: It is a folder that is to be followed.
+        RecordingError: Options do not go together, or a folder is to be followed.
     """
     from evlora.recordings.live import is_stream
 
-    if is_stream(word):
-        return True
-    if follows and Path(word).is_dir():
-        raise RecordingError(f"{word}: expected a file that grows for --follow, got a folder")
-    return follows
+    found = [word for word in inputs if follows or is_stream(word)]
+    if found and (not live or len(inputs) > 1 or has_part):
+        raise RecordingError(
+            f"{found[0]}: expected --live, no other input, and no --from or --to, with what is "
+            "still being recorded"
+        )
+    if follows and Path(inputs[0]).is_dir():
+        raise RecordingError(f"{inputs[0]}: expected a file that grows for --follow, got a folder")
+    if not found and stated != (None, None):
+        raise RecordingError(
+            "--stride and --format: expected what is still being recorded, such as - or --follow"
+        )
+    return bool(found)
 
 
 def _shown(

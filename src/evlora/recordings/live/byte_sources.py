@@ -16,7 +16,7 @@ CONNECT_S = 5.0
 """How long a connection may take to come about."""
 KEEPALIVE = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3}
 """After 5 s of silence the other side is asked, and after 3 questions without an answer it is
-gone: a camera whose cable was pulled never says that it ends."""
+gone: a camera whose cable was pulled does not close the connection."""
 
 
 class ByteSource(Protocol):

@@ -90,7 +90,7 @@ def decoded(
     if not start:
         raise RecordingError(f"{name}: expected events, it ended before the first byte")
     if format is not None and found != format:
-        raise RecordingError(f"{name}: expected {format}, as --format says, got {found}")
+        raise RecordingError(f"{name}: expected {format} by --format, got {found}")
     if found == "aedat4":
         return _aedat4(source, name, width=width, height=height)
     if found not in WORDS:
