@@ -261,9 +261,8 @@ def predict(
         return
     options: dict[str, Any] = {"width": width, "height": height}
     options |= {"columns": columns, "unit": unit, "topics": topics}
-    paths = [Path(word) for word in inputs]
-    beside = [Path(word) for word in frames] if frames else [None] * len(paths)
-    given = list(zip(paths, beside, strict=True))
+    beside = [Path(word) for word in frames] if frames else [None] * len(inputs)
+    given = list(zip(map(Path, inputs), beside, strict=True))
     config = recognizer.clip_config.hiding(without)
     if live:
         for opened in opened_each(given, config, options, part=part, as_json=as_json):
@@ -281,12 +280,8 @@ def predict(
         recognizer,
         given,
         options,
-        answers=Answers(
-            top=top,
-            is_one=len(paths) == 1 and not paths[0].is_dir(),
-            as_json=as_json,
-            rows=[],
-        ),
+        top=top,
+        as_json=as_json,
         out=out,
         part=part,
         without=without,
@@ -299,11 +294,14 @@ def _predict_all(
     given: list[tuple[Path, Path | None]],
     options: dict[str, Any],
     *,
-    answers: Answers,
+    top: int,
+    as_json: bool,
     out: Path | None,
     **how: Any,
 ) -> None:
     """Predict each recording, write all answers, and end with code 2 if one has none."""
+    is_one = len(given) == 1 and not given[0][0].is_dir()
+    answers = Answers(top=top, is_one=is_one, as_json=as_json, rows=[])
     predict_each(recognizer, given, options, answers=answers, **how)
     if out:
         answers.write(out)
