@@ -238,9 +238,8 @@ def predict(
         )
     if not live and (speed != 1 or window_ms is not None):
         raise RecordingError("--speed and --window-ms: expected --live with them; add it")
-    goes_on = is_still_recorded(
-        inputs, live=live, follows=follow, has_part=part is not None, stated=(stride, format)
-    )
+    stated = (stride, format)
+    goes_on = is_still_recorded(inputs, live=live, follows=follow, part=part, stated=stated)
     if live and out:
         raise RecordingError("--out: expected no --live with it, which prints as it goes")
     recognizer = load_bundle(bundle, weights=weights, device=device_named(device))
@@ -259,12 +258,12 @@ def predict(
             as_json=as_json,
         )
         return
-    options: dict[str, Any] = {"width": width, "height": height}
-    options |= {"columns": columns, "unit": unit, "topics": topics}
+    size = {"width": width, "height": height}
+    options: dict[str, Any] = {**size, "columns": columns, "unit": unit, "topics": topics}
     beside = [Path(word) for word in frames] if frames else [None] * len(inputs)
     given = list(zip(map(Path, inputs), beside, strict=True))
-    config = recognizer.clip_config.hiding(without)
     if live:
+        config = recognizer.clip_config.hiding(without)
         for opened in opened_each(given, config, options, part=part, as_json=as_json):
             show_live(
                 recognizer,

@@ -191,7 +191,7 @@ def is_still_recorded(
     *,
     live: bool,
     follows: bool,
-    has_part: bool,
+    part: object,
     stated: tuple[int | None, str | None],
 ) -> bool:
     """Whether the input is a pipe, a socket, a camera, or a file that is followed.
@@ -200,7 +200,7 @@ def is_still_recorded(
         inputs: Of `predict`.
         live: Whether --live is there.
         follows: Whether --follow is.
-        has_part: Whether --from or --to is.
+        part: What --from and --to name; None without them.
         stated: Values of --stride and --format.
 
     Raises:
@@ -209,7 +209,7 @@ def is_still_recorded(
     from evlora.recordings.live import is_stream
 
     found = [word for word in inputs if follows or is_stream(word)]
-    if found and (not live or len(inputs) > 1 or has_part):
+    if found and (not live or len(inputs) > 1 or part is not None):
         raise RecordingError(
             f"{found[0]}: expected --live, no other input, and no --from or --to, with what is "
             "still being recorded"
