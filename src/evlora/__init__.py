@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         open_recording,
         write_recording,
     )
+    from evlora.recordings.live import open_stream
     from evlora.report import write_report
     from evlora.training.run import train
 
@@ -93,6 +94,7 @@ __all__ = [
     "load_bundle",
     "load_recipe",
     "open_recording",
+    "open_stream",
     "pack",
     "predict",
     "prepare",
@@ -135,6 +137,7 @@ _HOMES = {
         "open_recording",
         "write_recording",
     ),
+    "evlora.recordings.live": ("open_stream",),
     "evlora.report": ("write_report",),
     "evlora.training.run": ("train",),
 }

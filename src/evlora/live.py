@@ -4,18 +4,21 @@ import time
 from collections.abc import Callable, Iterator
 from typing import cast
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from evlora.answering import Precision, for_answers
 from evlora.clips import Modality
 from evlora.clips.moment import draw_moment
-from evlora.clips.playback import LiveAnswer, answers_in_time, schedule
+from evlora.clips.playback import LiveAnswer, answer_of, answers_in_time, schedule
 from evlora.errors import DatasetError
 from evlora.models.streaming import StreamingNetwork
 from evlora.recognizer import Recognizer
 from evlora.recordings import EventStream, Recording
 from evlora.recordings.filters.table import FilterChain, filtered
 from evlora.recordings.frames import ImageArray
+from evlora.recordings.live import LiveMoment, LiveStream
 from evlora.tensors import require_shape
 
 
@@ -177,10 +180,67 @@ def predict_live(
         config,
         plan,
         recognizer.labels,
-        probabilities=lambda logits: (
-            (logits.float() / recognizer.temperature).softmax(dim=-1).cpu().numpy()
-        ),
+        probabilities=lambda logits: _probabilities(recognizer, logits),
         speed=speed,
         now=now,
         sleep=sleep,
     )
+
+
+def predict_stream(
+    stream: StreamingRecognizer,
+    camera: LiveStream,
+    *,
+    now: Callable[[], float] = time.monotonic,
+) -> Iterator[LiveAnswer]:
+    """The answers to what is still being recorded, each as soon as it is there.
+
+    Moments that came while the one before was computed are skipped, but for the newest, and
+    counted in the next answer. A latency counts from the end of the moment by the events' own
+    time, or from the moment's arrival where nothing is skipped (`keeps_all`).
+
+    Args:
+        stream: Of a recognizer for what the camera gives.
+        camera: See `evlora.open_stream`.
+        now: Returns the time in seconds, by the clock of `time.monotonic`.
+
+    Raises:
+        DatasetError: A modality is missing.
+        RecordingError: The camera cannot be read.
+    """
+    begun_us: int | None = None
+    dropped = 0
+    for moment in camera:
+        came = now() if camera.keeps_all else moment.due
+        if moment.is_after_leap:
+            stream.reset()
+            begun_us = None
+        begun_us = moment.window_us[0] if begun_us is None else begun_us
+        dropped += moment.dropped
+        scores = _pushed(stream, moment)
+        if scores is None:
+            continue
+        yield answer_of(
+            _probabilities(stream.recognizer, scores),
+            stream.labels,
+            time_us=moment.window_us[1],
+            start_us=begun_us,
+            latency_ms=1e3 * (now() - came),
+            moments=stream.moments,
+            dropped=dropped,
+            rate_hz=moment.rate_hz,
+        )
+        dropped = 0
+
+
+def _pushed(stream: StreamingRecognizer, moment: LiveMoment) -> Tensor | None:
+    modalities = stream.recognizer.clip_config.modalities
+    return stream.push(
+        moment.frame if "rgb" in modalities else None,
+        moment.events if "event" in modalities else None,
+        window_us=moment.window_us,
+    )
+
+
+def _probabilities(recognizer: Recognizer, logits: Tensor) -> NDArray[np.float32]:
+    return (logits.float() / recognizer.temperature).softmax(dim=-1).cpu().numpy()

@@ -1,14 +1,18 @@
 """`evlora predict --live`: what a person sees, and what a script reads."""
 
+import io
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from command import Command
+from rich.console import Console
 
 from evlora import live
-from evlora.recordings import open_recording
+from evlora.cli.live_view import LiveView
+from evlora.recordings import open_recording, write_recording
 
 
 @pytest.fixture
@@ -120,3 +124,68 @@ def test_a_recording_that_does_not_state_its_sensor_is_answered_with_its_size(
     if is_folder:
         assert "predicted 1 of 2" in refused.stderr
         assert "predicted 2 of 2" in answered.stderr
+
+
+def test_standard_input_is_answered_as_the_file(
+    predict: Command, recording: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "recording.aedat4"
+    write_recording(open_recording(recording), path)
+    options = ("--live", "--speed", "0", "--json")
+    from_file = predict(path, *options)
+    with path.open("rb") as file:
+        before = os.dup(0)
+        os.dup2(file.fileno(), 0)
+        try:
+            from_pipe = predict("-", *options)
+        finally:
+            os.dup2(before, 0)
+            os.close(before)
+    assert from_pipe.returncode == 0, from_pipe.stderr
+    answers = [json.loads(line) for line in from_pipe.stdout.splitlines()]
+    wanted = [json.loads(line) for line in from_file.stdout.splitlines()]
+    assert len(answers) == len(wanted) > 0
+    for got, want in zip(answers, wanted, strict=True):
+        assert (got["time_us"], got["label"]) == (want["time_us"], want["label"])
+        assert got["confidence"] == pytest.approx(want["confidence"], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-"], "expected --live"),
+        (["-", "--live", "--speed", "2"], "expected 1, or 0 to skip nothing"),
+        (["RECORDING", "--live", "--stride", "2"], "expected what is still being recorded"),
+        (["tcp://127.0.0.1:1", "--live"], "nothing answers there"),
+    ],
+)
+def test_a_source_that_goes_on_is_refused_where_it_cannot_be_taken(
+    predict: Command, recording: Path, words: list[str], message: str
+) -> None:
+    shown = predict(*(str(recording) if word == "RECORDING" else word for word in words))
+    assert shown.returncode == 2
+    assert message in shown.stderr
+
+
+def test_the_view_of_a_terminal_shows_bars_rate_latency_and_what_was_dropped() -> None:
+    console = Console(width=100, force_terminal=True, file=io.StringIO(), color_system=None)
+    view = LiveView("tcp://camera\x1b[2J", ["cat\x1b", "dog"], console)
+    ranked = (("cat\x1b", 0.75), ("dog", 0.25))
+    with view as show:
+        for number in range(1, 4):
+            show(
+                live.LiveAnswer(
+                    *(33_000 * number, 33_000 * number, "cat\x1b", 0.75, 12.0 + number, 2),
+                    **{"dropped": number, "ranked": ranked, "rate_hz": 1.5e6},
+                )
+            )
+    with console.capture() as capture:
+        console.print(view.picture(live.LiveAnswer(1, 1, "", 0, 14.0, 2, 0, ranked, 1.5e6)))
+    head, first, second, foot = capture.get().splitlines()
+    assert head.startswith(r"tcp://camera\u001b[2J")
+    assert first.startswith(r"cat\u001b  ██████████████████████████████ ")
+    assert first.rstrip().endswith("75.0%")
+    assert second.rstrip().endswith("25.0%")
+    assert "1.50 M/s" in foot
+    assert "latency 14 ms" in foot
+    assert "dropped 6" in foot

@@ -64,6 +64,18 @@ def convert(
     downsample: Annotated[
         int, typer.Option(min=1, help="Join blocks of N by N pixels into one.")
     ] = 1,
+    shift_ms: Annotated[
+        float, typer.Option(help="Make the events later by this time, or earlier: --shift-ms=-12.")
+    ] = 0.0,
+    align: Annotated[
+        bool, typer.Option("--align", help="Shift events to where they agree with the frames.")
+    ] = False,
+    homography: Annotated[
+        Path | None,
+        typer.Option(
+            help="A 3 × 3 matrix from the events' pixels to the frames' (text, json, npy)."
+        ),
+    ] = None,
     split_at_triggers: Annotated[
         bool,
         typer.Option("--split-at-triggers", help="Write a file from each trigger to the next."),
@@ -101,6 +113,9 @@ def convert(
         start_us=None if start is None else microseconds_of("--from", start),
         end_us=None if end is None else microseconds_of("--until", end),
         filters=_filters(filters or [], crop, downsample),
+        shift_us=round(1000 * shift_ms),
+        is_aligned=align,
+        homography=homography,
         is_split_at_triggers=split_at_triggers,
         options={
             **{"format": format, "width": width, "height": height},

@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,10 +19,11 @@ from evlora.cli.arguments import (
     Weights,
     Without,
 )
-from evlora.cli.live import show_live
+from evlora.cli.live import is_still_recorded, show_live, show_stream
 from evlora.cli.printing import echo, listing, table
 from evlora.cli.recordings import (
     ColumnsOption,
+    FormatOption,
     HeightOption,
     TopicsOption,
     UnitOption,
@@ -30,6 +31,9 @@ from evlora.cli.recordings import (
     part_between,
 )
 from evlora.cli.reporting import report_of_run
+
+if TYPE_CHECKING:
+    from evlora.recognizer import Recognizer
 
 
 def _list_recipes(is_wanted: bool) -> None:
@@ -174,14 +178,15 @@ def train(
 def predict(
     bundle: Bundle,
     inputs: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
             metavar="INPUT",
-            help="Recordings, videos, images, or folders of them; each is predicted separately.",
+            help="Recordings, videos, images, or folders of them; each is predicted separately. "
+            "With --live also -, tcp://HOST:PORT, unix:PATH, or camera: for one plugged in.",
         ),
     ],
     frames: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(help="Frames that belong to a recording, in the order of the recordings."),
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many labels to print.")] = 5,
@@ -199,6 +204,14 @@ def predict(
         float | None,
         typer.Option(min=0.001, help="With --live: predict after each window of this length."),
     ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="With --live: the file is still being written.")
+    ] = False,
+    stride: Annotated[
+        int | None,
+        typer.Option(min=1, help="With a camera or --follow: moments from one to the next."),
+    ] = None,
+    format: FormatOption = None,
     width: WidthOption = None,
     height: HeightOption = None,
     columns: ColumnsOption = None,
@@ -234,14 +247,32 @@ def predict(
         )
     if not live and (speed != 1 or window_ms is not None):
         raise RecordingError("--speed and --window-ms: expected --live with them; add it")
+    stated = (stride, format)
+    goes_on = is_still_recorded(inputs, live=live, follows=follow, part=part, stated=stated)
     if live and out:
         raise RecordingError("--out: expected no --live with it, which prints as it goes")
     recognizer = load_bundle(bundle, weights=weights, device=device_named(device))
-    options: dict[str, Any] = {"width": width, "height": height}
-    options |= {"columns": columns, "unit": unit, "topics": topics}
-    given = list(zip(inputs, frames or [None] * len(inputs), strict=True))
-    config = recognizer.clip_config.hiding(without)
+    if goes_on:
+        show_stream(
+            recognizer,
+            inputs[0],
+            frames=frames[0] if frames else None,
+            speed=speed,
+            window_ms=window_ms,
+            stride=stride,
+            precision=precision,
+            without=without,
+            format=format,
+            size=(width, height),
+            as_json=as_json,
+        )
+        return
+    size = {"width": width, "height": height}
+    options: dict[str, Any] = {**size, "columns": columns, "unit": unit, "topics": topics}
+    beside = [Path(word) for word in frames] if frames else [None] * len(inputs)
+    given = list(zip(map(Path, inputs), beside, strict=True))
     if live:
+        config = recognizer.clip_config.hiding(without)
         for opened in opened_each(given, config, options, part=part, as_json=as_json):
             show_live(
                 recognizer,
@@ -253,21 +284,37 @@ def predict(
                 as_json=as_json,
             )
         return
-    is_one = len(inputs) == 1 and not inputs[0].is_dir()
-    answers = Answers(top=top, is_one=is_one, as_json=as_json, rows=[])
-    predict_each(
+    _predict_all(
         recognizer,
         given,
         options,
+        top=top,
+        as_json=as_json,
+        out=out,
         part=part,
-        answers=answers,
         without=without,
         precision=precision,
     )
+
+
+def _predict_all(
+    recognizer: "Recognizer",
+    given: list[tuple[Path, Path | None]],
+    options: dict[str, Any],
+    *,
+    top: int,
+    as_json: bool,
+    out: Path | None,
+    **how: Any,
+) -> None:
+    """Predict each recording, write all answers, and end with code 2 if one has none."""
+    is_one = len(given) == 1 and not given[0][0].is_dir()
+    answers = Answers(top=top, is_one=is_one, as_json=as_json, rows=[])
+    predict_each(recognizer, given, options, answers=answers, **how)
     if out:
         answers.write(out)
     if answers.failures:
-        if not any(path.is_dir() for path in inputs):
+        if not any(path.is_dir() for path, _ in given):
             count = len(answers.rows) - answers.failures
             echo(f"predicted {count} of {len(answers.rows)} recordings", err=True)
         raise typer.Exit(2)

@@ -19,6 +19,7 @@ from evlora.cli import (
     known,
     learning,
     overview,
+    playing,
     publishing,
     recordings,
     reporting,
@@ -100,7 +101,7 @@ def _place_in_help(command: CommandInfo) -> int:
 
 for group in (
     *(learning, evaluating, robustness, reporting, comparing, searching, overview, known),
-    *(datasets, recordings, converting, publishing, exporting, serving),
+    *(datasets, recordings, playing, converting, publishing, exporting, serving),
 ):
     group.register(app)
 for command in app.registered_commands:

@@ -92,6 +92,7 @@ def inspect(
     Format, sensor, rate over time, polarities, frames, gaps, and what is wrong with the file.
     """
     from evlora.recordings import Recording, open_recording
+    from evlora.recordings.alignment import find_offset
     from evlora.recordings.converting import recordings_below
     from evlora.recordings.figure import save_figure, save_survey_figure
     from evlora.recordings.inspection import summarize
@@ -125,10 +126,19 @@ def inspect(
         if opened is None:
             opened = open_recording(recording, frames=frames, format=format, **table)
     summary = opened.summary if isinstance(opened, Survey) else summarize(opened)
+    step = None if isinstance(opened, Survey) else find_offset(opened)
     if as_json:
-        echo(json.dumps(asdict(summary), ensure_ascii=False))
+        late = {} if step is None else {"events_late_us": step.events_late_us}
+        echo(json.dumps({**asdict(summary), **late}, ensure_ascii=False))
     else:
         _print_summary(summary)
+        if step is not None and step.is_out_of_step:
+            late_ms = step.events_late_us / 1e3
+            side = "after" if late_ms > 0 else "before"
+            echo(
+                f"caution    events come {abs(late_ms):.1f} ms {side} "
+                "what the frames show; `evlora convert --align` corrects it"
+            )
     if out is not None:
         with working(f"drawing {out}"):
             if isinstance(opened, Survey):

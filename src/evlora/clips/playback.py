@@ -15,6 +15,8 @@ from evlora.errors import RecordingError
 from evlora.recordings import EventStream, FrameSequence, Recording
 from evlora.recordings.frames import ImageArray
 
+RANKED = 5
+"""Labels of an answer that are kept, of all that there are."""
 MOST_MOMENTS = 10_000_000
 """The most windows that fit into memory; a recording that gives more has a damaged clock."""
 READ_AHEAD = 16
@@ -39,6 +41,10 @@ class LiveAnswer:
     """How many moments it rests on, 1…T."""
     dropped: int
     """Moments skipped since the answer before, because newer ones were there already."""
+    ranked: tuple[tuple[str, float], ...] = ()
+    """The most probable labels with their probabilities, the first one first."""
+    rate_hz: float | None = None
+    """Events per second in the moment's window; None where it has no events."""
 
 
 class Schedule(NamedTuple):
@@ -86,6 +92,10 @@ def schedule(recording: Recording, config: ClipSettings, *, window_us: int | Non
         )
     moments = choose_moments(recording, max(1, count), window=config.window)
     windows_us = moments.windows_us.copy()
+    if window_us is not None and moments.frame_indices is None:
+        # As a camera would cut them, which knows no end: all of one length, the last as well.
+        starts = int(windows_us[0, 0]) + window_us * np.arange(count, dtype=np.int64)
+        windows_us = np.stack([starts, starts + window_us], axis=1)
     if config.window == "segment" and stride > 1:
         windows_us[stride:, 0] = windows_us[:-stride, 1]
         windows_us[:stride, 0] = windows_us[0, 0]
@@ -177,18 +187,49 @@ def answers_in_time(
             scores = stream.push(frame, events, window_us=feed.window_us(number))
             if scores is None:
                 continue
-            shares = probabilities(scores)
-            best = int(shares.argmax())
-            yield LiveAnswer(
+            window_us = feed.window_us(number)
+            yield answer_of(
+                probabilities(scores),
+                labels,
                 time_us=int(plan.times_us[number]),
-                elapsed_us=int(plan.times_us[number]) - plan.start_us,
-                label=labels[best],
-                confidence=float(shares[best]),
+                start_us=plan.start_us,
                 latency_ms=1e3 * (now() - came),
                 moments=stream.moments,
                 dropped=dropped,
+                rate_hz=rate_hz(events, window_us) if isinstance(events, EventStream) else None,
             )
             dropped = 0
+
+
+def answer_of(
+    shares: NDArray[np.float32],
+    labels: Sequence[str],
+    *,
+    time_us: int,
+    start_us: int,
+    latency_ms: float,
+    moments: int,
+    dropped: int,
+    rate_hz: float | None,
+) -> LiveAnswer:
+    """The answer by the probabilities of the labels, shape (K,); see `LiveAnswer` for the rest."""
+    best: list[int] = np.argsort(-shares, kind="stable")[:RANKED].tolist()
+    return LiveAnswer(
+        time_us=time_us,
+        elapsed_us=time_us - start_us,
+        label=labels[best[0]],
+        confidence=float(shares[best[0]]),
+        latency_ms=latency_ms,
+        moments=moments,
+        dropped=dropped,
+        ranked=tuple((labels[index], float(shares[index])) for index in best),
+        rate_hz=rate_hz,
+    )
+
+
+def rate_hz(events: EventStream, window_us: tuple[int, int]) -> float:
+    """Events per second in their window."""
+    return len(events) * 1e6 / max(window_us[1] - window_us[0], 1)
 
 
 class _Feed:

@@ -10,6 +10,7 @@ from typing import Any
 
 from evlora.companions import is_companion
 from evlora.errors import EvloraError, RecordingError, RecordingWarning
+from evlora.recordings.alignment import aligned, read_homography, shifted, warped
 from evlora.recordings.excerpts import (
     begin_us,
     behind_us,
@@ -38,6 +39,12 @@ class Conversion:
     """The same way; None is its end."""
     filters: tuple[str, ...] = ()
     """What the part passes, in this order; see `evlora.recordings.filters`."""
+    shift_us: int = 0
+    """By how much events are made later, where their clock is another one than the frames'."""
+    is_aligned: bool = False
+    """Whether events are shifted by the offset that is found between them and the frames."""
+    homography: Path | None = None
+    """A file with a 3 × 3 matrix from the events' pixels to those of the frames."""
     is_split_at_triggers: bool = False
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """How to open the recording; see `open_recording`."""
@@ -63,7 +70,7 @@ def convert(source: Path, target: Path, conversion: Conversion) -> tuple[tuple[P
     Raises:
         RecordingError: The recording cannot be read, cut or written so.
     """
-    recording = open_recording(source, **conversion.options)
+    recording = _in_step(open_recording(source, **conversion.options), conversion)
     if conversion.start_us is not None or conversion.end_us is not None:
         origin_us = begin_us(recording)
         start_us = origin_us + (conversion.start_us or 0)
@@ -87,6 +94,17 @@ def convert(source: Path, target: Path, conversion: Conversion) -> tuple[tuple[P
         write_recording(part, written[-1], conversion.to)
         events += _count(part)
     return tuple(written), events
+
+
+def _in_step(recording: Recording, conversion: Conversion) -> Recording:
+    """The recording with its events on the clock and the pixels of its frames, if so asked."""
+    if conversion.is_aligned:
+        recording, _ = aligned(recording)
+    if conversion.shift_us:
+        recording = shifted(recording, conversion.shift_us)
+    if conversion.homography is not None:
+        recording = warped(recording, read_homography(conversion.homography))
+    return recording
 
 
 def convert_folder(

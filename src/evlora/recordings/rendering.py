@@ -4,6 +4,7 @@ ON is red and OFF is blue, as in the event image.
 """
 
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from evlora.recordings.representations import (
 )
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-ANIMATION_SUFFIXES = (".gif", ".mp4")
+ANIMATION_SUFFIXES = (".gif", ".webp", ".mp4")
 
 FRAME_SHARE = 0.5
 """How much of a frame's contrast stays under the events, so that their colours stand out."""
@@ -36,6 +37,7 @@ LEGIBLE_PX = 480
 """Pictures of sensors smaller than this are enlarged by whole pixels."""
 
 PICTURES_PER_SECOND = 20
+WEBP_QUALITY = 80
 USUAL_WINDOW_US = 40_000
 FEWEST_PICTURES, MOST_PICTURES = 24, 200
 
@@ -163,9 +165,9 @@ def save_animation(
     pictures: Iterable[ImageArray],
     path: str | Path,
     *,
-    pictures_per_second: int = PICTURES_PER_SECOND,
+    pictures_per_second: float = PICTURES_PER_SECOND,
 ) -> None:
-    """Write pictures of one shape as a GIF that repeats or an MP4, one after the other.
+    """Write pictures of one shape as a GIF or WebP that repeats or an MP4, one after the other.
 
     Raises:
         RecordingError: No such kind of animation, or there is no picture.
@@ -176,8 +178,7 @@ def save_animation(
     if first is None:
         raise RecordingError(f"{target}: expected at least one picture to show, got none")
     with writing_file(target) as temporary:
-        write = _write_gif if target.suffix.lower() == ".gif" else _write_mp4
-        write(first, remaining, temporary, pictures_per_second)
+        WRITERS[target.suffix.lower()](first, remaining, temporary, pictures_per_second)
 
 
 def require_suffix(path: str | Path, suffixes: tuple[str, ...], kind: str) -> Path:
@@ -196,7 +197,7 @@ def require_suffix(path: str | Path, suffixes: tuple[str, ...], kind: str) -> Pa
 
 
 def _write_gif(
-    first: ImageArray, remaining: Iterator[ImageArray], path: Path, pictures_per_second: int
+    first: ImageArray, remaining: Iterator[ImageArray], path: Path, pictures_per_second: float
 ) -> None:
     from PIL import Image
 
@@ -209,14 +210,31 @@ def _write_gif(
     )
 
 
+def _write_webp(
+    first: ImageArray, remaining: Iterator[ImageArray], path: Path, pictures_per_second: float
+) -> None:
+    from PIL import Image
+
+    Image.fromarray(first).save(
+        path,
+        save_all=True,
+        append_images=(Image.fromarray(picture) for picture in remaining),
+        duration=round(1000 / pictures_per_second),
+        loop=0,
+        quality=WEBP_QUALITY,
+        method=0,
+    )
+
+
 def _write_mp4(
-    first: ImageArray, remaining: Iterator[ImageArray], path: Path, pictures_per_second: int
+    first: ImageArray, remaining: Iterator[ImageArray], path: Path, pictures_per_second: float
 ) -> None:
     import av
 
     with av.open(str(path), "w") as container:
         codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
-        stream: Any = container.add_stream(codec, rate=pictures_per_second)
+        rate = Fraction(pictures_per_second).limit_denominator(1000)
+        stream: Any = container.add_stream(codec, rate=rate)
         # Half the rows and columns carry the colour, so that their number must be even.
         stream.height, stream.width = (size + size % 2 for size in first.shape[:2])
         stream.pix_fmt = "yuv420p"
@@ -225,6 +243,9 @@ def _write_mp4(
             even = np.pad(picture, [*odd, (0, 0)], mode="edge")
             container.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
         container.mux(stream.encode())
+
+
+WRITERS = {".gif": _write_gif, ".webp": _write_webp, ".mp4": _write_mp4}
 
 
 def _frame_times(frames: FrameSequence) -> NDArray[np.int64]:

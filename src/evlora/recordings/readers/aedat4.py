@@ -138,7 +138,7 @@ def _decoded(
             return
         if frames is not None and "frame" in packet:
             if packet["stream_id"] == layout.frame_stream:
-                exposure = _exposure(packet["frame"])
+                exposure = exposure_of(packet["frame"])
                 untimed += exposure is None
                 start_us, end_us = exposure or (int(packet["frame"]["t"]),) * 2
                 pixels = np.asarray(packet["frame"]["pixels"])
@@ -169,7 +169,7 @@ def _keep_triggers(triggers: NDArray[Any], findings: Findings) -> None:
     findings.add_triggers(t_us, np.zeros(len(edges), np.int32), edges)
 
 
-def _exposure(frame: Mapping[str, Any]) -> tuple[int, int] | None:
+def exposure_of(frame: Mapping[str, Any]) -> tuple[int, int] | None:
     """Start and end of the exposure, or else of the frame; None where neither is stated."""
     start, end = int(frame["exposure_begin_t"]), int(frame["exposure_end_t"])
     if max(start, end) <= 0:
@@ -184,6 +184,23 @@ def _decoder(path: Path) -> Iterator[dict[str, Any]]:
         return iter(aedat.Decoder(str(path)))
     except BaseException as error:
         raise _as_ours(error, f"{path}: expected an aedat4 header") from error
+
+
+def packets_of(path: Path) -> Iterator[dict[str, Any]]:
+    """The packets of a file that consists of a sound header and whole packets.
+
+    Raises:
+        RecordingError: One of them cannot be decoded.
+    """
+    decoder = _decoder(path)
+    while True:
+        try:
+            packet = next(decoder)
+        except StopIteration:
+            return
+        except BaseException as error:
+            raise _as_ours(error, f"{path}: expected a packet that can be decoded") from error
+        yield packet
 
 
 def _next_packet(decoder: Iterator[dict[str, Any]]) -> dict[str, Any]:
@@ -219,11 +236,11 @@ def _layout(path: Path, data: mmap.mmap, file: BinaryIO) -> _Layout:
             f"got {data[: len(MAGIC)]!r}"
         )
     try:
-        start, table, text = _header(data)
+        start, table, text = header_in(data)
         root = ElementTree.fromstring(text)  # noqa: S314  expat refuses entity bombs
     except (struct.error, UnicodeDecodeError, ValueError, ElementTree.ParseError) as error:
         raise RecordingError(f"{path}: the header is damaged: {error}") from error
-    streams = _streams(root)
+    streams = streams_of(root)
     kinds = {
         kind: [number for number, attributes in streams.items() if attributes["kind"] == kind]
         for kind in ("EVTS", "FRME")
@@ -243,7 +260,7 @@ def _layout(path: Path, data: mmap.mmap, file: BinaryIO) -> _Layout:
     )
 
 
-def _header(data: mmap.mmap) -> tuple[int, int, str]:
+def header_in(data: mmap.mmap | bytes) -> tuple[int, int, str]:
     """Where the packets start, where their table does, and the XML between."""
     (length,) = struct.unpack_from("<I", data, len(MAGIC))
     base = len(MAGIC) + 4
@@ -274,7 +291,8 @@ def _header(data: mmap.mmap) -> tuple[int, int, str]:
     return base + length, table, text.decode("utf-8")
 
 
-def _streams(root: ElementTree.Element) -> dict[int, dict[str, Any]]:
+def streams_of(root: ElementTree.Element) -> dict[int, dict[str, Any]]:
+    """By its number, the `kind` of each stream (EVTS, FRME, …) and its `size`, if stated."""
     streams: dict[int, dict[str, Any]] = {}
     for node in root.iterfind("./node[@name='outInfo']/node"):
         kind = node.findtext("./attr[@key='typeIdentifier']", "")

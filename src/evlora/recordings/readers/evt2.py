@@ -42,13 +42,14 @@ def open_events(path: Path, *, width: int | None, height: int | None) -> EventFi
     Raises:
         RecordingError: The header names another encoding, or no sensor size is known.
     """
-    file = open_words(path, "evt2", "<u4", _decoded, width=width, height=height)
+    file = open_words(path, "evt2", "<u4", decoded, width=width, height=height)
     return replace(file, most_events=path.stat().st_size // 4)
 
 
-def _decoded(
+def decoded(
     blocks: Iterator[tuple[int, NDArray[Any]]], findings: Findings, base_us: int
 ) -> Iterator[EventChunk]:
+    """The events of blocks of words, each with the byte at which it begins, block by block."""
     clock = WrappingClock(TIME_HIGH_PERIOD)
     unknown = UnknownWords((OFF, ON, TIME_HIGH, EXT_TRIGGER, OTHERS, CONTINUED), findings)
     high: int | None = None

@@ -55,12 +55,13 @@ def open_events(path: Path, *, width: int | None, height: int | None) -> EventFi
     Raises:
         RecordingError: The header names another encoding, or no sensor size is known.
     """
-    return open_words(path, "evt3", "<u2", _decoded, width=width, height=height)
+    return open_words(path, "evt3", "<u2", decoded, width=width, height=height)
 
 
-def _decoded(
+def decoded(
     blocks: Iterator[tuple[int, NDArray[Any]]], findings: Findings, base_us: int
 ) -> Iterator[EventChunk]:
+    """The events of blocks of words, each with the byte at which it begins, block by block."""
     decoder = Evt3Decoder(base_us, findings)
     unknown = UnknownWords(KNOWN, findings)
     for start, block in blocks:

@@ -124,7 +124,11 @@ class PropheseeHeader:
 def read_header(path: Path) -> PropheseeHeader:
     """The header of a RAW or DAT file; no field and byte 0 where there is none."""
     with path.open("rb") as file:
-        head = file.read(LONGEST_HEADER_BYTES)
+        return header_in(file.read(LONGEST_HEADER_BYTES))
+
+
+def header_in(head: bytes) -> PropheseeHeader:
+    """The header in the first `LONGEST_HEADER_BYTES` of a file or stream."""
     fields: dict[str, str] = {}
     at = 0
     while head.startswith(b"%", at):
