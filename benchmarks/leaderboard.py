@@ -258,8 +258,8 @@ def simulate(source: Path, out: Path) -> None:
         events = moved(np.asarray(photograph.convert("L")))
         write_recording(Recording(events, None, "npz"), out / name.with_suffix(".npz"))
         split, label = name.parts[:2]
-        files = (name.with_suffix(suffix).as_posix() for suffix in (".npz", ".png"))
-        rows.append((split, *files, label))
+        events_path, frame_path = (name.with_suffix(suffix) for suffix in (".npz", ".png"))
+        rows.append((split, events_path.as_posix(), frame_path.as_posix(), label))
     with (out / "index.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(rows)
 

@@ -247,7 +247,7 @@ def _show_former_trial(
 
 def _print_notes(manifest: "Manifest") -> None:
     if manifest.split_source:
-        name = f"{manifest.split_name}: " if manifest.split_name else ""
+        name = "" if manifest.split_name in ("", "even") else f"{manifest.split_name}: "
         echo(f"split: {name}{manifest.split_source}")
     for note in manifest.notes:
         echo(f"note: {note}")

@@ -9,7 +9,7 @@ import pytest
 
 from evlora.datasets import prepare
 from evlora.datasets.layouts.ncaltech101 import SPLITS
-from evlora.datasets.layouts.published_splits import _shipped_names
+from evlora.datasets.layouts.published_splits import shipped_names
 from evlora.errors import DatasetError
 
 
@@ -33,7 +33,7 @@ def lips(source: Path) -> Path:
 
 def test_eventbinds_lists_ship_whole() -> None:
     text = resources.files("evlora.datasets.layouts").joinpath(SPLITS["eventbind"].shipped)
-    names = _shipped_names(text.read_text("utf-8"))
+    names = shipped_names(text.read_text("utf-8"))
     assert len(names) == SPLITS["eventbind"].counts["test"] == 1741
     assert len({name.split("/")[0] for name in names}) == 101
     assert {"accordion/image_0001", "trilobite/image_0082"} & names == {"trilobite/image_0082"}

@@ -145,7 +145,7 @@ def _split_of(
         return present if "test" in present.values() else None
     if split.shipped:
         text = resources.files("evlora.datasets.layouts").joinpath(split.shipped).read_text("utf-8")
-        in_test = _shipped_names(text)
+        in_test = shipped_names(text)
         named = dict.fromkeys(in_test, _Named("test", split.shipped))
         known = {_key(path.as_posix(), split.parts) for path in found}
         _require_there(named, known, options, oddities, source=source)
@@ -249,7 +249,7 @@ def _key(path: str, parts: int) -> str:
     return "/".join([*words[:-1], PurePosixPath(words[-1]).stem])
 
 
-def _shipped_names(text: str) -> set[str]:
+def shipped_names(text: str) -> set[str]:
     """The samples of a list in this package: a folder, a tab, and the names in it."""
     names: set[str] = set()
     for line in text.splitlines():
