@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -29,11 +30,15 @@ from evlora.recognizer import Recognizer
 SIZE = {"img_size": 32, "patch_size": 16, "embed_dim": 24, "depth": 3, "num_heads": 2}
 
 
+def weights_in(folder: Path) -> Path:
+    vit = create_model("vit_tiny_patch16_224", num_classes=0, **SIZE)
+    save_file(vit.state_dict(), folder / "vit.safetensors")
+    return folder / "vit.safetensors"
+
+
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
-    vit = create_model("vit_tiny_patch16_224", num_classes=0, **SIZE)
-    save_file(vit.state_dict(), tmp_path / "vit.safetensors")
-    return tmp_path / "vit.safetensors"
+    return weights_in(tmp_path)
 
 
 def trained(settings: dict[str, Any], **changes: Any) -> Recognizer:
@@ -55,25 +60,33 @@ METHODS = ["lora", "dora", "none", "full"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", METHODS)
-def test_a_bundle_gives_the_same_logits_in_a_new_process(
-    method: str, tiny_settings: dict[str, Any], weights: Path, tmp_path: Path
+def test_bundles_give_the_same_logits_in_a_new_process(
+    tiny_settings: dict[str, Any], weights: Path, tmp_path: Path
 ) -> None:
-    changes = {"backbone.weights": str(weights), "model.adapter.method": method}
-    recognizer = trained(tiny_settings, **changes)
-    bundle = save_bundle(recognizer, tmp_path / "bundle")
+    changes = {"backbone.weights": str(weights)}
+    recognizers = [
+        trained(tiny_settings, **changes, **{"model.adapter.method": method}) for method in METHODS
+    ]
+    bundles = [
+        save_bundle(recognizer, tmp_path / method)
+        for recognizer, method in zip(recognizers, METHODS, strict=True)
+    ]
     script = (
         "import sys, torch, evlora\n"
         "generator = torch.Generator().manual_seed(1)\n"
         "rgb, events = (torch.randn(2, 2, 3, 32, 32, generator=generator) for _ in range(2))\n"
-        "logits = evlora.load_bundle(sys.argv[1])(rgb, events).logits\n"
-        "print(logits.flatten().tolist())\n"
+        "for bundle in sys.argv[1:]:\n"
+        "    print(evlora.load_bundle(bundle)(rgb, events).logits.flatten().tolist())\n"
     )
     printed = subprocess.run(
-        [sys.executable, "-c", script, str(bundle)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", script, *map(str, bundles)],
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
-    logits = torch.tensor(json.loads(printed)).reshape(2, 4)
-    torch.testing.assert_close(logits, answer(recognizer), atol=1e-5, rtol=0)
+    for recognizer, line in zip(recognizers, printed.splitlines(), strict=True):
+        logits = torch.tensor(json.loads(line)).reshape(2, 4)
+        torch.testing.assert_close(logits, answer(recognizer), atol=1e-5, rtol=0)
 
 
 SINGLE_STREAM = {
@@ -282,9 +295,9 @@ ADAPTER = "adapters/event/adapter_model.safetensors"
     ],
 )
 def test_a_damaged_bundle_is_refused_by_name(
-    damage: Any, words: str, tiny_settings: dict[str, Any], tmp_path: Path
+    damage: Any, words: str, tiny_bundle: Path, tmp_path: Path
 ) -> None:
-    bundle = save_bundle(trained(tiny_settings), tmp_path / "bundle")
+    bundle = Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
     damage_config(bundle)
     damage(bundle)
     with pytest.raises(BundleError, match=words.replace(".", r"\.")):
@@ -345,7 +358,7 @@ def two_of_a_backbone(
     return [save_bundle(one, folder / name) for one, name in zip(recognizers, "ab", strict=True)]
 
 
-@pytest.mark.parametrize("is_carried", [False, True])
+@pytest.mark.parametrize("is_carried", slow_but([False, True], quick=lambda carried: not carried))
 def test_bundles_over_one_backbone_share_its_memory(
     is_carried: bool, tiny_settings: dict[str, Any], weights: Path, tmp_path: Path
 ) -> None:
@@ -364,6 +377,15 @@ def test_bundles_over_one_backbone_share_its_memory(
     assert places(third) == places(second)
     assert torch.equal(answer(second), expected[1])
     assert torch.equal(answer(third), expected[0])
+
+
+@pytest.fixture(scope="module")
+def pair(
+    tiny_settings_of: Callable[[Path], dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
+) -> list[Path]:
+    """Two bundles over one backbone, to read."""
+    folder = tmp_path_factory.mktemp("pair")
+    return two_of_a_backbone(tiny_settings_of(folder / "run"), weights_in(folder), folder)
 
 
 def trains(recognizer: Recognizer) -> None:
@@ -402,9 +424,9 @@ CHANGES = {
     slow_but(list(product(CHANGES, [0, 1])), quick=lambda case: case[1] == 0),
 )
 def test_a_recognizer_stays_as_it_is_when_one_that_shares_its_weights(
-    change: str, changed: int, tiny_settings: dict[str, Any], weights: Path, tmp_path: Path
+    change: str, changed: int, pair: list[Path]
 ) -> None:
-    loaded = [load_bundle(one) for one in two_of_a_backbone(tiny_settings, weights, tmp_path)]
+    loaded = [load_bundle(one) for one in pair]
     assert places(loaded[0]) == places(loaded[1])
     other = loaded[1 - changed]
     before = answer(other)

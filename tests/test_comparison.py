@@ -39,6 +39,7 @@ def run(recipe: Path, settings: dict[str, Any], *methods: str, **options: Any) -
     return compare(recipe, methods=methods, overrides=settings, repeats=1, **options)
 
 
+@pytest.mark.slow
 def test_every_method_and_seed_is_trained_measured_and_written(
     recipe: Path, settings: dict[str, Any]
 ) -> None:

@@ -23,6 +23,7 @@ def _run(code: str, **environment: str) -> str:
 IMPORTS = "import sys, evlora, torchvision.tv_tensors, timm, peft; "
 
 
+@pytest.mark.slow  # the same is seen of a prediction in test_start.py, in every test run
 def test_peft_and_timm_are_imported_without_transformers_and_without_the_compiler():
     out = _run(IMPORTS + "print(*sorted({'transformers', 'torch._dynamo'} & set(sys.modules)))")
     assert out.split() == []

@@ -1,5 +1,6 @@
 """A search over keys: what is tried, that it resumes, and what it refuses."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from evlora.errors import RecipeError
 from evlora.search import Searched, search
 
-pytest.importorskip("optuna")
+pytestmark = pytest.mark.skipif(find_spec("optuna") is None, reason="the extra search is missing")
 
 
 @pytest.fixture

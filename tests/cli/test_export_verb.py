@@ -15,6 +15,7 @@ def bundle(tmp_path: Path) -> Path:
     return save_bundle(exportable("events"), tmp_path / "bundle")
 
 
+@pytest.mark.slow
 def test_a_bundle_is_exported_and_compared_on_a_dataset(
     bundle: Path, tiny_dataset: Path, evlora: Command, tmp_path: Path
 ) -> None:

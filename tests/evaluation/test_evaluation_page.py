@@ -43,6 +43,7 @@ def folder(
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_page_runs(
     folder: Path,
     project_root: Path,

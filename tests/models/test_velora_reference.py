@@ -14,13 +14,14 @@ from evlora.recipe import build, load_recipe, shipped_recipes
 DEPTH, HEADS = 3, 2
 ABLATIONS = [name for name in shipped_recipes() if name.startswith("ablations/")]
 NUMBERS = ("active_patches", "frames", "high_blocks", "rank", "representation")
+ADAPTERS = ("adalora", "dora", "full_fine_tuning", "lora_", "lv_adapter")
 FINE_PATCHES = {"backbone.options.patch_size": 8}  # 16 of them
 WEIGHT = 0.3  # of each term beside the cross-entropy
 
 
 def changes_a_part(name: str) -> bool:
-    """Whether a recipe changes which parts there are, and not a number or the kind of picture."""
-    return not name.removeprefix("ablations/").startswith(NUMBERS)
+    """Whether a recipe changes which parts there are: no number, kind of picture or adapter."""
+    return not name.removeprefix("ablations/").startswith((*NUMBERS, *ADAPTERS))
 
 
 def settings_of(depth: int = DEPTH) -> dict[str, Any]:

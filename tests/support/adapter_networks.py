@@ -1,6 +1,7 @@
 """Tiny networks of every kind that adapters must suit, and how each method is put on them.
 
-The contract test loads this file in a second process as well, so that both build the same.
+The contract test loads this file in a second process as well, so that both build the same. What is
+of transformers is imported where it is built: it takes seconds, and most tests need a ViT alone.
 """
 
 from collections.abc import Callable
@@ -9,7 +10,6 @@ from typing import Any
 import torch
 from timm import create_model
 from torch import Tensor, nn
-from transformers import CLIPVisionConfig, CLIPVisionModel, SwinConfig, SwinModel
 
 from evlora.models.adapters import METHODS, AdapterConfig
 
@@ -35,6 +35,8 @@ def _vit() -> nn.Module:
 
 
 def _clip() -> nn.Module:
+    from transformers import CLIPVisionConfig, CLIPVisionModel
+
     config = CLIPVisionConfig(
         hidden_size=24,
         intermediate_size=48,
@@ -47,6 +49,8 @@ def _clip() -> nn.Module:
 
 
 def _swin() -> nn.Module:
+    from transformers import SwinConfig, SwinModel
+
     config = SwinConfig(
         image_size=32,
         patch_size=4,

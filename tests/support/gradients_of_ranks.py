@@ -16,7 +16,12 @@ from torch.nn.parallel import DistributedDataParallel
 from evlora.models import BackboneConfig, VELoRA, VELoRAConfig, build_backbone
 from evlora.models.fast import IDEAS, Settings, set_blocks
 
-METHODS = ({"method": "lora", "sites": "both"}, {"method": "ssf"})
+METHODS = (
+    {"method": "lora", "sites": "both"},
+    {"method": "ssf"},
+    {"method": "lv_adapter", "rank": 2},
+    {"method": "adaptformer"},
+)
 
 
 def network_of(adapter: dict) -> VELoRA:

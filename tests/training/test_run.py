@@ -2,24 +2,26 @@
 
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
-from slow import slow_but
 
 import evlora
 from evlora.bundle import load_bundle
 from evlora.datasets import read_manifest
 from evlora.datasets.storage import write_manifest
 from evlora.errors import DatasetError, RecipeError, RunError
+from evlora.training.run import Run
 
 VARYING = {"seconds"}
 
@@ -43,12 +45,34 @@ def logged(folder: Path) -> dict[str, dict[str, str]]:
     return rows
 
 
-def test_a_run_leaves_recipe_logs_checkpoints_bundle_and_figures(
-    tiny_settings: dict[str, Any],
-) -> None:
+@dataclass(frozen=True)
+class Finished:
+    """A run that has ended, to read; `copied_to` gives one to change."""
+
+    settings: dict[str, Any]
+    run: Run
+    lines: list[str]
+
+    def copied_to(self, folder: Path) -> dict[str, Any]:
+        """The settings of a copy in this folder."""
+        shutil.copytree(self.run.dir, folder)
+        return {**self.settings, "run.dir": str(folder)}
+
+
+@pytest.fixture(scope="module")
+def finished(
+    tiny_settings_of: Callable[[Path], dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
+) -> Finished:
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    settings = {**tiny_settings_of(folder), "training.keep": "best"}
     lines: list[str] = []
-    best = {**tiny_settings, "training.keep": "best"}
-    run = evlora.train("demo", overrides=best, report=lines.append)
+    run = evlora.train("demo", overrides=settings, report=lines.append)
+    return Finished(settings, run, lines)
+
+
+def test_a_run_leaves_recipe_logs_checkpoints_bundle_and_figures(finished: Finished) -> None:
+    run, lines = finished.run, finished.lines
     assert sorted(p.name for p in run.dir.iterdir()) == [
         "bundle",
         "checkpoints",
@@ -61,7 +85,7 @@ def test_a_run_leaves_recipe_logs_checkpoints_bundle_and_figures(
     assert list((run.dir / "logs" / "tensorboard").rglob("events.*"))
     assert len([line for line in lines if line.startswith("epoch")]) == 3
     assert set(logged(run.dir)["2"]) >= {"train/loss", "train/top1", "val/loss", "val/top1"}
-    labels = read_manifest(Path(tiny_settings["data.root"])).labels
+    labels = read_manifest(Path(finished.settings["data.root"])).labels
     assert load_bundle(run.bundle).labels == labels
 
 
@@ -146,13 +170,9 @@ ADALORA = {
 }
 
 
+@pytest.mark.slow  # a signal stops a run in test_stopping.py, in every test run
 @pytest.mark.parametrize(
-    "changes",
-    slow_but(
-        {"velora": {}, "single_stream": SINGLE_STREAM, "adalora": ADALORA}.items(),
-        quick=lambda case: case[0] == "velora",
-        named=True,
-    ),
+    "changes", [{}, SINGLE_STREAM, ADALORA], ids=["velora", "single_stream", "adalora"]
 )
 def test_stopping_after_each_epoch_ends_as_an_undisturbed_run(
     changes: dict[str, Any], tiny_settings: dict[str, Any], tmp_path: Path
@@ -181,12 +201,11 @@ def test_stopping_after_each_epoch_ends_as_an_undisturbed_run(
     assert all(torch.equal(calm[name], stopped[name]) for name in calm)
 
 
-def test_a_finished_run_is_not_run_again(tiny_settings: dict[str, Any]) -> None:
+def test_a_finished_run_is_not_run_again(finished: Finished) -> None:
     lines: list[str] = []
-    first = evlora.train("demo", overrides=tiny_settings)
-    again = evlora.train("demo", overrides=tiny_settings, resume=True, report=lines.append)
-    assert again == first
-    assert lines == [f"{first.dir} holds a finished run; nothing is left to do"]
+    again = evlora.train("demo", overrides=finished.settings, resume=True, report=lines.append)
+    assert again == finished.run
+    assert lines == [f"{again.dir} holds a finished run; nothing is left to do"]
 
 
 def test_a_folder_in_use_is_refused(tiny_settings: dict[str, Any]) -> None:
@@ -197,27 +216,27 @@ def test_a_folder_in_use_is_refused(tiny_settings: dict[str, Any]) -> None:
         evlora.train("demo", overrides=tiny_settings)
 
 
-def test_resuming_with_another_recipe_is_refused(tiny_settings: dict[str, Any]) -> None:
-    evlora.train("demo", overrides=tiny_settings)
+def test_resuming_with_another_recipe_is_refused(finished: Finished) -> None:
     with pytest.raises(RunError, match=r"training\.epochs was 3, is 2; .*resume without"):
-        evlora.train("demo", overrides={**tiny_settings, "training.epochs": 2}, resume=True)
+        evlora.train("demo", overrides={**finished.settings, "training.epochs": 2}, resume=True)
 
 
 def test_a_run_of_another_evlora_goes_on_if_its_keys_mean_the_same(
-    tiny_settings: dict[str, Any],
+    finished: Finished, tmp_path: Path
 ) -> None:
     """A key that was not there then has its default; one that is not there now is named."""
-    run = evlora.train("demo", overrides=tiny_settings)
-    written = run.dir / "recipe.yaml"
+    settings = finished.copied_to(tmp_path / "run")
+    written = tmp_path / "run" / "recipe.yaml"
     recipe = yaml.safe_load(written.read_text(encoding="utf-8"))
     del recipe["training"]["mixup"], recipe["model"]["thin_answers"]
     written.write_text(yaml.safe_dump(recipe), encoding="utf-8")
-    assert evlora.train("demo", overrides=tiny_settings, resume=True) == run
+    again = evlora.train("demo", overrides=settings, resume=True)
+    assert again.metrics == finished.run.metrics
 
     recipe["training"]["warp"] = 9
     written.write_text(yaml.safe_dump(recipe), encoding="utf-8")
     with pytest.raises(RunError, match=r"training\.warp was 9, is None"):
-        evlora.train("demo", overrides=tiny_settings, resume=True)
+        evlora.train("demo", overrides=settings, resume=True)
 
 
 @pytest.mark.parametrize("key", ["data.root", "run.dir"])

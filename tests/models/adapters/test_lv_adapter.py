@@ -10,8 +10,7 @@ import pytest
 import torch
 from peft import PeftModel, get_peft_model
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
-from vision_networks import NETWORKS, WIDTHS, answer, timm_model, transformers_model
+from vision_networks import COMPILED, NETWORKS, WIDTHS, answer, timm_model, transformers_model
 
 from evlora import LvAdapterConfig
 from evlora.errors import AdapterError
@@ -395,7 +394,7 @@ def test_a_vector_near_one_is_not_rounded_away_in_half_precision() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", COMPILED)
 def test_compiled_it_is_the_same(name: str) -> None:
     network = NETWORKS[name]
     model = get_peft_model(network.make(), LvAdapterConfig(rank=2)).eval()
@@ -427,38 +426,6 @@ def test_gradient_checkpointing_changes_no_gradient(name: str) -> None:
     assert found.keys() == expected.keys() == set(learning(model))
     for parameter, gradient in found.items():
         torch.testing.assert_close(gradient, expected[parameter])
-
-
-def _one_rank(rank: int, port: int, results: Any) -> None:
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2
-    )
-    network = NETWORKS["timm ViT"]
-    model = get_peft_model(network.make(), LvAdapterConfig(rank=2))
-    parallel = DistributedDataParallel(model)
-    parallel(network.images()[rank : rank + 1]).square().mean().backward()
-    results[rank] = {name: grad.numpy() for name, grad in gradients(model).items()}
-    torch.distributed.destroy_process_group()
-
-
-@pytest.mark.slow
-def test_two_processes_share_their_gradients() -> None:
-    from torch.distributed.elastic.utils.distributed import get_free_port
-
-    context = torch.multiprocessing.get_context("spawn")
-    with context.Manager() as manager:
-        results = manager.dict()
-        arguments = (get_free_port(), results)
-        torch.multiprocessing.spawn(_one_rank, args=arguments, nprocs=2)
-        found = [results[0], results[1]]
-    network = NETWORKS["timm ViT"]
-    model = get_peft_model(network.make(), LvAdapterConfig(rank=2))
-    model(network.images()).square().mean().backward()
-    expected = gradients(model)
-    for rank in found:
-        assert rank.keys() == expected.keys()
-        for name, gradient in rank.items():
-            torch.testing.assert_close(torch.from_numpy(gradient), expected[name])
 
 
 @pytest.mark.parametrize(

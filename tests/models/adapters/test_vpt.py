@@ -9,7 +9,7 @@ from peft import get_peft_model
 from timm import create_model
 from timm.models.vision_transformer import ResPostBlock
 from torch import Tensor, nn
-from transformers import Dinov2Config, Dinov2Model, ViTConfig, ViTModel
+from vision_networks import transformers_model
 
 from evlora.errors import AdapterError
 from evlora.models.adapters.vpt import VptConfig, VptLayer
@@ -54,15 +54,13 @@ def test_on_clip_as_well() -> None:
 
 
 @pytest.mark.parametrize(
-    "network",
-    [
-        lambda: ViTModel(ViTConfig(intermediate_size=48, **SMALL), add_pooling_layer=False),
-        lambda: Dinov2Model(Dinov2Config(**SMALL)),
-    ],
+    ("kind", "options"),
+    [("ViT", {"intermediate_size": 48}), ("Dinov2", {})],
     ids=["ViT", "DINOv2"],
 )
-def test_prompts_train_in_other_transformers(network: Any) -> None:
-    model = get_peft_model(network(), VptConfig()).train()
+def test_prompts_train_in_other_transformers(kind: str, options: dict[str, Any]) -> None:
+    network = cast(Any, transformers_model(kind, **SMALL, **options))
+    model = get_peft_model(network, VptConfig()).train()
     model(inputs("vit")).last_hidden_state[:, 0].square().sum().backward()
     assert len(prompts_of(model)) == 2
     assert all(prompts.grad is not None and prompts.grad.any() for prompts in prompts_of(model))

@@ -126,3 +126,6 @@ NETWORKS: dict[str, Network] = {
         frames=4,
     ),
 }
+
+COMPILED = ("timm ViT", "timm EVA-02 with SwiGLU", "CLIP", "Swin", "VideoMAE")
+"""What tuners are compiled on, which takes seconds each: one network of each build of blocks."""

@@ -125,7 +125,15 @@ def test_every_ablation_learns_the_same(
     assert distance(fast, plain) < 1e-5
 
 
-@pytest.mark.parametrize("adapter", METHODS, ids=str)
+QUICK_METHODS = ("none", "lora", "dora", "lv_adapter", "ssf", "vpt", "full")
+"""Those of every test run."""
+
+
+@pytest.mark.parametrize(
+    "adapter",
+    slow_but(METHODS, quick=lambda adapter: adapter["method"] in QUICK_METHODS),
+    ids=str,
+)
 def test_every_method_learns_the_same(adapter: dict[str, Any]) -> None:
     network = network_of(adapter=adapter)
     assert distance(learned(network), learned(network, ())) < 1e-5

@@ -21,7 +21,7 @@ def test_two_ranks_learn_what_one_process_with_both_clips_does(
     one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=one_thread)
     differences = dict(line.split() for line in done.stdout.splitlines())
-    assert differences.keys() == {"lora", "ssf"}
+    assert differences.keys() == {"lora", "ssf", "lv_adapter", "adaptformer"}
     assert all(float(difference) < 1e-5 for difference in differences.values())
 
 
