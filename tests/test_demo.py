@@ -14,34 +14,23 @@ def test_each_row_stands_in_the_recipe() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_the_demo_trains_its_rows_and_resumes_where_it_was(tmp_path: Path) -> None:
-    def run(*, all_rows: bool) -> tuple[Path, list[str]]:
-        lines: list[str] = []
-        options = {"epochs": 1, "clips": 60, "test_clips": 40, "all_rows": all_rows}
-        return run_demo(tmp_path / "demo", report=lines.append, **options), lines
+@pytest.mark.parametrize("all_rows", [False, True])
+def test_the_demo_trains_its_rows_and_resumes_where_it_was(all_rows: bool, tmp_path: Path) -> None:
+    lines: list[str] = []
+    options = {"epochs": 1, "clips": 60, "test_clips": 40, "all_rows": all_rows}
+    path = run_demo(tmp_path / "demo", report=lines.append, **options)
 
-    path, lines = run(all_rows=False)
-    require_results(path, lines, ROWS)
-    assert finished(lines) == 0
-    path, lines = run(all_rows=True)
-    require_results(path, lines, {**ROWS, **MORE_ROWS})
-    assert finished(lines) == len(ROWS)  # only the others are trained
-    page = path.read_text(encoding="utf-8")
-    path, lines = run(all_rows=True)
-    assert finished(lines) == len(ROWS) + len(MORE_ROWS)
-    assert path.read_text(encoding="utf-8") == page
-
-
-def finished(lines: list[str]) -> int:
-    return sum("holds a finished run" in line for line in lines)
-
-
-def require_results(path: Path, lines: list[str], rows: dict[str, str]) -> None:
+    names = [*ROWS.values(), *(MORE_ROWS.values() if all_rows else ())]
     page = path.read_text(encoding="utf-8")
     table = "\n".join(lines)
-    for name in rows.values():
+    for name in names:
         assert f"<td>{name}</td>" in page
         assert f"\n{name} " in table
     for part in ("Rows", "Clips", "Confusion", "Relevance", "Training", "Cost"):
         assert f"<h2>{part}</h2>" in page
     assert "true label" in lines[-1]
+
+    lines.clear()
+    assert run_demo(tmp_path / "demo", report=lines.append, **options) == path
+    assert sum("holds a finished run" in line for line in lines) == len(names)
+    assert path.read_text(encoding="utf-8") == page
