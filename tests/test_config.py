@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "evlora"
-NAMED_AFTER_THEIR_PURPOSE = {"About", "PackedAbout", "PretrainingConfig"}
+NAMED_AFTER_THEIR_PURPOSE = {
+    *("About", "PackedAbout", "PretrainingConfig", "Opening"),
+    *("Fact", "Figure", "Known", "KnownDataset"),
+}
 """Classes whose fields are no keys of a recipe."""
 
 

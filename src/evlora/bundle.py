@@ -188,6 +188,7 @@ def _reporting(target: Path) -> Generator[None]:
         ) from error
 
 
+@torch.inference_mode(False)  # weights are shared with those who train
 def load_bundle(
     folder: str | Path, *, weights: str | Path | None = None, device: str = "cpu"
 ) -> Recognizer:

@@ -10,7 +10,7 @@ import torch
 from evlora.answering import Precision, for_answers
 from evlora.clips import ClipConfig, Modality, collate, make_test_views
 from evlora.companions import visible
-from evlora.datasets.storage import EVENT_SUFFIXES, FRAME_SUFFIXES
+from evlora.datasets.faults import EVENT_SUFFIXES, FRAME_SUFFIXES
 from evlora.errors import RecordingError
 from evlora.recognizer import Recognizer
 from evlora.recordings import Recording, open_recording

@@ -37,6 +37,7 @@ def test_an_interruption_is_one_line_with_what_to_do_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(place, raising(KeyboardInterrupt()))
+    monkeypatch.setattr("evlora.training.folder.require_places", lambda recipe: None)
     result = evlora(*words)
     assert result.returncode == 130
     assert result.stderr.strip().startswith("interrupted; ")

@@ -195,7 +195,7 @@ def test_an_mp4_shows_the_pictures_even_of_an_odd_size(tmp_path: Path):
 
 @pytest.mark.parametrize("name", ["events.avi", "events", "events.png"])
 def test_an_animation_of_another_kind_is_refused(tmp_path: Path, name: str):
-    with pytest.raises(RecordingError, match=r"ends in \.gif, \.mp4 for the animation"):
+    with pytest.raises(RecordingError, match=r"ends in \.gif, \.webp, \.mp4 for the animation"):
         save_animation([np.zeros((2, 2, 3), np.uint8)], tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 

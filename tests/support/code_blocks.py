@@ -28,7 +28,8 @@ def code_blocks(page: Path, *kinds: str) -> list[Block]:
 
 def commands(block: Block) -> list[list[str]]:
     """The words of each command of a shell block."""
-    lines = [shlex.split(line, comments=True) for line in block.text.splitlines()]
+    whole = block.text.replace("\\\n", " ")
+    lines = [shlex.split(line, comments=True) for line in whole.splitlines()]
     return [words for words in lines if words]
 
 

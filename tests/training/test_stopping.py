@@ -135,6 +135,7 @@ def test_the_command_ends_with_a_line_and_the_code_of_what_ended_it(
         raise error
 
     monkeypatch.setattr(running, "train", end)
+    monkeypatch.setattr("evlora.training.folder.require_places", lambda recipe: None)
     monkeypatch.setattr(main, "_show_only_our_warnings", lambda: None)
     monkeypatch.setattr(sys, "argv", ["evlora", "train", "demo"])
     with pytest.raises(SystemExit) as ended:

@@ -25,7 +25,7 @@ def datasets(
         bool, typer.Option("--markdown", help="Print the documentation's page of all datasets.")
     ] = False,
 ) -> None:
-    """Show what is known of published datasets, with a source for every fact."""
+    """Show what is known of published datasets, with sources."""
     from evlora.datasets.known import described, known_datasets, page
 
     if as_markdown:

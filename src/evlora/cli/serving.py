@@ -11,6 +11,7 @@ from evlora.errors import RunError
 
 NEEDED = ("fastapi", "uvicorn", "websockets", "python_multipart", "prometheus_client")
 """What the extra `serve` installs."""
+LAST_PORT = 65535
 
 
 def register(app: typer.Typer) -> None:
@@ -22,12 +23,12 @@ def serve(
     bundles: Annotated[
         list[str],
         typer.Argument(
-            metavar="BUNDLE...",
+            metavar="BUNDLE",
             help="Bundles, or exported NAME.onnx; NAME=BUNDLE gives one another name.",
         ),
     ],
     host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 is a free one.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, help="The port; 0 is a free one.")] = 8000,
     token_file: Annotated[
         Path | None,
         typer.Option(help="A file with the token that clients must give, else EVLORA_TOKEN."),
@@ -46,7 +47,9 @@ def serve(
     device: Device = "auto",
     precision: AnswerPrecision = "fp32",
 ) -> None:
-    """Answer recordings and cameras over HTTP and WebSocket, with a page."""
+    """Answer over HTTP and WebSocket, with a page."""
+    if port > LAST_PORT:
+        raise RunError(f"--port: expected at most {LAST_PORT}, got {port}")
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise RunError(

@@ -18,7 +18,7 @@ from evlora.errors import DatasetError
 
 CODEC_VERSION, LOSSY_CODEC_VERSION = 1, 2
 LOSSY_FORMATS = ("jpeg", "webp")
-LATER_KEYS = ("lossy", "max_frames")
+LATER_KEYS = ("filters", "lossy", "max_frames")
 """Keys that earlier versions do not know; written where they are set."""
 
 
@@ -52,7 +52,7 @@ class Rendering(Config):
     @model_serializer(mode="wrap")
     def _without_unset_later_keys(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         written = cast(dict[str, Any], write(self))
-        return {k: v for k, v in written.items() if k not in LATER_KEYS or v is not None}
+        return {k: v for k, v in written.items() if k not in LATER_KEYS or v}
 
     @property
     def codec(self) -> Literal[1, 2]:

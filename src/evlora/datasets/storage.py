@@ -1,13 +1,10 @@
 """A manifest on disk: `dataset.json` and `manifest.jsonl`, checked as a whole when read."""
 
-import os
-import stat
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import chain, islice
-from operator import attrgetter
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -16,42 +13,22 @@ from pydantic import ValidationError, field_validator
 from evlora.config import Config
 from evlora.datasets.bucket import CACHE_GB, Bucket, is_bucket
 from evlora.datasets.confinement import listing, outside
+from evlora.datasets.faults import SampleFiles, count_faults, counted, file_faults, whole_faults
 from evlora.datasets.manifest import Manifest
 from evlora.datasets.plain_lines import PlainSamples, not_collecting, read_plain
 from evlora.datasets.rendering import PackedAbout
 from evlora.datasets.samples import Sample, parse_lines, to_line
-from evlora.errors import DatasetError, RecordingError
+from evlora.errors import DatasetError
 from evlora.files import standing, writing_file
 from evlora.limits import limits, raising
-from evlora.messages import explain, itemized
-from evlora.recordings.readers import FORMATS, reader_for
-from evlora.untrusted import label_fault, name_faults, plain, read_text
+from evlora.messages import explain
+from evlora.untrusted import label_fault, plain, read_text
 
 DATASET_FILE = "dataset.json"
-
-
 MANIFEST_FILE = "manifest.jsonl"
-
-
 FORMAT_VERSION = 1
-
-
 LINES_AT_ONCE = 10_000
 """How many are parsed together."""
-
-
-FRAME_FORMATS = ("images", "video")
-"""Names of the formats that hold no events."""
-
-
-FRAME_SUFFIXES = frozenset(
-    suffix for row in FORMATS if row.name in FRAME_FORMATS for suffix in row.suffixes
-)
-
-
-EVENT_SUFFIXES = frozenset(suffix for row in FORMATS for suffix in row.suffixes) - FRAME_SUFFIXES
-
-
 CONSENT = (
     "look whether you want them to be read; if so, prepare it with --allow-outside or "
     "allow_outside=True"
@@ -183,19 +160,19 @@ def read_manifest(
             "to train and compare, --source FOLDER to evaluate and pack, source= from Python"
         )
     path = root / MANIFEST_FILE
-    files = _Files(where) if checks_files else None
+    files = SampleFiles(where) if checks_files else None
     samples = read_plain(plain(path, DatasetError), about.labels)
     if samples is not None:
-        faults = _file_faults(samples, files)
-        faults += _count_faults(samples.counts, about.counts, len(samples))
+        faults = file_faults(samples, files)
+        faults += count_faults(samples.counts, about.counts, len(samples))
     else:
         read, faults = _read_samples(path, about.labels, files)
         # Lines that could not be parsed are missing from the count and were reported already.
-        faults += _whole_faults(read, None if faults else about.counts)
+        faults += whole_faults(read, None if faults else about.counts)
         samples = tuple(read)
     if faults:
         raise DatasetError(
-            f"{path}: {_counted(faults)}\n"
+            f"{path}: {counted(faults)}\n"
             f"recordings in {where}; mend the lines or the files, or prepare the dataset again"
         )
     manifest = Manifest(
@@ -246,12 +223,12 @@ def require_sound(manifest: Manifest, *, checks_files: bool = True) -> None:
         DatasetError: With the first faults, and how many there are.
     """
     samples = manifest.samples if checks_files else ()
-    files = _Files(manifest.source)
+    files = SampleFiles(manifest.source)
     faults = [fault for sample in samples for fault in files.faults_of(sample)]
-    faults += _whole_faults(manifest.samples, manifest.counts)
+    faults += whole_faults(manifest.samples, manifest.counts)
     if faults:
         raise DatasetError(
-            f"{manifest.source}: {_counted(faults)}\nmend these, then prepare the dataset again"
+            f"{manifest.source}: {counted(faults)}\nmend these, then prepare the dataset again"
         )
 
 
@@ -292,7 +269,7 @@ def _read_about(root: Path) -> About:
 
 
 def _read_samples(
-    path: Path, labels: Sequence[str], files: "_Files | None"
+    path: Path, labels: Sequence[str], files: SampleFiles | None
 ) -> tuple[list[Sample], list[str]]:
     """The samples of a manifest, and what is wrong with its lines and with the files, if given."""
     samples: list[Sample] = []
@@ -308,17 +285,6 @@ def _read_samples(
                     found = () if files is None else files.faults_of(sample)
                     faults += [f"line {number}: {fault}" for fault in found]
     return samples, faults
-
-
-def _file_faults(samples: PlainSamples, files: "_Files | None") -> list[str]:
-    """What is wrong with the files of samples, with the numbers of their lines."""
-    if files is None:
-        return []
-    return [
-        f"line {number}: {fault}"
-        for number, sample in enumerate(samples, start=1)
-        for fault in files.faults_of(sample)
-    ]
 
 
 def _blocks(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -341,83 +307,3 @@ def _blocks(path: Path) -> Iterator[tuple[int, list[str]]]:
                 )
             yield first, lines
             first += len(lines)
-
-
-class _Files:
-    """Looks for the files of samples in their folder, for each file once.
-
-    Args:
-        source: The folder.
-    """
-
-    def __init__(self, source: Path) -> None:
-        self._source, self._folder = source, str(source)
-        self._faults: dict[str, str | None] = {}
-        self._of_events: dict[str, str | None] = {}
-
-    def faults_of(self, sample: Sample) -> list[str]:
-        """What is wrong with the files of a sample."""
-        found = [fault for path in sample.paths if (fault := self._fault_of(path))]
-        events = sample.events
-        if events is not None and self._fault_of(events) is None:
-            if events not in self._of_events:
-                self._of_events[events] = self._fault_of_events(events)
-            found += [fault] if (fault := self._of_events[events]) else []
-        return [f"{sample.sample}: {fault}" for fault in found]
-
-    def _fault_of(self, path: str) -> str | None:
-        if path not in self._faults:
-            fault = None
-            try:
-                if (
-                    not self._lies_there(path)
-                    and not plain(self._source / path, DatasetError).exists()
-                ):
-                    fault = f"no such file: {path}"
-            except DatasetError as error:
-                fault = str(error)
-            self._faults[path] = fault
-        return self._faults[path]
-
-    def _lies_there(self, path: str) -> bool:
-        """Whether a file or folder lies there, by a single look."""
-        try:
-            mode = os.stat(os.path.join(self._folder, path)).st_mode  # noqa: PTH116, PTH118
-        except (OSError, ValueError):
-            return False
-        return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
-
-    def _fault_of_events(self, events: str) -> str | None:
-        if os.path.splitext(events)[1].lower() in EVENT_SUFFIXES:  # noqa: PTH122
-            return None  # the header is not looked at: opening every file takes long
-        try:
-            is_of_events = reader_for(self._source / events).name not in FRAME_FORMATS
-        except RecordingError as error:
-            return str(error)
-        return None if is_of_events else f"expected a recording as events, got frames: {events}"
-
-
-def _whole_faults(samples: Sequence[Sample], counts: Mapping[str, int] | None) -> Iterator[str]:
-    texts = ((s.sample, s.label, *s.paths, *chain(*s.columns)) for s in samples)
-    yield from name_faults(dict.fromkeys(chain.from_iterable(texts)))
-    names = Counter(map(attrgetter("sample"), samples))
-    if len(names) < len(samples):
-        for name, times in names.items():
-            if times > 1:
-                yield f"the sample {name!r} stands there {times} times"
-    if counts is not None:
-        yield from _count_faults(Counter(map(attrgetter("split"), samples)), counts, len(samples))
-
-
-def _count_faults(
-    found: Mapping[str, int], counts: Mapping[str, int], samples: int
-) -> Iterator[str]:
-    if dict(found) != dict(counts):
-        yield f"expected {dict(counts)} samples as {DATASET_FILE} states, got {dict(found)}"
-    if not samples:
-        yield "expected at least one sample, got none"
-
-
-def _counted(faults: Sequence[str]) -> str:
-    count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-    return f"{count}:{itemized(faults)}"

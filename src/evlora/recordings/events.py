@@ -131,7 +131,11 @@ class EventStream:
         )
 
     def chosen(self, index: NDArray[np.bool_] | NDArray[np.integer[Any]]) -> "EventStream":
-        """The events of a mask of shape (N,), or of numbers that never fall."""
+        """Some of the events.
+
+        Args:
+            index: A mask of shape (N,), or numbers that never fall.
+        """
         return EventStream(
             self.t_us[index],
             self.x[index],

@@ -196,7 +196,7 @@ def random_keys(clip: ClipConfig) -> list[str]:
     changed = [
         f"clip.augmentation.{name}"
         for name, value in clip.augmentation.model_dump().items()
-        if value != unchanged.get(name, 0)
+        if not isinstance(value, list | tuple) and value != unchanged.get(name, 0)
     ]
     return (["clip.jitter"] if clip.jitter else []) + changed
 

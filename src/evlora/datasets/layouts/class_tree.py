@@ -16,13 +16,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from evlora.datasets.faults import EVENT_SUFFIXES, FRAME_SUFFIXES
 from evlora.datasets.layouts.naming import class_order, folders_of_splits, split_name
 from evlora.datasets.layouts.official_split import EvenSplit, split_evenly
 from evlora.datasets.layouts.sensors import SensorOptions
 from evlora.datasets.layouts.table import Progress
 from evlora.datasets.layouts.trees import entries, folders, require_folder, wrong_tree
 from evlora.datasets.manifest import Manifest, Sample
-from evlora.datasets.storage import EVENT_SUFFIXES, FRAME_SUFFIXES
 from evlora.errors import DatasetError
 from evlora.messages import listed
 from evlora.recordings.readers import is_of_events

@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import Field, NonNegativeInt
 
 from evlora.config import Config
+from evlora.datasets.faults import EVENT_SUFFIXES
 from evlora.datasets.layouts.label_lists import (
     ListedSample,
     label_base,
@@ -22,7 +23,6 @@ from evlora.datasets.layouts.label_lists import (
 from evlora.datasets.layouts.naming import class_order
 from evlora.datasets.layouts.sequences import FoundSequence, Oddities
 from evlora.datasets.manifest import Manifest, Sample, choose_evenly
-from evlora.datasets.storage import EVENT_SUFFIXES
 from evlora.errors import DatasetError
 
 LABEL_LISTS: Mapping[str, tuple[str, ...]] = {

@@ -12,10 +12,10 @@ from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
 from evlora.config import UserPath
+from evlora.datasets.faults import FRAME_SUFFIXES
 from evlora.datasets.layouts.official_split import ListOptions
 from evlora.datasets.layouts.recording_files import recordings_below
 from evlora.datasets.manifest import Manifest, Sample
-from evlora.datasets.storage import FRAME_SUFFIXES
 from evlora.errors import DatasetError
 from evlora.messages import listed
 

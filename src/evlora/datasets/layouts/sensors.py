@@ -8,9 +8,9 @@ from typing import Self
 from pydantic import PositiveInt, model_validator
 
 from evlora.config import Config
+from evlora.datasets.faults import EVENT_SUFFIXES
 from evlora.datasets.manifest import Manifest
 from evlora.datasets.samples import Sample
-from evlora.datasets.storage import EVENT_SUFFIXES
 from evlora.errors import DatasetError, RecordingError, SensorSizeError
 from evlora.recordings.opening import require_sensor_size
 
