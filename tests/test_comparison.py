@@ -118,6 +118,7 @@ def test_every_row_is_trained_with_each_value_of_a_key_that_is_varied(
     assert (result.folder / "comparison.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_rows_of_another_recipe_are_refused_before_anything_is_trained(
     recipe: Path, settings: dict[str, Any]
 ) -> None:
@@ -197,6 +198,7 @@ def test_what_is_no_key_with_values_cannot_be_varied(text: str) -> None:
         Over.parse(text)
 
 
+@pytest.mark.slow
 def test_a_failure_is_reported_and_stops_nothing_else(
     recipe: Path, settings: dict[str, Any]
 ) -> None:

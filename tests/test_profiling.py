@@ -110,6 +110,7 @@ def test_nothing_is_measured_unless_asked(tiny_settings: dict[str, Any]) -> None
     assert measured.memory["weights_mb"] > 0
 
 
+@pytest.mark.slow
 def test_the_efficiency_is_measured_with_the_latency(tiny_settings: dict[str, Any]) -> None:
     recognizer = build("demo", num_classes=4, overrides=tiny_settings)
     assert profile(recognizer).efficiency is None

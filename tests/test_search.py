@@ -24,6 +24,7 @@ def settings(tiny_settings: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 def test_a_search_goes_on_where_it_was_stopped(settings: dict[str, Any], tmp_path: Path) -> None:
     over = ["training.learning_rate=1e-4..1e-2", "training.label_smoothing=0,0.1"]
     lines: list[str] = []

@@ -60,6 +60,7 @@ def test_a_recording_is_inspected_without_torch(recording: Path):
     assert len(found) < 520
 
 
+@pytest.mark.slow
 def test_a_prediction_needs_neither_transformers_nor_the_compiler_nor_the_trainer(
     tmp_path: Path, recording: Path
 ):

@@ -21,6 +21,7 @@ def bundle(tiny_settings: dict[str, Any], tiny_dataset: Path, tmp_path: Path) ->
     return save_bundle(recognizer, tmp_path / "bundle")
 
 
+@pytest.mark.slow
 def test_a_bundle_is_reported_on_a_dataset(
     evlora: Command, bundle: Path, tiny_dataset: Path, tmp_path: Path
 ) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from fuzzing import Worker, damaged
 from recording_samples import HEIGHT, SAMPLES, VARIANTS, WIDTH
-from slow import slow_but
 from table_samples import TABLE_VARIANTS
 
 SHORT_RUN_FILES = 60
@@ -69,7 +68,8 @@ def run(tmp_path: Path, data_root: Path, *, files: int, seed: int) -> dict[str, 
     return counts
 
 
-@pytest.mark.parametrize("seed", slow_but([20, 21], quick=lambda seed: seed == 20))
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [20, 21])
 def test_damaged_files_of_every_format_keep_the_rules(seed: int, tmp_path: Path, data_root: Path):
     counts = run(tmp_path, data_root, files=SHORT_RUN_FILES, seed=seed)
 

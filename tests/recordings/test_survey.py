@@ -103,6 +103,7 @@ def test_short_files_and_those_with_frames_are_read_at_once(tmp_path, monkeypatc
     assert survey_long_file(tmp_path) is None
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_pieces")
 def test_a_survey_has_a_figure(tmp_path):
     path = tmp_path / "sample.raw"

@@ -16,6 +16,8 @@ from evlora.cli.printing import echo
 from evlora.errors import RecordingError, RecordingWarning
 
 if TYPE_CHECKING:
+    from evlora.recordings import Recording
+    from evlora.recordings.alignment import Offset
     from evlora.recordings.converting import Found
     from evlora.recordings.inspection import Activity, Summary
     from evlora.recordings.parts import Part
@@ -59,6 +61,8 @@ T = TypeVar("T")
 
 SPARKS = "▁▂▃▄▅▆▇█"
 SPARK_COLUMNS = 50
+FRAMES_OF_A_SHORT_LOOK = 24
+"""Half a second of work, for an offset within 2 ms of that of 60 frames."""
 
 
 def register(app: typer.Typer) -> None:
@@ -92,7 +96,6 @@ def inspect(
     Format, sensor, rate over time, polarities, frames, gaps, and what is wrong with the file.
     """
     from evlora.recordings import Recording, open_recording
-    from evlora.recordings.alignment import find_offset
     from evlora.recordings.converting import recordings_below
     from evlora.recordings.figure import save_figure, save_survey_figure
     from evlora.recordings.inspection import summarize
@@ -126,7 +129,7 @@ def inspect(
         if opened is None:
             opened = open_recording(recording, frames=frames, format=format, **table)
     summary = opened.summary if isinstance(opened, Survey) else summarize(opened)
-    step = None if isinstance(opened, Survey) else find_offset(opened)
+    step = None if isinstance(opened, Survey) else _step_between_clocks(opened)
     if as_json:
         late = {} if step is None else {"events_late_us": step.events_late_us}
         echo(json.dumps({**asdict(summary), **late}, ensure_ascii=False))
@@ -159,6 +162,15 @@ def note_others(found: "Found") -> None:
     if found.notes:
         names = listed(map(str, found.notes), at_most=5, none="")
         echo(f"passed over text without events: {names}", err=True)
+
+
+def _step_between_clocks(recording: "Recording") -> "Offset | None":
+    """By how much events are late, by a short look; None where that cannot be seen."""
+    if recording.events is None or recording.frames is None:
+        return None
+    from evlora.recordings.alignment import find_offset
+
+    return find_offset(recording, most_frames=FRAMES_OF_A_SHORT_LOOK)
 
 
 def _inspect_each(paths: list[Path], *, as_json: bool, **options: Any) -> None:

@@ -25,7 +25,7 @@ BLOCKS = (12, 16)
 """Rows and columns of blocks that both modalities are summed in: so coarse that a shift of some
 pixels between the sensors matters little."""
 MOST_FRAMES = 60
-"""Frames that are looked at, from the middle of the recording."""
+"""Frames that are looked at, by default."""
 FEWEST_FRAMES = 8
 REACH_US = 100_000
 """The largest offset that is looked for, either way."""
@@ -62,12 +62,15 @@ class Offset:
         return abs(self.events_late_us) >= OUT_OF_STEP_US
 
 
-def find_offset(recording: Recording, *, reach_us: int = REACH_US) -> Offset | None:
+def find_offset(
+    recording: Recording, *, reach_us: int = REACH_US, most_frames: int = MOST_FRAMES
+) -> Offset | None:
     """The offset between events and frames.
 
     Args:
         recording: With events and timed frames of about the same field of view.
         reach_us: The largest offset that is looked for, either way.
+        most_frames: How many are looked at, from the middle of the recording.
 
     Returns:
         The offset; None where there is no telling: without both modalities, with fewer than
@@ -76,8 +79,8 @@ def find_offset(recording: Recording, *, reach_us: int = REACH_US) -> Offset | N
     events, frames = recording.events, recording.frames
     if events is None or not len(events) or frames is None or frames.end_us is None:
         return None
-    first = max(0, (len(frames) - MOST_FRAMES) // 2)
-    numbers = list(range(first, min(len(frames), first + MOST_FRAMES)))
+    first = max(0, (len(frames) - most_frames) // 2)
+    numbers = list(range(first, min(len(frames), first + most_frames)))
     if len(numbers) < FEWEST_FRAMES:
         return None
     middles_us = _middles_us(frames)[numbers]
