@@ -1,15 +1,10 @@
 """The service as a process, and its decoders as processes with bounds."""
 
 import json
-import os
-import re
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +12,7 @@ import httpx2
 import numpy as np
 import psutil
 import pytest
+from running_service import TOKEN, Running, running
 from served import moments_of, opening, recording_of
 from websockets.sync.client import connect
 
@@ -24,62 +20,7 @@ import evlora
 from evlora.serving.decoders import DecoderProcess
 from evlora.serving.refusals import Refusal
 
-TOKEN = "a token of thirty characters .."
-HEADERS = {"Authorization": f"Bearer {TOKEN}"}
-
 pytestmark = pytest.mark.slow
-
-
-class Running:
-    """A service that runs, and what it has printed when it has ended."""
-
-    def __init__(self, process: "subprocess.Popen[str]", url: str) -> None:
-        self.process, self.url = process, url
-        self.http = httpx2.Client(base_url=url, headers=HEADERS, timeout=60)
-
-    def predict(self, path: Path, **options: Any) -> httpx2.Response:
-        files = {"recording": (path.name, path.read_bytes())}
-        return self.http.post("/predict", files=files, **options)
-
-    def decoders(self) -> list[psutil.Process]:
-        """The processes that decode: those below the server that forks them."""
-        below = psutil.Process(self.process.pid).children(recursive=True)
-        servers = {one.pid for one in below if one.ppid() == self.process.pid}
-        return [one for one in below if one.ppid() in servers]
-
-    def end(self) -> str:
-        self.process.send_signal(signal.SIGTERM)
-        assert self.process.stderr is not None
-        text = self.process.stderr.read()
-        assert self.process.wait(30) == -signal.SIGTERM, text  # as who sent it expects
-        return text
-
-
-@contextmanager
-def running(*words: str | Path, **environment: str) -> Generator[Running]:
-    code = "from evlora.cli.main import run; run()"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, "serve", *map(str, words), "--port", "0"],
-        env={**os.environ, "EVLORA_TOKEN": TOKEN, **environment},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    try:
-        printed: list[str] = []
-        for line in process.stderr:
-            printed.append(line)
-            found = re.search(r"running on (http://\S+)", line, re.IGNORECASE)
-            if found:
-                break
-        else:
-            raise AssertionError("".join(printed))
-        yield Running(process, found[1])
-    finally:
-        process.kill()
-        sys.stdout.write(process.stderr.read())  # shown where a test fails
-        process.wait()
-        process.stderr.close()
 
 
 def test_a_service_answers_survives_its_decoders_and_ends_in_order(
