@@ -1,7 +1,10 @@
 """The service as a process, and its decoders as processes with bounds."""
 
 import json
+import shutil
 import signal
+import socket
+import subprocess
 import threading
 import time
 from collections.abc import Generator
@@ -21,6 +24,7 @@ from evlora.serving.decoders import DecoderProcess
 from evlora.serving.refusals import Refusal
 
 pytestmark = pytest.mark.slow
+FORM = {"Content-Type": "multipart/form-data; boundary=x"}
 
 
 def test_a_service_answers_survives_its_decoders_and_ends_in_order(
@@ -101,13 +105,58 @@ def _a_cut_connection_leaves_nothing(service: Running, uploads: Path) -> None:
             time.sleep(0.05)
         raise ConnectionAbortedError
 
-    headers = {"content-type": "multipart/form-data; boundary=x"}
     with pytest.raises(ConnectionAbortedError):
-        service.http.post("/predict", content=cut(), headers=headers)
+        service.http.post("/predict", content=cut(), headers=FORM)
     until = time.monotonic() + 10
     while list(uploads.iterdir()) and time.monotonic() < until:
         time.sleep(0.05)
     assert not list(uploads.iterdir())
+
+
+ON_A_SMALL_DISK = 'mount -t tmpfs -o size=3m none "$0" && mkdir "$0/uploads" && exec "$@"'
+"""Runs a command where a folder is a disk of 3 MiB, which nothing outside sees."""
+
+
+def test_a_full_disk_slow_uploads_and_a_killed_service_are_as_documented(
+    tiny_bundle: Path, recording: Path, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    within = ("unshare", "-rm", "sh", "-c", ON_A_SMALL_DISK, disk)
+    if shutil.which("unshare") is None or subprocess.run([*within, "true"], check=False).returncode:
+        pytest.skip("no disk of its own can be made here, such as in a container without the right")
+    words = (tiny_bundle, "--decoders", "1", "--uploads", disk / "uploads")
+    limits = "upload_seconds=2 requests_at_once=2"
+    with running(*words, within=within, TMPDIR=str(disk), EVLORA_LIMITS=limits) as service:
+        seen = Path(f"/proc/{service.process.pid}/root{disk}/uploads")
+        for size in (2_000_000, 5_000_000):  # there is room for one copy of the first
+            answer = service.http.post(
+                "/predict", files={"recording": (recording.name, bytes(size))}
+            )
+            assert (answer.status_code, "full" in answer.json()["error"]) == (507, True)
+            assert not list(seen.iterdir())
+            assert service.predict(recording).status_code == 200
+
+        answer = service.http.post("/predict", content=_slowly(), headers=FORM)
+        assert (answer.status_code, "2 s" in answer.json()["error"]) == (408, True)
+        host, port = service.url.removeprefix("http://").split(":")
+        sockets = [socket.create_connection((host, int(port))) for _ in range(8)]
+        assert service.http.get("/health", headers={"Connection": "close"}).status_code == 503
+        for one in sockets:
+            one.close()
+
+        decoders = service.decoders()
+        assert decoders
+        service.process.kill()
+        _, left = psutil.wait_procs(decoders, timeout=20)
+        assert not left
+
+
+def _slowly() -> Generator[bytes]:
+    yield b'--x\r\nContent-Disposition: form-data; name="recording"; filename="a.npz"\r\n\r\n'
+    for _ in range(8):
+        yield b"abc"
+        time.sleep(0.5)
 
 
 @pytest.fixture

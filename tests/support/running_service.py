@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -43,10 +43,19 @@ class Running:
 
 
 @contextmanager
-def running(*words: str | Path, **environment: str) -> Generator[Running]:
+def running(
+    *words: str | Path, within: Sequence[str | Path] = (), **environment: str
+) -> Generator[Running]:
+    """A service with a token.
+
+    Args:
+        words: What follows `evlora serve`.
+        within: A command that runs it, in its own process.
+        environment: Added to this process's.
+    """
     code = "from evlora.cli.main import run; run()"
     process = subprocess.Popen(
-        [sys.executable, "-c", code, "serve", *map(str, words), "--port", "0"],
+        [*within, sys.executable, "-c", code, "serve", *map(str, words), "--port", "0"],
         env={**os.environ, "EVLORA_TOKEN": TOKEN, **environment},
         stderr=subprocess.PIPE,
         text=True,
