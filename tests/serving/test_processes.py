@@ -33,7 +33,7 @@ def test_a_service_answers_survives_its_decoders_and_ends_in_order(
     uploads = tmp_path / "uploads"
     uploads.mkdir()
     words = (f"one={tiny_bundle}", "--decoders", "1", "--uploads", uploads)
-    with running(*words, EVLORA_LIMITS="decoder_seconds=5") as service:
+    with running(*words, EVLORA_LIMITS="decoder_seconds=5 upload_bytes=3000000") as service:
         assert httpx2.get(f"{service.url}/bundles").status_code == 401
         assert httpx2.get(f"{service.url}/health").status_code == 200
         elsewhere = service.http.get("/bundles", headers={"Host": "elsewhere.example"})
@@ -45,6 +45,9 @@ def test_a_service_answers_survives_its_decoders_and_ends_in_order(
         _a_killed_decoder_is_an_answer(service, recording)
         _a_camera_is_answered(service)
         _a_cut_connection_leaves_nothing(service, uploads)
+        for _ in range(20):  # the reason arrives, though the client is still sending
+            too_large = {"recording": ("a.npz", bytes(3_200_000))}
+            assert service.http.post("/predict", files=too_large).status_code == 413
 
         waiting: list[httpx2.Response] = []
         for one in service.decoders():
