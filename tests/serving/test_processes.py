@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Generator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -143,10 +144,10 @@ def test_a_full_disk_slow_uploads_and_a_killed_service_are_as_documented(
         answer = service.http.post("/predict", content=_slowly(), headers=FORM)
         assert (answer.status_code, "2 s" in answer.json()["error"]) == (408, True)
         host, port = service.url.removeprefix("http://").split(":")
-        sockets = [socket.create_connection((host, int(port))) for _ in range(8)]
-        assert service.http.get("/health", headers={"Connection": "close"}).status_code == 503
-        for one in sockets:
-            one.close()
+        with ExitStack() as open_ones:
+            for _ in range(8):
+                open_ones.enter_context(socket.create_connection((host, int(port))))
+            assert httpx2.get(f"{service.url}/health").status_code == 503  # the ninth that comes
 
         decoders = service.decoders()
         assert decoders
