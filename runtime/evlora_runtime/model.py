@@ -119,6 +119,7 @@ class Model:
             self.outputs = tuple(content["outputs"])
             self.least_moments = int(content["least_moments"])
             self.temperature = float(content.get("temperature", 1.0))
+            self.depends_on_batch = bool(content.get("depends_on_batch", True))
             if not 0 < self.temperature < math.inf:
                 raise ValueError(f"temperature: expected above 0, got {self.temperature}")
         except (KeyError, TypeError, ValueError) as error:
@@ -128,6 +129,28 @@ class Model:
         """The outputs for these inputs, in the order in which the file names them."""
         given = dict(zip(self.inputs, inputs, strict=True))
         return cast(list[NDArray[np.float32]], self._session.run(list(self.outputs), given))
+
+    def probabilities(
+        self, inputs: Sequence[NDArray[np.uint8]], *, views: int
+    ) -> NDArray[np.float32]:
+        """Of whole clips, the mean over the views of each sample.
+
+        Args:
+            inputs: Images of each modality in order, shape (B·V, T, 3, H, W), the views of a
+                sample next to one another.
+            views: V, clips of one sample.
+
+        Returns:
+            Probabilities of the classes, shape (B, K), at the file's temperature.
+        """
+        (scores,) = self(inputs)
+        of_clips = np.exp(log_probabilities(scores.astype(np.float32)))
+        mean = of_clips.reshape(-1, views, of_clips.shape[-1]).mean(axis=1)
+        if self.temperature != 1:
+            with np.errstate(divide="ignore"):  # the logarithm of a probability of 0
+                logarithms = np.log(mean) / np.float32(self.temperature)
+            mean = np.exp(log_probabilities(logarithms))
+        return np.minimum(mean, 1)  # rounding must not make a probability larger than 1
 
 
 def log_probabilities(scores: NDArray[np.float32]) -> NDArray[np.float32]:

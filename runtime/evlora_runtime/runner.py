@@ -8,7 +8,7 @@ import numpy as np
 
 from evlora.recordings.opening import Input, as_recording
 from evlora_runtime.drawing import clips_of
-from evlora_runtime.model import Model, log_probabilities
+from evlora_runtime.model import Model
 
 
 class Ranked(NamedTuple):
@@ -37,14 +37,9 @@ class Runner:
             RecordingError: It cannot be read, or there is nothing in it.
         """
         images = clips_of(as_recording(recording), self.clips)
-        (scores,) = self.model(images)
-        mean = np.exp(log_probabilities(scores.astype(np.float32))).mean(axis=0)
-        order: Sequence[int] = np.argsort(-mean, kind="stable").tolist()
-        if self.model.temperature != 1:
-            with np.errstate(divide="ignore"):  # the logarithm of a probability of 0
-                logarithms = np.log(mean) / np.float32(self.model.temperature)
-            mean = np.exp(log_probabilities(logarithms))
-        return [Ranked(self.labels[i], float(mean[i])) for i in order]
+        (shares,) = self.model.probabilities(images, views=len(images[0]))
+        order: Sequence[int] = np.argsort(-shares, kind="stable").tolist()
+        return [Ranked(self.labels[i], float(shares[i])) for i in order]
 
 
 def load(path: str | Path, *, threads: int = 0) -> Runner:

@@ -1,15 +1,14 @@
 """The service as a process, and its decoders as processes with bounds."""
 
 import json
-import os
-import re
+import shutil
 import signal
+import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import httpx2
 import numpy as np
 import psutil
 import pytest
+from running_service import TOKEN, Running, running
 from served import moments_of, opening, recording_of
 from websockets.sync.client import connect
 
@@ -24,62 +24,8 @@ import evlora
 from evlora.serving.decoders import DecoderProcess
 from evlora.serving.refusals import Refusal
 
-TOKEN = "a token of thirty characters .."
-HEADERS = {"Authorization": f"Bearer {TOKEN}"}
-
 pytestmark = pytest.mark.slow
-
-
-class Running:
-    """A service that runs, and what it has printed when it has ended."""
-
-    def __init__(self, process: "subprocess.Popen[str]", url: str) -> None:
-        self.process, self.url = process, url
-        self.http = httpx2.Client(base_url=url, headers=HEADERS, timeout=60)
-
-    def predict(self, path: Path, **options: Any) -> httpx2.Response:
-        files = {"recording": (path.name, path.read_bytes())}
-        return self.http.post("/predict", files=files, **options)
-
-    def decoders(self) -> list[psutil.Process]:
-        """The processes that decode: those below the server that forks them."""
-        below = psutil.Process(self.process.pid).children(recursive=True)
-        servers = {one.pid for one in below if one.ppid() == self.process.pid}
-        return [one for one in below if one.ppid() in servers]
-
-    def end(self) -> str:
-        self.process.send_signal(signal.SIGTERM)
-        assert self.process.stderr is not None
-        text = self.process.stderr.read()
-        assert self.process.wait(30) == -signal.SIGTERM, text  # as who sent it expects
-        return text
-
-
-@contextmanager
-def running(*words: str | Path, **environment: str) -> Generator[Running]:
-    code = "from evlora.cli.main import run; run()"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, "serve", *map(str, words), "--port", "0"],
-        env={**os.environ, "EVLORA_TOKEN": TOKEN, **environment},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    try:
-        printed: list[str] = []
-        for line in process.stderr:
-            printed.append(line)
-            found = re.search(r"running on (http://\S+)", line, re.IGNORECASE)
-            if found:
-                break
-        else:
-            raise AssertionError("".join(printed))
-        yield Running(process, found[1])
-    finally:
-        process.kill()
-        sys.stdout.write(process.stderr.read())  # shown where a test fails
-        process.wait()
-        process.stderr.close()
+FORM = {"Content-Type": "multipart/form-data; boundary=x"}
 
 
 def test_a_service_answers_survives_its_decoders_and_ends_in_order(
@@ -88,7 +34,7 @@ def test_a_service_answers_survives_its_decoders_and_ends_in_order(
     uploads = tmp_path / "uploads"
     uploads.mkdir()
     words = (f"one={tiny_bundle}", "--decoders", "1", "--uploads", uploads)
-    with running(*words, EVLORA_LIMITS="decoder_seconds=5") as service:
+    with running(*words, EVLORA_LIMITS="decoder_seconds=5 upload_bytes=3000000") as service:
         assert httpx2.get(f"{service.url}/bundles").status_code == 401
         assert httpx2.get(f"{service.url}/health").status_code == 200
         elsewhere = service.http.get("/bundles", headers={"Host": "elsewhere.example"})
@@ -100,6 +46,9 @@ def test_a_service_answers_survives_its_decoders_and_ends_in_order(
         _a_killed_decoder_is_an_answer(service, recording)
         _a_camera_is_answered(service)
         _a_cut_connection_leaves_nothing(service, uploads)
+        for _ in range(20):  # the reason arrives, though the client is still sending
+            too_large = {"recording": ("a.npz", bytes(3_200_000))}
+            assert service.http.post("/predict", files=too_large).status_code == 413
 
         waiting: list[httpx2.Response] = []
         for one in service.decoders():
@@ -160,13 +109,58 @@ def _a_cut_connection_leaves_nothing(service: Running, uploads: Path) -> None:
             time.sleep(0.05)
         raise ConnectionAbortedError
 
-    headers = {"content-type": "multipart/form-data; boundary=x"}
     with pytest.raises(ConnectionAbortedError):
-        service.http.post("/predict", content=cut(), headers=headers)
+        service.http.post("/predict", content=cut(), headers=FORM)
     until = time.monotonic() + 10
     while list(uploads.iterdir()) and time.monotonic() < until:
         time.sleep(0.05)
     assert not list(uploads.iterdir())
+
+
+ON_A_SMALL_DISK = 'mount -t tmpfs -o size=3m none "$0" && mkdir "$0/uploads" && exec "$@"'
+"""Runs a command where a folder is a disk of 3 MiB, which nothing outside sees."""
+
+
+def test_a_full_disk_slow_uploads_and_a_killed_service_are_as_documented(
+    tiny_bundle: Path, recording: Path, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    within = ("unshare", "-rm", "sh", "-c", ON_A_SMALL_DISK, disk)
+    if shutil.which("unshare") is None or subprocess.run([*within, "true"], check=False).returncode:
+        pytest.skip("no disk of its own can be made here, such as in a container without the right")
+    words = (tiny_bundle, "--decoders", "1", "--uploads", disk / "uploads")
+    limits = "upload_seconds=2 requests_at_once=2"
+    with running(*words, within=within, TMPDIR=str(disk), EVLORA_LIMITS=limits) as service:
+        seen = Path(f"/proc/{service.process.pid}/root{disk}/uploads")
+        for size in (2_000_000, 5_000_000):  # there is room for one copy of the first
+            answer = service.http.post(
+                "/predict", files={"recording": (recording.name, bytes(size))}
+            )
+            assert (answer.status_code, "full" in answer.json()["error"]) == (507, True)
+            assert not list(seen.iterdir())
+            assert service.predict(recording).status_code == 200
+
+        answer = service.http.post("/predict", content=_slowly(), headers=FORM)
+        assert (answer.status_code, "2 s" in answer.json()["error"]) == (408, True)
+        host, port = service.url.removeprefix("http://").split(":")
+        with ExitStack() as open_ones:
+            for _ in range(8):
+                open_ones.enter_context(socket.create_connection((host, int(port))))
+            assert httpx2.get(f"{service.url}/health").status_code == 503  # the ninth that comes
+
+        decoders = service.decoders()
+        assert decoders
+        service.process.kill()
+        _, left = psutil.wait_procs(decoders, timeout=20)
+        assert not left
+
+
+def _slowly() -> Generator[bytes]:
+    yield b'--x\r\nContent-Disposition: form-data; name="recording"; filename="a.npz"\r\n\r\n'
+    for _ in range(8):
+        yield b"abc"
+        time.sleep(0.5)
 
 
 @pytest.fixture

@@ -1,11 +1,11 @@
 """Small recognizers of every kind that is exported, with random weights off their start."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from backbone_families import FAMILIES
 
-from evlora.clips import ClipConfig
 from evlora.models import BackboneConfig
 from evlora.recognizer import Recognizer, RecognizerConfig, build_recognizer
 
@@ -18,21 +18,33 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 """Name → network and clip."""
 
+MIDDLE_ALONE: Mapping[str, int] = {"segments": 1, "crops": 1}
 
-def exportable(kind: str, family: str = "AugReg", **model: object) -> Recognizer:
+
+def exportable(
+    kind: str,
+    family: str = "AugReg",
+    *,
+    test_views: Mapping[str, int] = MIDDLE_ALONE,
+    **model: object,
+) -> Recognizer:
     """A recognizer of four classes.
 
     Args:
         kind: One of KINDS.
         family: Of the backbone.
+        test_views: Clips that an answer is the mean of.
         model: More keys of the network's configuration.
     """
     row, made_of = KINDS[kind], FAMILIES[family]
     config = RecognizerConfig.model_validate(
         {
-            "clip": ClipConfig(
-                frames=row["frames"], size=made_of.size, modalities=row["modalities"]
-            ),
+            "clip": {
+                "frames": row["frames"],
+                "size": made_of.size,
+                "modalities": row["modalities"],
+                "test_views": test_views,
+            },
             "backbone": BackboneConfig(name=made_of.name, weights="random", options=SIZES),
             "model": {**row["model"], "pool": made_of.pool, **model},
         }

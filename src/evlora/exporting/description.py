@@ -4,6 +4,7 @@ import json
 from importlib.metadata import version
 from typing import Any
 
+from evlora.exporting.formats import FormatName
 from evlora.exporting.graphs import Graph
 from evlora.recognizer import Recognizer
 
@@ -12,7 +13,7 @@ METADATA_KEY = "evlora"
 EXPORT_FORMAT = 1
 
 
-def description_of(recognizer: Recognizer, graph: Graph) -> str:
+def description_of(recognizer: Recognizer, graph: Graph, form: FormatName) -> str:
     """The description as JSON."""
     network, config = recognizer.network, recognizer.config
     content: dict[str, Any] = {
@@ -24,6 +25,8 @@ def description_of(recognizer: Recognizer, graph: Graph) -> str:
         "modalities": list(network.modalities),
         "inputs": list(graph.inputs),
         "outputs": list(graph.outputs),
+        # 8 bits are scaled by the largest number of the whole batch.
+        "depends_on_batch": network.depends_on_batch or form == "onnx-int8",
         "least_moments": getattr(network, "least_moments", config.clip.frames),
         "network": config.model.network,
         "adapter": config.model.adapter.method,

@@ -89,7 +89,7 @@ def export(
     with ExitStack() as stack:
         written = [stack.enter_context(writing_file(path)) for path in paths]
         sessions = [
-            _write(graph, path, description_of(recognizer, graph), form)
+            _write(graph, path, description_of(recognizer, graph, form), form)
             for graph, path in zip(graphs, written, strict=True)
         ]
         check = compare(recognizer, graphs, sessions, clips, form=form, are_given=bool(recordings))

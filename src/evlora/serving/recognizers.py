@@ -75,7 +75,7 @@ class ServedBundle:
         self.views = recognizer.clip_config.test_views.count
         self.drawing = Drawing(TRAINED, recognizer.clip_config.model_dump(mode="json"))
         is_alone = recognizer.network.depends_on_batch
-        self.most_at_once = 1 if is_alone else max(1, MOST_CLIPS_AT_ONCE // self.views)
+        self.most_at_once = _most_at_once(self.views, is_alone=is_alone)
         self._answering = for_answers(recognizer, precision=precision)
 
     @torch.inference_mode()
@@ -156,18 +156,13 @@ class ServedFile:
         self.settings = runner.clips
         self.views = runner.clips.segments * runner.clips.crops
         self.drawing = Drawing(EXPORTED, runner.model.stated_clip)
-        self.most_at_once = max(1, MOST_CLIPS_AT_ONCE // self.views)
+        self.most_at_once = _most_at_once(self.views, is_alone=runner.model.depends_on_batch)
 
     def probabilities(self, recordings: Sequence[Images]) -> Probabilities:
         """See `Served`."""
-        from evlora_runtime.model import log_probabilities
-
         names = self.settings.modalities
-        (scores,) = self._model(
-            [np.concatenate([one[name] for one in recordings]) for name in names]
-        )
-        shares = np.exp(log_probabilities(scores.astype(np.float32)))
-        return shares.reshape(len(recordings), self.views, -1).mean(axis=1)
+        images = [np.concatenate([one[name] for one in recordings]) for name in names]
+        return self._model.probabilities(images, views=self.views)
 
     def details(self, images: Images, *, moments: bool, relevance: bool) -> Details:
         """See `Served`: an exported file gives its answer alone."""
@@ -251,6 +246,11 @@ def _named(place: str) -> tuple[str, Path]:
     return (
         whole.parent.name if is_of_run else whole.stem if path.suffix == ".onnx" else whole.name
     ), path
+
+
+def _most_at_once(views: int, *, is_alone: bool) -> int:
+    """Recordings of one call; one where what is beside a recording would change its answer."""
+    return 1 if is_alone else max(1, MOST_CLIPS_AT_ONCE // views)
 
 
 def _tensor(images: Bytes | None) -> torch.Tensor | None:

@@ -4,10 +4,10 @@ Names that a client gives to files are never used but for their suffix, which pi
 """
 
 import asyncio
+import contextlib
 import errno
 import shutil
-from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -25,6 +25,8 @@ FIELDS = ("recording", "frames")
 FULL = (errno.ENOSPC, errno.EDQUOT)
 BESIDE_FILES = 1 << 16
 """Bytes of a request that are no file: names and borders of its parts."""
+DISCARDED_BYTES, DISCARDED_S = 1 << 24, 5
+"""How much is read of what is too large, and for how long."""
 
 
 class Upload(NamedTuple):
@@ -37,7 +39,7 @@ class Upload(NamedTuple):
     """Name of its frames, if they came as a file of their own."""
 
 
-@contextmanager
+@contextlib.contextmanager
 def own_folder(place: Path | None) -> Generator[Path]:
     """A folder for one request, which is gone afterwards.
 
@@ -71,6 +73,8 @@ async def received(request: Request, folder: Path) -> Upload:
     most, allowed_s = limits().upload_bytes, limits().upload_seconds
     stated = request.headers.get("content-length", "")
     if stated.isdigit() and int(stated) > most + BESIDE_FILES:
+        if request.headers.get("expect", "").lower() != "100-continue":  # else none is sent yet
+            await _discard(request.stream())
         raise _too_large(most)
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise Refusal(
@@ -110,11 +114,28 @@ async def received(request: Request, folder: Path) -> Upload:
 async def _bounded(request: Request, most: int) -> AsyncGenerator[bytes]:
     """The body, until it is more than it may be."""
     count = 0
-    async for chunk in request.stream():
+    stream = request.stream()
+    async for chunk in stream:
         count += len(chunk)
         if count > most + BESIDE_FILES:
+            await _discard(stream)
             raise _too_large(most)
         yield chunk
+
+
+async def _discard(stream: AsyncIterator[bytes]) -> None:
+    """Read what a client still sends, to a bound, before it is refused and its connection closed.
+
+    A connection that is closed with bytes unread is reset, and a client that was sending then
+    loses the answer with the reason.
+    """
+    count = 0
+    with contextlib.suppress(TimeoutError, ClientDisconnect):
+        async with asyncio.timeout(DISCARDED_S):
+            async for chunk in stream:
+                count += len(chunk)
+                if count > DISCARDED_BYTES:
+                    return
 
 
 def _too_large(most: int) -> Refusal:
