@@ -52,8 +52,8 @@ class Recording:
         """
         if self.frames is not None:
             raise RecordingError(
-                f"{self.path}: has {len(self.frames)} frames of its own already; "
-                "leave the separate frames out"
+                f"{self.path}: expected events alone beside separate frames, got a recording with "
+                f"its own (number of frames: {len(self.frames)}); give it alone"
             )
         if self.events is not None and len(self.events) and not frames.is_timed:
             frames = frames.spread_over(self.events.first_us, self.events.last_us + 1)
