@@ -40,6 +40,7 @@ def test_samples_by_columns_are_those_of_the_lines(tmp_path: Path) -> None:
     assert hash(found) == hash(SAMPLES)
     assert [found[i] for i in (0, 4, -1, -5)] == [SAMPLES[i] for i in (0, 4, -1, -5)]
     assert found[1:4] == SAMPLES[1:4]
+    assert found[:2] + found[3:] == SAMPLES[:2] + SAMPLES[3:] == SAMPLES[:2] + found[3:]
     assert found.counts == {"train": 3, "val": 1, "test": 1}
     assert found.of_split("train") == SAMPLES[::2]
     assert found.of_split("train")[1:] == SAMPLES[2::2]

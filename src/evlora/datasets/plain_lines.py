@@ -82,6 +82,12 @@ class PlainSamples(Sequence[Sample]):
     def __hash__(self) -> int:
         return hash(tuple(self))
 
+    def __add__(self, other: Sequence[Sample]) -> tuple[Sample, ...]:
+        return (*self, *other)
+
+    def __radd__(self, other: Sequence[Sample]) -> tuple[Sample, ...]:
+        return (*other, *self)
+
     @property
     def counts(self) -> dict[str, int]:
         """Samples in each split that holds some."""

@@ -147,7 +147,9 @@ def read_manifest(
                 f"{folder}: expected a packed dataset in a bucket, got the index of recordings; "
                 "pack it with evlora pack, then copy it there"
             )
-        return replace(manifest, bucket=bucket)
+        # Its folder here is called by a number, which says nothing in results.
+        name = manifest.dataset or f"{manifest.layout} {str(folder).rstrip('/').rpartition('/')[2]}"
+        return replace(manifest, bucket=bucket, dataset=name)
     root = standing(plain(Path(folder), DatasetError))
     about = _read_about(root)
     where = Path(source) if source is not None else root / about.source
