@@ -147,7 +147,7 @@ def read_manifest(
                 f"{folder}: expected a packed dataset in a bucket, got the index of recordings; "
                 "pack it with evlora pack, then copy it there"
             )
-        # Its folder here is called by a number, which says nothing in results.
+        # Its folder here is called by a number, which would mean nothing in results.
         name = manifest.dataset or f"{manifest.layout} {str(folder).rstrip('/').rpartition('/')[2]}"
         return replace(manifest, bucket=bucket, dataset=name)
     root = standing(plain(Path(folder), DatasetError))
