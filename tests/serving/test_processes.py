@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Generator
@@ -122,10 +123,9 @@ ON_A_SMALL_DISK = 'mount -t tmpfs -o size=3m none "$0" && mkdir "$0/uploads" && 
 
 
 def test_a_full_disk_slow_uploads_and_a_killed_service_are_as_documented(
-    tiny_bundle: Path, recording: Path, tmp_path: Path
+    tiny_bundle: Path, recording: Path
 ) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
+    disk = Path(tempfile.mkdtemp())  # sockets in it take names of 107 characters at most
     within = ("unshare", "-rm", "sh", "-c", ON_A_SMALL_DISK, disk)
     if shutil.which("unshare") is None or subprocess.run([*within, "true"], check=False).returncode:
         pytest.skip("no disk of its own can be made here, such as in a container without the right")

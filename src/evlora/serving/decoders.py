@@ -13,8 +13,10 @@ from asyncio import get_running_loop
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import Pipe
+from tempfile import gettempdir
 from typing import Any, Protocol
 
+from evlora.errors import RunError
 from evlora.limits import VARIABLE, limits, raising
 from evlora.processes import process_context
 from evlora.serving.refusals import STATUS, Refusal
@@ -121,12 +123,19 @@ class DecoderProcess:
         context.set_forkserver_preload(["evlora.serving.decoding"])
         from evlora.serving.decoding import run_decoder
 
-        self._connection, theirs = Pipe()
-        self._process = context.Process(  # pyright: ignore[reportAttributeAccessIssue]
+        connection, theirs = Pipe()
+        process: Any = context.Process(  # pyright: ignore[reportAttributeAccessIssue]
             target=run_decoder, args=(theirs, os.environ.get(VARIABLE, "")), daemon=True
         )
-        self._process.start()
+        try:
+            process.start()
+        except OSError as error:  # such as a folder for sockets with a name that is too long
+            raise RunError(
+                f"decoder: expected to start a process for uploads, got: {error}; the folder for "
+                f"temporary files, {gettempdir()}, needs a short name and room: set TMPDIR"
+            ) from error
         theirs.close()
+        self._process, self._connection = process, connection  # one that has started
 
 
 class Decoders:
