@@ -1,10 +1,15 @@
 """What the tests of the verbs share."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command import Command
 from small_recordings import write_recording
+
+from evlora.bundle import save_bundle
+from evlora.datasets import read_manifest
+from evlora.recipe import build
 
 
 @pytest.fixture
@@ -32,3 +37,12 @@ def source(tmp_path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_recording(path, number)
     return tmp_path / "source"
+
+
+@pytest.fixture
+def bundle(tiny_settings: dict[str, Any], tiny_dataset: Path, tmp_path: Path) -> Path:
+    """An untrained bundle over the classes of the small dataset."""
+    labels = read_manifest(tiny_dataset).labels
+    recognizer = build("demo", num_classes=len(labels), overrides=tiny_settings)
+    recognizer.labels = labels
+    return save_bundle(recognizer, tmp_path / "bundle")

@@ -2,25 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from command import Command
 
-from evlora.bundle import save_bundle
 from evlora.clips import ClipConfig, make_clip
 from evlora.datasets import ClipDataset, read_manifest
 from evlora.evaluation import robustness
-from evlora.recipe import build
-
-
-@pytest.fixture
-def bundle(tiny_settings: dict[str, Any], tiny_dataset: Path, tmp_path: Path) -> Path:
-    """An untrained bundle over the classes of the small dataset."""
-    labels = read_manifest(tiny_dataset).labels
-    recognizer = build("demo", num_classes=len(labels), overrides=tiny_settings)
-    recognizer.labels = labels
-    return save_bundle(recognizer, tmp_path / "bundle")
 
 
 @pytest.mark.slow

@@ -44,7 +44,7 @@ def n_imagenet(folder: Path, *, variants: tuple[str, ...] = ("",), with_lists: b
             array["p"] = events.polarity
             np.savez(path, event_data=array)
             below = path.relative_to(folder).as_posix()
-            lines.append((top[10:15], f"/home/jhkim/Datasets/N_Imagenet/{below}"))
+            lines.append((top[10:15], f"/data/Datasets/N_Imagenet/{below}"))
     if with_lists:
         write_lists(folder, {"train": "train_list.txt", "val": "val_list.txt"}, lines)
 

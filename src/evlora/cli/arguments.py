@@ -18,6 +18,10 @@ Split = Annotated[str, typer.Option(help="What is measured: train, val or test."
 Source = Annotated[
     Path | None, typer.Option(help="Where the recordings lie now, if they were moved.")
 ]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(min=1, help="Clips in one call: 16, or 1 if a result depends on others."),
+]
 Workers = Annotated[int, typer.Option(min=0, help="Processes that read clips.")]
 Device = Annotated[
     str, typer.Option(help="auto (cuda if there is one, else cpu), cpu, cuda, cuda:1, …")

@@ -10,6 +10,7 @@ from evlora.cli.arguments import (
     DATASET_HELP,
     AnswerPrecision,
     AsJson,
+    BatchSize,
     Device,
     Source,
     Split,
@@ -56,12 +57,7 @@ def evaluate(
     dataset: Annotated[str, typer.Argument(help=f"{DATASET_HELP}, or s3://BUCKET/FOLDER.")],
     split: Split = "test",
     source: Source = None,
-    batch_size: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Clips in one call: 16, or 1 if a result depends on the clips beside it."
-        ),
-    ] = None,
+    batch_size: BatchSize = None,
     workers: Workers = 0,
     without: Without = None,
     precision: AnswerPrecision = "fp32",

@@ -15,6 +15,7 @@ from evlora.cli.arguments import Device, Weights
 from evlora.cli.recordings import (
     ColumnsOption,
     FormatOption,
+    FramesOption,
     HeightOption,
     RecordingPath,
     TopicsOption,
@@ -63,9 +64,7 @@ def play(
         str | None, typer.Option("--from", help="Play from this time on, such as 1.5s or 300ms.")
     ] = None,
     end: Annotated[str | None, typer.Option("--to", help="Play up to this time.")] = None,
-    frames: Annotated[
-        Path | None, typer.Option(help="Images or a video that belong to the events.")
-    ] = None,
+    frames: FramesOption = None,
     format: FormatOption = None,
     width: WidthOption = None,
     height: HeightOption = None,

@@ -50,6 +50,9 @@ UnitOption = Annotated[
     str | None, typer.Option("--unit", help="Of a table's times: s, ms, us or ns.")
 ]
 
+FramesOption = Annotated[
+    Path | None, typer.Option("--frames", help="Images or a video that belong to the events.")
+]
 TopicsOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -87,16 +90,13 @@ def inspect(
     columns: ColumnsOption = None,
     unit: UnitOption = None,
     topics: TopicsOption = None,
-    frames: Annotated[
-        Path | None, typer.Option(help="Images or a video that belong to the events.")
-    ] = None,
+    frames: FramesOption = None,
 ) -> None:
     """Show what a recording or a folder of them holds.
 
     Format, sensor, rate over time, polarities, frames, gaps, and what is wrong with the file.
     """
     from evlora.recordings import Recording, open_recording
-    from evlora.recordings.converting import recordings_below
     from evlora.recordings.figure import save_figure, save_survey_figure
     from evlora.recordings.inspection import summarize
     from evlora.recordings.readers import reader_for
@@ -110,7 +110,7 @@ def inspect(
         "topics": topics,
     }
     is_of_many = recording.is_dir() and reader_for(recording, format).name == "images"
-    if is_of_many and (below := recordings_below(recording)).recordings:
+    if is_of_many and (below := _below(recording)).recordings:
         if out is not None or animate is not None or frames is not None:
             raise RecordingError(
                 f"{recording}: expected one recording for --out, --animate and --frames, found a "
@@ -162,6 +162,12 @@ def note_others(found: "Found") -> None:
     if found.notes:
         names = listed(map(str, found.notes), at_most=5, none="")
         echo(f"passed over text without events: {names}", err=True)
+
+
+def _below(folder: Path) -> "Found":
+    from evlora.recordings.converting import recordings_below  # what a single file need not load
+
+    return recordings_below(folder)
 
 
 def _step_between_clocks(recording: "Recording") -> "Offset | None":

@@ -8,6 +8,7 @@ import typer
 from evlora.cli.arguments import (
     DATASET_HELP,
     AnswerPrecision,
+    BatchSize,
     Device,
     Source,
     Weights,
@@ -48,10 +49,7 @@ def report(
         Literal["tsne", "pca"], typer.Option(help="How features come into two dimensions.")
     ] = "tsne",
     source: Source = None,
-    batch_size: Annotated[
-        int | None,
-        typer.Option(min=1, help="Clips in one call: 16, or 1 if a result depends on others."),
-    ] = None,
+    batch_size: BatchSize = None,
     workers: Workers = 0,
     without: Without = None,
     precision: AnswerPrecision = "fp32",
