@@ -47,7 +47,7 @@ def datasets(
             )
             for title, one in known_datasets().datasets.items()
         ]
-        table(header, rows)
+        table(header, rows, is_of_texts=True)
         echo("evlora datasets NAME shows size, licence, figures and the source of each")
 
 

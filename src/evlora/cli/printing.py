@@ -19,13 +19,21 @@ def echo(text: object = "", *, err: bool = False) -> None:
     typer.echo(printable(text), err=err)
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows under a header: the first column to the left, the others to the right."""
+def table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, is_of_texts: bool = False
+) -> None:
+    """Print rows under a header.
+
+    The first column stands to the left, and so do the others of a table of texts; numbers stand to
+    the right.
+    """
     lines = [list(header), *([in_line(cell) for cell in row] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     for number, line in enumerate(lines):
-        cells = [line[0].ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
+        cells = [
+            cell.ljust(width) if is_of_texts or column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
         echo("  ".join(cells).rstrip())
         if number == 0:
             echo("  ".join("─" * width for width in widths))
