@@ -56,7 +56,12 @@ def running(
     code = "from evlora.cli.main import run; run()"
     process = subprocess.Popen(
         [*within, sys.executable, "-c", code, "serve", *map(str, words), "--port", "0"],
-        env={**os.environ, "EVLORA_TOKEN": TOKEN, **environment},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(sys.path),  # the runner too, installed or not
+            "EVLORA_TOKEN": TOKEN,
+            **environment,
+        },
         stderr=subprocess.PIPE,
         text=True,
     )
