@@ -68,7 +68,7 @@ def test_a_merged_adapter_leaves_the_networks_own_modules(project_root: Path):
 @pytest.mark.slow
 def test_loading_packed_clips_is_measured_beside_folders_of_pictures(project_root: Path):
     script = project_root / "benchmarks" / "loading.py"
-    table = printed_by(script, "--clips", "2", "--repeats", "3", "--steps")
+    table = printed_by(script, "--clips", "2", "--frames", "8", "--repeats", "2", "--steps")
     rows = {line.split(" | ")[0].strip("| "): line.split(" | ") for line in table.splitlines()}
     assert float(rows["PNG folders"][1]) == 1
     assert float(rows["packed"][1]) > 0
@@ -78,7 +78,8 @@ def test_loading_packed_clips_is_measured_beside_folders_of_pictures(project_roo
 @pytest.mark.slow
 def test_a_new_frame_is_measured_beside_its_clip(project_root: Path):
     script = project_root / "benchmarks" / "streaming.py"
-    lines = printed_by(script, "--models", "vit_tiny_patch16_224", "--rounds", "3").splitlines()
+    small = ("--models", "vit_tiny_patch16_224", "--rounds", "2", "--size", "64", "--frames", "3")
+    lines = printed_by(script, *small).splitlines()
     row = next(line.split(" | ") for line in lines if "| cpu |" in line)
     assert float(row[-2].removesuffix(" ×")) > 0
     assert float(row[-1].removesuffix(" |")) <= 1e-4
