@@ -1,6 +1,6 @@
 """A dataset's clips in order, as batches."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -10,14 +10,23 @@ from evlora.clips import collate
 
 
 class InOrder(SequentialSampler):
-    """The clips of a split in the order of the manifest."""
+    """The clips of a split in the order of the manifest.
 
-    def __init__(self, dataset: Any) -> None:
+    Args:
+        dataset: The clips.
+        indices: Those wanted, in rising order; None is all of them.
+    """
+
+    def __init__(self, dataset: Any, indices: Sequence[int] | None = None) -> None:
         super().__init__(dataset)
         self.dataset = dataset
+        self._indices = range(len(dataset)) if indices is None else indices
 
     def __iter__(self) -> Iterator[int]:
-        yield from self.dataset.reading(range(len(self.dataset)))
+        yield from self.dataset.reading(self._indices)
+
+    def __len__(self) -> int:
+        return len(self._indices)
 
 
 def loader_options(*, batch_size: int, workers: int) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from evlora.training.data import ClipDataModule
 from evlora.training.early import StopEarly
 from evlora.training.extras import Devices, Extras, extras_of
 from evlora.training.features import OFF, random_keys, require_cacheable
+from evlora.training.first_pass import start_from_clips
 from evlora.training.fitting import fit
 from evlora.training.folder import (
     BUNDLE,
@@ -155,7 +156,9 @@ def train(
             report_line(f"{folder} holds a finished run; nothing is left to do")
             return Run(folder, folder / BUNDLE, finished, is_first)
         seed_everything(whole.run.seed, workers=True, verbose=False)
-        data, module = _prepared(whole, report_line)
+        data, module = _prepared(
+            whole, report_line, None if resumed else trainer.strategy.root_device
+        )
         if is_first:
             # A run with more epochs than before is unfinished again, before its recipe changes.
             (folder / METRICS_FILE).unlink(missing_ok=True)
@@ -189,12 +192,16 @@ def _silent(line: str) -> None:
     """What ranks beside the first one report."""
 
 
-def _prepared(recipe: Recipe, report: Report) -> tuple[ClipDataModule, RecognizerModule]:
-    """The clips, and what learns from them."""
+def _prepared(
+    recipe: Recipe, report: Report, device: torch.device | None
+) -> tuple[ClipDataModule, RecognizerModule]:
+    """The clips, and what learns from them; from the start on this device, None if it goes on."""
     training = recipe.training
     data = _data_of(recipe)
     recognizer = start(recipe, data.manifest.labels, report)
     require_pairs(recognizer, training)
+    if device is not None and training.start_from is None:
+        start_from_clips(recognizer, data, device=device, report=report)
     recognizer.prepare_training(
         precision=training.precision, fast=training.fast, checkpointing=training.checkpointing
     )

@@ -16,7 +16,7 @@ from evlora.models import VELoRA, VELoRAConfig
 from evlora.models.adapters import AdapterConfig, adapt, fold
 from evlora.models.backbone import share_weights
 
-STARTS = ["gaussian", "orthogonal", "mica", "pissa", "olora"]
+STARTS = ["gaussian", "orthogonal", "mica", "pissa", "olora", "eva"]
 FROM_WEIGHTS = ["pissa", "olora"]
 
 
@@ -73,7 +73,7 @@ def test_dora_is_an_option_too() -> None:
         adapted(base("vit"), dora=True, init="pissa")
 
 
-@pytest.mark.parametrize("start", ["eva", "corda", "loftq", "lora_ga"])
+@pytest.mark.parametrize("start", ["corda", "loftq", "lora_ga"])
 def test_a_start_that_is_not_offered_is_refused_with_the_reason(start: str) -> None:
     with pytest.raises(AdapterError, match=f"options.init: {start}: (peft makes it|it makes up)"):
         AdapterConfig(options={"init": start})

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
         load_training_state,
         training_state,
     )
+    from evlora.models.adapters.from_peft.inputs_seen import (
+        starting_from_inputs,
+        wait_for_inputs,
+    )
     from evlora.models.adapters.low_rank_pair import added_by_lora, require_low_rank_pair
     from evlora.models.adapters.lv_adapter import LvAdapterConfig
     from evlora.models.adapters.methods import METHODS
@@ -49,8 +53,10 @@ __all__ = [
     "require_low_rank_pair",
     "sees_moments",
     "set_moments",
+    "starting_from_inputs",
     "training_state",
     "unwrapped",
+    "wait_for_inputs",
 ]
 
 _HOMES = {
@@ -73,6 +79,10 @@ _HOMES = {
         "fill_kept_ranks",
         "load_training_state",
         "training_state",
+    ),
+    "evlora.models.adapters.from_peft.inputs_seen": (
+        "starting_from_inputs",
+        "wait_for_inputs",
     ),
     "evlora.models.adapters.low_rank_pair": (
         "added_by_lora",

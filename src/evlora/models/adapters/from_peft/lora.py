@@ -1,14 +1,16 @@
 """LoRA (Hu et al., ICLR 2022): y + (α/r)·B·A·x."""
 
+from collections.abc import Mapping
 from typing import Any, Literal, cast
 
-from peft import LoraConfig
+from peft import EvaConfig, LoraConfig
 from pydantic import PositiveInt, field_validator
 
 from evlora.config import Config
 from evlora.errors import AdapterError
+from evlora.models.adapters.from_peft.inputs_seen import EVA
 from evlora.models.adapters.from_peft.lora_starts import REFUSED, take_the_start_out, weights_kept
-from evlora.models.adapters.method import Method, NoOptions, options_of
+from evlora.models.adapters.method import Method, NoOptions, Settings, options_of
 
 
 class KnownStart(Config):
@@ -30,7 +32,7 @@ def lora_options(more: type[Config] = NoOptions, **renamed: str) -> type[Config]
         types={
             "rank_pattern": dict[str, PositiveInt],
             "alpha_pattern": dict[str, float],
-            "init": Literal[True, "gaussian", "orthogonal", "mica", "pissa", "olora"],
+            "init": Literal[True, "gaussian", "orthogonal", "mica", "pissa", "olora", "eva"],
         },
         rslora="use_rslora",
         rank_pattern="rank_pattern",
@@ -39,12 +41,19 @@ def lora_options(more: type[Config] = NoOptions, **renamed: str) -> type[Config]
     )
 
 
+def _start_from_inputs(settings: Settings) -> Mapping[str, Any]:
+    """What peft must be given with EVA: every layer keeps the rank that it was given (ρ = 1)."""
+    start = getattr(settings.options, "init", None)  # methods made of this one have no choice
+    return {"eva_config": EvaConfig(rho=1.0)} if start == EVA else {}
+
+
 METHOD = Method(
     LoraConfig,
     sites="ffn",
     settings={"rank": "r", "alpha": "lora_alpha", "dropout": "lora_dropout"},
     defaults={"rank": 4, "dropout": 0.01},  # the released VELoRA's
     options=lora_options(KnownStart, init="init_lora_weights", dora="use_dora"),
+    computed=_start_from_inputs,
     while_adapting=weights_kept,
     afterwards=take_the_start_out,
     adapts_convolutions=True,

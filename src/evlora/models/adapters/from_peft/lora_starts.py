@@ -7,6 +7,7 @@ loaded by peft in its own way, with the same answers up to rounding.
 """
 
 import re
+import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -22,10 +23,8 @@ from evlora.models.adapters.blocks import linear_layers
 
 FROM_WEIGHTS = ("pissa", "olora")
 REFUSED = {
-    "eva": "peft makes it of the layers' inputs, in a pass over the training data before the first "
-    "step, which evlora does not make",
-    "corda": "peft makes it of the layers' inputs, in a pass over the training data before the "
-    "first step, which evlora does not make, and changes the frozen weights",
+    "corda": "peft makes it of the layers' inputs and changes the frozen weights, which views "
+    "share here; eva is made of the inputs too, and changes none",
     "lora_ga": "peft makes it of the gradients of a pass over the training data, and changes the "
     "frozen weights",
     "loftq": "it makes up for weights of 4 bits, which evlora does not have",
@@ -37,7 +36,11 @@ REFUSED = {
 def weights_kept(module: nn.Module, config: Any) -> Generator[None]:
     """Give the layers that peft changes their weights back, in the same memory."""
     if config.init_lora_weights not in FROM_WEIGHTS:
-        yield
+        with (
+            warnings.catch_warnings()
+        ):  # weights on the meta device, as it advises, are of no use here
+            warnings.filterwarnings("ignore", "lora with eva initialization", UserWarning)
+            yield
         return
     weights = [
         layer.weight
