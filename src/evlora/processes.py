@@ -3,9 +3,21 @@
 import os
 import signal
 import threading
-from concurrent.futures import ProcessPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
 from multiprocessing import connection, get_all_start_methods, get_context, parent_process
 from multiprocessing.context import BaseContext
+from typing import TypeVar
+
+AHEAD = 4
+"""Jobs per process that may be done before their turn: a slow one must not fill the memory with
+those behind it."""
+
+Job = TypeVar("Job")
+Outcome = TypeVar("Outcome")
 
 
 def cores() -> int:
@@ -33,6 +45,61 @@ def start_processes(count: int, *, preload: str | None = None) -> ProcessPoolExe
     if preload is not None:
         context.set_forkserver_preload([preload])
     return ProcessPoolExecutor(count, mp_context=context, initializer=begin_process)
+
+
+def outcomes_of(
+    work: Callable[[Job], Outcome],
+    jobs: Iterable[Job],
+    *,
+    workers: int,
+    killed: Callable[[Job], Outcome],
+) -> Generator[Outcome]:
+    """The outcomes of these jobs, in their order, worked on by several processes.
+
+    Args:
+        work: A function of a module, called in a process with each job.
+        jobs: Taken from as needed.
+        workers: Processes; 0 does the work in this one.
+        killed: What stands for the outcome of a job that kills its process, such as one that
+            needs too much memory.
+    """
+    if not workers:
+        yield from map(work, jobs)
+        return
+    remaining = iter(jobs)
+    waiting: deque[tuple[Job, Future[Outcome]]] = deque()
+    pool = start_processes(workers, preload=work.__module__)
+    try:
+        while True:
+            try:
+                for job in islice(remaining, AHEAD * workers - len(waiting)):
+                    waiting.append((job, Future()))  # so that no job is lost if submitting fails
+                    waiting[-1] = (job, pool.submit(work, job))
+                if not waiting:
+                    return
+                outcome = waiting[0][1].result()
+            except BrokenProcessPool:
+                # One of those in work killed its process. Each alone in a process shows which.
+                suspects = [job for job, _ in waiting]
+                waiting.clear()
+                for job in suspects:
+                    yield _outcome_alone(work, job, killed)
+                pool = start_processes(workers, preload=work.__module__)
+                continue
+            waiting.popleft()
+            yield outcome
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _outcome_alone(
+    work: Callable[[Job], Outcome], job: Job, killed: Callable[[Job], Outcome]
+) -> Outcome:
+    with start_processes(1, preload=work.__module__) as pool:
+        try:
+            return pool.submit(work, job).result()
+        except BrokenProcessPool:
+            return killed(job)
 
 
 def begin_process() -> None:

@@ -1,10 +1,7 @@
 """Samples become packed items, in several processes, and come back in their order."""
 
 import warnings
-from collections import deque
 from collections.abc import Generator, Iterable
-from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +13,8 @@ from evlora.datasets.sources import look_at
 from evlora.errors import EvloraError, RecordingWarning
 from evlora.packing.codec import encode
 from evlora.packing.journal import Done, checksum_of
-from evlora.processes import start_processes
+from evlora.processes import outcomes_of
 
-AHEAD = 4
-"""Samples per process that may be done before their turn: a slow one must not fill the memory
-with those behind it."""
 MOST_BYTES = 1 << 30
 """A larger item is refused: one file holds it, and training reads it as a whole."""
 
@@ -100,33 +94,7 @@ def render_all(jobs: Iterable[Job], *, workers: int) -> Generator[Outcome]:
         jobs: Taken from as needed.
         workers: Processes; 0 does the work in this one.
     """
-    if not workers:
-        yield from map(render, jobs)
-        return
-    remaining = iter(jobs)
-    waiting: deque[tuple[Job, Future[Outcome]]] = deque()
-    pool = start_processes(workers, preload=__name__)
-    try:
-        while True:
-            try:
-                while len(waiting) < AHEAD * workers and (job := next(remaining, None)) is not None:
-                    waiting.append((job, Future()))  # so that no job is lost if submitting fails
-                    waiting[-1] = (job, pool.submit(render, job))
-                if not waiting:
-                    return
-                outcome = waiting[0][1].result()
-            except BrokenProcessPool:
-                # One of those in work killed its process. Each alone in a process shows which.
-                suspects = [job for job, _ in waiting]
-                waiting.clear()
-                for job in suspects:
-                    yield _render_alone(job)
-                pool = start_processes(workers, preload=__name__)
-                continue
-            waiting.popleft()
-            yield outcome
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    return outcomes_of(render, jobs, workers=workers, killed=_of_killed)
 
 
 def _about(job: Job) -> Done:
@@ -150,13 +118,9 @@ def _rejected(job: Job, done: Done, message: str) -> Done:
     return done.model_copy(update={"file": file, "reason": " ".join(reason.split())})
 
 
-def _render_alone(job: Job) -> Outcome:
-    with start_processes(1, preload=__name__) as pool:
-        try:
-            return pool.submit(render, job).result()
-        except BrokenProcessPool:
-            message = (
-                "the process that read it was killed: it needs too much memory, or made the "
-                "library that reads it fail"
-            )
-            return Outcome(_rejected(job, _about(job), message))
+def _of_killed(job: Job) -> Outcome:
+    message = (
+        "the process that read it was killed: it needs too much memory, or made the library that "
+        "reads it fail"
+    )
+    return Outcome(_rejected(job, _about(job), message))
