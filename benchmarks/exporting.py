@@ -4,10 +4,12 @@
     python benchmarks/exporting.py --backbone vit_small_patch16_224 --rounds 5
     python benchmarks/exporting.py --bundle run/bundle --dataset dataset    # accuracy of each
     python benchmarks/exporting.py --families                               # every family and kind
+    python benchmarks/exporting.py --short       # families and times in minutes, on a quiet machine
 
 PyTorch is the recognizer as `evlora.predict` uses it, adapters folded. All variants take turns in
-one process with as many threads each, and the ratio is the median over the rounds. The clock is
-the processor time of this process, so that other work on the machine counts less.
+one process with as many threads each, and a ratio is the median over the rounds. There are two
+clocks: the time that passes, and the processor time of this process, in which other work on the
+machine counts less; with several threads the latter includes how long they wait for each other.
 """
 
 import argparse
@@ -16,10 +18,10 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime
@@ -42,6 +44,18 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 FORMS: tuple[FormatName, ...] = tuple(form for form in FORMATS if form.startswith("onnx"))
 Answer = Callable[[list[torch.Tensor]], Any]
+SHORT_KINDS = ("image", "VELoRA, 8 moments")
+SHORT_FORMS: tuple[FormatName, ...] = ("onnx", "onnx-int8")
+SHORT_ROUNDS = 5
+
+
+class Spent(NamedTuple):
+    """How long an answer takes."""
+
+    passed: float
+    """Seconds by the clock on the wall."""
+    worked: float
+    """Seconds of the processors."""
 
 
 def main() -> None:
@@ -52,13 +66,18 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path, help="with --dataset: accuracy instead of time")
     parser.add_argument("--dataset", type=Path)
     parser.add_argument("--families", action="store_true", help="differences of small networks")
+    parser.add_argument("--short", action="store_true", help="what a release is checked with")
     options = parser.parse_args()
     print(
         f"{date.today()}, {platform.machine()}, {torch.get_num_threads()} thread(s), torch "
         f"{torch.__version__}, onnxruntime {onnxruntime.__version__}, "
         f"{torch.backends.cpu.get_cpu_capability()}\n"
     )
-    if options.families:
+    if options.short:
+        print_families(kinds=("velora", "image", "video"), live_kinds=("velora",))
+        print()
+        print_times(options.backbone, SHORT_KINDS, SHORT_ROUNDS, forms=SHORT_FORMS)
+    elif options.families:
         print_families()
     elif options.bundle is not None:
         print_accuracy(options.bundle, options.dataset)
@@ -66,27 +85,33 @@ def main() -> None:
         print_times(options.backbone, options.kinds, options.rounds)
 
 
-def print_times(backbone: str, kinds: list[str], rounds: int) -> None:
-    """Processor time of one clip, batch 1."""
-    print("| recognizer | variant | file | one clip | beside PyTorch | largest difference |")
-    print("|---|---|---:|---:|---:|---:|")
+def print_times(
+    backbone: str, kinds: Sequence[str], rounds: int, *, forms: Sequence[FormatName] = FORMS
+) -> None:
+    """Time of one clip, batch 1."""
+    print("| recognizer | variant | file | one clip | × | processors | × | largest difference |")
+    print("|---|---|---:|---:|---:|---:|---:|---:|")
     for kind in kinds:
         recognizer = built(backbone, kind)
         with tempfile.TemporaryDirectory() as folder:
             answers: dict[str, Answer] = {"PyTorch": of_torch(for_answers(recognizer))}
             notes: dict[str, tuple[str, str]] = {"PyTorch": ("–", "–")}
-            for form in FORMS:
+            for form in forms:
                 made = evlora.export(recognizer, Path(folder) / f"{form}.onnx", format=form)
                 answers[form] = of_onnx(made.files[0])
                 size = made.files[0].stat().st_size / 1e6
                 notes[form] = (f"{size:.1f} MB", f"{made.check.largest_difference:.1e}")
-            seconds = interleaved(answers, images_of(recognizer, 1), rounds)
-        for name, times in seconds.items():
-            ratios = [a / b for a, b in zip(seconds["PyTorch"], times, strict=True)]
-            cells = (notes[name][0], f"{1e3 * statistics.median(times):.1f} ms")
-            ratio = f"{statistics.median(ratios):.2f} ×"
-            print(f"| {kind} | {name} | {' | '.join(cells)} | {ratio} | {notes[name][1]} |")
-            sys.stdout.flush()
+            spent = interleaved(answers, images_of(recognizer, 1), rounds)
+        for name, times in spent.items():
+            file, difference = notes[name]
+            cells: list[str] = []
+            for clock in Spent._fields:
+                theirs = [getattr(one, clock) for one in spent["PyTorch"]]
+                ours = [getattr(one, clock) for one in times]
+                ratios = [a / b for a, b in zip(theirs, ours, strict=True)]
+                median = 1e3 * statistics.median(ours)
+                cells += [f"{median:.1f} ms", f"{statistics.median(ratios):.2f} ×"]
+            print(f"| {kind} | {name} | {file} | {' | '.join(cells)} | {difference} |", flush=True)
 
 
 def print_accuracy(bundle: Path, dataset: Path) -> None:
@@ -117,7 +142,9 @@ def print_accuracy(bundle: Path, dataset: Path) -> None:
             print(f"| {name} | {right:.1%} | {same:.1%} | {seconds:.1f} |", flush=True)
 
 
-def print_families() -> None:
+def print_families(
+    kinds: Sequence[str] | None = None, live_kinds: Sequence[str] | None = None
+) -> None:
     """The largest difference of every family and kind of network, whole and live."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
     from backbone_families import FAMILIES  # pyright: ignore[reportMissingImports]
@@ -127,11 +154,14 @@ def print_families() -> None:
     print("| backbone | network | one graph | encode and decide |")
     print("|---|---|---:|---:|")
     for family in FAMILIES:
-        for kind in SMALL:
+        for kind in SMALL if kinds is None else kinds:
             torch.manual_seed(0)
             recognizer = exportable(kind, family)
             cells: list[str] = []
             for live in (False, True):
+                if live and live_kinds is not None and kind not in live_kinds:
+                    cells.append("–")
+                    continue
                 with tempfile.TemporaryDirectory() as folder:
                     made = evlora.export(recognizer, Path(folder) / "x.onnx", live=live)
                     cells.append(f"{made.check.largest_difference:.1e}")
@@ -173,15 +203,17 @@ def of_onnx(file: Path) -> Answer:
 
 def interleaved(
     answers: dict[str, Answer], images: list[torch.Tensor], rounds: int
-) -> dict[str, list[float]]:
-    seconds: dict[str, list[float]] = {name: [] for name in answers}
+) -> dict[str, list[Spent]]:
+    """What each answer takes in each round but the first, in which all of them warm up."""
+    spent: dict[str, list[Spent]] = {name: [] for name in answers}
     for number in range(rounds + 1):
         for name, answer in answers.items():
-            began = time.process_time()
+            began, began_work = time.perf_counter(), time.process_time()
             answer(images)
             if number:
-                seconds[name].append(time.process_time() - began)
-    return seconds
+                worked = time.process_time() - began_work
+                spent[name].append(Spent(time.perf_counter() - began, worked))
+    return spent
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from evlora_runtime import EvloraError, load, open_recording, predict_live
+from evlora_runtime import EvloraError, load, open_recording
 
 
 def run() -> None:
@@ -46,6 +46,8 @@ def _answer(options: argparse.Namespace) -> None:
         options.recording, frames=options.frames, width=options.width, height=options.height
     )
     if options.live:
+        from evlora_runtime import predict_live
+
         window_us = None if options.window_ms is None else max(1, round(1000 * options.window_ms))
         for answer in predict_live(
             options.file,

@@ -10,7 +10,6 @@ from evlora.clips.geometry import Geometry, place_evenly
 from evlora.clips.images import NO_FRAME, Inputs, MomentImages, without_events
 from evlora.clips.sampling import Choice, Moments, choose_moments
 from evlora.recordings import Recording
-from evlora.recordings.filters.table import filtered
 from evlora_runtime.model import Clips
 
 Images = NDArray[np.uint8]
@@ -23,7 +22,10 @@ def clips_of(recording: Recording, clips: Clips) -> list[Images]:
         DatasetError: A modality is missing, or the window needs exposure times.
         RecordingError: A frame cannot be read, or there is nothing in the recording.
     """
-    recording = filtered(recording, clips.filters)
+    if clips.filters:
+        from evlora.recordings.filters.table import filtered  # which few files need
+
+        recording = filtered(recording, clips.filters)
     inputs = Inputs.of(recording, clips)
     views: list[list[Images]] = []
     for segment in range(clips.segments):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, cast, overload
 import torch
 
 from evlora.answering import Precision, for_answers
-from evlora.clips import ClipConfig, Modality, collate, make_test_views
+from evlora.clips import Clip, ClipConfig, Modality, collate, make_test_views
 from evlora.companions import visible
 from evlora.datasets.faults import EVENT_SUFFIXES, FRAME_SUFFIXES
 from evlora.errors import RecordingError
@@ -79,14 +79,30 @@ def predict(
     opened = as_recording(cast(Input, recording))
     config = recognizer.clip_config.hiding(without)
     clips = make_test_views(opened, config, sample=str(opened.path or "recording"))
+    return ranked_labels(recognizer, [clips], precision=precision)[0]
+
+
+def ranked_labels(
+    recognizer: Recognizer, samples: Sequence[Sequence[Clip]], *, precision: Precision = "fp32"
+) -> list[list[Prediction]]:
+    """All labels of the recognizer for each sample, the most probable first, by one call.
+
+    Args:
+        recognizer: Loaded from a bundle.
+        samples: The test views of each, equally many.
+        precision: See `for_answers`.
+    """
     device = next(recognizer.parameters()).device
     answering = for_answers(recognizer, precision=precision)
     with torch.inference_mode():
-        rgb, events, *_ = collate(clips).to(device)
-        scores = answering.log_probabilities(rgb, events, views=config.test_views.count)
-    probabilities = scores[0].exp().cpu()
-    order = probabilities.argsort(descending=True, stable=True)
-    return [Prediction(recognizer.labels[i], float(probabilities[i])) for i in order.tolist()]
+        rgb, events, *_ = collate(samples).to(device)
+        scores = answering.log_probabilities(rgb, events, views=len(samples[0]))
+    probabilities = scores.exp().cpu()
+    order = probabilities.argsort(dim=1, descending=True, stable=True)
+    return [
+        [Prediction(recognizer.labels[i], float(of_one[i])) for i in first]
+        for of_one, first in zip(probabilities, order.tolist(), strict=True)
+    ]
 
 
 class Found(NamedTuple):

@@ -4,10 +4,18 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from command import Command
+
+from evlora.bundle import load_bundle
+from evlora.cli import predicting
+from evlora.cli.kept_answers import KeptAnswers
+from evlora.errors import RunError
+from evlora.prediction import Prediction
+from evlora.recognizer import Recognizer
 
 
 @pytest.fixture
@@ -77,6 +85,75 @@ def test_what_cannot_be_written_is_refused_before_anything_is_predicted(
     assert "--out: expected a file of .csv, .jsonl, .parquet" in err
     code, out, err = predict(folder, "--out", tmp_path / "recordings.csv" / "..")
     assert (code, out) == (2, "")
+
+
+def test_an_interrupted_table_is_resumed_without_asking_again(
+    predict: Command, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "b.npz").unlink()
+    asked: list[int] = []
+    answering = predicting.ranked_labels
+
+    def counted(recognizer: Recognizer, samples: Any, **options: Any) -> Any:
+        asked.append(len(samples))
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return answering(recognizer, samples, **options)
+
+    monkeypatch.setattr(predicting, "ranked_labels", counted)
+    out, unfinished = tmp_path / "answers.csv", tmp_path / ".answers.csv.unfinished"
+    code, first, err = predict(folder, "--out", out)
+    assert (code, first.count("\n")) == (130, 1)
+    assert "the same command resumes" in err
+    assert unfinished.exists()
+    assert not out.exists()
+    with unfinished.open("a") as file:
+        file.write('{"recording": "cut sho')
+    code, whole, err = predict(folder, "--out", out)
+    assert code == 0
+    assert "1 of 2 recordings were answered before; resumed" in err
+    assert asked == [1, 1, 1]
+    assert whole.startswith(first)
+    assert sorted(path.name for path in tmp_path.glob("*answers*")) == ["answers.csv"]
+    resumed = out.read_text()
+    assert predict(folder, "--out", out, "--batch-size", "2").returncode == 0
+    assert asked == [1, 1, 1, 2]
+    assert [row["label"] for row in csv.DictReader(resumed.splitlines())] == [
+        row["label"] for row in csv.DictReader(out.read_text().splitlines())
+    ]
+
+
+def test_kept_answers_of_another_command_and_of_changed_files_are_dropped(
+    tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recognizer = load_bundle(tiny_bundle)
+    out = tmp_path / "answers.csv"
+    ranked = [Prediction("left", 0.75), Prediction("right", 0.25)]
+    with KeptAnswers.beside(out, recognizer, asked="all") as kept:
+        kept.add("a.npz", "1", ranked)
+        with (
+            pytest.raises(RunError, match="another process writes"),
+            KeptAnswers.beside(out, recognizer, asked="all"),
+        ):
+            pass
+    with KeptAnswers.beside(out, recognizer, asked="all") as kept:
+        assert kept.of("a.npz", "1") == ranked
+        assert kept.of("a.npz", "2") is None
+    recognizer.temperature = 2.0
+    with KeptAnswers.beside(out, recognizer, asked="all") as kept:
+        assert kept.of("a.npz", "1") is None
+    assert "holds answers to another command" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_several_processes_read_and_give_the_same_table(
+    predict: Command, folder: Path, tmp_path: Path
+) -> None:
+    alone = predict(folder, "--out", tmp_path / "alone.csv")
+    several = predict(folder, "--out", tmp_path / "several.csv", "--workers", "2")
+    assert (several.returncode, several.stdout) == (alone.returncode, alone.stdout)
+    assert (tmp_path / "several.csv").read_text() == (tmp_path / "alone.csv").read_text()
+    assert "b.npz: expected a whole npz archive" in several.stderr
 
 
 def test_columns_and_unit_are_those_of_inspect(predict: Command, tmp_path: Path) -> None:

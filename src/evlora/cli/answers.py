@@ -12,10 +12,8 @@ from evlora.errors import EvloraError
 from evlora.escaping import printable
 
 if TYPE_CHECKING:
-    from evlora.answering import Precision
-    from evlora.clips import ClipConfig, Modality
+    from evlora.clips import ClipConfig
     from evlora.prediction import Prediction
-    from evlora.recognizer import Recognizer
     from evlora.recordings import Recording
     from evlora.recordings.parts import Part
 
@@ -43,7 +41,7 @@ class Answers:
 
     def add(self, path: Path, ranked: "Sequence[Prediction]") -> None:
         """Print an answer."""
-        shown = ranked[: self.top]
+        shown = tuple(ranked[: self.top])
         self.rows.append(Row(str(path), shown, None))
         if self.as_json:
             labels = _as_dicts(shown)
@@ -83,60 +81,6 @@ class Answers:
         write_table(columns, path, suffix=suffix, kinds=kinds)
 
 
-def predict_each(
-    recognizer: "Recognizer",
-    inputs: Sequence[tuple[Path, Path | None]],
-    options: dict[str, Any],
-    *,
-    part: "Part | None",
-    answers: Answers,
-    without: "Modality | None",
-    precision: "Precision",
-) -> None:
-    """Predict all inputs, each a file or a folder and the frames given for it.
-
-    Raises:
-        RecordingError: The only recording asked for cannot be read.
-        DatasetError: It lacks a modality.
-    """
-    from evlora import prediction
-    from evlora.errors import DatasetError, RecordingError
-    from evlora.recordings.parts import part_of
-
-    config = recognizer.clip_config.hiding(without)
-    for path, given in inputs:
-        is_folder = given is None and path.is_dir()
-        try:
-            found = (
-                prediction.recordings_in(path, config)
-                if is_folder
-                else [prediction.Found(path, given)]
-            )
-        except RecordingError as error:
-            answers.fail(path, error)
-            continue
-        before = answers.failures
-        for recording, beside in found:
-            try:
-                if is_folder:
-                    opened = _opened_among_others(recording, beside, options)
-                else:
-                    opened = _opened(recording, beside, config, options)
-                if part is not None:
-                    opened = part_of(opened, part)
-                answers.add(
-                    recording,
-                    prediction.predict(recognizer, opened, without=without, precision=precision),
-                )
-            except (DatasetError, RecordingError) as error:
-                if answers.is_one:
-                    raise
-                answers.fail(recording, error)
-        if is_folder:
-            count = len(found) - answers.failures + before
-            echo(f"{path}: predicted {count} of {len(found)} recordings", err=True)
-
-
 def opened_each(
     inputs: Sequence[tuple[Path, Path | None]],
     config: "ClipConfig",
@@ -159,9 +103,10 @@ def opened_each(
         for recording, beside in found:
             if is_folder:
                 echo(str(recording), err=as_json)
-                opened = _opened_among_others(recording, beside, options)
+                opened = opened_among_others(recording, beside, options)
             else:
-                opened = _opened(recording, beside, config, options)
+                opened, taken = opened_alone(recording, beside, config, options)
+                note_frames(recording, taken)
             yield opened if part is None else part_of(opened, part)
 
 
@@ -173,22 +118,29 @@ def _options_for(path: Path, options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name in taken}
 
 
-def _opened(
+def opened_alone(
     path: Path, frames: Path | None, config: "ClipConfig", options: dict[str, Any]
-) -> "Recording":
-    """The recording with its frames: those given, or those of its name beside it."""
+) -> "tuple[Recording, Path | None]":
+    """The recording with its frames: those given, or those of its name beside it.
+
+    Returns:
+        The recording, and what lies beside it and was taken.
+    """
     from evlora.prediction import open_with_frames
     from evlora.recordings import open_recording
 
     if frames is not None:
-        return open_recording(path, frames=frames, **options)
-    recording, beside = open_with_frames(path, config, **options)
-    if beside is not None:
-        echo(f"{path}: with the frames of {beside} beside it", err=True)
-    return recording
+        return open_recording(path, frames=frames, **options), None
+    return open_with_frames(path, config, **options)
 
 
-def _opened_among_others(path: Path, frames: Path | None, options: dict[str, Any]) -> "Recording":
+def note_frames(path: Path, taken: Path | None) -> None:
+    """Name the frames that were taken for a recording, on standard error."""
+    if taken is not None:
+        echo(f"{path}: with the frames of {taken} beside it", err=True)
+
+
+def opened_among_others(path: Path, frames: Path | None, options: dict[str, Any]) -> "Recording":
     """The recording; in a folder, the size is for those that do not state it."""
     from evlora.errors import SensorSizeError
     from evlora.recordings import open_recording

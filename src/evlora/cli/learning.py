@@ -3,11 +3,11 @@
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from evlora.cli.answers import Answers, opened_each, predict_each, require_out
+from evlora.cli.answers import opened_each, require_out
 from evlora.cli.arguments import (
     RECIPE_HELP,
     AnswerPrecision,
@@ -18,6 +18,7 @@ from evlora.cli.arguments import (
     Recipe,
     Weights,
     Without,
+    Workers,
 )
 from evlora.cli.live import is_still_recorded, show_live, show_stream
 from evlora.cli.printing import echo, listing, table
@@ -31,9 +32,6 @@ from evlora.cli.recordings import (
     part_between,
 )
 from evlora.cli.reporting import report_of_run
-
-if TYPE_CHECKING:
-    from evlora.recognizer import Recognizer
 
 
 def _list_recipes(is_wanted: bool) -> None:
@@ -224,9 +222,16 @@ def predict(
     end: Annotated[
         str | None, typer.Option("--to", help="Predict up to this time, such as 3s.")
     ] = None,
+    workers: Workers = 0,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Recordings in one call of the network.")
+    ] = 1,
     out: Annotated[
         Path | None,
-        typer.Option(help="Write all answers to this file as well: .csv, .jsonl or .parquet."),
+        typer.Option(
+            help="Write all answers to this file as well: .csv, .jsonl or .parquet. After an "
+            "interruption the same command keeps those that it had."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -284,40 +289,10 @@ def predict(
                 as_json=as_json,
             )
         return
-    _predict_all(
-        recognizer,
-        given,
-        options,
-        top=top,
-        as_json=as_json,
-        out=out,
-        part=part,
-        without=without,
-        precision=precision,
-    )
+    from evlora.cli.predicting import How, predict_all
 
-
-def _predict_all(
-    recognizer: "Recognizer",
-    given: list[tuple[Path, Path | None]],
-    options: dict[str, Any],
-    *,
-    top: int,
-    as_json: bool,
-    out: Path | None,
-    **how: Any,
-) -> None:
-    """Predict each recording, write all answers, and end with code 2 if one has none."""
-    is_one = len(given) == 1 and not given[0][0].is_dir()
-    answers = Answers(top=top, is_one=is_one, as_json=as_json, rows=[])
-    predict_each(recognizer, given, options, answers=answers, **how)
-    if out:
-        answers.write(out)
-    if answers.failures:
-        if not any(path.is_dir() for path, _ in given):
-            count = len(answers.rows) - answers.failures
-            echo(f"predicted {count} of {len(answers.rows)} recordings", err=True)
-        raise typer.Exit(2)
+    how = How(options, part, without, precision, workers=workers, batch_size=batch_size)
+    predict_all(recognizer, given, how, top=top, as_json=as_json, out=out)
 
 
 def _note(line: str) -> None:

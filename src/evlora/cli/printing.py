@@ -1,6 +1,7 @@
 """How the verbs print: plain tables that can be read in a log as well."""
 
 import shutil
+import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 
@@ -56,7 +57,11 @@ def counting_bar(what: str) -> Generator[Callable[[int, int], None]]:
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
+        *columns,
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+        redirect_stdout=sys.stdout.isatty(),  # into a file results go past the bar
     ) as bar:
         task = bar.add_task(what, total=None)
 

@@ -52,7 +52,7 @@ def choose_moments(
     sampling: Sampling = "segments",
     stride: int = 4,
     window: WindowKind = "frame",
-    generator: np.random.Generator | None = None,
+    generator: "np.random.Generator | None" = None,
     choice: Choice = MIDDLE,
 ) -> Moments:
     """The `count` moments that stand for this recording.
@@ -115,7 +115,7 @@ def choose_moments(
 
 
 def _one_of_each_segment(
-    length: int, count: int, generator: np.random.Generator | None, choice: Choice
+    length: int, count: int, generator: "np.random.Generator | None", choice: Choice
 ) -> Numbers:
     edges = np.arange(count + 1, dtype=np.int64) * length // count
     if generator is None:
@@ -124,7 +124,7 @@ def _one_of_each_segment(
 
 
 def _stretch(
-    length: int, count: int, stride: int, generator: np.random.Generator | None, choice: Choice
+    length: int, count: int, stride: int, generator: "np.random.Generator | None", choice: Choice
 ) -> Numbers:
     """Frames `stride` apart, as in the protocol of AdaptFormer (NeurIPS 2022)."""
     steps = np.arange(count, dtype=np.int64)
@@ -162,7 +162,7 @@ def _windows_of_frames(
     return np.stack([previous_ends[indices], ends[indices]], axis=1)
 
 
-def _jittered(windows_us: Numbers, generator: np.random.Generator | None) -> Numbers:
+def _jittered(windows_us: Numbers, generator: "np.random.Generator | None") -> Numbers:
     """The same windows, which touch, with their inner edges moved."""
     if generator is None:
         return windows_us

@@ -37,7 +37,7 @@ def look_at(paths: Iterable[str], source: Path) -> SourceFiles:
         for name, status in found:
             count, size = count + 1, size + status.st_size
             facts = (path, name, str(status.st_size), str(status.st_mtime_ns))
-            digest.update("\0".join((*facts, "")).encode())
+            digest.update("\0".join((*facts, "")).encode(errors="surrogateescape"))
     return SourceFiles(count, size, tuple(missing), digest.hexdigest())
 
 

@@ -16,7 +16,6 @@ from evlora.recordings.readers.decoding import EventFile, collect
 from evlora.recordings.readers.fields import Columns, Declared
 from evlora.recordings.readers.images import IMAGE_SUFFIXES, missing_pictures, read_images
 from evlora.recordings.readers.signatures import named_by_header
-from evlora.recordings.readers.text import holds_events
 from evlora.recordings.readers.video import VIDEO_SUFFIXES
 from evlora.recordings.recording import Recording
 from evlora.untrusted import plain
@@ -123,7 +122,11 @@ def is_of_events(path: Path) -> bool:
     if not any(row.name not in OF_FRAMES for row in rows):
         return False
     with _reading(plain(path, RecordingError)):
-        return rows[0].name != "text" or holds_events(path)
+        if rows[0].name != "text":
+            return True
+        from evlora.recordings.readers.text import holds_events
+
+        return holds_events(path)
 
 
 def reader_for(path: Path, format: str | None = None) -> Format:
