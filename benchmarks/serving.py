@@ -2,6 +2,8 @@
 
     python benchmarks/serving.py
     python benchmarks/serving.py --bundle run/bundle --requests 200 --rates 5 10 20
+    python benchmarks/serving.py --services 2 --rates              # two behind nginx, no camera
+    python benchmarks/serving.py --short       # requests, and a camera before ViT-Tiny; 3 minutes
 
 `evlora serve` runs as a process of its own. A number of requests come at once, one in five of them
 damaged, empty, of another format, or too large. Every good answer is compared with
@@ -15,6 +17,7 @@ the service.
 A camera then sends moments at one rate after the other. A rate holds if none of its moments is
 skipped and half of the answers come within one moment's time. Without `--bundle` the recognizer is
 VELoRA on evlora-nano as in the demo, its trained numbers random: only time and agreement count.
+With `--short` the camera is answered by ViT-Tiny instead, see `serving_camera.py`.
 """
 
 import argparse
@@ -22,17 +25,14 @@ import http.client
 import json
 import os
 import platform
-import re
 import statistics
-import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,22 +40,20 @@ from typing import Any, NamedTuple
 import numpy as np
 import psutil
 import torch
-from websockets.sync.client import ClientConnection, connect
 
 import evlora
 from evlora.bundle import save_bundle
 from evlora.exporting.checking import generated_recording
 from evlora.recipe import build
-from evlora.serving.live import HEADER
+from serving_camera import MOMENTS, measure_camera, measure_vit_tiny, serving
+from serving_proxy import behind_nginx
 
 FILES = 16
-MOMENTS = 16
-"""Frames of each recording."""
 UPLOAD_BYTES = 4_000_000
 """The limit of the service that is measured, so that what is too large is quickly sent."""
+BOUNDS = f"upload_bytes={UPLOAD_BYTES}"
 EXACT = 1e-4
 """How far probabilities may lie apart: sums of float32 in calls of different sizes."""
-RAW_EVENTS, RAW_PICTURE = 0, 3
 
 
 class Question(NamedTuple):
@@ -81,8 +79,10 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=1000)
     parser.add_argument("--at-once", type=int, default=32)
     parser.add_argument("--decoders", type=int, default=2)
+    parser.add_argument("--services", type=int, default=1, help="behind nginx if several")
     parser.add_argument("--rates", type=float, nargs="*", default=[10, 20, 30, 45, 60, 90, 120])
     parser.add_argument("--seconds", type=float, default=5, help="of each rate")
+    parser.add_argument("--short", action="store_true", help="what a release is checked with")
     options = parser.parse_args()
     print(f"{date.today()}, {platform.machine()}, {os.cpu_count()} cores, ", end="")
     print(f"{torch.get_num_threads()} thread(s), Python {platform.python_version()}, ", end="")
@@ -97,13 +97,26 @@ def main() -> None:
         found = [evlora.predict(recognizer, file) for file in files]
         expected = [{one.label: one.probability for one in ranked} for ranked in found]
         alone = [rate_alone(recognizer, files)]
-        with serving(bundle, options.decoders, folder) as (service, address):
+        with ExitStack() as stack:
+            started = [
+                stack.enter_context(
+                    serving(bundle, folder, decoders=options.decoders, limits=BOUNDS)
+                )
+                for _ in range(options.services)
+            ]
+            services, addresses = [one for one, _ in started], [one for _, one in started]
+            address = addresses[0]
+            if options.services > 1:
+                address = stack.enter_context(behind_nginx(addresses, folder))
             asked = questions(files, expected, options.requests)
-            rate = measure_requests(service, address, asked, at_once=options.at_once)
+            rate = measure_requests(services, address, asked, at_once=options.at_once)
             alone.append(rate_alone(recognizer, files))
             print(f"one by one in Python, before and after: {alone[0]:.1f} and {alone[1]:.1f} /s")
             print(f"good requests of the service: {rate / statistics.mean(alone):.2f} × that")
-            measure_camera(address, options.rates, options.seconds)
+            if options.rates and not options.short:
+                measure_camera(address, options.rates, options.seconds)
+        if options.short:
+            measure_vit_tiny(folder)
 
 
 def made_bundle(folder: Path) -> Path:
@@ -123,32 +136,6 @@ def rate_alone(recognizer: evlora.Recognizer, files: Sequence[Path]) -> float:
         for file in files:
             evlora.predict(recognizer, file)
     return 4 * len(files) / (time.perf_counter() - begun)
-
-
-@contextmanager
-def serving(
-    bundle: Path, decoders: int, folder: Path
-) -> Generator[tuple[psutil.Process, tuple[str, int]]]:
-    """A service in a process of its own, and its address."""
-    words = (sys.executable, "-m", "evlora", "serve", str(bundle), "--port", "0", "--device", "cpu")
-    log = folder / "log"
-    with log.open("w") as text:
-        process = subprocess.Popen(
-            [*words, "--decoders", str(decoders)],
-            env={**os.environ, "EVLORA_LIMITS": f"upload_bytes={UPLOAD_BYTES}"},
-            stderr=text,
-        )
-    try:
-        found = None
-        while found is None:
-            if process.poll() is not None:
-                raise SystemExit(log.read_text())
-            time.sleep(0.1)
-            found = re.search(r"running on http://(\S+):(\d+)", log.read_text(), re.IGNORECASE)
-        yield psutil.Process(process.pid), (found[1], int(found[2]))
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def questions(
@@ -184,7 +171,7 @@ def form(name: str, content: bytes) -> bytes:
 
 
 def measure_requests(
-    service: psutil.Process,
+    services: Sequence[psutil.Process],
     address: tuple[str, int],
     asked: Sequence[Question],
     *,
@@ -200,11 +187,11 @@ def measure_requests(
     """
     first = len(asked) // 10
     replies = answered(address, asked[:first], at_once)
-    memory = [memory_of(service)]
+    memory = [memory_of(services)]
     begun = time.perf_counter()
     replies += (later := answered(address, asked[first:], at_once))
     seconds = time.perf_counter() - begun
-    memory.append(memory_of(service))
+    memory.append(memory_of(services))
     statuses = Counter(reply.question.status for reply in replies)
     print(f"{len(replies)} requests, {at_once} at once; expected statuses {dict(statuses)}")
     good_ms = sorted(1e3 * one.seconds for one in later if one.question.status == 200)
@@ -265,10 +252,15 @@ def fault(question: Question, status: int, content: Any) -> str | None:
     return None if apart < EXACT else f"probabilities {apart:.1g} apart"
 
 
-def memory_of(service: psutil.Process) -> dict[str, int]:
-    """Bytes that the service has to itself, and those of the processes below it."""
-    below = [one.memory_full_info().uss for one in service.children(recursive=True)]
-    return {"service": service.memory_full_info().uss, "decoders": sum(below)}
+def memory_of(services: Sequence[psutil.Process]) -> dict[str, int]:
+    """Bytes that the services have to themselves, and those of the processes below them."""
+    own = [one.memory_full_info().uss for one in services]
+    below = [
+        one.memory_full_info().uss
+        for service in services
+        for one in service.children(recursive=True)
+    ]
+    return {"service": sum(own), "decoders": sum(below)}
 
 
 def metrics(address: tuple[str, int]) -> dict[str, float]:
@@ -279,69 +271,6 @@ def metrics(address: tuple[str, int]) -> dict[str, float]:
     connection.close()
     plain = [line.split() for line in lines if line[0] != "#" and "{" not in line]
     return {name: float(value) for name, value in plain}
-
-
-def measure_camera(address: tuple[str, int], rates_hz: Sequence[float], seconds: float) -> None:
-    """Print a table of rates, up to the first two that do not hold."""
-    print("\n| moments /s | answers /s | skipped | latency p50 | p99 | holds |")
-    print("|---|---|---|---|---|---|")
-    failed = 0
-    for rate_hz in rates_hz:
-        with connect(f"ws://{address[0]}:{address[1]}/live", proxy=None) as socket:
-            latencies_ms, skipped, spent_s = camera(socket, rate_hz, round(rate_hz * seconds))
-        p50, p99 = np.percentile(latencies_ms, [50, 99])
-        holds = not skipped and statistics.median(latencies_ms) < 1e3 / rate_hz
-        print(f"| {rate_hz:g} | {len(latencies_ms) / spent_s:.1f} | {skipped} | ", end="")
-        print(f"{p50:.1f} ms | {p99:.1f} ms | {'yes' if holds else 'no'} |", flush=True)
-        failed += not holds
-        if failed == 2:
-            break
-
-
-def camera(socket: ClientConnection, rate_hz: float, count: int) -> tuple[list[float], int, float]:
-    """Send moments at a rate: latencies of the answers in ms, moments skipped, and the time.
-
-    One moment is answered before, whose time is that of opening.
-    """
-    recording = generated_recording(0, frames=MOMENTS)
-    events, frames = recording.events, recording.frames
-    assert events is not None
-    assert frames is not None
-    records = np.zeros(len(events), [("t", "<i8"), ("x", "<u2"), ("y", "<u2"), ("p", "<u4")])
-    records["x"], records["y"], records["p"] = events.x, events.y, events.polarity
-    parts = np.array_split(records, MOMENTS)
-    step_us = round(1e6 / rate_hz)
-
-    def send(number: int) -> None:
-        part = parts[number % MOMENTS].copy()
-        part["t"] = number * step_us + np.arange(len(part)) * step_us // (len(part) + 1)
-        socket.send(HEADER.pack(RAW_EVENTS, 0, number * step_us) + part.tobytes())
-        picture = frames[number % MOMENTS].tobytes()
-        socket.send(HEADER.pack(RAW_PICTURE, 0, (number + 1) * step_us) + picture)
-
-    def send_all() -> None:
-        begun = time.perf_counter()
-        for number in range(count):
-            time.sleep(max(0, begun + number / rate_hz - time.perf_counter()))
-            send(number + 1)
-
-    socket.send(json.dumps({"width": events.width, "height": events.height}))
-    send(0)
-    socket.recv(timeout=60)
-    sender = threading.Thread(target=send_all)
-    begun = time.perf_counter()
-    sender.start()
-    latencies_ms: list[float] = []
-    skipped = 0
-    while len(latencies_ms) + skipped < count:
-        answer = json.loads(socket.recv(timeout=60))
-        if "error" in answer:
-            raise SystemExit(answer["error"])
-        latencies_ms.append(answer["latency_ms"])
-        skipped += answer["dropped_moments"]
-    seconds = time.perf_counter() - begun
-    sender.join()
-    return latencies_ms, skipped, seconds
 
 
 if __name__ == "__main__":

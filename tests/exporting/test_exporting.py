@@ -14,7 +14,7 @@ from onnxruntime import InferenceSession
 import evlora
 import evlora_runtime
 from evlora.errors import ExportError
-from evlora.exporting import onnx_files, programs, run
+from evlora.exporting import onnx_files, openvino_files, programs, run
 from evlora.exporting.checking import Check, compare, generated_clips, generated_recording
 from evlora.exporting.graphs import clip_graph, live_graphs
 from evlora.recognizer import Recognizer
@@ -161,10 +161,11 @@ def test_another_first_label_counts_only_on_given_clips(image_recognizer: Recogn
 @pytest.mark.parametrize(
     ("out", "options", "message"),
     [
-        ("x.engine", {}, r"x\.engine: expected a file that ends in \.onnx or \.pt2"),
+        ("x.engine", {}, r"x\.engine: expected a file that ends in \.onnx or \.xml or \.pt2"),
         ("x.onnx", {"format": "pt2"}, r"x\.onnx: expected a file that ends in \.pt2"),
         ("x.onnx", {"format": "onx"}, "none is called 'onx'; did you mean onnx?"),
         ("folder.onnx", {}, "expected a file, found a folder"),
+        ("x.pte", {}, r"x\.pte: ExecuTorch's own exporter makes such a file"),
     ],
 )
 def test_a_wrong_name_is_refused_at_once(
@@ -182,6 +183,14 @@ def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     )
     with pytest.raises(ExportError, match=r'onnxscript not installed; pip install "evlora\[export'):
         evlora.export("no bundle", tmp_path / "x.onnx")
+
+
+def test_openvino_is_named_where_it_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openvino_files, "find_spec", lambda name: None)
+    with pytest.raises(ExportError, match=r'pip install "evlora\[export,openvino\]"'):
+        evlora.export("no bundle", tmp_path / "x.xml")
 
 
 def test_a_network_that_the_exporter_cannot_take_is_named(
@@ -282,4 +291,22 @@ def test_a_program_of_torch_answers_the_same(image_recognizer: Recognizer, tmp_p
         images = images_of(image_recognizer, batch)
         with torch.no_grad():
             got = program.module()(*images).numpy()
+        np.testing.assert_allclose(got, wanted(image_recognizer, images), atol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_model_of_openvino_answers_the_same(image_recognizer: Recognizer, tmp_path: Path) -> None:
+    openvino = pytest.importorskip("openvino")
+    made = evlora.export(image_recognizer, tmp_path / "images.xml")
+    assert [path.name for path in made.files] == ["images.xml", "images.bin"]
+    assert made.check.largest_difference < 1e-4
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["images.bin", "images.check.json", "images.xml"]
+    core = openvino.Core()
+    model = core.read_model(made.files[0])
+    assert json.loads(model.get_rt_info(["evlora"]).astype(str))["labels"][3] == "Größe 4"
+    exact = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    for batch in BATCHES:
+        images = images_of(image_recognizer, batch)
+        got = exact({"rgb": images[0].numpy()})["logits"]
         np.testing.assert_allclose(got, wanted(image_recognizer, images), atol=1e-4)

@@ -143,8 +143,17 @@ def test_the_relevance_lies_over_the_pictures_while_it_is_switched_on(page: Page
     assert not page.evaluate(over)
     page.press("r")
     page.wait_for(over)
+    difference = "document.querySelector('#stage figure:nth-child(3)')"
+    canvas = "#stage figure:nth-child(3) canvas"
+    assert page.text("#stage figure:nth-child(3) figcaption") == "Difference from the moment before"
+    assert page.evaluate(f"document.querySelector({canvas!r}).ariaLabel.includes('relevance')")
+    assert page.evaluate(f"({FULL_CANVAS})({canvas!r})")
+    page.press("ArrowLeft")
+    assert page.evaluate(f"document.querySelector({canvas!r}).ariaLabel.endsWith('first moment')")
+    assert not page.evaluate(f"({FULL_CANVAS})({canvas!r})")
     page.press("r")
     page.wait_for(f"!{over}")
+    assert page.evaluate(f"{difference}.hidden")
 
 
 def test_a_wrong_file_is_explained_in_its_place_and_its_name_is_text(

@@ -24,12 +24,12 @@ def register(app: typer.Typer) -> None:
 
 def export(
     bundle: Bundle,
-    out: Annotated[Path, typer.Argument(help="The file to write: NAME.onnx or NAME.pt2.")],
+    out: Annotated[Path, typer.Argument(help="The file to write: NAME.onnx, .pt2 or .xml.")],
     form: Annotated[
-        Literal["onnx", "onnx-fp16", "onnx-int8", "pt2"] | None,
+        Literal["onnx", "onnx-fp16", "onnx-int8", "openvino", "pt2"] | None,
         typer.Option(
             "--format",
-            help="onnx and pt2 in float32; onnx-fp16 for GPUs; onnx-int8, "
+            help="onnx, openvino and pt2 in float32; onnx-fp16 for GPUs; onnx-int8, "
             "with matrices of 8 bits, for CPUs; by default what the suffix names.",
         ),
     ] = None,
@@ -52,7 +52,7 @@ def export(
     weights: Weights = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a bundle as ONNX or a program of torch.export.
+    """Write a bundle as ONNX, a model of OpenVINO, or a program of torch.export.
 
     What is written is compared with PyTorch.
 

@@ -2,7 +2,7 @@
 
 from typing import Literal, NamedTuple
 
-FormatName = Literal["onnx", "onnx-fp16", "onnx-int8", "pt2"]
+FormatName = Literal["onnx", "onnx-fp16", "onnx-int8", "openvino", "pt2"]
 
 
 class Format(NamedTuple):
@@ -17,6 +17,7 @@ FORMATS: dict[FormatName, Format] = {
     "onnx": Format(".onnx", 1e-4),  # ONNX in float32
     "onnx-fp16": Format(".onnx", 2e-2),  # ONNX in float16, for GPUs
     "onnx-int8": Format(".onnx", 0.5),  # ONNX with matrices of 8 bits, for CPUs
+    "openvino": Format(".xml", 1e-4),  # a model of OpenVINO, in float32
     "pt2": Format(".pt2", 1e-4),  # a program of torch.export, in float32
 }
 """Name → format."""

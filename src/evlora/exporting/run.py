@@ -16,6 +16,11 @@ from evlora.exporting.description import description_of
 from evlora.exporting.formats import FORMATS, FormatName
 from evlora.exporting.graphs import Graph, clip_graph, live_graphs
 from evlora.exporting.onnx_files import OnnxSession, require_onnx, write_onnx
+from evlora.exporting.openvino_files import (
+    OpenVinoSession,
+    require_openvino,
+    write_openvino,
+)
 from evlora.exporting.programs import ProgramSession, write_program
 from evlora.files import writing_file
 from evlora.messages import listed, suggestion
@@ -23,6 +28,7 @@ from evlora.recognizer import Recognizer
 from evlora.recordings.opening import Input, as_recording
 
 CHECK_SUFFIX = ".check.json"
+OF_EXECUTORCH = ".pte"
 PLAIN = ("cpu", torch.float32)
 """Device and type of a recognizer that is exported."""
 
@@ -57,9 +63,9 @@ def export(
 
     Args:
         recognizer: What to export, or its bundle.
-        out: The file: NAME.onnx or NAME.pt2. Live use has two, NAME.encode.onnx and
-            NAME.decide.onnx.
-        format: onnx, onnx-fp16, onnx-int8 or pt2; by default what the suffix names.
+        out: The file: NAME.onnx, NAME.pt2, or NAME.xml, which has its weights beside it in
+            NAME.bin. Live use has two, such as NAME.encode.onnx and NAME.decide.onnx.
+        format: onnx, onnx-fp16, onnx-int8, openvino or pt2; by default what the suffix names.
         live: Whether to write two graphs: one encodes a moment, shape (B, 3, H, W) for each
             modality and those of the moment before where there is a difference; one decides on
             what the last T moments left.
@@ -80,6 +86,8 @@ def export(
     form = _format(out, format)
     if form != "pt2":
         require_onnx()
+    if form == "openvino":
+        require_openvino()
     if not isinstance(recognizer, Recognizer):
         recognizer = load_bundle(recognizer, weights=weights)
     _require_plain(recognizer, out)
@@ -87,17 +95,20 @@ def export(
     graphs = live_graphs(recognizer) if live else (clip_graph(recognizer),)
     paths = [out.with_suffix(f".{graph.part}{out.suffix}") if live else out for graph in graphs]
     with ExitStack() as stack:
-        written = [stack.enter_context(writing_file(path)) for path in paths]
-        sessions = [
-            _write(graph, path, description_of(recognizer, graph, form), form)
-            for graph, path in zip(graphs, written, strict=True)
-        ]
+        sessions: list[Session] = []
+        files: list[Path] = []
+        for graph, path in zip(graphs, paths, strict=True):
+            of_graph = (path,) if form != "openvino" else (path, path.with_suffix(".bin"))
+            written = [stack.enter_context(writing_file(file)) for file in of_graph]
+            text = description_of(recognizer, graph, form)
+            sessions.append(_write(graph, written, text, form))
+            files += of_graph
         check = compare(recognizer, graphs, sessions, clips, form=form, are_given=bool(recordings))
         check_file = out.with_suffix(f".live{CHECK_SUFFIX}" if live else CHECK_SUFFIX)
         stack.enter_context(writing_file(check_file)).write_text(
             json.dumps(check.as_dict(), indent=2) + "\n", encoding="utf-8"
         )
-    return Exported(tuple(paths), check, check_file)
+    return Exported(tuple(files), check, check_file)
 
 
 def _require_plain(recognizer: Recognizer, out: Path) -> None:
@@ -131,6 +142,11 @@ def _format(out: Path, given: FormatName | None) -> FormatName:
         name for name, row in FORMATS.items() if row.suffix == out.suffix
     ]
     form = given or (of_suffix[0] if of_suffix else None)
+    if out.suffix == OF_EXECUTORCH:
+        raise ExportError(
+            f"{out}: ExecuTorch's own exporter makes such a file, of a program of torch.export; "
+            "name a .pt2 and give it that"
+        )
     if form is None or form not in of_suffix:
         suffixes = dict.fromkeys(row.suffix for row in FORMATS.values())
         wanted = " or ".join(suffixes) if form is None else FORMATS[form].suffix
@@ -147,7 +163,12 @@ def _clips(recordings: Sequence[Input], config: ClipConfig) -> list[Clip]:
     return [make_clip(one, config, sample=str(one.path or "recording")) for one in opened]
 
 
-def _write(graph: Graph, path: Path, description: str, form: FormatName) -> Session:
+def _write(graph: Graph, files: Sequence[Path], description: str, form: FormatName) -> Session:
+    if form == "openvino":
+        path, weights = files
+        write_openvino(graph, path, weights, description)
+        return OpenVinoSession(path, weights)
+    (path,) = files
     if form == "pt2":
         write_program(graph, path, description)
         return ProgramSession(path)

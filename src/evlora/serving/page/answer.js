@@ -2,8 +2,9 @@
 
 import { seconds } from "./text.js";
 
-/** Views of the network that the page has a picture under. */
+/** Modalities that have pictures. */
 const SHOWN = ["rgb", "events"];
+const DIFFERENCE = "difference";
 
 /** How /predict calls a modality that it hides → how an answer calls it. */
 const HIDDEN = { rgb: "rgb", event: "events" };
@@ -15,6 +16,7 @@ const HIDDEN = { rgb: "rgb", event: "events" };
  */
 export function withTimes(answer, without) {
   const isShown = ({ modality }) => SHOWN.includes(modality) && modality !== HIDDEN[without];
+  const isOver = (one) => one.modality === DIFFERENCE || isShown(one);
   const { moments = [], pictures = [], relevance } = answer;
   const hasTimes = [...moments, ...pictures].every(({ t_us }) => t_us !== null);
   const placed = hasTimes ? (list) => list : numbered;
@@ -23,7 +25,7 @@ export function withTimes(answer, without) {
     hasTimes,
     moments: placed(moments),
     pictures: placed(pictures.filter(isShown)),
-    relevance: relevance && placed(relevance.filter(isShown)),
+    relevance: relevance && placed(relevance.filter(isOver)),
     duration_us: hasTimes ? (answer.recording.duration_us ?? 0) : 0,
     timeName: hasTimes ? seconds : (place) => `moment ${place + 1}`,
   };
@@ -46,7 +48,7 @@ export function noteworthy(answer, most) {
 function numbered(list) {
   const next = new Map();
   return list.map((one) => {
-    const t_us = next.get(one.modality) ?? 0;
+    const t_us = next.get(one.modality) ?? Number(one.modality === DIFFERENCE); // the first moment has none
     next.set(one.modality, t_us + 1);
     return { ...one, t_us };
   });

@@ -2,7 +2,7 @@
 
 import { byId, element } from "./text.js";
 
-const NAMES = { rgb: "Frame", events: "Event image" };
+const NAMES = { rgb: "Frame", events: "Event image", difference: "Difference from the moment before" };
 const SPEEDS = [0.01, 0.04, 0.1, 0.25, 0.5, 1, 2, 4, 10, 25, 100];
 /** How long a clip plays by default, about. */
 const PLEASANT_MS = 4000;
@@ -39,13 +39,10 @@ export class Player {
     if (!this.#times.length) this.#times = [0];
     this.#timeName = answer.timeName;
     this.#hasTimes = answer.hasTimes;
-    const figures = ["rgb", "events"].filter((modality) => this.#pictures.has(modality)).map((modality) => {
-      const { naturalWidth, naturalHeight } = this.#pictures.get(modality)[0].image;
-      const canvas = element("canvas", { width: naturalWidth, height: naturalHeight, role: "img" });
-      this.#canvases.set(modality, canvas);
-      return element("figure", {}, canvas, element("figcaption", {}, NAMES[modality]));
-    });
-    byId("stage").replaceChildren(...figures);
+    const shown = ["rgb", "events"].filter((modality) => this.#pictures.has(modality));
+    const figures = shown.map((modality) => this.#figure(modality, this.#pictures.get(modality)[0].image));
+    const others = shown.slice(0, 1).map((modality) => this.#figure("difference", this.#pictures.get(modality)[0].image));
+    byId("stage").replaceChildren(...figures, ...others);
     byId("player").hidden = !figures.length;
     const last = this.#times.length - 1;
     byId("time").max = last;
@@ -53,6 +50,13 @@ export class Player {
     for (const id of ["play", "time"]) byId(id).disabled = last === 0;
     this.#offerSpeeds();
     this.#show();
+  }
+
+  /** A place to draw a view, of the size of a picture. */
+  #figure(view, { naturalWidth, naturalHeight }) {
+    const canvas = element("canvas", { width: naturalWidth, height: naturalHeight, role: "img" });
+    this.#canvases.set(view, canvas);
+    return element("figure", {}, canvas, element("figcaption", {}, NAMES[view]));
   }
 
   /** Take in relevance that came later. */
@@ -126,10 +130,33 @@ export class Player {
       const under = isOver && overlay ? " with the relevance over it" : "";
       canvas.setAttribute("aria-label", `${NAMES[modality]}, ${this.#timeName(picture.t_us)}${under}`);
     }
+    this.#showDifference(t_us, isOver);
     const where = `moment ${place + 1} of ${this.#times.length}`;
     byId("clock").textContent = this.#hasTimes ? `${this.#timeName(t_us)} · ${place + 1}/${this.#times.length}` : where;
     byId("time").setAttribute("aria-valuetext", this.#hasTimes ? `${this.#timeName(t_us)}, ${where}` : where);
     this.#stepped(t_us);
+  }
+
+  /** The view of differences has no picture of its own: it is drawn while its relevance is shown. */
+  #showDifference(t_us, isOver) {
+    const canvas = this.#canvases.get("difference");
+    if (!canvas) return;
+    const overlays = this.#overlays.get("difference");
+    canvas.closest("figure").hidden = !(isOver && overlays);
+    if (!isOver || !overlays) return;
+    const context = canvas.getContext("2d");
+    context.globalCompositeOperation = "source-over";
+    context.fillRect(0, 0, canvas.width, canvas.height);
+    const overlay = overlays.findLast((one) => one.t_us <= t_us);
+    context.globalCompositeOperation = "lighter"; // |r − r before| + |e − e before|
+    for (const pictures of this.#pictures.values()) {
+      const place = pictures.findIndex((one) => one.t_us === overlay?.t_us);
+      if (place > 0) context.drawImage(difference(pictures[place].image, pictures[place - 1].image), 0, 0);
+    }
+    context.globalCompositeOperation = "source-over";
+    if (overlay) context.drawImage(overlay.image, 0, 0, canvas.width, canvas.height);
+    const about = overlay ? `${this.#timeName(overlay.t_us)} with the relevance over it` : "none before the first moment";
+    canvas.setAttribute("aria-label", `${NAMES.difference}, ${about}`);
   }
 
   #offerSpeeds() {
@@ -146,6 +173,16 @@ export class Player {
 function speedName(speed) {
   if (speed === 1) return "real time";
   return speed < 1 ? `${Math.round(1 / speed)}× slower` : `${speed}× faster`;
+}
+
+/** How far two pictures of one size lie apart, as a canvas. */
+function difference(now, before) {
+  const canvas = element("canvas", { width: now.naturalWidth, height: now.naturalHeight });
+  const context = canvas.getContext("2d");
+  context.drawImage(now, 0, 0);
+  context.globalCompositeOperation = "difference";
+  context.drawImage(before, 0, 0);
+  return canvas;
 }
 
 /** Pictures by modality, in the order of time, ready to be drawn. */
