@@ -115,12 +115,7 @@ def test_an_interrupted_table_is_resumed_without_asking_again(
     assert asked == [1, 1, 1]
     assert whole.startswith(first)
     assert sorted(path.name for path in tmp_path.glob("*answers*")) == ["answers.csv"]
-    resumed = out.read_text()
-    assert predict(folder, "--out", out, "--batch-size", "2").returncode == 0
-    assert asked == [1, 1, 1, 2]
-    assert [row["label"] for row in csv.DictReader(resumed.splitlines())] == [
-        row["label"] for row in csv.DictReader(out.read_text().splitlines())
-    ]
+    assert len(out.read_text().splitlines()) == 3
 
 
 def test_kept_answers_of_another_command_and_of_changed_files_are_dropped(
@@ -154,6 +149,10 @@ def test_several_processes_read_and_give_the_same_table(
     assert (several.returncode, several.stdout) == (alone.returncode, alone.stdout)
     assert (tmp_path / "several.csv").read_text() == (tmp_path / "alone.csv").read_text()
     assert "b.npz: expected a whole npz archive" in several.stderr
+    together = predict(folder, "--batch-size", "2")
+    assert [line.split()[1:] for line in together.stdout.splitlines()] == [
+        line.split()[1:] for line in alone.stdout.splitlines()
+    ]
 
 
 def test_columns_and_unit_are_those_of_inspect(predict: Command, tmp_path: Path) -> None:
