@@ -1,6 +1,7 @@
 """The runner without torch: the same clips, the same ranking, installed alone."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -111,6 +112,23 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("no package index is within reach, so no environment can be made")
     assert done.returncode == 0, done.stderr
     return python
+
+
+def test_one_answer_loads_no_player_no_filter_and_no_other_reader() -> None:
+    script = "import sys, evlora_runtime.command; print(*sys.modules)"
+    path = {"PYTHONPATH": os.pathsep.join(map(str, (ROOT / "src", ROOT / "runtime")))}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, **path},
+    )
+    rare = ("clips.playback", "recordings.filters", "readers.video", "readers.text")
+    loaded = done.stdout.split()
+    assert "evlora_runtime.runner" in loaded
+    assert [name for name in loaded if any(part in name for part in rare)] == []
+    assert not {"numpy.random", "concurrent.futures", "onnxruntime"} & set(loaded)
 
 
 SCRIPT = """

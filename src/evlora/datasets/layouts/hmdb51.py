@@ -15,7 +15,7 @@ from evlora.datasets.layouts.table import Progress
 from evlora.datasets.layouts.trees import entries, folders, require_folder, wrong_tree
 from evlora.datasets.manifest import Manifest, Sample
 from evlora.errors import DatasetError
-from evlora.recordings.readers.video import VIDEO_SUFFIXES
+from evlora.recordings.readers.table import VIDEO_SUFFIXES
 from evlora.untrusted import read_text
 
 VIDEOS_FOLDER = "hmdb51_org"

@@ -16,7 +16,6 @@ from evlora.recordings.readers.decoding import EventFile, collect
 from evlora.recordings.readers.fields import Columns, Declared
 from evlora.recordings.readers.images import IMAGE_SUFFIXES, missing_pictures, read_images
 from evlora.recordings.readers.signatures import named_by_header
-from evlora.recordings.readers.video import VIDEO_SUFFIXES
 from evlora.recordings.recording import Recording
 from evlora.untrusted import plain
 
@@ -82,6 +81,12 @@ PACKED_SUFFIXES = (".gz", ".zip", ".7z", ".rar", ".tar", ".tgz", ".bz2", ".xz", 
 
 BAG_OPTIONS = ("topics",)
 """Of bags, which may hold several cameras."""
+
+VIDEO_SUFFIXES = (
+    *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm"),
+    *(".mpg", ".mpeg", ".vob", ".wmv", ".flv", ".ts", ".m2ts", ".mts", ".3gp", ".ogv", ".gif"),
+    *(".asf", ".y4m"),
+)
 
 FORMATS: tuple[Format, ...] = (
     Format("nmnist", (".bin", ".bs2"), "nmnist"),

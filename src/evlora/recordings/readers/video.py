@@ -30,11 +30,6 @@ from evlora.recordings.readers.video_decoding import (
 from evlora.recordings.readers.video_index import VideoIndex, read_video_index
 from evlora.recordings.recording import Recording
 
-VIDEO_SUFFIXES = (
-    *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm"),
-    *(".mpg", ".mpeg", ".vob", ".wmv", ".flv", ".ts", ".m2ts", ".mts", ".3gp", ".ogv", ".gif"),
-    *(".asf", ".y4m"),
-)
 MOST_LEADING_FRAMES = 64
 """The most frames that may come out before the one that decoding began with."""
 WHOLE_BITS = 16
