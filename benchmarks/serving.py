@@ -3,7 +3,7 @@
     python benchmarks/serving.py
     python benchmarks/serving.py --bundle run/bundle --requests 200 --rates 5 10 20
     python benchmarks/serving.py --services 2 --rates              # two behind nginx, no camera
-    python benchmarks/serving.py --short       # requests, and a camera before ViT-Tiny: 4 minutes
+    python benchmarks/serving.py --short       # requests, and a camera before ViT-Tiny: 3 minutes
 
 `evlora serve` runs as a process of its own. A number of requests come at once, one in five of them
 damaged, empty, of another format, or too large. Every good answer is compared with
