@@ -155,6 +155,14 @@ def test_several_processes_read_and_give_the_same_table(
     ]
 
 
+def test_a_recording_without_an_answer_leaves_no_file(
+    predict: Command, folder: Path, tmp_path: Path
+) -> None:
+    code, _, err = predict(folder / "b.npz", "--out", tmp_path / "answers.csv")
+    assert (code, "expected a whole npz archive" in err) == (2, True)
+    assert list(tmp_path.glob("*answers*")) == []
+
+
 def test_columns_and_unit_are_those_of_inspect(predict: Command, tmp_path: Path) -> None:
     numbers = np.arange(300)
     table = np.stack([numbers % 32, numbers % 24, numbers / 1000, numbers % 2], axis=1)

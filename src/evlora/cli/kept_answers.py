@@ -7,7 +7,7 @@ first one that identifies the recognizer and the options. It goes when the file 
 import hashlib
 import json
 from collections.abc import Generator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Self
@@ -54,6 +54,8 @@ class KeptAnswers:
             text = [one.model_dump_json() for one in (Head(made_by=made_by), *lines)]
             temporary.write_text("\n".join([*text, ""]), encoding="utf-8")
         self._lines = path.open("a", encoding="utf-8")
+        self.count = len(self._kept)
+        """Answers in the file."""
 
     @classmethod
     @contextmanager
@@ -75,11 +77,12 @@ class KeptAnswers:
                 lock = out.with_name(f".{out.name}.lock")
                 stack.enter_context(holding(lock, refusal=refusal))
                 kept = cls(out, path, made_by=_maker(recognizer, asked))
-            stack.callback(kept._lines.close)
+            stack.callback(kept.close)
             try:
                 yield kept
             except KeyboardInterrupt:
-                echo(f"answers so far are kept; the same command resumes: {path}", err=True)
+                if kept.count:
+                    echo(f"{kept.count} answers are kept; the same command resumes", err=True)
                 raise
 
     def of(self, recording: str, fingerprint: str) -> list[Prediction] | None:
@@ -98,11 +101,18 @@ class KeptAnswers:
         with _reporting(self._out):
             self._lines.write(line.model_dump_json() + "\n")
             self._lines.flush()
+        self.count += 1
 
     def drop(self) -> None:
-        """Remove the file, since what it was kept for is written."""
-        self._lines.close()
-        self._path.unlink()
+        """Forget all answers, since what they were kept for is written."""
+        self.count = 0
+
+    def close(self) -> None:
+        """Close the file; it goes where it holds no answer."""
+        with suppress(OSError):  # what could not be written was reported when it was
+            self._lines.close()
+        if not self.count:
+            self._path.unlink(missing_ok=True)
 
 
 @contextmanager
