@@ -32,6 +32,6 @@ def test_a_bundle_is_exported_and_compared_on_a_dataset(
 def test_a_mistake_is_one_message(bundle: Path, evlora: Command, tmp_path: Path) -> None:
     done = evlora("export", bundle, tmp_path / "x.tflite")
     assert done.returncode == 2
-    assert "expected a file that ends in .onnx or .pt2" in done.stderr
+    assert "expected a file that ends in .onnx or .xml or .pt2" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "x.tflite").exists()
