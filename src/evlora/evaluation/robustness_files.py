@@ -3,17 +3,26 @@
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from evlora.answering import Precision
 from evlora.datasets import Manifest
 from evlora.errors import RunError
-from evlora.evaluation.robustness import Condition, ConditionResult, fingerprint_of, measure
+from evlora.evaluation.robustness import (
+    CLEAN,
+    Condition,
+    ConditionResult,
+    Shown,
+    fingerprint_of,
+    measure,
+)
 from evlora.files import writing_file
 from evlora.recognizer import Recognizer
+from evlora.recordings.corruptions import CORRUPTIONS, STRENGTHS
 
 FORMAT = 1
 FILE = "corruptions.json"
+SHOWN: tuple[Shown, ...] = get_args(Shown)
 
 
 def measure_into(
@@ -56,7 +65,9 @@ def measure_into(
         "precision": precision,
         "clip": recognizer.clip_config.model_dump(mode="json"),
     }
-    results = _begun(folder, about)
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"--out: expected a folder, {folder} is a file; name another")
+    results = _read(folder / FILE, about) if (folder / FILE).is_file() else []
     known = {result.condition for result in results}
     missing = [condition for condition in conditions if condition not in known]
     measuring = measure(
@@ -81,32 +92,45 @@ def as_row(result: ConditionResult) -> dict[str, Any]:
     return {**result.condition._asdict(), "samples": result.samples, "top1": result.top1}
 
 
-def _begun(folder: Path, about: dict[str, Any]) -> list[ConditionResult]:
-    """What an earlier call has measured and written to this folder."""
-    path = folder / FILE
-    if folder.exists() and not folder.is_dir():
-        raise RunError(f"--out: expected a folder, {folder} is a file; name another")
-    if not path.is_file():
-        return []
+def read_results(folder: Path, recognizer: Recognizer) -> list[ConditionResult]:
+    """The accuracies that a folder of `measure_into` holds.
+
+    Args:
+        folder: With `corruptions.json`.
+        recognizer: Whose accuracies they must be.
+
+    Raises:
+        RunError: There are none, they are damaged, or those of another recognizer.
+    """
+    if not (folder / FILE).is_file():
+        raise RunError(
+            f"{folder}: expected {FILE}, which `evlora robustness BUNDLE DATASET --out FOLDER` "
+            "writes, found none; name that folder"
+        )
+    return _read(folder / FILE, {"bundle_sha256": fingerprint_of(recognizer)})
+
+
+def _read(path: Path, about: dict[str, Any]) -> list[ConditionResult]:
+    """What an earlier call has measured, where it is about the same."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        rows = [
-            ConditionResult(
-                Condition(row["shown"], row["corruption"], int(row["strength"])),
-                int(row["samples"]),
-                float(row["top1"]),
-            )
-            for row in content["rows"]
-        ]
+        rows = [_result(row) for row in content["rows"]]
         differing = [key for key in about if content["about"].get(key) != about[key]]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise RunError(f"{path}: is damaged; name another folder for --out") from error
+        raise RunError(f"{path}: is damaged; name another folder") from error
     if differing:
         raise RunError(
-            f"{path}: was measured with another {' and '.join(differing)}; name another folder for "
-            "--out"
+            f"{path}: was measured with another {' and '.join(differing)}; name another folder"
         )
     return rows
+
+
+def _result(row: dict[str, Any]) -> ConditionResult:
+    condition = Condition(row["shown"], row["corruption"], int(row["strength"]))
+    is_fault = condition.corruption in CORRUPTIONS and condition.strength in STRENGTHS
+    if condition.shown not in SHOWN or not (is_fault or condition[1:] == (CLEAN, 0)):
+        raise ValueError(f"there is no condition {condition}")
+    return ConditionResult(condition, int(row["samples"]), float(row["top1"]))
 
 
 def _write(folder: Path, about: dict[str, Any], results: Sequence[ConditionResult]) -> None:

@@ -1,18 +1,43 @@
-"""Accuracy by corruption and strength as a picture."""
+"""Accuracy by corruption and strength as a picture, and as a part of the page."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evlora.evaluation.robustness import CLEAN, ConditionResult, Shown
+from evlora.evaluation.robustness import CLEAN, ConditionResult, Shown, summary_of
 from evlora.figures import new_figure, save_figure
 from evlora.recordings.corruptions import CORRUPTIONS
+from evlora.report.page import Cell, Section, joined, picture, table
 
 COLUMNS = 4
 NAMES: dict[Shown, str] = {"both": "both", "rgb": "RGB alone", "event": "events alone"}
 
 Line = Mapping[tuple[str, int], float]
 """Accuracy, a share of 1, by corruption and strength; a fault that is not there changes nothing."""
+
+
+def faults_section(results: Sequence[ConditionResult], folder: Path) -> Section | None:
+    """What `evlora robustness` has measured; None where that is nothing.
+
+    Args:
+        results: Of all conditions of `conditions_of`.
+        folder: Where the picture is drawn before the page takes it in.
+    """
+    if not results:
+        return None
+    draw_robustness(results, folder / "faults.png")
+    shown = picture(
+        folder / "faults.png",
+        "top-1 accuracy by corruption and strength",
+        caption=f"Top-1 accuracy on {results[0].samples:,} clips under faults of the sensors, 0 "
+        "being without one.",
+    )
+    rows = [
+        (NAMES[part], *(Cell(f"{share:.1%}", share) for share in found))
+        for part, found in summary_of(results).items()
+    ]
+    header = ("shown", "clean", "mean corrupted", "of clean")
+    return Section("Faults", joined(shown, table(header, rows)))
 
 
 def draw_robustness(results: Sequence[ConditionResult], path: Path) -> None:
