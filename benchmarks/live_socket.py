@@ -43,6 +43,8 @@ GAP_US = 1000
 """Between one recording and the next."""
 PAUSE_S = 0.5
 """From a cut to the writer's return."""
+LONGEST_WAIT_S = 30
+"""For the last cut to be mended."""
 SAME = 1e-4
 
 
@@ -71,7 +73,9 @@ class Watched:
 
     camera: LiveStream
     until: float
-    """When it ends, on the clock of `time.monotonic`."""
+    """When it ends at the earliest, on the clock of `time.monotonic`."""
+    cuts: int
+    """How many of them must be mended before."""
     keeps_all: bool = False
     moments: list[tuple[tuple[int, int], int, bool]] = field(
         default_factory=list[tuple[tuple[int, int], int, bool]]
@@ -85,7 +89,8 @@ class Watched:
             self.moments.append((moment.window_us, count, moment.is_after_leap))
             self.dropped += moment.dropped
             yield moment
-            if time.monotonic() > self.until:
+            late_s = time.monotonic() - self.until
+            if late_s > 0 and (self.camera.reconnections >= self.cuts or late_s > LONGEST_WAIT_S):
                 return
 
 
@@ -121,7 +126,7 @@ def measured(
                 window_us=round(1e6 / rate_hz),
                 report=lines.append,
             ) as camera:
-                watched = Watched(camera, time.monotonic() + seconds)
+                watched = Watched(camera, time.monotonic() + seconds, cuts)
                 writer.cut(every_s=seconds / (cuts + 1), times=cuts)
                 answers, memory = answered(stream, watched)
                 reconnections = camera.reconnections
@@ -152,7 +157,7 @@ def joined(manifest: Manifest, seconds: float) -> EventStream:
         assert events is not None
         parts.append(replace(events, t_us=events.t_us + begun_us - events.first_us))
         begun_us = parts[-1].last_us + GAP_US
-        if begun_us > 1e6 * (seconds + 5):
+        if begun_us > 1e6 * (seconds + LONGEST_WAIT_S):
             break
     columns = (
         np.concatenate([getattr(part, name) for part in parts])
