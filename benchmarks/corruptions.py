@@ -40,6 +40,8 @@ ROWS = {
 }
 CLIPS = 600
 """To train with, in each of the tables."""
+HIDDEN = {"both": "both", "RGB alone": "without events", "events alone": "without RGB"}
+"""How the table calls what a recognizer of both modalities is shown."""
 Faults = dict[tuple[str, int], float]
 """Accuracy, a share of 1, by corruption and strength."""
 
@@ -121,10 +123,8 @@ def measured(name: str, options: argparse.Namespace) -> dict[str, list[Faults]]:
             )
             note(f"{name}: {row} seed {seed} is measured")
             for shown, line in lines_of(results).items():
-                is_one_of_two = len(config.modalities) > 1
-                lines.setdefault(f"{label}: {shown}" if is_one_of_two else label, []).append(
-                    dict(line)
-                )
+                name_of_line = f"{label}: {HIDDEN[shown]}" if len(config.modalities) > 1 else label
+                lines.setdefault(name_of_line, []).append(dict(line))
     return lines
 
 
