@@ -171,7 +171,7 @@ def test_corruptions_are_measured_from_nothing_and_go_on(
 ) -> None:
     corruptions = loaded(project_root / "benchmarks" / "corruptions.py")
     name = "digits in motion"
-    small = {"train": 20, "val": 0, "digits": 2, "size_px": 32, "frames": 3, "duration_ms": 60}
+    small = {"train": 8, "val": 0, "digits": 2, "size_px": 32, "frames": 3, "duration_ms": 60}
     own = {
         key: value for key, value in tiny_settings.items() if key.startswith(("backbone", "cli"))
     }
@@ -180,7 +180,7 @@ def test_corruptions_are_measured_from_nothing_and_go_on(
     )
     names = ("hot_pixels", "frames_lost", "time_offset")
     monkeypatch.setattr(corruptions, "conditions_of", partial(conditions_of, names=names))
-    words = ["x", "nowhere", str(tmp_path), "--only", name, "--clips", "20", "--seeds", "1"]
+    words = ["x", "nowhere", str(tmp_path), "--only", name, "--clips", "8", "--seeds", "1"]
     monkeypatch.setattr(sys, "argv", [*words, "--epochs", "1", "--strength", "3"])
     corruptions.main()
     first = capsys.readouterr().out
