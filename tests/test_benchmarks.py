@@ -5,13 +5,17 @@ import json
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
-from evlora.datasets import prepare
+from evlora.bundle import load_bundle
+from evlora.datasets import prepare, read_manifest
 from evlora.errors import DatasetError
+from evlora.evaluation.robustness import conditions_of
 from evlora.recordings import open_recording
 
 
@@ -128,15 +132,75 @@ def test_what_sizes_and_answers_cost_is_measured(project_root: Path):
     assert all(float(row[-1].strip(" |")) > 0 for row in rows if row[0].strip("| ") in answers)
 
 
-@pytest.fixture(scope="module")
-def board(project_root: Path) -> ModuleType:
-    path = project_root / "benchmarks" / "leaderboard.py"
-    spec = importlib.util.spec_from_file_location("leaderboard", path)
+def loaded(path: Path) -> ModuleType:
+    """A benchmark as a module, which spares the seconds that a process takes to begin."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.mark.slow
+def test_a_socket_that_is_cut_twice_is_answered_as_the_file_in_flat_memory(
+    project_root: Path, tiny_bundle: Path, tiny_dataset: Path
+) -> None:
+    pytest.importorskip("dv_processing")
+    live_socket = loaded(project_root / "benchmarks" / "live_socket.py")
+    found = live_socket.measured(
+        load_bundle(tiny_bundle), read_manifest(tiny_dataset), seconds=6, rate_hz=30, cuts=2
+    )
+    assert found["cuts that were mended"] == "2 of 2"
+    right, compared = map(int, found["answers right"].split(" of "))
+    assert right == compared > 5
+    quarter, end = re.findall(
+        r"[\d.]+", found["memory after a quarter of the time, and at the end"]
+    )
+    assert float(end) - float(quarter) < 20
+
+
+@pytest.mark.slow
+def test_corruptions_are_measured_from_nothing_and_go_on(
+    project_root: Path,
+    tiny_settings: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    corruptions = loaded(project_root / "benchmarks" / "corruptions.py")
+    name = "digits in motion"
+    small = {"train": 8, "val": 0, "digits": 2, "size_px": 32, "frames": 3, "duration_ms": 60}
+    own = {
+        key: value for key, value in tiny_settings.items() if key.startswith(("backbone", "cli"))
+    }
+    monkeypatch.setitem(
+        corruptions.TABLES, name, corruptions.Table("demo", "generated", small, own)
+    )
+    names = ("hot_pixels", "frames_lost", "time_offset")
+    monkeypatch.setattr(corruptions, "conditions_of", partial(conditions_of, names=names))
+    words = ["x", "nowhere", str(tmp_path), "--only", name, "--clips", "8", "--seeds", "1"]
+    monkeypatch.setattr(sys, "argv", [*words, "--epochs", "1", "--strength", "3"])
+    corruptions.main()
+    first = capsys.readouterr().out
+    rows = [line.split(" | ")[0].strip("| ") for line in first.splitlines() if " | " in line]
+    assert "trained with RGB alone" in rows
+    assert {"before: both", "before: without RGB", "after: both", "after: without events"} < {*rows}
+    assert set(names) < {*rows}
+    assert re.search(r"of 4 \|$", first, re.MULTILINE)
+    assert (tmp_path / "corruptions_digits.png").is_file()
+    written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")}
+    corruptions.main()
+    assert capsys.readouterr().out == first
+    kept = {path for path in written if path.parent.name in ("robustness", "bundle")}
+    assert len(kept) == 8
+    assert all(path.stat().st_mtime_ns == written[path] for path in kept)
+
+
+@pytest.fixture(scope="module")
+def board(project_root: Path) -> ModuleType:
+    return loaded(project_root / "benchmarks" / "leaderboard.py")
 
 
 def test_the_page_of_results_is_made_from_the_file(board: ModuleType, project_root: Path):

@@ -2,11 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command import Command
 
-from evlora.datasets import prepare, read_manifest
+from evlora.clips import ClipConfig
+from evlora.datasets import Manifest, prepare, read_manifest
+from evlora.packing import clip_dataset
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +75,21 @@ def test_a_recipe_sets_how_clips_are_packed(evlora: Command) -> None:
     assert packed["rendering"]["modalities"] == ["rgb", "event"]
 
 
+def test_what_is_packed_has_passed_the_filters(evlora: Command, dataset: Path) -> None:
+    made = evlora("pack", dataset, "out", "clip.frames=2", "--filter", "flip_polarity")
+    assert made.returncode == 0, made.stderr
+    packed = read_manifest("out")
+    assert packed.packed is not None
+    assert packed.packed.rendering.filters == ("flip_polarity",)
+
+    def events(manifest: Manifest, *filters: str) -> Any:
+        config = ClipConfig(frames=2, size=16, filters=filters)
+        return clip_dataset(manifest, "test", config)[0].events
+
+    assert events(packed, "flip_polarity").equal(events(read_manifest(dataset), "flip_polarity"))
+    assert not events(packed, "flip_polarity").equal(events(read_manifest(dataset)))
+
+
 def test_a_dry_run_shows_the_cost_and_writes_nothing(
     evlora: Command, dataset: Path, source: Path
 ) -> None:
@@ -97,6 +115,11 @@ def test_a_dry_run_shows_the_cost_and_writes_nothing(
         (["dataset", "new/out", "--part", "1/2", "--join"], "expected --part or --join, got both"),
         (["dataset", "new/out", "--join"], "out.packing: no such folder; pack parts with --part"),
         (["dataset", "new/out", "clip.size=8"], "clip.size: expected one of clip.frames, clip.m"),
+        (["dataset", "new/out", "--filter", "hot"], "clip.filters: no filter is called 'hot'"),
+        (
+            ["dataset", "new/out", "clip.filters=[crop]", "--filter", "hot_pixels"],
+            "expected --filter or clip.filters, got both",
+        ),
         (["dataset", "new/out", "seed=8"], "seed: expected one of clip.frames, clip.modalities"),
         (["dataset", "new/out", "clip.frames=0"], "clip.frames: expected a number above 0, got 0"),
         (["dataset", "new/out", "clip.window=segment"], "set window: frame or exposure, or train"),

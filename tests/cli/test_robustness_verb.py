@@ -48,6 +48,16 @@ def test_the_table_is_written_and_resumed(
     assert other.returncode == 2
     assert "measured with another split; name another folder" in other.stderr
 
+    page = tmp_path / "page.html"
+    report = ("report", bundle, tiny_dataset, "--clips", 0, "--out", page, "--faults")
+    assert evlora(*report, out).returncode == 0
+    text = page.read_text(encoding="utf-8")
+    assert "<h2>Faults</h2>" in text
+    assert f"{content['summary']['event']['mean']:.1%}" in text
+    nothing = evlora(*report, tmp_path)
+    assert nothing.returncode == 2
+    assert "expected corruptions.json, which `evlora robustness" in nothing.stderr
+
 
 @pytest.mark.slow
 def test_an_evaluation_with_a_fault_names_it(

@@ -20,12 +20,15 @@ def main() -> None:
     parser.add_argument("address", help="a port of 127.0.0.1, or the path of a local socket")
     parser.add_argument("--kind", choices=("events", "frames"), default="events")
     parser.add_argument("--rate-hz", type=float, default=20_000)
+    parser.add_argument("--recording", type=Path, help="an npz whose events are sent at their time")
     parser.add_argument("--zero-s", type=float, default=0.0, help="on this machine's clock")
     asked = parser.parse_args()
     is_port = asked.address.isdecimal()
     address = ("127.0.0.1", int(asked.address)) if is_port else (dv.Path(asked.address),)
     stream = dv.io.Stream.EventStream if asked.kind == "events" else dv.io.Stream.FrameStream
-    writer = dv.io.NetworkWriter(*address, stream(0, asked.kind, "camera", (64, 48)))
+    recorded = None if asked.recording is None else dict(np.load(asked.recording))
+    size = (64, 48) if recorded is None else (int(recorded["width"]), int(recorded["height"]))
+    writer = dv.io.NetworkWriter(*address, stream(0, asked.kind, "camera", size))
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     random = np.random.default_rng(0)
@@ -34,7 +37,15 @@ def main() -> None:
     while Path(__file__).exists():
         time.sleep(0.005 if asked.kind == "events" else 0.02)
         now_us = round(1e6 * (time.time() - zero_s))
-        if asked.kind == "frames":
+        if recorded is not None:
+            first, stop = np.searchsorted(recorded["t"], (before_us, now_us))
+            store = dv.EventStore()
+            part = (recorded[name][first:stop].tolist() for name in ("t", "x", "y", "p"))
+            for t_us, x, y, polarity in zip(*part, strict=True):
+                store.push_back(t_us + BEGUN_US, x, y, bool(polarity))
+            if stop > first:
+                writer.writeEvents(store)
+        elif asked.kind == "frames":
             image = np.full((48, 64, 3), (10, 20, now_us // 20_000 % 256), np.uint8)
             writer.writeFrame(dv.Frame(BEGUN_US + now_us, image))
         else:

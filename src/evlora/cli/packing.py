@@ -36,8 +36,8 @@ def pack(
         list[str] | None,
         typer.Argument(
             metavar="OUT [KEY=VALUE]",
-            help="The folder to make, and clip.frames, clip.modalities, clip.representation or "
-            "clip.window.",
+            help="The folder to make, and clip.frames, clip.modalities, clip.representation, "
+            "clip.window or clip.filters.",
         ),
     ] = None,
     recipe: Annotated[
@@ -62,6 +62,15 @@ def pack(
     max_frames: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help="Keep N frames of a recording, evenly chosen."),
+    ] = None,
+    filters: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--filter",
+            metavar="NAME[:KEY=VALUE]",
+            help="A filter that each recording passes first, the same as clip.filters; several "
+            "work in their order.",
+        ),
     ] = None,
     source: Source = None,
     workers: Annotated[
@@ -93,7 +102,10 @@ def pack(
     folders = [Path(word) for word in words if "=" not in word]
     if len(folders) > 1 or (not folders and not dry_run):
         raise DatasetError(f"pack: expected DATASET OUT, got {1 + len(folders)} folders")
-    clip = clip_of(recipe, values_of([word for word in words if "=" in word]))
+    keys = values_of([word for word in words if "=" in word])
+    if filters and "clip.filters" in keys:
+        raise DatasetError("pack: expected --filter or clip.filters, got both; give one")
+    clip = clip_of(recipe, keys | ({"clip.filters": filters} if filters else {}))
     drawing: dict[str, Any] = {
         "shorter_side_px": _shorter_side(clip, asked=shorter_side, lossy=lossy),
         "lossy": lossy,

@@ -48,6 +48,10 @@ def report(
     projection: Annotated[
         Literal["tsne", "pca"], typer.Option(help="How features come into two dimensions.")
     ] = "tsne",
+    faults: Annotated[
+        Path | None,
+        typer.Option(help="Show what `evlora robustness` has written to this folder as well."),
+    ] = None,
     source: Source = None,
     batch_size: BatchSize = None,
     workers: Workers = 0,
@@ -74,6 +78,7 @@ def report(
             split=split,
             clips=clips,
             projection=projection,
+            faults=faults,
             batch_size=batch_size,
             workers=workers,
             without=without,

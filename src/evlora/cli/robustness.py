@@ -21,12 +21,10 @@ from evlora.cli.arguments import (
 )
 from evlora.cli.printing import counting_bar, echo, table
 from evlora.cli.table_files import write_table
-from evlora.errors import RunError
 
 if TYPE_CHECKING:
     from evlora.evaluation.robustness import ConditionResult
 
-FORMAT = 1
 NAMES = {"both": "both", "rgb": "RGB alone", "event": "events alone"}
 
 
@@ -68,7 +66,8 @@ def robustness(
     from evlora.bundle import load_bundle
     from evlora.datasets import read_manifest
     from evlora.devices import device_named
-    from evlora.evaluation.robustness import conditions_of, fingerprint_of, measure
+    from evlora.evaluation.robustness import conditions_of
+    from evlora.evaluation.robustness_files import measure_into
     from evlora.recordings.corruptions import STRENGTHS
 
     recognizer = load_bundle(bundle, weights=weights, device=device_named(device))
@@ -78,32 +77,19 @@ def robustness(
         strengths=strength or STRENGTHS,
         without=without,
     )
-    about = {
-        "format": FORMAT,
-        "bundle_sha256": fingerprint_of(recognizer),
-        "dataset": dataset,
-        "split": split,
-        "precision": precision,
-        "clip": recognizer.clip_config.model_dump(mode="json"),
-    }
-    results = _begun(out, about)
-    known = {result.condition for result in results}
-    missing = [condition for condition in conditions if condition not in known]
     with counting_bar("conditions") as progress:
-        for result in measure(
+        wanted = measure_into(
+            out,
             recognizer,
             read_manifest(dataset, source=source),
-            missing,
+            conditions,
+            dataset=dataset,
             split=split,
             batch_size=batch_size,
             workers=workers,
             precision=precision,
             progress=progress,
-        ):
-            results.append(result)
-            _write_rows(out, about, results)
-    found = {result.condition: result for result in results}
-    wanted = [found[condition] for condition in conditions]
+        )
     _write_table_and_picture(out, wanted)
     if as_json:
         echo(json.dumps(_as_dict(wanted)))
@@ -112,67 +98,26 @@ def robustness(
         echo(f"table and picture: {out}")
 
 
-def _begun(out: Path, about: dict[str, Any]) -> "list[ConditionResult]":
-    """What an earlier call has measured and written to this folder."""
-    from evlora.evaluation.robustness import Condition, ConditionResult
-
-    path = out / "corruptions.json"
-    if out.exists() and not out.is_dir():
-        raise RunError(f"--out: expected a folder, {out} is a file; name another")
-    if not path.is_file():
-        return []
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        rows = [
-            ConditionResult(
-                Condition(row["shown"], row["corruption"], int(row["strength"])),
-                int(row["samples"]),
-                float(row["top1"]),
-            )
-            for row in content["rows"]
-        ]
-        differing = [key for key in about if content["about"].get(key) != about[key]]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise RunError(f"{path}: is damaged; name another folder for --out") from error
-    if differing:
-        raise RunError(
-            f"{path}: was measured with another {' and '.join(differing)}; name another folder for "
-            "--out"
-        )
-    return rows
-
-
-def _write_rows(out: Path, about: dict[str, Any], results: "list[ConditionResult]") -> None:
-    from evlora.files import writing_file
-
-    out.mkdir(parents=True, exist_ok=True)
-    rows = [_row(result) for result in results]
-    with writing_file(out / "corruptions.json") as path:
-        path.write_text(json.dumps({"about": about, "rows": rows}, indent=1), encoding="utf-8")
-
-
 def _write_table_and_picture(out: Path, results: "list[ConditionResult]") -> None:
+    from evlora.evaluation.robustness_files import as_row
     from evlora.files import writing_file
     from evlora.report.robustness import draw_robustness
 
     kinds = {"shown": str, "corruption": str, "strength": int, "samples": int, "top1": float}
-    rows = [_row(result) for result in results]
+    rows = [as_row(result) for result in results]
     columns = {name: [row[name] for row in rows] for name in kinds}
     with writing_file(out / "corruptions.csv") as path:
         write_table(columns, path, suffix=".csv", kinds=kinds)
     draw_robustness(results, out / "corruptions.png")
 
 
-def _row(result: "ConditionResult") -> dict[str, Any]:
-    return {**result.condition._asdict(), "samples": result.samples, "top1": result.top1}
-
-
 def _as_dict(results: "list[ConditionResult]") -> dict[str, Any]:
     from evlora.evaluation.robustness import shortfalls_of, summary_of
+    from evlora.evaluation.robustness_files import as_row
 
     shortfalls = shortfalls_of(results)
     return {
-        "rows": [_row(result) for result in results],
+        "rows": [as_row(result) for result in results],
         "summary": {shown: found._asdict() for shown, found in summary_of(results).items()},
         "largest_shortfall": max(shortfalls.values(), default=None),
     }

@@ -14,6 +14,8 @@ from evlora.clips import Clip, Modality
 from evlora.datasets import Manifest, read_manifest
 from evlora.errors import DatasetError, RunError
 from evlora.evaluation import Answers, Evaluation, evaluate
+from evlora.evaluation.robustness import ConditionResult
+from evlora.evaluation.robustness_files import read_results
 from evlora.files import standing
 from evlora.packing import clip_dataset
 from evlora.profiling import Profile, profile
@@ -83,6 +85,8 @@ class Findings:
     without_relevance: str | None
     """Why there is no relevance of patches."""
     notes: list[str] = field(default_factory=list[str])
+    faults: Sequence[ConditionResult] = ()
+    """Accuracies under the faults of sensors, where they were measured before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,8 @@ class Wanted:
     precision: Precision = "fp32"
     slices: Sequence[str] = ()
     """Columns whose values are scored separately."""
+    faults: Path | None = None
+    """A folder of `evlora robustness` whose figures are shown as well."""
     evaluation: Evaluation | None = None
     """Of that split, where it was measured before; features of the clips are not shown then."""
     progress: Callable[[int, int], None] | None = None
@@ -144,8 +150,10 @@ def find(subject: Subject, wanted: Wanted) -> Findings:
 
     Raises:
         DatasetError: The labels differ, or the split is empty.
-        RunError: The run's logs are damaged, or there is no dataset.
+        RunError: The run's logs are damaged, there is no dataset, or the faults are those of
+            another recognizer.
     """
+    faults = [] if wanted.faults is None else read_results(wanted.faults, subject.recognizer)
     manifest, name = dataset_of(subject, wanted)
     split = wanted.split or next((s for s in ("test", "val") if s in manifest.splits), None)
     if split is None:
@@ -153,9 +161,8 @@ def find(subject: Subject, wanted: Wanted) -> Findings:
             f"{name}: expected a split test or val to measure, found only "
             f"{', '.join(manifest.splits)}; name one with --split"
         )
-    return replace(
-        find_without_dataset(subject), measured=_measured(subject, manifest, name, split, wanted)
-    )
+    measured = _measured(subject, manifest, name, split, wanted)
+    return replace(find_without_dataset(subject), measured=measured, faults=faults)
 
 
 def find_without_dataset(subject: Subject) -> Findings:

@@ -29,6 +29,7 @@ from evlora.report.page import (
 )
 from evlora.report.panels import Answered, clip_picture
 from evlora.report.relevance_pictures import relevance_moments
+from evlora.report.robustness import faults_section
 from evlora.report.text import Html, embedded_json
 from evlora.report.tiles import Picture
 
@@ -375,7 +376,10 @@ OF_MEASURED: tuple[Callable[[Measured, Path], Section | None], ...] = (
     _features,
     _conditions,
 )
-OF_ALL: tuple[Callable[[Findings, Path], Section | None], ...] = (_curves, _norms, _cost, _origin)
+OF_ALL: tuple[Callable[[Findings, Path], Section | None], ...] = (
+    lambda found, folder: faults_section(found.faults, folder),
+    *(_curves, _norms, _cost, _origin),
+)
 
 
 def save(shown: Picture, path: Path) -> None:

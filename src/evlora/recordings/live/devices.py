@@ -1,7 +1,7 @@
 """Cameras that are plugged in, through the maker's driver or neuromorphic-drivers.
 
 Not tested on hardware: the calls are those of dv-processing 2.0.4 and neuromorphic-drivers
-0.18.2, as their documentation has them, and no test calls them.
+0.18.2, as their documentation has them, and the tests' stand-ins have the same interface.
 """
 
 import time
