@@ -67,6 +67,7 @@ def robustness(
     """
     from evlora.bundle import load_bundle
     from evlora.datasets import read_manifest
+    from evlora.datasets.protocol import protocol_of
     from evlora.devices import device_named
     from evlora.evaluation.robustness import conditions_of, fingerprint_of, measure
     from evlora.recordings.corruptions import STRENGTHS
@@ -89,10 +90,12 @@ def robustness(
     results = _begun(out, about)
     known = {result.condition for result in results}
     missing = [condition for condition in conditions if condition not in known]
+    manifest = read_manifest(dataset, source=source)
+    protocol = protocol_of(manifest, split, recognizer.clip_config)
     with counting_bar("conditions") as progress:
         for result in measure(
             recognizer,
-            read_manifest(dataset, source=source),
+            manifest,
             missing,
             split=split,
             batch_size=batch_size,
@@ -106,9 +109,10 @@ def robustness(
     wanted = [found[condition] for condition in conditions]
     _write_table_and_picture(out, wanted)
     if as_json:
-        echo(json.dumps(_as_dict(wanted)))
+        echo(json.dumps({**_as_dict(wanted), "protocol": protocol.as_dict()}))
     else:
         _show(wanted)
+        echo(f"measured on: {protocol.line}")
         echo(f"table and picture: {out}")
 
 
