@@ -94,7 +94,7 @@ def _decompress_jpeg(compressed: memoryview, *, height: int, width: int) -> Imag
     from simplejpeg import decode_jpeg, decode_jpeg_header
 
     rows, columns, colours, _ = decode_jpeg_header(compressed)
-    _require_size((columns, rows), height=height, width=width)
+    _require_size((int(columns), int(rows)), height=height, width=width)
     return decode_jpeg(compressed, "GRAY" if colours == "Gray" else "RGB")
 
 
