@@ -6,7 +6,9 @@
 
 Each way packs the same recordings; clips of 8 moments of 224 px are then read in turns, each way
 once a round, so that a busy machine slows all of them. *Size* is over that of the source, or over
-PNG files of the same frames with --frames. The clock is the processor time of this process. With
+PNG files of the same frames with --frames. Two more rows stand first: *the video itself*, as
+training without packing reads it, and *AV1* in groups of 8 frames, which evlora does not write:
+decoding begins at the first frame of a group. The clock is the processor time of this process. With
 --weights, a ViT classifies frames of both forms: *same top-1* is the share of equal answers, which
 bounds the loss of accuracy from above.
 """
@@ -15,21 +17,25 @@ import argparse
 import io
 import time
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import av
 import numpy as np
 import torch
 from PIL import Image
 
 from evlora.clips import ClipConfig, make_clip
 from evlora.packing.codec import decode, encode
-from evlora.recordings import Recording, open_recording
+from evlora.recordings import FrameSequence, Recording, open_recording
 from evlora.recordings.frames import ImageArray
 
 CLIP = ClipConfig(frames=8, modalities=("rgb",), size=224)
 CLASSIFIER = "vit_tiny_patch16_224"
 FRAMES_CLASSIFIED = 4
+AV1_GROUP = 8
+AV1_OPTIONS = {"crf": "30", "preset": "8", "svtav1-params": "lp=1:pred-struct=1"}
 
 
 class Way(NamedTuple):
@@ -82,12 +88,69 @@ def main() -> None:
     print(f"{len(files)} recordings, {source / 1e6:.1f} MB as {over}")
     print(f"| way | size over {over} | clips/s | largest error of a clip | same top-1 |")
     print("|---|---|---|---|---|")
+    if not arguments.frames:
+        print_videos(files, recordings, source, arguments.rounds)
     exact = [answers(item, arguments.weights) for item in items["lossless"]]
     for name, packed in items.items():
         size = sum(item["frames"].nbytes for item in packed) / source
         same = agreement(exact, [answers(item, arguments.weights) for item in packed])
         cells = (name, f"{size:.2f}", f"{clips / seconds[name]:.1f}", error(items, name), same)
         print(f"| {' | '.join(cells)} |")
+
+
+def print_videos(
+    files: Sequence[Path], recordings: Sequence[Recording], source: float, rounds: int
+) -> None:
+    """Print the rows of the videos as they are, and of the same frames as AV1."""
+    groups = [av1(recording) for recording in recordings]
+    seconds = {"the video itself": 0.0, f"AV1, groups of {AV1_GROUP}": 0.0}
+    for _ in range(rounds):
+        begun = time.process_time()
+        for path in files:
+            make_clip(open_recording(path), CLIP, sample="a", label=0, generator=None)
+        between = time.process_time()
+        for one in groups:
+            frames = FrameSequence.from_images(av1_frames(one))
+            recording = Recording(None, frames, "av1")
+            make_clip(recording, CLIP, sample="a", label=0, generator=None)
+        for name, own in zip(
+            seconds, (between - begun, time.process_time() - between), strict=True
+        ):
+            seconds[name] += own
+    sizes = (1.0, sum(len(data) for one in groups for data in one) / source)
+    for (name, took), size in zip(seconds.items(), sizes, strict=True):
+        speed = f"{rounds * len(files) / took:.1f}"
+        print(f"| {name} | {size:.2f} | {speed} | not compared | not measured |")
+
+
+def av1(recording: Recording) -> list[bytes]:
+    """The frames of a recording, a stream for each group."""
+    assert recording.frames is not None
+    images = recording.frames.take(list(range(len(recording.frames))))
+    height, width = images.shape[1:3]
+    groups: list[bytes] = []
+    for first in range(0, len(images), AV1_GROUP):
+        target = io.BytesIO()
+        with av.open(target, "w", format="matroska") as container:
+            stream = container.add_stream("libsvtav1", rate=25, options=AV1_OPTIONS)
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            for image in images[first : first + AV1_GROUP]:
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+            container.mux(stream.encode(None))
+        groups.append(target.getvalue())
+    return groups
+
+
+def av1_frames(groups: Sequence[bytes]) -> ImageArray:
+    """As many evenly chosen frames as a clip has, each decoded from the beginning of its group."""
+    found: list[ImageArray] = []
+    count = AV1_GROUP * len(groups)
+    for place in ((np.arange(CLIP.frames) + 0.5) / CLIP.frames * count).astype(int).tolist():
+        with av.open(io.BytesIO(groups[place // AV1_GROUP])) as container:
+            container.streams.video[0].thread_count = 1
+            *_, last = islice(container.decode(video=0), place % AV1_GROUP + 1)
+            found.append(last.to_ndarray(format="rgb24"))
+    return np.stack(found)
 
 
 def png_bytes(recording: Recording) -> int:

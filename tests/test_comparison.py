@@ -9,6 +9,7 @@ import pytest
 from evlora.comparison import compare
 from evlora.comparison_table import Comparison, Over, Row
 from evlora.errors import RecipeError, RunError
+from evlora.escaping import markdown as as_markdown
 from evlora.recipe import load_recipe
 from evlora.recognizer import build_recognizer
 from evlora.training.cost import measure_step
@@ -65,6 +66,10 @@ def test_every_method_and_seed_is_trained_measured_and_written(
     table = (result.folder / "comparison.md").read_text(encoding="utf-8")
     assert f"| wide_lora | {result.rows[2].accuracy} | {wide.trained:,} |" in table
     assert (result.folder / "comparison.png").stat().st_size > 10_000
+    (line,) = result.measured_on  # the rows differ in nothing that it states
+    assert ", test, " in line
+    assert "split by: " in line
+    assert f"Measured on {as_markdown(line)}" in table
 
 
 def test_a_row_is_the_run_that_its_recipe_alone_would_be(

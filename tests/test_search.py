@@ -35,6 +35,8 @@ def test_a_search_goes_on_where_it_was_stopped(settings: dict[str, Any], tmp_pat
     assert found[0].val_top1 is not None
     assert found[1].val_top1 is not None
     assert found[0].val_top1 >= found[1].val_top1
+    assert found[0].protocol is not None
+    assert (found[0].protocol.split, found[0].protocol) == ("val", found[1].protocol)
     rates = [one.keys["training.learning_rate"] for one in found]
     assert len(set(rates)) == 2
     assert all(1e-4 <= rate <= 1e-2 for rate in rates)

@@ -17,6 +17,7 @@ from evlora.bundle import load_bundle
 from evlora.comparison_record import earlier_rows, joined, write_record
 from evlora.comparison_rows import recipes_of
 from evlora.comparison_table import Comparison, Cost, Over, Row, write
+from evlora.datasets.protocol import protocol_of
 from evlora.devices import device_named
 from evlora.errors import RecipeError
 from evlora.evaluation import evaluate
@@ -67,7 +68,7 @@ def compare(
     Raises:
         RecipeError: The recipe or one of the names is wrong; nothing was trained.
         RunError: The folder holds rows of another recipe; nothing was trained.
-        DatasetError: The dataset is incomplete.
+        DatasetError: The dataset is incomplete, or has no such split; nothing was trained.
     """
     report_line = report or (lambda line: None)
     if not is_first_rank():  # each rank makes the same runs; the first one reports and writes
@@ -95,6 +96,7 @@ def compare(
             its_run = _recipe_of_run(its_recipe, folder, name, setting, seed)
             claim(its_run, resume=True, may_grow=False)
     manifest = open_dataset(base.data, seed=base.run.seed)
+    protocols = {row: protocol_of(manifest, split, its.clip) for row, its in recipes.items()}
     rows: list[Row] = []
     for (name, setting), its_recipe in recipes.items():
         runs = _runs(folder, name, setting)
@@ -108,7 +110,7 @@ def compare(
             write_record(folder, base, split, joined(earlier, rows))
     all_rows = joined(earlier, rows)
     heading = _heading(recipe, base, max(len(row.top1) for row in all_rows), split)
-    result = Comparison(folder, heading, all_rows, over, tuple(recipes), split)
+    result = Comparison(folder, heading, all_rows, over, tuple(recipes), split, protocols)
     if is_first_rank():
         write(result)
     return result

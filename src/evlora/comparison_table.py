@@ -10,9 +10,12 @@ shows them over the values.
 
 import csv
 import io
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
+from evlora.datasets.protocol import Protocol, measured_on
 from evlora.errors import RecipeError
 from evlora.escaping import cell
 from evlora.escaping import markdown as as_markdown
@@ -83,6 +86,13 @@ class Comparison:
     """Method and setting of each row that this call asked for."""
     split: str = "test"
     """What accuracy was measured on."""
+    protocols: Mapping[tuple[str, str], Protocol] = field(default_factory=dict[Any, Protocol])
+    """Method and setting of each row that was asked for → what its accuracy is of."""
+
+    @property
+    def measured_on(self) -> list[str]:
+        """What accuracies are of: a line for all rows, or for those that have it in common."""
+        return measured_on((method, protocol) for (method, _), protocol in self.protocols.items())
 
     @property
     def methods(self) -> list[str]:
@@ -232,7 +242,7 @@ def cells(row: Row) -> list[str]:
 def markdown(result: Comparison) -> str:
     """The table of a comparison, and its failures below."""
     shown = columns(result)
-    lines = [result.heading, ""]
+    lines = [result.heading, "", *_paragraphs(result.measured_on)]
     if result.over is not None:
         lines += [*_accuracies(result, result.over), ""]
     if result.over is None or len(shown) > 2 or len(result.rows) > len(result.asked):
@@ -252,6 +262,11 @@ def markdown(result: Comparison) -> str:
     if failures:
         lines += ["", "Failed:", "", *failures]
     return "\n".join(lines) + "\n"
+
+
+def _paragraphs(lines: Sequence[str]) -> list[str]:
+    """Lines of Markdown, each set off by an empty one."""
+    return [part for line in lines for part in (f"Measured on {as_markdown(line)}", "")]
 
 
 def _accuracies(result: Comparison, over: Over) -> list[str]:

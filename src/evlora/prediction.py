@@ -10,13 +10,13 @@ import torch
 from evlora.answering import Precision, for_answers
 from evlora.clips import Clip, ClipConfig, Modality, collate, make_test_views
 from evlora.companions import visible
-from evlora.datasets.faults import EVENT_SUFFIXES, FRAME_SUFFIXES
 from evlora.errors import RecordingError
 from evlora.recognizer import Recognizer
 from evlora.recordings import Recording, open_recording
 from evlora.recordings.opening import Input, as_recording, with_frames_of
 from evlora.recordings.readers import is_of_events
 from evlora.recordings.readers.images import IMAGE_SUFFIXES
+from evlora.recordings.readers.table import EVENT_SUFFIXES, FRAME_SUFFIXES
 
 
 @dataclass(frozen=True, slots=True)

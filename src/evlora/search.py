@@ -16,11 +16,12 @@ from typing import Any, cast
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from evlora.datasets.protocol import Protocol
 from evlora.errors import EvloraError, RecipeError, RunError
 from evlora.locking import holding
 from evlora.recipe import Recipe, as_mapping, load_recipe
 from evlora.training.best import ACCURACY
-from evlora.training.folder import LOCK, folder_of
+from evlora.training.folder import LOCK, folder_of, read_protocol
 from evlora.training.run import train
 
 JOURNAL, TRIALS, STUDY = "search.log", "trials", "evlora"
@@ -100,6 +101,8 @@ class Trial:
     val_top1: float | None
     """The best epoch's, a share of 1; of a pruned trial, that of its last epoch."""
     folder: Path
+    protocol: Protocol | None
+    """What the accuracy is of; None for a trial that is not complete."""
 
 
 class _Reporter(Callback):
@@ -237,14 +240,11 @@ def _done(study: Any) -> int:
 
 
 def _results(study: Any, folder: Path) -> list[Trial]:
-    found = [
-        Trial(
-            keys=cast(dict[str, Any], trial.user_attrs.get(KEYS, trial.params)),
-            state=trial.state.name.lower(),
-            val_top1=trial.value,
-            folder=_folder_of_trial(folder, trial.user_attrs.get(KEYS, trial.params)),
-        )
-        for trial in study.trials
-    ]
+    found: list[Trial] = []
+    for trial in study.trials:
+        keys = cast(dict[str, Any], trial.user_attrs.get(KEYS, trial.params))
+        own = _folder_of_trial(folder, keys)
+        state = trial.state.name.lower()
+        found.append(Trial(keys, state, trial.value, own, read_protocol(own)))
     order = {"complete": 0, "pruned": 1}
     return sorted(found, key=lambda one: (order.get(one.state, 2), -(one.val_top1 or 0.0)))

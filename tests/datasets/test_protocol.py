@@ -11,7 +11,7 @@ from evlora.bundle import save_bundle
 from evlora.bundle_description import read_origin
 from evlora.clips import ClipConfig
 from evlora.datasets import prepare, read_manifest
-from evlora.datasets.protocol import protocol_of
+from evlora.datasets.protocol import measured_on, protocol_of
 from evlora.errors import DatasetError
 from evlora.evaluation import evaluate
 from evlora.recipe import build
@@ -40,6 +40,22 @@ def test_another_split_of_the_same_files_is_another_protocol(est: Path, tmp_path
         "N-Caltech101, train of the split est, 6 samples; labels: names of folders; "
         "events: drawn from events as event_image"
     )
+
+
+def test_rows_of_a_table_that_are_of_different_things_are_distinguished(
+    tiny_dataset: Path,
+) -> None:
+    manifest = read_manifest(tiny_dataset)
+    both, frames = (
+        protocol_of(manifest, "test", ClipConfig(modalities=modalities))
+        for modalities in (("rgb", "event"), ("rgb",))
+    )
+    assert both.line.endswith(f"split by: {manifest.split_source}")
+    assert measured_on([("lora", both), ("old", None), ("none", both)]) == [both.line]
+    assert measured_on([("lora", both), ("rgb", frames), ("none", both)]) == [
+        f"lora, none: {both.line}",
+        f"rgb: {frames.line}",
+    ]
 
 
 def test_event_images_of_the_dataset_are_distinguished_from_drawn_ones(tiny_dataset: Path) -> None:

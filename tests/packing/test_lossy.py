@@ -1,5 +1,6 @@
 """Packing with loss: what is smaller, what is kept exactly, and what is refused."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from evlora.errors import DatasetError, RecordingError
 from evlora.packing import pack
 from evlora.packing.codec import decode, encode
 from evlora.packing.packed_dataset import PackedDataset
+from evlora.packing.pictures import PictureCompressor, decompress
 from evlora.recordings import EventStream, FrameSequence, Recording
 
 CLIP = ClipConfig(frames=4, size=16)
@@ -65,6 +67,17 @@ def test_photographs_lose_little_and_event_images_nothing(lossy: str, smaller: f
     )
     lost = after.frames.take(everything).astype(int) - before.frames.take(everything)
     assert 0 < np.abs(lost).mean() < 5
+
+
+@pytest.mark.parametrize("is_grey", [False, True], ids=["colour", "grey"])
+def test_a_jpeg_has_the_pixels_that_other_libraries_decode(is_grey: bool) -> None:
+    image = photographs(1)[0]
+    image = image[..., :1].repeat(3, axis=2) if is_grey else image
+    written = PictureCompressor("jpeg:85")(image)
+    with Image.open(io.BytesIO(written)) as picture:
+        expected = np.asarray(picture.convert("RGB"))
+    found = decompress(memoryview(written), height=48, width=48)
+    np.testing.assert_array_equal(np.broadcast_to(found, expected.shape), expected)
 
 
 def test_frames_above_the_limit_are_those_that_an_even_clip_takes() -> None:

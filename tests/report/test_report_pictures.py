@@ -12,12 +12,18 @@ from evlora.datasets.samples import Sample
 from evlora.errors import RunError
 from evlora.evaluation import Answers
 from evlora.evaluation.answers import ScoredBatch, answers_of
-from evlora.evaluation.figures import bins_of, calibration_error
+from evlora.evaluation.figures import Confusion, bins_of, calibration_error
 from evlora.recognizer import Recognizer, adapted_parts
 from evlora.report.adapter_norms import adapter_norms, draw_adapter_norms
 from evlora.report.calibration import draw_reliability
 from evlora.report.conditions import accuracy_by_condition, draw_conditions
-from evlora.report.confusion import confused_groups, draw_confusion, most_confused
+from evlora.report.confusion import (
+    classes_to_draw,
+    confused_groups,
+    draw_confusion,
+    matrix_for_page,
+    most_confused,
+)
 from evlora.report.curves import draw_curves, read_curves
 from evlora.report.features import draw_features, drawn_places, projected
 from evlora.report.panels import chosen_places
@@ -53,6 +59,20 @@ def test_very_few_classes_are_one_group(classes: int) -> None:
 def test_the_most_frequent_mistakes_come_first() -> None:
     pairs = most_confused([[5, 3, 0], [1, 9, 0], [0, 0, 4]], ["a", "b", "c"])
     assert pairs == [("a", "b", 3, 8), ("b", "a", 1, 10)]
+
+
+def test_of_ten_thousand_classes_those_of_most_mistakes_are_drawn() -> None:
+    classes = 10_000
+    true = np.concatenate([np.arange(classes), [7, 7, 7, 9_000]])
+    predicted = np.concatenate([np.arange(classes), [8_000, 8_000, 11, 7]])
+    confusion = Confusion(true, predicted, classes=classes)
+    labels = [f"class {number}" for number in range(classes)]
+    assert most_confused(confusion, labels, at_most=1) == [("class 7", "class 8000", 2, 4)]
+    assert classes_to_draw(confusion) == [7, 11, 8_000, 9_000]
+    page = matrix_for_page(confusion, labels)
+    assert page["labels"] == ["class 7", "class 11", "class 8000", "class 9000"]
+    assert (0, 2, 2) in page["cells"]
+    assert sorted(page["orders"]["grouped"]) == [0, 1, 2, 3]
 
 
 def test_of_an_epoch_that_was_repeated_the_last_figures_count(tmp_path: Path) -> None:

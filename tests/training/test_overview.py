@@ -24,6 +24,8 @@ def test_runs_are_listed_with_what_they_reached_and_where_they_differ(
     decayed = by_name["more/decayed"]
     assert (decayed.state, decayed.epoch, decayed.epochs) == ("finished", 1, 1)
     assert decayed.val_top1 == run.metrics["val_top1"]
+    assert decayed.protocol is not None
+    assert (decayed.protocol.split, decayed.protocol) == ("val", by_name["run"].protocol)
     assert decayed.keys == {"training.epochs": 1, "training.layer_decay": 0.5}
     assert by_name["run"].keys == {"training.epochs": 2, "training.layer_decay": 1.0}
     (other / "metrics.json").unlink()

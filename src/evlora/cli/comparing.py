@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,7 @@ from evlora.messages import listed
 from evlora.ranks import is_first_rank
 
 if TYPE_CHECKING:
+    from evlora.comparison_table import Comparison, Row
     from evlora.models.adapters.method import Method
 
 
@@ -84,10 +85,12 @@ def compare(
     if not is_first_rank():
         return
     if as_json:
-        echo(json.dumps([asdict(row) for row in result.rows]))
+        echo(json.dumps([_as_dict(row, result) for row in result.rows]))
     else:
         shown = columns(result)
         table(shown, [cells(row)[: len(shown)] for row in result.rows])
+        for line in result.measured_on:
+            echo(f"measured on: {line}")
         for row in result.rows:
             for seed, reason in row.failures.items():
                 echo(f"{row.name}, seed {seed}, failed: {reason}")
@@ -104,3 +107,9 @@ def compare(
             err=True,
         )
         raise typer.Exit(2)
+
+
+def _as_dict(row: "Row", result: "Comparison") -> dict[str, Any]:
+    """A row as plain values, with what its accuracy is of where this call has measured it."""
+    protocol = result.protocols.get((row.method, row.setting))
+    return {**asdict(row), **({} if protocol is None else {"protocol": protocol.as_dict()})}

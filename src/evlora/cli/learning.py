@@ -151,7 +151,7 @@ def train(
         _show_origins(recipe, keys)
         return
     from evlora.models.adapters.config import keys_alone
-    from evlora.training.folder import require_places
+    from evlora.training.folder import read_protocol, require_places
 
     with keys_alone():  # before the imports that take seconds
         require_places(load_recipe(recipe, keys))
@@ -168,6 +168,8 @@ def train(
         return
     accuracy = f": {run.metrics['val_top1']:.1%} top-1" if "val_top1" in run.metrics else ""
     echo(f"kept epoch {run.metrics['epoch']:.0f}{accuracy}")
+    if accuracy and (protocol := read_protocol(run.dir)) is not None:
+        echo(f"measured on: {protocol.line}")
     echo(f"bundle: {run.bundle}")
     if whole.run.report:
         report_of_run(run.dir)

@@ -55,6 +55,7 @@ AFTER_INTERRUPTION = {
     "demo": CONTINUES,
     "pack": CONTINUES,
     "robustness": CONTINUES,
+    "prepare": "the same command continues with what was converted, and lists the rest anew",
     "convert": "files that were written are whole; run it again",
 }
 """What to do after Ctrl-C, by the verb."""

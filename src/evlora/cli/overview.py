@@ -22,6 +22,7 @@ def runs(
     as_json: AsJson = False,
 ) -> None:
     """Show how far runs are, and where their recipes differ."""
+    from evlora.datasets.protocol import measured_on
     from evlora.training.overview import runs_in
 
     found = runs_in(folder)
@@ -45,6 +46,8 @@ def runs(
             for run in found
         ],
     )
+    for line in measured_on((run.name, run.protocol) for run in found):
+        echo(f"measured on: {line}")
 
 
 def _text(value: Any) -> str:

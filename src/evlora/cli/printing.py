@@ -2,12 +2,16 @@
 
 import shutil
 import sys
+import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 
 import typer
 
 from evlora.escaping import in_line, printable
+
+LINE_EVERY_S = 60
+"""Seconds between two lines about long work in a log."""
 
 
 def echo(text: object = "", *, err: bool = False) -> None:
@@ -50,23 +54,37 @@ def listing(rows: Sequence[tuple[str, str]]) -> None:
 
 @contextmanager
 def counting_bar(what: str) -> Generator[Callable[[int, int], None]]:
-    """A bar on standard error, updated with the number done and the total; gone at the end."""
-    from rich.console import Console
-    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+    """A bar on standard error, updated with the number done and the total; gone at the end.
 
-    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    It shows how many a second as well. In a log, where there is no bar, long work leaves a line a
+    minute.
+    """
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    rate = TextColumn("{task.fields[rate]}")
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), rate)
     console = Console(stderr=True)
     with Progress(
-        *columns,
+        *(*columns, TimeRemainingColumn()),
         console=console,
         transient=True,
         disable=not console.is_terminal,
         redirect_stdout=sys.stdout.isatty(),  # into a file results go past the bar
     ) as bar:
-        task = bar.add_task(what, total=None)
+        task = bar.add_task(what, total=None, rate="")
+        begun = shown = time.monotonic()
+        first: int | None = None
 
         def show(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
+            nonlocal first, shown
+            first = done if first is None else first  # an earlier run has done these
+            now = time.monotonic()
+            rate = f"{(done - first) / max(now - begun, 0.1):,.0f}/s"
+            bar.update(task, completed=done, total=total, rate=rate)
+            if not console.is_terminal and now - shown > LINE_EVERY_S:
+                shown = now
+                echo(f"{what}: {done:,} of {total:,}, {rate}", err=True)
 
         yield show
 

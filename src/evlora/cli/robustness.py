@@ -65,6 +65,7 @@ def robustness(
     """
     from evlora.bundle import load_bundle
     from evlora.datasets import read_manifest
+    from evlora.datasets.protocol import protocol_of
     from evlora.devices import device_named
     from evlora.evaluation.robustness import conditions_of
     from evlora.evaluation.robustness_files import measure_into
@@ -77,11 +78,13 @@ def robustness(
         strengths=strength or STRENGTHS,
         without=without,
     )
+    manifest = read_manifest(dataset, source=source)
+    protocol = protocol_of(manifest, split, recognizer.clip_config)
     with counting_bar("conditions") as progress:
         wanted = measure_into(
             out,
             recognizer,
-            read_manifest(dataset, source=source),
+            manifest,
             conditions,
             dataset=dataset,
             split=split,
@@ -92,9 +95,10 @@ def robustness(
         )
     _write_table_and_picture(out, wanted)
     if as_json:
-        echo(json.dumps(_as_dict(wanted)))
+        echo(json.dumps({**_as_dict(wanted), "protocol": protocol.as_dict()}))
     else:
         _show(wanted)
+        echo(f"measured on: {protocol.line}")
         echo(f"table and picture: {out}")
 
 

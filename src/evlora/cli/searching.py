@@ -32,6 +32,7 @@ def search(
 
     The same command resumes a search; started several times, it searches in several processes.
     """
+    from evlora.datasets.protocol import measured_on
     from evlora.search import search as run
 
     found = run(
@@ -43,7 +44,13 @@ def search(
     )
     if as_json:
         rows = [
-            {**one.keys, "state": one.state, "val_top1": one.val_top1, "run": str(one.folder)}
+            {
+                **one.keys,
+                "state": one.state,
+                "val_top1": one.val_top1,
+                "run": str(one.folder),
+                "protocol": None if one.protocol is None else one.protocol.as_dict(),
+            }
             for one in found
         ]
         echo(json.dumps(rows))
@@ -61,5 +68,7 @@ def search(
             for one in found
         ],
     )
+    for line in measured_on((one.folder.name, one.protocol) for one in found):
+        echo(f"measured on: {line}")
     best = " ".join(f"{key}={value}" for key, value in found[0].keys.items())
     echo(f"best: {best}")

@@ -12,15 +12,9 @@ from evlora.datasets.plain_lines import PlainSamples
 from evlora.datasets.samples import Sample
 from evlora.errors import DatasetError, RecordingError
 from evlora.messages import itemized
-from evlora.recordings.readers import FORMATS, reader_for
+from evlora.recordings.readers import reader_for
+from evlora.recordings.readers.table import EVENT_SUFFIXES, OF_FRAMES
 from evlora.untrusted import name_faults, plain
-
-FRAME_FORMATS = ("images", "video")
-"""Names of the formats that hold no events."""
-FRAME_SUFFIXES = frozenset(
-    suffix for row in FORMATS if row.name in FRAME_FORMATS for suffix in row.suffixes
-)
-EVENT_SUFFIXES = frozenset(suffix for row in FORMATS for suffix in row.suffixes) - FRAME_SUFFIXES
 
 
 class SampleFiles:
@@ -71,7 +65,7 @@ class SampleFiles:
         if os.path.splitext(events)[1].lower() in EVENT_SUFFIXES:  # noqa: PTH122
             return None  # the header is not looked at: opening every file takes long
         try:
-            is_of_events = reader_for(self._source / events).name not in FRAME_FORMATS
+            is_of_events = reader_for(self._source / events).name not in OF_FRAMES
         except RecordingError as error:
             return str(error)
         return None if is_of_events else f"expected a recording as events, got frames: {events}"

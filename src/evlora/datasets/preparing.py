@@ -1,15 +1,17 @@
 """A dataset's index, written complete or not at all."""
 
 import glob
-import os
+import hashlib
 import shutil
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from evlora.companions import visible
+from evlora.datasets.layouts.converting import CONVERTING_FILE
 from evlora.datasets.layouts.table import RECORDINGS_FOLDER, Layout, Progress, layout_named
 from evlora.datasets.manifest import SPLITS, Manifest
 from evlora.datasets.storage import (
@@ -74,7 +76,7 @@ def prepare(
     """
     row = layout_with_source(layout, source)
     target = Path(out).absolute()
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    partial = target.with_name(f".{target.name}.{_origin_of(layout, source)}.partial")
     refusal = DatasetError(
         f"{target}: another process prepares a dataset there; wait for its end, or name another "
         "folder"
@@ -83,9 +85,10 @@ def prepare(
         try:
             held.enter_context(holding(target.with_name(f".{target.name}.lock"), refusal=refusal))
             require_free(target, overwrite=overwrite)
-            for left_by_killed in target.parent.glob(f".{glob.escape(target.name)}.*.partial"):
-                shutil.rmtree(left_by_killed)
-            partial.mkdir()
+            for before in target.parent.glob(f".{glob.escape(target.name)}.*.partial"):
+                if before != partial or not _may_be_taken_over(before):
+                    shutil.rmtree(before)
+            partial.mkdir(exist_ok=True)
             manifest = row.collect(
                 None if source is None else Path(source), partial, options or {}, progress
             )
@@ -93,14 +96,29 @@ def prepare(
             manifest = replace(manifest, allows_outside=allow_outside)
             require_inside(manifest, manifest.source, in_folders=checks_files)
             write_manifest(manifest, partial)
+            (partial / CONVERTING_FILE).unlink(missing_ok=True)
             place_folder(partial, target)
         except OSError as error:
-            raise DatasetError(
-                f"{target}: could not be prepared, nothing was written: {error}"
-            ) from error
+            left = "nothing was written"
+            if _may_be_taken_over(partial):
+                left = "what was converted is kept for the same command"
+            raise DatasetError(f"{target}: could not be prepared, {left}: {error}") from error
         finally:
-            shutil.rmtree(partial, ignore_errors=True)
+            if not _may_be_taken_over(partial):
+                shutil.rmtree(partial, ignore_errors=True)
     return replace(manifest, source=target) if manifest.source == partial else manifest
+
+
+def _origin_of(layout: str, source: str | Path | None) -> str:
+    """A name for what recordings are converted from, by which a preparation is resumed."""
+    origin = (version("evlora"), layout, str(Path(source or "").resolve()))
+    return hashlib.blake2b("\0".join(origin).encode(), digest_size=8).hexdigest()
+
+
+def _may_be_taken_over(partial: Path) -> bool:
+    """Whether a preparation that did not end has converted recordings."""
+    recordings = partial / RECORDINGS_FOLDER
+    return (partial / CONVERTING_FILE).is_file() and any(recordings.rglob("*.npz"))
 
 
 def layout_with_source(name: str, source: str | Path | None) -> Layout:

@@ -1,10 +1,12 @@
 """What a figure on a dataset is worth: which dataset, split, labels and event images it is of."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from evlora.clips import ClipConfig
 from evlora.datasets.manifest import Manifest
+from evlora.messages import listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,11 @@ class Protocol:
         parts += [f"events: {self.event_source}"] if self.event_source else []
         return "; ".join(parts)
 
+    @property
+    def line(self) -> str:
+        """All of it for readers, as it stands beside a table of figures."""
+        return "; ".join([self.sentence, *([f"split by: {s}"] if (s := self.split_source) else [])])
+
 
 def protocol_of(manifest: Manifest, split: str, clip: ClipConfig) -> Protocol:
     """What a figure on a split of a dataset is of.
@@ -69,3 +76,18 @@ def protocol_of(manifest: Manifest, split: str, clip: ClipConfig) -> Protocol:
         label_source=manifest.label_source,
         event_source=event_source,
     )
+
+
+def measured_on(figures: Iterable[tuple[str, Protocol | None]]) -> list[str]:
+    """What the figures of a table are of: a line for all, or for those that have it in common.
+
+    Args:
+        figures: Name of each row and what its figure is of; None where that is not known.
+    """
+    names_of: dict[str, dict[str, None]] = {}
+    for name, protocol in figures:
+        if protocol is not None:
+            names_of.setdefault(protocol.line, {})[name] = None
+    if len(names_of) == 1:
+        return list(names_of)
+    return [f"{listed(names)}: {line}" for line, names in names_of.items()]

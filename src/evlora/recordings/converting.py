@@ -19,12 +19,11 @@ from evlora.recordings.excerpts import (
 )
 from evlora.recordings.filters.table import filtered
 from evlora.recordings.opening import open_recording
-from evlora.recordings.readers import FORMATS, is_of_events
+from evlora.recordings.readers import is_of_events
+from evlora.recordings.readers.table import TEXT_SUFFIXES
 from evlora.recordings.recording import Recording
 from evlora.recordings.writers import write_recording
 from evlora.recordings.writers.table import WRITERS, writer_named
-
-TEXT_SUFFIXES = next(row.suffixes for row in FORMATS if row.name == "text")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Which classes are taken for which: groups that are confused, and the most frequent mistakes."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,11 +10,15 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, leaves_list, linkage
 from scipy.spatial.distance import squareform
 
-from evlora.escaping import in_figure
+from evlora.escaping import in_figure, printable
+from evlora.evaluation.figures import cells_of
 from evlora.figures import new_figure, save_figure
 
 CONFUSED_SHARE = 0.05
 """Share of clips that classes of one group are taken for each other by, on average, at least."""
+
+MOST_DRAWN = 1000
+"""Classes up to which all are drawn: time and memory grow with the square of their number."""
 
 COUNTED_CLASSES = 20
 """Up to which the number of clips stands in each cell."""
@@ -77,16 +82,64 @@ def most_confused(
         labels: Names of the K classes.
         at_most: Number of pairs.
     """
-    counts = np.asarray(confusion)
-    wrong = counts.copy()
-    np.fill_diagonal(wrong, 0)
-    order = np.argsort(-wrong, axis=None, kind="stable")[:at_most]
-    rows, columns = np.unravel_index(order, wrong.shape)
+    of: Counter[int] = Counter()
+    for true, _, clips in cells_of(confusion):
+        of[true] += clips
     return [
-        ConfusedPair(labels[row], labels[column], int(wrong[row, column]), int(counts[row].sum()))
-        for row, column in zip(map(int, rows), map(int, columns), strict=True)
-        if wrong[row, column]
+        ConfusedPair(labels[true], labels[predicted], clips, of[true])
+        for true, predicted, clips in _mistakes(confusion)[:at_most]
     ]
+
+
+def _mistakes(confusion: Sequence[Sequence[int]]) -> list[tuple[int, int, int]]:
+    """The cells beside the diagonal, those of the most clips first."""
+    cells = [(int(i), int(j), int(n)) for i, j, n in cells_of(confusion) if i != j]
+    return sorted(cells, key=lambda cell: -cell[2])
+
+
+def classes_to_draw(confusion: Sequence[Sequence[int]], *, at_most: int = MOST_DRAWN) -> list[int]:
+    """Numbers of the classes that a picture shows: all, or of very many those of most mistakes.
+
+    Args:
+        confusion: Counts, shape (K, K).
+        at_most: Number of classes.
+    """
+    if len(confusion) <= at_most:
+        return list(range(len(confusion)))
+    chosen: dict[int, None] = {}
+    for true, predicted, _ in _mistakes(confusion):
+        for number in (true, predicted):
+            if len(chosen) < at_most:
+                chosen[number] = None
+    return sorted(chosen)
+
+
+def part_of(confusion: Sequence[Sequence[int]], numbers: Sequence[int]) -> list[list[int]]:
+    """The confusion of some classes among each other, of n classes shape (n, n)."""
+    place_of = {number: place for place, number in enumerate(numbers)}
+    part = [[0] * len(numbers) for _ in numbers]
+    for true, predicted, clips in cells_of(confusion):
+        if true in place_of and predicted in place_of:
+            part[place_of[true]][place_of[predicted]] = clips
+    return part
+
+
+def matrix_for_page(confusion: Sequence[Sequence[int]], labels: Sequence[str]) -> dict[str, Any]:
+    """What the page's script draws: cells that are not empty, and orders of the classes."""
+    drawn = classes_to_draw(confusion)
+    counts = part_of(confusion, drawn)
+    groups = confused_groups(counts)
+    wrong = [sum(row) - row[number] for number, row in enumerate(counts)]
+    return {
+        "labels": [printable(labels[number]) for number in drawn],
+        "cells": cells_of(counts),
+        "orders": {
+            "grouped": [number for group in groups for number in group],
+            "labels": list(range(len(drawn))),
+            "wrong": sorted(range(len(drawn)), key=lambda number: -wrong[number]),
+        },
+        "groups": [len(group) for group in groups],
+    }
 
 
 def draw_confusion(

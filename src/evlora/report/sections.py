@@ -2,18 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import yaml
 from PIL import Image
 
-from evlora.escaping import printable
 from evlora.evaluation import Evaluation
+from evlora.evaluation.figures import cells_of
 from evlora.files import writing_file
 from evlora.report.adapter_norms import draw_adapter_norms
 from evlora.report.calibration import draw_reliability
 from evlora.report.conditions import Share, draw_conditions
-from evlora.report.confusion import confused_groups, most_confused
+from evlora.report.confusion import matrix_for_page, most_confused
 from evlora.report.curves import draw_curves
 from evlora.report.features import draw_features, drawn_places
 from evlora.report.findings import Findings, Measured
@@ -140,7 +139,10 @@ def _confusion(measured: Measured, folder: Path) -> Section:
         element("canvas", "", tabindex=0, role="img", aria_label=about),
         element("output", "", aria_live="polite"),
     )
-    data = embedded_json(_matrix(counts, labels))
+    matrix_shown = matrix_for_page(counts, labels)
+    if (drawn := len(matrix_shown["labels"])) < len(labels):
+        help_text += f" Of {len(labels):,} classes, the {drawn:,} of most mistakes are shown."
+    data = embedded_json(matrix_shown)
     script = Html(f'<script type="application/json" id="confusion">{data}</script>')
     pairs = table(
         ("true label", "taken for", "clips", "of", "share"),
@@ -154,41 +156,23 @@ def _confusion(measured: Measured, folder: Path) -> Section:
     return Section("Confusion", joined(paragraph(help_text, is_faint=True), whole, script, pairs))
 
 
-def _matrix(counts: Sequence[Sequence[int]], labels: Sequence[str]) -> dict[str, Any]:
-    """What the page's script draws: cells that are not empty, and orders of the classes."""
-    groups = confused_groups(counts)
-    wrong = [sum(row) - row[number] for number, row in enumerate(counts)]
-    return {
-        "labels": [printable(label) for label in labels],
-        "cells": [
-            (row, column, clips)
-            for row, of_row in enumerate(counts)
-            for column, clips in enumerate(of_row)
-            if clips
-        ],
-        "orders": {
-            "grouped": [number for group in groups for number in group],
-            "labels": list(range(len(labels))),
-            "wrong": sorted(range(len(labels)), key=lambda number: -wrong[number]),
-        },
-        "groups": [len(group) for group in groups],
-    }
-
-
 def _classes(measured: Measured, folder: Path) -> Section:
     del folder  # a table
     counts, labels = measured.evaluation.confusion, measured.scored.classes
     rows: list[tuple[int, Sequence[object]]] = []
+    cells: dict[int, dict[int, int]] = {}
+    for true, predicted, clips in cells_of(counts):
+        cells.setdefault(true, {})[predicted] = clips
     for number, label in enumerate(labels):
-        of_it = counts[number]
-        clips, right = sum(of_it), of_it[number]
+        of_it = cells.get(number, {})
+        clips, right = sum(of_it.values()), of_it.get(number, 0)
         if not clips:
             rows.append((0, (label, 0, 0, Cell("–", -1), "–", "–")))
             continue
         low, high = Share(right, clips).interval
-        others = [0 if place == number else count for place, count in enumerate(of_it)]
-        most = max(others, default=0)
-        taken_for = f"{labels[others.index(most)]} ({most})" if most else "–"
+        others = sorted((place, count) for place, count in of_it.items() if place != number)
+        place, most = max(others, key=lambda one: one[1], default=(0, 0))
+        taken_for = f"{labels[place]} ({most})" if most else "–"
         share = Cell(f"{right / clips:.1%}", right / clips)
         interval = Cell(f"{100 * low:.0f} to {100 * high:.0f}", low)
         rows.append((clips - right, (label, clips, clips - right, share, interval, taken_for)))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from evlora.errors import EvloraError, RunError
 from evlora.files import writing_file, writing_folder
-from evlora.report.confusion import confused_groups, draw_confusion
+from evlora.report.confusion import classes_to_draw, confused_groups, draw_confusion, part_of
 from evlora.report.findings import (
     Findings,
     Measured,
@@ -144,9 +144,10 @@ def _draw_for_papers(measured: Measured, folder: Path) -> None:
     """Draw as files what the page shows in a way of its own."""
     if measured.answers:
         draw_panel(measured.answers, folder / "panel.png")
-    counts = measured.evaluation.confusion
-    groups = confused_groups(counts)
-    draw_confusion(counts, measured.scored.classes, folder / "confusion.png", groups=groups)
+    drawn = classes_to_draw(measured.evaluation.confusion)
+    counts = part_of(measured.evaluation.confusion, drawn)
+    labels = [measured.scored.classes[number] for number in drawn]
+    draw_confusion(counts, labels, folder / "confusion.png", groups=confused_groups(counts))
     for number, (clip, its) in enumerate(measured.relevance):
         draw_relevance(clip, its, folder / f"relevance{number}.png")
         animate_relevance(clip, its, folder / f"relevance{number}.gif")

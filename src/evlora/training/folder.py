@@ -22,6 +22,7 @@ from pydantic import ValidationError
 
 from evlora.companions import visible
 from evlora.datasets.bucket import is_bucket
+from evlora.datasets.protocol import Protocol
 from evlora.datasets.storage import require_prepared
 from evlora.errors import RecipeError, RunError
 from evlora.files import standing, writing_file
@@ -267,6 +268,14 @@ def read_metrics(folder: Path) -> dict[str, float]:
     if not standing(folder / BUNDLE).is_dir():
         raise RunError(f"{path}: is there, but not the bundle of the run; {advice}")
     return metrics
+
+
+def read_protocol(folder: Path) -> Protocol | None:
+    """What the metrics of a run are of; None where they are not there yet, or do not state it."""
+    try:
+        return Protocol(**json.loads((folder / METRICS_FILE).read_text("utf-8"))[PROTOCOL])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
 
 
 def write_metrics(

@@ -10,8 +10,9 @@ from typing import Any, cast
 import yaml
 
 from evlora.companions import visible
+from evlora.datasets.protocol import Protocol
 from evlora.errors import RunError
-from evlora.training.folder import METRICS_FILE, RECIPE_FILE
+from evlora.training.folder import METRICS_FILE, RECIPE_FILE, read_protocol
 
 SEARCHED_DEPTH = 3
 NOT_COMPARED = frozenset({"run.dir"})
@@ -36,6 +37,8 @@ class RunOverview:
     seconds: float | None
     keys: dict[str, Any]
     """The keys of its recipe in which the runs differ."""
+    protocol: Protocol | None
+    """What the accuracy of a finished run is of."""
 
     def as_dict(self) -> dict[str, Any]:
         """The overview as plain values."""
@@ -127,6 +130,7 @@ def _overview(
         trained_parameters=None if trained is None else int(trained),
         seconds=metrics.get("seconds"),
         keys={name: recipe.get(name) for name in differing},
+        protocol=read_protocol(place),
     )
 
 

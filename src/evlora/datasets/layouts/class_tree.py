@@ -12,11 +12,11 @@ With `subfolders=true`, a class may have folders inside, such as one for each se
 samples. Without folders for splits, a part of each class becomes the test split.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
-from evlora.datasets.faults import EVENT_SUFFIXES, FRAME_SUFFIXES
 from evlora.datasets.layouts.naming import class_order, folders_of_splits, split_name
 from evlora.datasets.layouts.official_split import EvenSplit, split_evenly
 from evlora.datasets.layouts.sensors import SensorOptions
@@ -26,6 +26,7 @@ from evlora.datasets.manifest import Manifest, Sample
 from evlora.errors import DatasetError
 from evlora.messages import listed
 from evlora.recordings.readers import is_of_events
+from evlora.recordings.readers.table import EVENT_SUFFIXES, FRAME_SUFFIXES
 
 EVENT_NAMES = ("event", "events")
 FRAME_NAMES = ("rgb", "frame", "frames")
@@ -46,6 +47,9 @@ test/
   some_class/
     …"""
 ADVICE = "lay the folder out like this, or list its samples in a table and use the layout csv"
+Kind = Literal["recording", "picture", "pictures", "folder"]
+"""What lies in the folder of a class: a picture is a file, pictures are a folder of them, and any
+other folder holds the parts of a sample."""
 IN_SUBFOLDERS = "; if that folder is a part of its class, such as a session, add subfolders=true"
 
 
@@ -64,7 +68,7 @@ def collect(
     Raises:
         DatasetError: The folder is not laid out like this; the message shows both trees.
     """
-    del folder, progress  # nothing is made, and listing folders takes no time
+    del folder  # nothing is made
     source = require_folder(source)
     tops = folders(source)
     splits = [top for top in tops if split_name(top.name)]
@@ -74,22 +78,24 @@ def collect(
     samples: list[Sample] = []
     unknown: list[Path] = []
     empty: list[str] = []
-    for split in splits or [source]:
-        for class_folder in folders(split):
-            by_path: dict[Path, list[Path]] = {}
-            for entry in _entries_of_class(class_folder, goes_deeper=options.subfolders):
-                if entry.is_dir() or _is_recording(entry) or _is_frames(entry):
-                    name = entry.name if entry.is_dir() else entry.stem
-                    by_path.setdefault(entry.parent / name, []).append(entry)
-                else:
-                    unknown.append(entry)
-            label, split_of_it = class_folder.name, split_name(split.name) or "train"
-            samples += [
-                _sample(path, same, source, label=label, split=split_of_it)
-                for path, same in by_path.items()
-            ]
-            if not by_path:
-                empty.append(str(class_folder.relative_to(source)))
+    classes = [(split, folder) for split in splits or [source] for folder in folders(split)]
+    for number, (split, class_folder) in enumerate(classes, start=1):
+        by_path: dict[Path, dict[Path, Kind]] = {}
+        for entry in _entries_of_class(class_folder, goes_deeper=options.subfolders):
+            if (kind := _kind(entry)) is not None:
+                name = entry.stem if kind in ("recording", "picture") else entry.name
+                by_path.setdefault(entry.parent / name, {})[entry] = kind
+            else:
+                unknown.append(entry)
+        label, split_of_it = class_folder.name, split_name(split.name) or "train"
+        samples += [
+            _sample(path, same, source, label=label, split=split_of_it)
+            for path, same in by_path.items()
+        ]
+        if not by_path:
+            empty.append(str(class_folder.relative_to(source)))
+        if progress is not None:
+            progress(number, len(classes))
     if not samples:
         raise _wrong(source, "no sample in a folder of a class")
     notes = tuple(_notes(source, unknown, empty))
@@ -131,13 +137,24 @@ def _is_sample(folder: Path) -> bool:
     return _is_frames(folder) or not names.isdisjoint((*EVENT_NAMES, *FRAME_NAMES))
 
 
-def _sample(path: Path, same: Sequence[Path], source: Path, *, label: str, split: str) -> Sample:
+def _kind(entry: Path) -> Kind | None:
+    """What an entry is; None for a file of no known format."""
+    if entry.is_dir():
+        return "pictures" if _is_frames(entry) else "folder"
+    if is_of_events(entry):
+        return "recording"
+    return "picture" if entry.suffix.lower() in FRAME_SUFFIXES else None
+
+
+def _sample(
+    path: Path, same: Mapping[Path, Kind], source: Path, *, label: str, split: str
+) -> Sample:
     """The sample of this name, made of the entries that share it."""
-    events = [entry for entry in same if _is_recording(entry)]
-    frames = [entry for entry in same if _is_frames(entry)]
+    events = [entry for entry, kind in same.items() if kind == "recording"]
+    frames = [entry for entry, kind in same.items() if kind in ("picture", "pictures")]
     event_images: list[Path] = []
-    for entry in same:
-        for part in entries(entry) if entry.is_dir() else []:
+    for entry in (entry for entry, kind in same.items() if kind == "folder"):
+        for part in entries(entry):
             name = part.stem.lower()
             if name in EVENT_NAMES and _is_frames(part):
                 event_images.append(part)

@@ -12,7 +12,6 @@ from typing import Literal
 from pydantic import Field, NonNegativeInt
 
 from evlora.config import Config
-from evlora.datasets.faults import EVENT_SUFFIXES
 from evlora.datasets.layouts.label_lists import (
     ListedSample,
     label_base,
@@ -24,6 +23,7 @@ from evlora.datasets.layouts.naming import class_order
 from evlora.datasets.layouts.sequences import FoundSequence, Oddities
 from evlora.datasets.manifest import Manifest, Sample, choose_evenly
 from evlora.errors import DatasetError
+from evlora.recordings.readers.table import EVENT_SUFFIXES
 
 LABEL_LISTS: Mapping[str, tuple[str, ...]] = {
     "train": ("train_label.txt",),

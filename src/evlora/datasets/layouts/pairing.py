@@ -12,12 +12,12 @@ from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
 from evlora.config import UserPath
-from evlora.datasets.faults import FRAME_SUFFIXES
 from evlora.datasets.layouts.official_split import ListOptions
 from evlora.datasets.layouts.recording_files import recordings_below
 from evlora.datasets.manifest import Manifest, Sample
 from evlora.errors import DatasetError
 from evlora.messages import listed
+from evlora.recordings.readers.table import FRAME_SUFFIXES
 
 
 def by_class_and_name(path: PurePosixPath) -> str:

@@ -8,11 +8,11 @@ from typing import Self
 from pydantic import PositiveInt, model_validator
 
 from evlora.config import Config
-from evlora.datasets.faults import EVENT_SUFFIXES
 from evlora.datasets.manifest import Manifest
 from evlora.datasets.samples import Sample
 from evlora.errors import DatasetError, RecordingError, SensorSizeError
 from evlora.recordings.opening import require_sensor_size
+from evlora.recordings.readers.table import EVENT_SUFFIXES
 
 MOST_LOOKED_AT = 200
 """Files that are opened to see whether they state their sensor; evenly spread."""

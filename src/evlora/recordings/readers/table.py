@@ -113,6 +113,11 @@ FORMATS: tuple[Format, ...] = (
 
 OF_FRAMES = ("images", "video")
 """Formats that never hold events."""
+FRAME_SUFFIXES = frozenset(
+    suffix for row in FORMATS if row.name in OF_FRAMES for suffix in row.suffixes
+)
+EVENT_SUFFIXES = frozenset(suffix for row in FORMATS for suffix in row.suffixes) - FRAME_SUFFIXES
+TEXT_SUFFIXES = next(row.suffixes for row in FORMATS if row.name == "text")
 
 
 def is_of_events(path: Path) -> bool:
@@ -123,12 +128,13 @@ def is_of_events(path: Path) -> bool:
     Raises:
         RecordingError: It cannot be read.
     """
-    rows = [row for row in FORMATS if path.suffix.lower() in row.suffixes]
-    if not any(row.name not in OF_FRAMES for row in rows):
+    suffix = path.suffix.lower()
+    if suffix not in EVENT_SUFFIXES:
         return False
+    if suffix not in TEXT_SUFFIXES:
+        plain(path, RecordingError)
+        return True
     with _reading(plain(path, RecordingError)):
-        if rows[0].name != "text":
-            return True
         from evlora.recordings.readers.text import holds_events
 
         return holds_events(path)
