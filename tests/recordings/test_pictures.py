@@ -298,6 +298,9 @@ def companions(folder):
     for name in ("._0001.png", ".DS_Store", "Thumbs.db", "desktop.ini"):
         (folder / name).write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X        " + bytes(102))
     (folder / "__MACOSX").mkdir()
+    (folder / "0001.png:Zone.Identifier").write_text("[ZoneTransfer]")
+    (folder / "@eaDir" / "0001.png").mkdir(parents=True)
+    (folder / "@eaDir" / "0001.png" / "SYNOPHOTO_THUMB_M.jpg").write_bytes(b"")
 
 
 def test_companions_in_a_folder_of_pictures_are_passed_over(tmp_path):
