@@ -5,7 +5,7 @@ import random
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fuzz_seeds import Seed
@@ -40,7 +40,8 @@ class Run:
 
     def write(self, path: Path) -> None:
         beside = path.with_suffix(".new")
-        beside.write_text(json.dumps(asdict(self), indent=1))
+        content = vars(self) | {"tallies": {kind: vars(one) for kind, one in self.tallies.items()}}
+        beside.write_text(json.dumps(content, indent=1))
         beside.replace(path)
 
     @classmethod
@@ -74,7 +75,9 @@ def fuzz(
         inputs: Altogether, with those of before.
         notes: Where the run is written again and again, to go on from there.
     """
-    first = {seed.border: seed for seed in seeds}
+    first: dict[str, Seed] = {}
+    for seed in seeds:
+        first.setdefault(seed.border, seed)
     worker = Worker(*(question_of(seed) for seed in first.values()))
     try:
         while run.number < inputs:

@@ -166,7 +166,14 @@ def service(folder: Path, bundle: Path, uploads: Sequence[Seed]) -> list[Seed]:
         messages += moment
     framed = [len(message).to_bytes(4, "little") + message for message in messages]
     camera.write_bytes(b"".join(framed))
+    hidden = [
+        "event" if seed.kind in ("images", "video") else ("rgb", "")[number % 2]
+        for number, seed in enumerate(uploads)
+    ]
     return [
-        *(Seed("service", "service", seed.path, asked=asked) for seed in uploads),
+        *(
+            Seed("service", "service", seed.path, asked={**asked, "without": without})
+            for seed, without in zip(uploads, hidden, strict=True)
+        ),
         *[Seed("camera", "camera", camera, asked=asked, is_text=True)] * 4,
     ]

@@ -112,15 +112,15 @@ def weights(path: Path) -> str:
     return weights_sha256(build_backbone(config, size=(32, 32)).state_dict())
 
 
-def uploaded(path: Path, *, bundle: str) -> str:
+def uploaded(path: Path, *, bundle: str, without: str) -> str:
     """The answer to a recording sent to a service, which keeps running from input to input.
 
     Raises:
         EvloraError: It is refused.
     """
-    answer = service_of(bundle).post(
-        "/predict", files={"recording": (path.name, path.read_bytes())}
-    )
+    upload = {"recording": (path.name, path.read_bytes())}
+    params = {"without": without} if without else {}
+    answer = service_of(bundle).post("/predict", files=upload, params=params)
     return require_sound_answer(answer.status_code, answer.json())
 
 
