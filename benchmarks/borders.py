@@ -1,12 +1,17 @@
-"""What it costs to check what comes from outside: this checkout beside another one, in turn.
+"""What it costs to check what comes from outside.
 
-    python benchmarks/borders.py --beside ../before/src
+    python benchmarks/borders.py                           # with the checks and without, in turn
+    python benchmarks/borders.py --beside ../before/src    # this checkout and another one, in turn
 
-Each round opens the same files in a process for each of the two, which take turns; the ratio of
-their processor times is the median over the rounds, the spread is that of the rounds.
+Without `--beside`, one process opens the same files again and again, in turn with the checks and
+with functions in their places that check nothing; the ratio is that of the processor times, the
+median over the rounds. With it, each round opens them in a process for each of the two checkouts.
 """
 
 import argparse
+import contextlib
+import functools
+import importlib
 import json
 import os
 import statistics
@@ -14,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +28,19 @@ import numpy as np
 OPENINGS = {"evt3": 30, "hdf5": 60, "npz": 60, "csv": 20, "png": 400, "mp4": 60, "pictures": 300}
 """How often each is opened in a round."""
 RECIPES, MANIFESTS, ANSWERS = 10, 5, 5
+CHECKS: dict[str, Callable[..., Any]] = {
+    "evlora.untrusted:plain": lambda path, _error: path,
+    "evlora.untrusted:label_fault": lambda _labels: "",
+    "evlora.untrusted:name_faults": lambda _names: iter(()),
+    "evlora.untrusted_yaml:_require_bounded": lambda _root: None,
+    "evlora.recordings.pictures:require_size": lambda _where, _width, _height: None,
+    "evlora.recordings.readers.hdf5_items:_require_own_values": lambda _group, _name, _data: None,
+    "evlora.recordings.readers.hdf5_attributes:require_sound_heaps": lambda _path: None,
+    "evlora.recordings.readers.npz:_require_bounded": lambda _path, _archive: None,
+    "evlora.recordings.readers.npz:_require_held": lambda _member, _stated: None,
+}
+"""Module and name of what checks, and what stands in its place; checks of a line amid others, a
+comparison with a limit, stay."""
 SAMPLES = 2000
 EVENTS = 200_000
 
@@ -37,9 +55,12 @@ def main() -> None:
         print(json.dumps(measured(arguments.measure)))
         return
     own = Path(__file__).resolve().parents[1] / "src"
-    sides = {"this": own, "beside": arguments.beside or own}
     with tempfile.TemporaryDirectory() as folder:
         make(Path(folder))
+        if arguments.beside is None:
+            print_ratios_of_checks(Path(folder), arguments.rounds)
+            return
+        sides = {"this": own, "beside": arguments.beside}
         rounds = []
         for number in range(arguments.rounds):
             order = list(sides) if number % 2 else list(sides)[::-1]
@@ -55,6 +76,62 @@ def main() -> None:
         print(
             f"| {kind} | {before:.2f} | {here:.2f} | {statistics.median(ratios):.3f} | {spread} |"
         )
+
+
+def print_ratios_of_checks(folder: Path, rounds: int) -> None:
+    """Each task in turn with the checks and without, in this process."""
+    print("| what | ms with checks | ratio to without | spread |\n|---|---:|---:|---:|")
+    for name, (call, times) in tasks(folder).items():
+        call()
+        call()
+        with_ms: list[float] = []
+        ratios: list[float] = []
+        for number in range(rounds):
+            taken = {"with": 0.0, "without": 0.0}
+            for turn in range(times):
+                # Calls next to each other meet the same machine; who is first changes.
+                for side in sorted(taken, reverse=bool((turn + number) % 2)):
+                    with contextlib.ExitStack() as stack:
+                        if side == "without":
+                            stack.enter_context(without_checks())
+                        begun = time.process_time()
+                        call()
+                        taken[side] += time.process_time() - begun
+            with_ms.append(1e3 * taken["with"] / times)
+            ratios.append(taken["with"] / taken["without"])
+        spread = f"{min(ratios):.3f}–{max(ratios):.3f}"
+        middle = statistics.median(ratios)
+        print(f"| {name} | {statistics.median(with_ms):.2f} | {middle:.3f} | {spread} |")
+
+
+@contextlib.contextmanager
+def without_checks() -> Generator[None]:
+    """Wherever a module has imported a check, what checks nothing stands in its place."""
+    places = _places_of_checks()
+    for module, name, _, stand_in in places:
+        setattr(module, name, stand_in)
+    try:
+        yield
+    finally:
+        for module, name, check, _ in places:
+            setattr(module, name, check)
+
+
+@functools.cache
+def _places_of_checks() -> list[tuple[Any, str, Any, Any]]:
+    """Module, name, check and what stands in for it; found once all modules are there."""
+    found: list[tuple[Any, str, Any, Any]] = []
+    for home, stand_in in CHECKS.items():
+        module, _, name = home.partition(":")
+        check = getattr(importlib.import_module(module), name)
+        found += [
+            (other, known, check, stand_in)
+            for other in list(sys.modules.values())
+            if getattr(other, "__name__", "").startswith("evlora")
+            for known, value in list(vars(other).items())
+            if value is check
+        ]
+    return found
 
 
 def in_a_process(source: Path, folder: str) -> dict[str, float]:
@@ -89,8 +166,8 @@ def make(folder: Path) -> None:
     prepare("csv", folder, folder / "dataset")
 
 
-def measured(folder: Path) -> dict[str, float]:
-    """Milliseconds of processor time by what is done."""
+def tasks(folder: Path) -> dict[str, tuple[Callable[[], Any], int]]:
+    """What is done, and how often in a round."""
     import evlora
     from evlora.datasets import read_manifest
     from evlora.recipe import load_recipe
@@ -101,7 +178,7 @@ def measured(folder: Path) -> dict[str, float]:
     recognizer = evlora.build("demo", num_classes=10).eval()
     recording = evlora.open_recording(folder / "events.npz")
     recording = recording.with_frames(evlora.open_recording(folder / "video.mp4").frames)
-    done: dict[str, tuple[Callable[[], Any], int]] = {
+    return {
         "evt3": (open_file("events.raw"), OPENINGS["evt3"]),
         "hdf5": (open_file("events.h5"), OPENINGS["hdf5"]),
         "npz": (open_file("events.npz"), OPENINGS["npz"]),
@@ -113,8 +190,12 @@ def measured(folder: Path) -> dict[str, float]:
         f"manifest of {SAMPLES} samples": (lambda: read_manifest(folder / "dataset"), MANIFESTS),
         "prediction": (lambda: evlora.predict(recognizer, recording), ANSWERS),
     }
+
+
+def measured(folder: Path) -> dict[str, float]:
+    """Milliseconds of processor time by what is done."""
     taken: dict[str, float] = {}
-    for name, (call, times) in done.items():
+    for name, (call, times) in tasks(folder).items():
         call()
         begun = time.process_time()
         for _ in range(times):

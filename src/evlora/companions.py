@@ -1,11 +1,17 @@
-"""What macOS and Windows leave beside people's files, which is no file of theirs."""
+"""What systems and network disks leave beside people's files, which is no file of theirs."""
 
 from pathlib import Path
 
 LEFT_BY_SYSTEMS = frozenset(
-    {"__macosx", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r"}
+    {
+        *("__macosx", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r"),
+        *("@eadir", "#recycle", "@recycle", "$recycle.bin", "system volume information"),
+        "lost+found",
+    }
 )
-"""What macOS and Windows leave beside people's files, in small letters; see `is_companion`."""
+"""Names in small letters; `@eaDir` holds Synology's thumbnails of each picture."""
+ORIGIN_NOTE = ":zone.identifier"
+"""The end of the file in which Windows notes where another one was loaded from."""
 
 APPLE_DOUBLE = b"\x00\x05\x16\x07"
 """The first bytes of a file `._NAME`."""
@@ -14,12 +20,15 @@ APPLE_DOUBLE = b"\x00\x05\x16\x07"
 def is_companion(name: str) -> bool:
     """Whether a path in a folder or an archive is no file of its user's.
 
-    Hidden files, among them macOS's `._NAME` and `.DS_Store`, its folder `__MACOSX`, and Windows'
-    `Thumbs.db` and `desktop.ini`.
+    Hidden files, among them macOS's `._NAME` and `.DS_Store`, its folder `__MACOSX`, Windows'
+    `Thumbs.db`, `desktop.ini` and `NAME:Zone.Identifier`, and the folders of network disks for
+    thumbnails and deleted files.
     """
     parts = name.replace("\\", "/").split("/")
     return any(
-        part.lower() in LEFT_BY_SYSTEMS or (part.startswith(".") and part not in (".", ".."))
+        part.lower() in LEFT_BY_SYSTEMS
+        or part.lower().endswith(ORIGIN_NOTE)
+        or (part.startswith(".") and part not in (".", ".."))
         for part in parts
     )
 

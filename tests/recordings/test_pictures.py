@@ -223,6 +223,34 @@ def test_smaller_copies_in_a_tiff_are_no_frames(tmp_path):
     assert frames[0][0, 0, 0] == 7
 
 
+def test_a_thumbnail_before_the_page_of_a_tiff_is_not_the_frame(tmp_path):
+    from PIL import TiffImagePlugin
+
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[254] = 1
+    page = Image.new("L", (64, 48), 7)
+    page.encoderinfo = {"tiffinfo": TiffImagePlugin.ImageFileDirectory_v2()}
+    Image.new("L", (16, 12), 9).save(
+        tmp_path / "sample.tif", save_all=True, append_images=[page], tiffinfo=tags
+    )
+
+    frames = open_recording(tmp_path / "sample.tif").frames
+
+    assert (len(frames), frames.width, frames.height) == (1, 64, 48)
+    assert frames[0][0, 0, 0] == 7
+
+
+def test_a_gif_without_times_gives_all_its_frames(tmp_path):
+    pages = [Image.new("L", (8, 6), 40 * n) for n in range(5)]
+    pages[0].save(tmp_path / "sample.gif", save_all=True, append_images=pages[1:])
+    assert (tmp_path / "sample.gif").read_bytes().startswith(b"GIF87a")
+
+    frames = open_recording(tmp_path / "sample.gif").frames
+
+    assert frames.end_us is None
+    assert frames.take(range(5))[:, 0, 0, 0].tolist() == [0, 40, 80, 120, 160]
+
+
 @pytest.mark.parametrize(
     ("description", "is_refused"),
     [
@@ -270,6 +298,9 @@ def companions(folder):
     for name in ("._0001.png", ".DS_Store", "Thumbs.db", "desktop.ini"):
         (folder / name).write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X        " + bytes(102))
     (folder / "__MACOSX").mkdir()
+    (folder / "0001.png:Zone.Identifier").write_text("[ZoneTransfer]")
+    (folder / "@eaDir" / "0001.png").mkdir(parents=True)
+    (folder / "@eaDir" / "0001.png" / "SYNOPHOTO_THUMB_M.jpg").write_bytes(b"")
 
 
 def test_companions_in_a_folder_of_pictures_are_passed_over(tmp_path):

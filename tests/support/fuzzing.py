@@ -2,15 +2,31 @@
 
 import contextlib
 import json
+import os
 import queue
 import random
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
+from typing import NamedTuple
 
 LONGEST_S = 5.0
+MARKS = (b"[", b"]", b"{", b"}", b":", b",", b"\n", b"-", b'"', b"'", b"&a ", b"*a", b"!!")
+"""Of YAML, JSON and CSV."""
 WORKER = Path(__file__).parent / "fuzz_worker.py"
+
+
+class Outcome(NamedTuple):
+    """What became of a damaged input."""
+
+    result: str
+    """`read`, `refused` or `broken`: a rule was."""
+    detail: str
+    taken_bytes: int
+    """Memory at the peak beyond what was taken before."""
+    seconds: float
 
 
 class Worker:
@@ -27,14 +43,19 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},  # the runner as well
             text=True,
         )
         self.answers: queue.Queue[str] = queue.Queue()
         self.listener = threading.Thread(target=self._listen, args=(self.process, self.answers))
         self.listener.start()
         # The first answer comes after the imports, whose time is not the file's.
-        for question in ({"path": "no such file"}, *self._first):
-            self.ask(question, longest_s=120)
+        self.ask({"path": "no such file"}, longest_s=120)
+        for question in self._first:
+            found = self.ask(question, longest_s=120)
+            if found.result != "read":
+                self.end()
+                raise AssertionError(f"{question} is not sound: {found.detail}")
 
     @staticmethod
     def _listen(process: subprocess.Popen[str], answers: "queue.Queue[str]") -> None:
@@ -43,7 +64,13 @@ class Worker:
             answers.put(line)
         answers.put("")
 
-    def ask(self, question: dict[str, object], longest_s: float = LONGEST_S) -> list[str]:
+    def ask(self, question: dict[str, object], longest_s: float = LONGEST_S) -> "Outcome":
+        """Whether the rules were kept when this was opened, and what it cost."""
+        begun = time.perf_counter()
+        result, detail, taken_bytes = self._answer(question, longest_s)
+        return Outcome(result, detail, taken_bytes, time.perf_counter() - begun)
+
+    def _answer(self, question: dict[str, object], longest_s: float) -> tuple[str, str, int]:
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(question) + "\n")
         self.process.stdin.flush()
@@ -52,13 +79,14 @@ class Worker:
         except queue.Empty:
             self.end()
             self._start()
-            return ["broken", f"took more than {longest_s} s"]
+            return "broken", f"took more than {longest_s} s", 0
         if not answer:
             code = self.process.wait()
             self.end()
             self._start()
-            return ["broken", f"the process ended with {code}"]
-        return json.loads(answer)
+            return "broken", f"the process ended with {code}", 0
+        result, detail, taken_bytes = json.loads(answer)
+        return result, detail, taken_bytes
 
     def end(self) -> None:
         self.process.kill()
@@ -106,3 +134,14 @@ def damaged(data: bytes, random_: random.Random) -> bytes:
             number = (value % (1 << 8 * size)).to_bytes(size, "little")
             changed[at : at + size] = number
     return bytes(changed)
+
+
+def damaged_text(data: bytes, random_: random.Random) -> bytes:
+    """The bytes with marks of YAML, JSON or CSV put in, nested, or repeated."""
+    at = random_.randrange(len(data) + 1)
+    mark = random_.choice(MARKS) * random_.choice((1, 1, 2, 50, 5000))
+    lines = data.splitlines(keepends=True)
+    if random_.random() < 0.3 and lines:
+        lines.insert(random_.randrange(len(lines)), random_.choice(lines))
+        return b"".join(lines)
+    return data[:at] + mark + data[at:]

@@ -48,6 +48,8 @@ class SampleFiles:
                     and not plain(self._source / path, DatasetError).exists()
                 ):
                     fault = f"no such file: {path}"
+                    if "\\" in path:
+                        fault += "; write / between folders, as every system reads it"
             except DatasetError as error:
                 fault = str(error)
             self._faults[path] = fault

@@ -13,6 +13,7 @@ from evlora.recordings.depth import as_8_bits, bits_of
 from evlora.recordings.pictures import Values, read_values
 
 ImageArray = NDArray[np.uint8]
+COLOUR_CHANNELS = (3, 4)
 
 
 class FrameSource(Protocol):
@@ -67,7 +68,7 @@ class FrameSequence:
         """A sequence from pixels in memory.
 
         Args:
-            images: uint8, shape (T, H, W, 3) RGB or (T, H, W) grey.
+            images: uint8, shape (T, H, W, 3) RGB, or (T, H, W) or (T, H, W, 1) grey.
             start_us: Start of each exposure, shape (T,).
             end_us: End of each exposure, shape (T,); the start by default.
 
@@ -204,18 +205,40 @@ def as_rgb(images: NDArray[np.generic], *, where: str) -> ImageArray:
     """The images as uint8 RGB, shape (T, H, W, 3); grey is repeated into the three channels.
 
     Raises:
-        RecordingError: The type is not uint8, or the shape is neither (T, H, W, 3) nor (T, H, W).
+        RecordingError: The type is not uint8, or the shape is none of (T, H, W, 3), (T, H, W) and
+            (T, H, W, 1).
     """
     _require_images(images, where)
-    rgb = np.repeat(images[..., None], 3, axis=-1) if images.ndim == 3 else images
+    grey = images[..., None] if images.ndim == 3 else images
+    rgb = np.repeat(grey, 3, axis=-1) if grey.shape[-1] == 1 else images
     return rgb.astype(np.uint8, copy=False)
+
+
+def require_several(shape: Sequence[int], where: str) -> None:
+    """Refuse one picture in the place of a sequence: its rows would be taken for grey frames.
+
+    Raises:
+        RecordingError: The shape is (H, W, 3) or (H, W, 4).
+    """
+    if len(shape) == 3 and shape[-1] in COLOUR_CHANNELS:
+        raise RecordingError(
+            f"{where}: expected frames of shape (T, H, W, 3) or (T, H, W), got "
+            f"{tuple(shape)}, the shape of one picture; store it as frames[None]"
+        )
 
 
 def _require_images(images: NDArray[np.generic], where: str) -> None:
     if images.dtype != np.uint8:
         raise RecordingError(f"{where}: expected frames as uint8, got {images.dtype}")
-    is_shaped = images.ndim == 3 or (images.ndim == 4 and images.shape[-1] == 3)
-    if not is_shaped or 0 in images.shape[1:]:
-        raise RecordingError(
-            f"{where}: expected frames of shape (T, H, W, 3) or (T, H, W), got {images.shape}"
-        )
+    shape = images.shape
+    is_shaped = images.ndim == 3 or (images.ndim == 4 and shape[-1] in (1, 3))
+    if is_shaped and 0 not in shape[1:]:
+        return
+    cure = ""
+    if images.ndim == 4 and shape[1] in (1, 3):
+        cure = "; put the channels last: frames.transpose(0, 2, 3, 1)"
+    elif images.ndim == 4 and shape[-1] == 4:
+        cure = "; drop the fourth channel: frames[..., :3]"
+    raise RecordingError(
+        f"{where}: expected frames of shape (T, H, W, 3) or (T, H, W), got {shape}{cure}"
+    )

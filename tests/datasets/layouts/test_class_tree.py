@@ -36,6 +36,23 @@ def test_folders_of_splits_give_the_splits(tree):
     assert not manifest.notes
 
 
+def test_what_systems_and_network_disks_leave_is_no_class(tree):
+    manifest = tree(
+        *("train/cat/1.png", "test/cat/2.png", "train/@eaDir/1.png/SYNOPHOTO_THUMB_M.jpg"),
+        *("train/cat/@eaDir/1.png/SYNOPHOTO_THUMB_M.jpg", "train/cat/1.png:Zone.Identifier"),
+        *("train/$RECYCLE.BIN/3.png", "#recycle/4.png", "lost+found/5.png"),
+    )
+    assert manifest.labels == ("cat",)
+    assert [sample.sample for sample in manifest.samples] == ["test/cat/2", "train/cat/1"]
+
+
+def test_a_name_that_macos_wrote_in_two_characters_is_the_same_class(tree):
+    manifest = tree("train/caf\u00e9/1.png", "test/cafe\u0301/2.png", "test/tea/3.png")
+    assert manifest.labels == ("caf\u00e9", "tea")
+    assert [sample.label for sample in manifest.samples] == ["caf\u00e9", "tea", "caf\u00e9"]
+    assert manifest.samples[0].frames == "test/cafe\u0301/2.png"
+
+
 def test_a_picture_or_a_folder_of_the_same_name_belongs_to_the_recording(tree):
     manifest = tree("train/cat/1.bin", "train/cat/1.png", "train/cat/2.bin", "train/cat/2/000.png")
     assert [parts(sample)[1:3] for sample in manifest.samples] == [

@@ -36,6 +36,11 @@ def test_what_was_prepared_can_be_read(folder):
     assert read_manifest(folder.parent / "out") == manifest
 
 
+def test_a_path_of_windows_is_refused_with_the_cure(folder):
+    with pytest.raises(DatasetError, match=r"no such file: a\\1.bin; write / between folders"):
+        prepared(folder, "split,events,label\ntrain,a\\1.bin,cat\n")
+
+
 def test_the_table_itself_may_be_named(folder):
     manifest = prepared(
         folder,

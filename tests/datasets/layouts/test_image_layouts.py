@@ -241,3 +241,16 @@ def test_progress_counts_the_pictures_that_are_written(source, out):
     miniatures.cifar100_binary(source)
     prepare("cifar100", source, out, progress=lambda *done: reported.append(done))
     assert reported == [(number, 300) for number in range(1, 301)]
+
+
+def test_thumbnails_and_companions_are_no_pictures_and_no_class(source, out):
+    names = ("train/cat/1.png", "train/dog/2.png", "val/cat/3.png", "val/dog/4.png")
+    left = ("train/@eaDir/1.jpg", "train/cat/@eaDir/1.png/THUMB.jpg", "train/__MACOSX/cat/1.png")
+    for name in (*names, *left, "train/cat/._1.png"):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).touch()
+
+    manifest = prepare("image_folder", source, out)
+
+    assert manifest.labels == ("cat", "dog")
+    assert sorted(sample.sample for sample in manifest.samples) == list(names)

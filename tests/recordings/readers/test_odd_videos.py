@@ -159,3 +159,41 @@ def test_a_video_with_a_palette_is_read_whole(tmp_path: Path):
 
     assert frames is not None
     assert [int(np.median(frames[n])) for n in range(len(frames))] == [0, 90, 180, 255]
+
+
+def test_a_video_that_begins_late_is_not_called_cut(tmp_path: Path):
+    path = tmp_path / "late.mkv"
+    with (
+        av.open(str(write_video(tmp_path / "sample.mkv"))) as sound,
+        av.open(str(path), "w") as out,
+    ):
+        stream = out.add_stream_from_template(sound.streams.video[0])
+        for packet in sound.demux(video=0):
+            if packet.size:
+                packet.pts, packet.dts = packet.pts + 1_000_000, packet.dts + 1_000_000
+                packet.stream = stream
+                out.mux(packet)
+
+    frames = open_recording(path).frames  # a warning would be an error here
+
+    assert frames is not None
+    assert frames.end_us is not None
+    assert len(frames) == COUNT
+    assert frames.end_us[0] == 1_000_000_000
+
+
+def test_a_packet_that_stands_for_a_dropped_frame_is_passed_over(project_root: Path):
+    # Ten frames of two test pictures a time; FFmpeg 9.0.2 with libtheora wrote empty packets where
+    # nothing changed.
+    path = project_root / "tests" / "data" / "dropped_frames.ogv"
+
+    frames = open_recording(path).frames
+
+    assert frames is not None
+    assert frames.end_us is not None
+    assert frames.end_us.tolist() == [0, 100_000, 200_000, 400_000, 600_000, 800_000]
+    with av.open(str(path)) as container:
+        packets = [one for one in container.demux(video=0) if one.size or one.dts is None]
+        shown = [one.to_ndarray(format="rgb24") for packet in packets for one in packet.decode()]
+    np.testing.assert_array_equal(frames.take(range(6)), np.stack(shown))
+    np.testing.assert_array_equal(frames[5], shown[5])

@@ -7,6 +7,7 @@ folders for splits, a part of each class becomes the test split.
 from dataclasses import replace
 from pathlib import Path
 
+from evlora.companions import is_companion
 from evlora.datasets.layouts.naming import class_order, split_name
 from evlora.datasets.layouts.official_split import EvenSplit, split_evenly
 from evlora.datasets.layouts.table import Progress
@@ -86,7 +87,7 @@ def _pictures(root: Path, source: Path) -> tuple[list[Sample], list[str]]:
 
     def is_picture(path: str) -> bool:
         file = Path(path)
-        if file.name.startswith("."):
+        if is_companion(file.relative_to(root).as_posix()):
             return False
         if file.suffix.lower() not in IMAGE_SUFFIXES:
             others.append(file.relative_to(source).as_posix())
@@ -101,7 +102,7 @@ def _pictures(root: Path, source: Path) -> tuple[list[Sample], list[str]]:
         ) from None
     empty = set(range(len(tree.classes))) - set(tree.targets)
     names = [tree.classes[number] for number in sorted(empty)]
-    names = [name for name in names if not name.startswith(".")]
+    names = [name for name in names if not is_companion(name)]
     if names:
         where = (root / names[0]).relative_to(source).as_posix()
         raise wrong_tree(source, EXPECTED_TREE, f"no picture in {where}", CURE)

@@ -1,5 +1,6 @@
 """One row per layout of a dataset on disk. A new dataset is its module and one row here."""
 
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -59,7 +60,7 @@ class Layout:
                 f"layout {self.name}: option {explain(error, module.Options)}; "
                 f"its options are: {known}"
             ) from error
-        manifest = module.collect(source, folder, checked, progress)
+        manifest = _with_composed_labels(module.collect(source, folder, checked, progress))
         takes_size = isinstance(checked, SensorOptions)
         if takes_size:
             manifest = with_sensor(manifest, checked)
@@ -295,3 +296,16 @@ def layout_named(name: str) -> Layout:
             return row
     nearest = suggestion(name, (row.name for row in LAYOUTS), listing="evlora prepare --list")
     raise DatasetError(f"no layout is called {name!r}; {nearest}")
+
+
+def _with_composed_labels(manifest: Manifest) -> Manifest:
+    """The manifest with each label in one form: macOS writes é as two characters, others as one.
+
+    Two forms of a name would be two classes that look the same.
+    """
+    composed = {label: unicodedata.normalize("NFC", label) for label in manifest.labels}
+    if all(label == new for label, new in composed.items()):
+        return manifest
+    samples = (replace(one, label=composed.get(one.label, one.label)) for one in manifest.samples)
+    labels = tuple(dict.fromkeys(composed.values()))
+    return replace(manifest, labels=labels, samples=tuple(samples))

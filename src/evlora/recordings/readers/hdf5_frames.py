@@ -1,4 +1,4 @@
-"""Frames in HDF5 files: this library's `frames`, and those of MVSEC and v2e beside their events."""
+"""Frames in HDF5 files: this library's `frames`, and those of MVSEC, v2e and event_utils."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from evlora.errors import RecordingError
 from evlora.recordings.depth import as_8_bits, bits_of, places_looked_at
-from evlora.recordings.frames import FrameSequence, ImageArray, as_rgb
+from evlora.recordings.frames import FrameSequence, ImageArray, as_rgb, require_several
+from evlora.recordings.pictures import require_size
 from evlora.recordings.readers.decoding import Findings
-from evlora.recordings.readers.hdf5_items import item_in
+from evlora.recordings.readers.hdf5_attributes import attributes_of
+from evlora.recordings.readers.hdf5_items import item_in, items_of
 from evlora.recordings.readers.hdf5_layout import READ_ERRORS, present_rows
 
 
@@ -33,6 +35,9 @@ FRAME_SETS = (
     FrameSet("davis/left/image_raw", None, "davis/left/image_raw_ts", 1e6),  # MVSEC
     FrameSet("davis/right/image_raw", None, "davis/right/image_raw_ts", 1e6),
 )
+
+EVENT_UTILS = "images"
+"""The group in which event_utils puts each frame as a data set, its time in s as an attribute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,35 @@ class HdfFrames:
         return as_rgb(as_8_bits(stacked, self.bits, where=where), where=where)
 
 
+@dataclass(frozen=True, slots=True)
+class HdfImages:
+    """Frames that lie in a data set each, uint8 of shape (H, W), (H, W, 1) or (H, W, 3)."""
+
+    path: Path
+    names: tuple[str, ...]
+    shape: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def read(self, indices: Sequence[int]) -> ImageArray:
+        """The frames of these numbers, shape (len(indices), H, W, 3)."""
+        import h5py
+
+        images = np.zeros((len(indices), *self.shape), np.uint8)
+        try:
+            with h5py.File(self.path, "r") as file:
+                for row, index in enumerate(indices):
+                    data: Any = item_in(file, self.names[index])
+                    _require_shape(self.path, data, self.shape)
+                    pixels = np.asarray(data[:])
+                    is_bgr = "bgr" in str(attributes_of(data).get("type", "")).lower()
+                    images[row] = pixels[..., ::-1] if is_bgr and pixels.ndim == 3 else pixels
+        except READ_ERRORS as error:
+            raise RecordingError(f"{self.path}: a frame cannot be read: {error}") from error
+        return as_rgb(images, where=f"{self.path}: {EVENT_UTILS}")
+
+
 def read_frames(path: Path, findings: Findings) -> FrameSequence | None:
     """The frames of the file; None where it holds none.
 
@@ -77,6 +111,9 @@ def read_frames(path: Path, findings: Findings) -> FrameSequence | None:
                 data = item_in(file, known.images)
                 if isinstance(data, h5py.Dataset) and (known is OWN or len(data.shape) == 3):
                     return _sequence(path, file, known, data, findings)
+            group = item_in(file, EVENT_UTILS)
+            if isinstance(group, h5py.Group):
+                return _images(path, group)
     except READ_ERRORS as error:
         raise RecordingError(f"{path}: its frames cannot be read: {error}") from error
     return None
@@ -89,6 +126,7 @@ def _sequence(
     if not count:
         return None
     where = f"{path}: {known.images}"
+    require_several(data.shape, where)
     bits = 8
     if data.dtype != np.uint8:
         looked_at = (np.asarray(data[index]) for index in places_looked_at(count))
@@ -114,3 +152,38 @@ def _times(file: Any, name: str | None, us_per_tick: float) -> NDArray[np.int64]
         if us_per_tick == 1
         else np.rint(times * us_per_tick).astype(np.int64)
     )
+
+
+def _images(path: Path, group: Any) -> FrameSequence | None:
+    """The frames that event_utils wrote, in the order of their times, else of their names."""
+    import h5py
+
+    found: list[tuple[float, str]] = []
+    times_s: list[float] = []
+    shape: tuple[int, ...] = ()
+    for name, data in sorted(items_of(group).items()):
+        if not isinstance(data, h5py.Dataset) or data.dtype != np.uint8 or data.ndim not in (2, 3):
+            continue
+        shape = shape or tuple(map(int, data.shape))
+        _require_shape(path, data, shape)
+        time_s = attributes_of(data).get("timestamp")
+        if time_s is not None and np.size(time_s) == 1:
+            times_s.append(float(np.asarray(time_s).reshape(-1)[0]))
+        found.append((times_s[-1] if times_s else 0.0, f"{EVENT_UTILS}/{name}"))
+    if not found:
+        return None
+    times = None
+    if len(times_s) == len(found) and np.isfinite(times_s).all():
+        found.sort()
+        times = np.rint(np.sort(times_s) * 1e6).astype(np.int64)
+    source = HdfImages(path, tuple(name for _, name in found), shape)
+    return FrameSequence(source, shape[1], shape[0], times, times)
+
+
+def _require_shape(path: Path, data: Any, shape: tuple[int, ...]) -> None:
+    require_size(f"{path}: {data.name}", shape[1], shape[0])
+    if tuple(data.shape) != shape or data.dtype != np.uint8 or 0 in shape:
+        raise RecordingError(
+            f"{path}: {data.name}: expected a frame as uint8 of shape {shape} as the first one, "
+            f"got {data.dtype} of {tuple(data.shape)}; give it the size of the others"
+        )

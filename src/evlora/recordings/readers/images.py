@@ -62,7 +62,7 @@ def read_images(*paths: Path) -> FrameSequence:
             "a folder or a video"
         )
     pages = read_pages(files[0])
-    if len(files) == 1 and len(pages.numbers) > 1:
+    if len(files) == 1 and pages.numbers != (0,):  # several, or one behind its thumbnail
         return _stack(files[0], pages)
     values = read_values(files[0])
     height, width = values.pixels.shape[:2]

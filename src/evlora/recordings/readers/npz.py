@@ -24,7 +24,7 @@ from evlora.companions import is_companion
 from evlora.errors import RecordingError
 from evlora.limits import limits, raising
 from evlora.recordings.depth import as_8_bits, bits_of
-from evlora.recordings.frames import FrameSequence
+from evlora.recordings.frames import FrameSequence, require_several
 from evlora.recordings.readers.decoding import EventFile, Findings, collect, sensor_size
 from evlora.recordings.readers.fields import NOTHING_DECLARED, Declared
 from evlora.recordings.readers.located_decoder import decoder_for
@@ -61,6 +61,9 @@ def read(
     findings = Findings(path)
     arrays = _arrays(path, findings)
     frames = _frames(path, arrays, findings)
+    for name, array in arrays.items():
+        if name != "frames" and array.dtype in (np.uint8, np.uint16) and array.ndim in (3, 4):
+            findings.remark(f"{name} of shape {array.shape} was not read: frames are called frames")
     _keep_triggers(arrays, findings)
     beside = (*FRAME_FIELDS, *TRIGGER_FIELDS)
     of_events = {name: array for name, array in arrays.items() if name not in beside}
@@ -199,6 +202,7 @@ def _frames(
     if any(time is not None and (time.dtype.kind not in "iu" or time.ndim != 1) for time in times):
         raise RecordingError(f"{path}: expected frame times as whole µs of shape (T,)")
     frames, where = arrays["frames"], f"{path}: frames"
+    require_several(frames.shape, where)
     bits = bits_of([frames], where=where)
     if frames.dtype != np.uint8:
         findings.remark(f"frames of {frames.dtype} were read as {bits} bits")

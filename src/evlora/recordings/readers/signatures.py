@@ -21,6 +21,8 @@ SIGNATURES = (
     (b"PK\x03\x04", "npz"),
     (b"\x89PNG\r\n", "images"),
     (b"\xff\xd8\xff", "images"),
+    (b"GIF87a", "images"),  # which has no times; FFmpeg takes all its pictures for one
+    (b"GIF89a", "video"),
 )
 
 

@@ -16,6 +16,7 @@ from evlora.recordings.readers.decoding import EventFile, collect
 from evlora.recordings.readers.fields import Columns, Declared
 from evlora.recordings.readers.images import IMAGE_SUFFIXES, missing_pictures, read_images
 from evlora.recordings.readers.signatures import named_by_header
+from evlora.recordings.readers.unread import why_not_read
 from evlora.recordings.recording import Recording
 from evlora.untrusted import plain
 
@@ -76,9 +77,6 @@ class Format:
 TABLE_OPTIONS = ("columns", "unit")
 """Of formats that hold a table of events without always saying what its columns are."""
 
-PACKED_SUFFIXES = (".gz", ".zip", ".7z", ".rar", ".tar", ".tgz", ".bz2", ".xz", ".zst", ".lz4")
-"""Of archives, whose content is not looked for."""
-
 BAG_OPTIONS = ("topics",)
 """Of bags, which may hold several cameras."""
 
@@ -106,7 +104,7 @@ FORMATS: tuple[Format, ...] = (
     Format("ros1", (".bag",), "ros", options=BAG_OPTIONS),
     Format("ros2", (".db3", ".mcap"), "ros", options=BAG_OPTIONS),
     Format("text", (".txt", ".csv", ".tsv"), "text", options=TABLE_OPTIONS),
-    Format("images", IMAGE_SUFFIXES, "images", streams=False),
+    Format("images", (*IMAGE_SUFFIXES, ".gif"), "images", streams=False),
     Format("video", VIDEO_SUFFIXES, "video", streams=False),
 )
 
@@ -163,14 +161,12 @@ def reader_for(path: Path, format: str | None = None) -> Format:
                 f"{path.name.removeprefix('._')}, and delete the files named ._*"
             )
         said = named_by_header(path)
+    why_not = why_not_read(path, said=said)
+    if why_not is not None:
+        raise RecordingError(why_not)
     for row in rows or FORMATS:
         if row.name == said:
             return row
-    if said is None and path.suffix.lower() in PACKED_SUFFIXES:
-        raise RecordingError(
-            f"{path}: expected a recording, got an archive by its suffix {path.suffix}; unpack it, "
-            "and open what it holds"
-        )
     suffix = f"suffix {path.suffix!r}" if path.suffix else "missing suffix"
     if said is not None:
         raise RecordingError(

@@ -25,6 +25,7 @@ from evlora.recordings.readers.video_decoding import (
     deep_grey_or_colours,
     frame_checksum,
     opened_video,
+    packets_of,
     upright,
 )
 from evlora.recordings.readers.video_index import VideoIndex, read_video_index
@@ -169,7 +170,7 @@ def frames_in_order(index: VideoIndex) -> NumberedFrames:
 
 def _from_start(index: VideoIndex, container: Any, stream: Any) -> NumberedFrames:
     expected = 0
-    for packet, frame in decoded(enumerate(container.demux(stream))):
+    for packet, frame in decoded(enumerate(packets_of(container, stream))):
         if expected < len(index) and index.frame_packets[expected] != packet:
             ahead = np.flatnonzero(index.frame_packets[expected:] == packet)
             if not len(ahead):
@@ -217,7 +218,7 @@ def _is_expected(
 def _begin(path: Path, container: Any, stream: Any) -> None:
     """Show the decoder the first packet: there an encoder names itself, which changes pixels."""
     with as_recording_error(path, "a first frame"):
-        next(container.demux(stream)).decode()
+        next(packets_of(container, stream)).decode()
 
 
 def _packets_from(
@@ -226,7 +227,7 @@ def _packets_from(
     """Numbered packets from this key packet on, or from one before it; none if it is not found."""
     for time in dict.fromkeys(index.key_times[key].tolist()):
         container.seek(time, stream=stream)
-        packets = container.demux(stream)
+        packets = packets_of(container, stream)
         number, first = _first_known(index, packets)
         if number is None or number > index.key_packets[key]:
             continue

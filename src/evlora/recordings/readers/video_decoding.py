@@ -63,6 +63,17 @@ def opened_video(path: Path) -> Generator[tuple[Any, Any]]:
         yield container, stream
 
 
+def packets_of(container: Any, stream: Any) -> Iterator[Any]:
+    """The packets of a video, and an empty one at the end, which empties the decoder.
+
+    Other empty packets stand in the place of frames that were dropped, whose time the frame before
+    fills; decoders refuse them.
+    """
+    for packet in container.demux(stream):
+        if packet.size or packet.dts is None:
+            yield packet
+
+
 def decoded(packets: Iterable[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
     """The frames of numbered packets in the order of showing, each with its packet's number.
 

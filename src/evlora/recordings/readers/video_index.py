@@ -25,6 +25,7 @@ from evlora.recordings.readers.video_decoding import (
     decoded,
     frame_checksum,
     opened_video,
+    packets_of,
     upright,
 )
 
@@ -36,6 +37,8 @@ CONSTANT_RATE_CONTAINERS = ("mpeg",)
 """Their packets share times; FFmpeg's guesses for the others are not evenly spaced."""
 ORDERED_CODECS = ("h264", "hevc", "vp9", "av1")
 """One packet, one frame. MPEG-4 packs two into one, VP8 hides some, MPEG-2 stores fields."""
+ENDING_CONTAINERS = ("matroska",)
+"""What they announce is when they end, not how long they are."""
 TRIED_FRAMES = 8
 """The number of frames that are decoded to see that a stated order is kept."""
 RESTART_FRAMES = 4
@@ -155,7 +158,7 @@ def _is_order_stated(packets: Sequence[Packet], *, is_intra: bool) -> bool:
 def _shape_if_kept(path: Path, order: Sequence[int]) -> tuple[int, int] | None:
     """Height and width of the frames if the first ones come in this order, else None."""
     with opened_video(path) as (container, stream):
-        packets = enumerate(container.demux(stream))
+        packets = enumerate(packets_of(container, stream))
         try:
             first = list(islice(decoded(packets), TRIED_FRAMES))
         except av_errors():
@@ -210,7 +213,7 @@ def _recorded(
 ) -> Iterator[tuple[int, Any]]:
     """The numbered packets of the stream; what is to be known of each is noted in `packets`."""
     most = limits().video_frames
-    for packet in container.demux(stream):
+    for packet in packets_of(container, stream):
         if packet.size:
             if len(packets) == most:
                 raise RecordingError(
@@ -334,7 +337,10 @@ def _what_is_missing(container: Any, stream: Any, packets: Sequence[Packet]) -> 
     if not len(known):
         return ""
     longest = max([_frame_ticks(stream), *np.diff(known).tolist()])
-    held = int(known[-1]) - int(known[0]) + max(longest, packets[-1].duration)
+    first = int(known[0])
+    if container.format.name.startswith(ENDING_CONTAINERS):
+        first = min(first, 0)
+    held = int(known[-1]) - first + max(longest, packets[-1].duration)
     held_s = float(held * unit)
     if announced_s <= held_s + ENDING_FRAMES * longest * unit:
         return ""
