@@ -6,7 +6,7 @@ processes beside each other, one thread each.
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from multiprocessing import active_children
 from pathlib import Path
@@ -18,7 +18,7 @@ from evlora.datasets.storage import is_prepared
 from evlora.errors import RecordingWarning
 from evlora.evaluation import Evaluation, evaluate
 from evlora.prediction import predict
-from evlora.processes import cores, process_context, start_processes
+from evlora.processes import begin_to_preload, cores, process_context, start_processes
 from evlora.recipe import load_recipe
 from evlora.recognizer import Recognizer
 from evlora.recordings import open_recording
@@ -44,6 +44,7 @@ MORE_ROWS = {
     "full_fine_tuning": "full fine-tuning",
 }
 """What is trained as well on request."""
+NAMES = {**ROWS, **MORE_ROWS}
 BEST = "velora"
 """The row whose predictions are shown."""
 DIGITS = 5
@@ -98,6 +99,7 @@ def run_demo(
     Raises:
         RunError: The folder holds a demo that was begun with other settings.
     """
+    begin_to_preload(__name__)
     manifest = _generate(folder, report, train=clips, test=test_clips)
     wanted = {**MORE_ROWS, **ROWS} if all_rows else ROWS
     changes = {} if epochs is None else {"training.epochs": epochs}
@@ -117,55 +119,60 @@ def _all_results(
     report(f"training {len(rows)} rows, {count} at a time")
     others = set(active_children())
     results: dict[str, Result] = {}
-    pool = start_processes(count, preload=__name__)
+    pool = start_processes(count)
     with pool, process_context().Manager() as manager:
         lines = manager.Queue()
+        waiting: set[Future[tuple[str, Run] | Result]] = set()
         try:
-            # The last rows take longest: they come first, so that none of them ends alone.
-            waiting = {
-                pool.submit(_result_of, folder, row, changes, lines) for row in reversed(rows)
-            }
+            # The last rows take longest: they come first, so that none of them ends alone. Tests
+            # are short and fill the end.
+            for row in reversed(rows):
+                waiting.add(pool.submit(_train_row, folder, row, changes, lines))
             while waiting:
                 done, waiting = wait(waiting, timeout=SECONDS_BETWEEN_LINES)
                 while not lines.empty():
                     report(lines.get())
-                results |= {result.row: result for result in (each.result() for each in done)}
+                for found in (each.result() for each in done):
+                    if isinstance(found, Result):
+                        results[found.row] = found
+                    else:
+                        waiting.add(pool.submit(_test_row, folder, *found, lines))
         except BaseException:
             # They would train to the end. What they have finished is kept.
             pool.shutdown(wait=False, cancel_futures=True)
             for process in set(active_children()) - others:
                 process.terminate()
             raise
+        while not lines.empty():
+            report(lines.get())
     return results
 
 
-def _result_of(folder: Path, row: str, changes: Mapping[str, Any], lines: Any) -> Result:
-    """The result of a row; what there is to report goes to the queue `lines`."""
+def _train_row(folder: Path, row: str, changes: Mapping[str, Any], lines: Any) -> tuple[str, Run]:
+    """A row and its run; what there is to report goes to the queue `lines`."""
     warnings.simplefilter("ignore")  # as in the command; this process does nothing but the demo
     warnings.simplefilter("always", RecordingWarning)
-    name = {**ROWS, **MORE_ROWS}[row]
-
-    def report(line: str) -> None:
-        lines.put(f"{name}: {line}")
-
-    run = _train(folder, row, changes, report)
-    manifest = read_manifest(folder / DATASET)
-    evaluation = evaluate(load_bundle(run.bundle), manifest, batch_size=CLIPS_IN_A_TEST)
-    result = Result(row, name, evaluation, run.metrics)
-    report(f"test: {result.interval}")
-    return result
-
-
-def _train(
-    folder: Path, row: str, changes: Mapping[str, Any], report: Callable[[str], None]
-) -> Run:
     overrides = {
         **load_recipe(RECIPE).comparison[row],
         **changes,
         "data.root": str(folder / DATASET),
         "run.dir": str(folder / row),
     }
-    return train(RECIPE, overrides=overrides, resume=True, report=report)
+    return row, train(RECIPE, overrides=overrides, resume=True, report=_report_of(row, lines))
+
+
+def _test_row(folder: Path, row: str, run: Run, lines: Any) -> Result:
+    """The result of a run; what there is to report goes to the queue `lines`."""
+    manifest = read_manifest(folder / DATASET)
+    evaluation = evaluate(load_bundle(run.bundle), manifest, batch_size=CLIPS_IN_A_TEST)
+    result = Result(row, NAMES[row], evaluation, run.metrics)
+    _report_of(row, lines)(f"test: {result.interval}")
+    return result
+
+
+def _report_of(row: str, lines: Any) -> Callable[[str], None]:
+    """Puts lines with the row's name before them into a queue."""
+    return lambda line: lines.put(f"{NAMES[row]}: {line}")
 
 
 def _generate(folder: Path, report: Callable[[str], None], *, train: int, test: int) -> Manifest:
