@@ -29,7 +29,7 @@ from evlora.report.writing import PAGE, write_findings
 from evlora.training.folder import BUNDLE
 from evlora.training.run import Run, train
 
-RECIPE = "demo"
+RECIPE = "demo_quick"
 ROWS = {
     "velora_rgb": "RGB alone",
     "velora_events": "events alone",
@@ -223,15 +223,20 @@ def _write_page(folder: Path, manifest: Manifest, results: Mapping[str, Result])
         for result in results.values()
     ]
     header = ("", "top-1", "mean of the classes", "trained parameters", "of all", "time")
-    about = ABOUT.format(classes=len(manifest.labels), samples=results[BEST].evaluation.samples)
+    best = results[BEST]
+    about = ABOUT.format(
+        classes=len(manifest.labels),
+        epochs=best.metrics["epoch"],
+        samples=best.evaluation.samples,
+    )
     compared = Section("Rows", joined(paragraph(about), table(header, rows)))
     title = f"Digits in motion: {ROWS[BEST]}"
     return write_findings(found, folder / PAGE, first=[compared], title=title)
 
 
 ABOUT = """A small ViT, evlora-nano, was pre-trained on figures drawn by formulas and has seen
-neither a digit nor a camera. Each row learned {classes} classes of digit and motion with it, from
-frames, from events, or from both. Measured on {samples:,} clips whose handwritten digits were not
-seen before; in brackets the 95 % interval of as many clips, for one training each. Times are those
-of trainings beside each other, as many as there are cores. All that follows is of the last row of
-the default ones, VELoRA with both modalities."""
+neither a digit nor a camera. Each row learned {classes} classes of digit and motion with it in
+{epochs:.0f} epochs, from frames, from events, or from both. Measured on {samples:,} clips whose
+handwritten digits were not seen before; in brackets the 95 % interval of as many clips, for one
+training each. Times are those of trainings beside each other, as many as there are cores. All that
+follows is of the last row of the default ones, VELoRA with both modalities."""
