@@ -21,6 +21,7 @@ def test_the_demo_differs_from_the_measured_recipe_in_its_length_alone() -> None
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_demo_trains_its_rows_and_resumes_where_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -38,13 +39,16 @@ def test_the_demo_trains_its_rows_and_resumes_where_it_was(
     path, lines = run(all_rows=False)
     require_results(path, lines, rows)
     assert finished(lines) == 0
+    of_best = part_on_the_best_row(path)
     path, lines = run(all_rows=True)
     require_results(path, lines, {**rows, **more_rows})
     assert finished(lines) == len(rows)  # only the others are trained
-    page = path.read_text(encoding="utf-8")
-    path, lines = run(all_rows=True)
-    assert finished(lines) == len(rows) + len(more_rows)
-    assert path.read_text(encoding="utf-8") == page
+    assert part_on_the_best_row(path) == of_best
+
+
+def part_on_the_best_row(path: Path) -> str:
+    """What follows the table of rows, and does not depend on how many there are."""
+    return path.read_text(encoding="utf-8").partition("<h2>Clips</h2>")[2]
 
 
 def finished(lines: list[str]) -> int:

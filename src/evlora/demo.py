@@ -18,7 +18,7 @@ from evlora.datasets.storage import is_prepared
 from evlora.errors import RecordingWarning
 from evlora.evaluation import Evaluation, evaluate
 from evlora.prediction import predict
-from evlora.processes import begin_to_preload, cores, process_context, start_processes
+from evlora.processes import cores, process_context, start_processes
 from evlora.recipe import load_recipe
 from evlora.recognizer import Recognizer
 from evlora.recordings import open_recording
@@ -99,7 +99,6 @@ def run_demo(
     Raises:
         RunError: The folder holds a demo that was begun with other settings.
     """
-    begin_to_preload(__name__)
     manifest = _generate(folder, report, train=clips, test=test_clips)
     wanted = {**MORE_ROWS, **ROWS} if all_rows else ROWS
     changes = {} if epochs is None else {"training.epochs": epochs}
@@ -119,7 +118,7 @@ def _all_results(
     report(f"training {len(rows)} rows, {count} at a time")
     others = set(active_children())
     results: dict[str, Result] = {}
-    pool = start_processes(count)
+    pool = start_processes(count, preload=__name__)
     with pool, process_context().Manager() as manager:
         lines = manager.Queue()
         waiting: set[Future[tuple[str, Run] | Result]] = set()

@@ -25,7 +25,8 @@ def process_context() -> BaseContext:
 def begin_to_preload(module: str) -> None:
     """Let the server of processes, where there is one, import a module, beside what is done here.
 
-    Without effect once it has started: the processes import it themselves.
+    Without effect once it has started: the processes import it themselves. To be called from the
+    main thread.
 
     Args:
         module: One that all processes need, such as that of their work.
@@ -35,7 +36,12 @@ def begin_to_preload(module: str) -> None:
         from multiprocessing import forkserver  # not on Windows
 
         context.set_forkserver_preload([module])
-        forkserver.ensure_running()
+        # The server ignores Ctrl-C once it has imported; what starts it is what it inherits.
+        former = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            forkserver.ensure_running()
+        finally:
+            signal.signal(signal.SIGINT, former)
 
 
 def start_processes(count: int, *, preload: str | None = None) -> ProcessPoolExecutor:
