@@ -19,10 +19,9 @@ from typing import Any
 import numpy as np
 
 PEERS = ("dv-processing", "eventcv", "evutils", "tonic")
-WINDOW_US, PERIOD_US, DEVIATIONS = 5_000, 1_000, 3.0
+WINDOW_US, PERIOD_US = 5_000, 1_000
 ROUNDS = 3
 FRAMES = 100
-Events = dict[str, Any]
 
 
 def timed(function: Callable[[], Any], rounds: int = ROUNDS) -> tuple[Any, float]:

@@ -81,6 +81,7 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="folder for datasets and runs")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, help="instead of the recipe's; for a trial")
+    parser.add_argument("--test-clips", type=int, default=400, help="of N-MNIST; fewer for a trial")
     parser.add_argument(
         "--precision", default="bf16-mixed", help="slow where bf16 is emulated; then 32-true"
     )
@@ -90,7 +91,7 @@ def main() -> None:
     roots = {"fusion": options.out / "nmnist", "demo": options.out / "digits_in_motion"}
     needed = {TABLES[name].recipe for name in names}
     if "fusion" in needed and not is_prepared(roots["fusion"]):
-        prepare("csv", options.source, roots["fusion"], options={"test": 400})
+        prepare("csv", options.source, roots["fusion"], options={"test": options.test_clips})
     if "demo" in needed and not is_prepared(roots["demo"]):
         prepare("generated", None, roots["demo"], options=DIGITS_IN_MOTION)
     print(

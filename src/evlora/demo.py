@@ -6,7 +6,7 @@ processes beside each other, one thread each.
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from multiprocessing import active_children
 from pathlib import Path
@@ -29,7 +29,7 @@ from evlora.report.writing import PAGE, write_findings
 from evlora.training.folder import BUNDLE
 from evlora.training.run import Run, train
 
-RECIPE = "demo"
+RECIPE = "demo_quick"
 ROWS = {
     "velora_rgb": "RGB alone",
     "velora_events": "events alone",
@@ -44,6 +44,7 @@ MORE_ROWS = {
     "full_fine_tuning": "full fine-tuning",
 }
 """What is trained as well on request."""
+NAMES = {**ROWS, **MORE_ROWS}
 BEST = "velora"
 """The row whose predictions are shown."""
 DIGITS = 5
@@ -120,52 +121,57 @@ def _all_results(
     pool = start_processes(count, preload=__name__)
     with pool, process_context().Manager() as manager:
         lines = manager.Queue()
+        waiting: set[Future[tuple[str, Run] | Result]] = set()
         try:
-            # The last rows take longest: they come first, so that none of them ends alone.
-            waiting = {
-                pool.submit(_result_of, folder, row, changes, lines) for row in reversed(rows)
-            }
+            # The last rows take longest: they come first, so that none of them ends alone. Tests
+            # are short and fill the end.
+            for row in reversed(rows):
+                waiting.add(pool.submit(_train_row, folder, row, changes, lines))
             while waiting:
                 done, waiting = wait(waiting, timeout=SECONDS_BETWEEN_LINES)
                 while not lines.empty():
                     report(lines.get())
-                results |= {result.row: result for result in (each.result() for each in done)}
+                for found in (each.result() for each in done):
+                    if isinstance(found, Result):
+                        results[found.row] = found
+                    else:
+                        waiting.add(pool.submit(_test_row, folder, *found, lines))
         except BaseException:
             # They would train to the end. What they have finished is kept.
             pool.shutdown(wait=False, cancel_futures=True)
             for process in set(active_children()) - others:
                 process.terminate()
             raise
+        while not lines.empty():
+            report(lines.get())
     return results
 
 
-def _result_of(folder: Path, row: str, changes: Mapping[str, Any], lines: Any) -> Result:
-    """The result of a row; what there is to report goes to the queue `lines`."""
+def _train_row(folder: Path, row: str, changes: Mapping[str, Any], lines: Any) -> tuple[str, Run]:
+    """A row and its run; what there is to report goes to the queue `lines`."""
     warnings.simplefilter("ignore")  # as in the command; this process does nothing but the demo
     warnings.simplefilter("always", RecordingWarning)
-    name = {**ROWS, **MORE_ROWS}[row]
-
-    def report(line: str) -> None:
-        lines.put(f"{name}: {line}")
-
-    run = _train(folder, row, changes, report)
-    manifest = read_manifest(folder / DATASET)
-    evaluation = evaluate(load_bundle(run.bundle), manifest, batch_size=CLIPS_IN_A_TEST)
-    result = Result(row, name, evaluation, run.metrics)
-    report(f"test: {result.interval}")
-    return result
-
-
-def _train(
-    folder: Path, row: str, changes: Mapping[str, Any], report: Callable[[str], None]
-) -> Run:
     overrides = {
         **load_recipe(RECIPE).comparison[row],
         **changes,
         "data.root": str(folder / DATASET),
         "run.dir": str(folder / row),
     }
-    return train(RECIPE, overrides=overrides, resume=True, report=report)
+    return row, train(RECIPE, overrides=overrides, resume=True, report=_report_of(row, lines))
+
+
+def _test_row(folder: Path, row: str, run: Run, lines: Any) -> Result:
+    """The result of a run; what there is to report goes to the queue `lines`."""
+    manifest = read_manifest(folder / DATASET)
+    evaluation = evaluate(load_bundle(run.bundle), manifest, batch_size=CLIPS_IN_A_TEST)
+    result = Result(row, NAMES[row], evaluation, run.metrics)
+    _report_of(row, lines)(f"test: {result.interval}")
+    return result
+
+
+def _report_of(row: str, lines: Any) -> Callable[[str], None]:
+    """Puts lines with the row's name before them into a queue."""
+    return lambda line: lines.put(f"{NAMES[row]}: {line}")
 
 
 def _generate(folder: Path, report: Callable[[str], None], *, train: int, test: int) -> Manifest:
@@ -216,15 +222,20 @@ def _write_page(folder: Path, manifest: Manifest, results: Mapping[str, Result])
         for result in results.values()
     ]
     header = ("", "top-1", "mean of the classes", "trained parameters", "of all", "time")
-    about = ABOUT.format(classes=len(manifest.labels), samples=results[BEST].evaluation.samples)
+    best = results[BEST]
+    about = ABOUT.format(
+        classes=len(manifest.labels),
+        epochs=best.metrics["epoch"],
+        samples=best.evaluation.samples,
+    )
     compared = Section("Rows", joined(paragraph(about), table(header, rows)))
     title = f"Digits in motion: {ROWS[BEST]}"
     return write_findings(found, folder / PAGE, first=[compared], title=title)
 
 
 ABOUT = """A small ViT, evlora-nano, was pre-trained on figures drawn by formulas and has seen
-neither a digit nor a camera. Each row learned {classes} classes of digit and motion with it, from
-frames, from events, or from both. Measured on {samples:,} clips whose handwritten digits were not
-seen before; in brackets the 95 % interval of as many clips, for one training each. Times are those
-of trainings beside each other, as many as there are cores. All that follows is of the last row of
-the default ones, VELoRA with both modalities."""
+neither a digit nor a camera. Each row learned {classes} classes of digit and motion with it in
+{epochs:.0f} epochs, from frames, from events, or from both. Measured on {samples:,} clips whose
+handwritten digits were not seen before; in brackets the 95 % interval of as many clips, for one
+training each. Times are those of trainings beside each other, as many as there are cores. All that
+follows is of the last row of the default ones, VELoRA with both modalities."""

@@ -34,6 +34,28 @@ def process_context() -> BaseContext:
     return get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
 
 
+def begin_to_preload(module: str) -> None:
+    """Let the server of processes, where there is one, import a module, beside what is done here.
+
+    Without effect once it has started: the processes import it themselves. To be called from the
+    main thread.
+
+    Args:
+        module: One that all processes need, such as that of their work.
+    """
+    context = process_context()
+    if context.get_start_method() == "forkserver":
+        from multiprocessing import forkserver  # not on Windows
+
+        context.set_forkserver_preload([module])
+        # The server ignores Ctrl-C once it has imported; what starts it is what it inherits.
+        former = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            forkserver.ensure_running()
+        finally:
+            signal.signal(signal.SIGINT, former)
+
+
 def start_processes(count: int, *, preload: str | None = None) -> ProcessPoolExecutor:
     """A pool of processes of one thread each, which ignore Ctrl-C and end with this one.
 

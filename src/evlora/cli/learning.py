@@ -90,9 +90,12 @@ def demo(
     """Train and test on the embedded dataset, offline.
 
     Digits in motion are generated, and learned from frames, from events, and from both; FOLDER
-    gets the runs and report.html. It takes some ten minutes on two cores; the same command
-    continues a demo that was stopped.
+    gets the runs and report.html. It takes some minutes on two cores; the same command continues
+    a demo that was stopped.
     """
+    from evlora.processes import begin_to_preload
+
+    begin_to_preload("evlora.demo")  # the processes' imports and those here, beside each other
     from evlora.demo import run_demo
 
     page = run_demo(

@@ -10,6 +10,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import torch
 from timm.layers import PatchEmbed
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
@@ -71,6 +72,8 @@ class Stem(nn.Sequential):
 
     def forward(self, input: Tensor) -> Tensor:
         """Pictures of shape (B, 3, H, W) to maps of shape (B, C, H/16, W/16)."""
+        # As the libraries' kernels have maps: two thirds of the time on a processor.
+        input = input.contiguous(memory_format=torch.channels_last)
         for layer in self:
             input = through_convolution(layer, input)
         return input

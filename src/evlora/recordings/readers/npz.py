@@ -38,6 +38,7 @@ TRIGGER_FIELDS = ("trigger_t_us", "trigger_channel", "trigger_polarity")
 EVENTCV_SCALE = "timestamp_scale_ms"
 UNIT_OF_SCALE = {1000.0: "s", 1.0: "ms", 0.001: "us", 0.000001: "ns"}
 """Milliseconds in one step of eventcv's times → unit."""
+BYTES_AT_A_TIME = 2**20
 
 
 def read(
@@ -116,18 +117,27 @@ def _unit_of(scale: NDArray[Any], path: Path) -> str:
     return unit
 
 
-def _holds_objects(archive: zipfile.ZipFile, name: str, findings: Findings) -> bool:
-    """Whether an array holds Python's objects, which are not opened: they could run any code."""
+def _array(archive: zipfile.ZipFile, name: str, findings: Findings) -> NDArray[Any] | None:
+    """An array; None where it holds Python's objects, not opened since they could run any code.
+
+    The header, a text of Python, is parsed once: small recordings take as long as their headers.
+    """
     with archive.open(name) as stream:
         read_header = HEADER_READERS.get(np.lib.format.read_magic(stream))
-        if read_header is None:
-            return False
-        shape, _, dtype = read_header(stream)
-        if not dtype.hasobject:
+        if read_header is not None:
+            shape, is_fortran, dtype = read_header(stream)
+            if dtype.hasobject:
+                findings.remark(
+                    f"{name.removesuffix('.npy')} holds Python's objects and was skipped"
+                )
+                return None
             _require_held(archive.getinfo(name), math.prod(shape) * dtype.itemsize)
-            return False
-    findings.remark(f"{name.removesuffix('.npy')} holds Python's objects and was skipped")
-    return True
+            values = bytearray()
+            while part := stream.read(BYTES_AT_A_TIME):
+                values += part
+            return np.ndarray(shape, dtype, buffer=values, order="F" if is_fortran else "C")
+    with archive.open(name) as stream:
+        return np.lib.format.read_array(stream, allow_pickle=False)
 
 
 def _require_held(member: zipfile.ZipInfo, stated_bytes: int) -> None:
@@ -163,15 +173,13 @@ def _arrays(path: Path, findings: Findings) -> dict[str, NDArray[Any]]:
         # Opened here, because numpy leaves a damaged archive open.
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             _require_bounded(path, archive)
-            return {
-                name.removesuffix(".npy"): np.lib.format.read_array(
-                    archive.open(name), allow_pickle=False
-                )
-                for name in archive.namelist()
-                if name.endswith(".npy")
-                and not is_companion(name)
-                and not _holds_objects(archive, name, findings)
+            names = [name for name in archive.namelist() if name.endswith(".npy")]
+            found = {
+                name.removesuffix(".npy"): _array(archive, name, findings)
+                for name in names
+                if not is_companion(name)
             }
+            return {name: array for name, array in found.items() if array is not None}
     except (
         OSError,
         EOFError,
