@@ -1,15 +1,17 @@
 """What `predict` answers: one recording as a table, many as a line each, all of them as a file."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evlora.cli.printing import echo, table
 from evlora.cli.table_files import Kinds, require_file, write_table, write_whole
-from evlora.errors import EvloraError
+from evlora.errors import DatasetError, RecordingError
 from evlora.escaping import printable
+from evlora.rank_group import Ranks
 
 if TYPE_CHECKING:
     from evlora.answering import Precision
@@ -28,6 +30,20 @@ class Row(NamedTuple):
     recording: str
     ranked: "Sequence[Prediction]"
     error: str | None
+    note: str | None = None
+    """What to know of how it was opened."""
+
+
+class Job(NamedTuple):
+    """A recording that is to be predicted."""
+
+    source: Path
+    """What the user has named: the recording itself, or a folder."""
+    recording: Path
+    frames: Path | None
+    is_of_folder: bool
+    fault: str | None = None
+    """Why the folder holds none."""
 
 
 @dataclass(slots=True)
@@ -41,24 +57,22 @@ class Answers:
     as_json: bool
     rows: list[Row]
 
-    def add(self, path: Path, ranked: "Sequence[Prediction]") -> None:
-        """Print an answer."""
-        shown = ranked[: self.top]
-        self.rows.append(Row(str(path), shown, None))
-        if self.as_json:
-            labels = _as_dicts(shown)
-            whole = {"recording": str(path), "ranked": labels}
+    def add(self, row: Row) -> None:
+        """Print an answer, or why there is none: the others are answered all the same."""
+        self.rows.append(row)
+        if row.note is not None:
+            echo(row.note, err=True)
+        if row.error is not None:
+            echo(f"error: {row.error}", err=True)
+        elif self.as_json:
+            labels = _as_dicts(row.ranked)
+            whole = {"recording": row.recording, "ranked": labels}
             echo(json.dumps(labels if self.is_one else whole, ensure_ascii=False))
         elif self.is_one:
-            echo(str(path))
-            table(("label", "probability"), [(r.label, f"{r.probability:.1%}") for r in shown])
+            echo(row.recording)
+            table(("label", "probability"), [(r.label, f"{r.probability:.1%}") for r in row.ranked])
         else:
-            echo(f"{shown[0].probability:6.1%}  {shown[0].label}  {path}")
-
-    def fail(self, path: Path, error: EvloraError) -> None:
-        """Report a recording without an answer; the others are answered all the same."""
-        self.rows.append(Row(str(path), (), str(error)))
-        echo(f"error: {error}", err=True)
+            echo(f"{row.ranked[0].probability:6.1%}  {row.ranked[0].label}  {row.recording}")
 
     @property
     def failures(self) -> int:
@@ -92,49 +106,87 @@ def predict_each(
     answers: Answers,
     without: "Modality | None",
     precision: "Precision",
+    ranks: Ranks,
 ) -> None:
     """Predict all inputs, each a file or a folder and the frames given for it.
+
+    Of several ranks each predicts every N-th recording; the answers are in rank 0.
 
     Raises:
         RecordingError: The only recording asked for cannot be read.
         DatasetError: It lacks a modality.
     """
-    from evlora import prediction
-    from evlora.errors import DatasetError, RecordingError
-    from evlora.recordings.parts import part_of
+    from evlora.prediction import predict
 
     config = recognizer.clip_config.hiding(without)
+    jobs = list(_jobs_of(inputs, config))
+
+    def answer(job: Job) -> Row:
+        note = None
+        if job.fault is not None:
+            return Row(str(job.recording), (), job.fault)
+        try:
+            opened, note = _opened_job(job, config, options, part)
+            ranked = predict(recognizer, opened, without=without, precision=precision)
+        except (DatasetError, RecordingError) as error:
+            if answers.is_one:
+                raise
+            return Row(str(job.recording), (), str(error), note)
+        return Row(str(job.recording), ranked[: answers.top], None, note)
+
+    rows = map(answer, jobs) if ranks.size == 1 else _rows_of_all(jobs, answer, ranks)
+    for source, of_source in groupby(zip(jobs, rows, strict=True), key=lambda pair: pair[0].source):
+        before = answers.failures
+        given: list[Job] = []
+        for job, row in of_source:
+            answers.add(row)
+            given.append(job)
+        if given[0].is_of_folder and given[0].fault is None:
+            count = len(given) - answers.failures + before
+            echo(f"{source}: predicted {count} of {len(given)} recordings", err=True)
+
+
+def _jobs_of(inputs: Iterable[tuple[Path, Path | None]], config: "ClipConfig") -> Iterator[Job]:
+    from evlora.prediction import recordings_in
+
     for path, given in inputs:
         is_folder = given is None and path.is_dir()
-        try:
-            found = (
-                prediction.recordings_in(path, config)
-                if is_folder
-                else [prediction.Found(path, given)]
-            )
-        except RecordingError as error:
-            answers.fail(path, error)
+        if not is_folder:
+            yield Job(path, path, given, is_of_folder=False)
             continue
-        before = answers.failures
-        for recording, beside in found:
-            try:
-                if is_folder:
-                    opened = _opened_among_others(recording, beside, options)
-                else:
-                    opened = _opened(recording, beside, config, options)
-                if part is not None:
-                    opened = part_of(opened, part)
-                answers.add(
-                    recording,
-                    prediction.predict(recognizer, opened, without=without, precision=precision),
-                )
-            except (DatasetError, RecordingError) as error:
-                if answers.is_one:
-                    raise
-                answers.fail(recording, error)
-        if is_folder:
-            count = len(found) - answers.failures + before
-            echo(f"{path}: predicted {count} of {len(found)} recordings", err=True)
+        try:
+            for recording, beside in recordings_in(path, config):
+                yield Job(path, recording, beside, is_of_folder=True)
+        except RecordingError as error:
+            yield Job(path, path, None, is_of_folder=True, fault=str(error))
+
+
+def _rows_of_all(jobs: Sequence[Job], answer: Callable[[Job], Row], ranks: Ranks) -> list[Row]:
+    """The answers of all ranks, in the order of the recordings."""
+    from evlora.prediction import Prediction
+
+    def own() -> list[Any]:
+        rows = [answer(jobs[place]) for place in ranks.places(len(jobs))]
+        return [(r.recording, _as_dicts(r.ranked), r.error, r.note) for r in rows]
+
+    return [
+        Row(recording, [Prediction(**one) for one in ranked], error, note)
+        for recording, ranked, error, note in ranks.in_order(ranks.gather(own))
+    ]
+
+
+def _opened_job(
+    job: Job, config: "ClipConfig", options: dict[str, Any], part: "Part | None"
+) -> "tuple[Recording, str | None]":
+    """The recording, or a part of it, and what to know of how it was opened."""
+    from evlora.recordings.parts import part_of
+
+    note = None
+    if job.is_of_folder:
+        opened = _opened_among_others(job.recording, job.frames, options)
+    else:
+        opened, note = _opened(job.recording, job.frames, config, options)
+    return opened if part is None else part_of(opened, part), note
 
 
 def opened_each(
@@ -150,19 +202,15 @@ def opened_each(
     Raises:
         RecordingError: One of them cannot be read.
     """
-    from evlora import prediction
-    from evlora.recordings.parts import part_of
-
-    for path, given in inputs:
-        is_folder = given is None and path.is_dir()
-        found = prediction.recordings_in(path, config) if is_folder else [(path, given)]
-        for recording, beside in found:
-            if is_folder:
-                echo(str(recording), err=as_json)
-                opened = _opened_among_others(recording, beside, options)
-            else:
-                opened = _opened(recording, beside, config, options)
-            yield opened if part is None else part_of(opened, part)
+    for job in _jobs_of(inputs, config):
+        if job.fault is not None:
+            raise RecordingError(job.fault)
+        if job.is_of_folder:
+            echo(str(job.recording), err=as_json)
+        opened, note = _opened_job(job, config, options, part)
+        if note is not None:
+            echo(note, err=True)
+        yield opened
 
 
 def _options_for(path: Path, options: dict[str, Any]) -> dict[str, Any]:
@@ -175,17 +223,17 @@ def _options_for(path: Path, options: dict[str, Any]) -> dict[str, Any]:
 
 def _opened(
     path: Path, frames: Path | None, config: "ClipConfig", options: dict[str, Any]
-) -> "Recording":
+) -> "tuple[Recording, str | None]":
     """The recording with its frames: those given, or those of its name beside it."""
     from evlora.prediction import open_with_frames
     from evlora.recordings import open_recording
 
     if frames is not None:
-        return open_recording(path, frames=frames, **options)
+        return open_recording(path, frames=frames, **options), None
     recording, beside = open_with_frames(path, config, **options)
-    if beside is not None:
-        echo(f"{path}: with the frames of {beside} beside it", err=True)
-    return recording
+    if beside is None:
+        return recording, None
+    return recording, f"{path}: with the frames of {beside} beside it"
 
 
 def _opened_among_others(path: Path, frames: Path | None, options: dict[str, Any]) -> "Recording":

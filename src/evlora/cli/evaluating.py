@@ -1,6 +1,7 @@
 """The verb that measures recognizers: evaluate."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,7 +29,9 @@ from evlora.cli.evaluation_files import (
 from evlora.cli.printing import counting_bar, echo, table
 from evlora.cli.reporting import evaluation_with_report
 from evlora.cli.table_files import require_file
+from evlora.cli.verb import ranks_of_command
 from evlora.errors import RunError
+from evlora.rank_group import Ranks
 
 if TYPE_CHECKING:
     from evlora.datasets import Manifest
@@ -120,15 +123,23 @@ def evaluate(
         "corruption": corrupt,
         "slices": slices or (),
     }
+    ranks = ranks_of_command()
     results: dict[str, Evaluation] = {}
     for bundle in dict.fromkeys(bundles):
         if calibrate:
-            _calibrate(bundle, dataset, **place, options=options)
+            ranks.first(partial(_calibrate, bundle, dataset, **place, options=options))
         if report is None:
-            results[str(bundle)] = _evaluation(bundle, dataset, **place, options=options)
-        else:
-            shown = {name: value for name, value in options.items() if name != "corruption"}
-            results[str(bundle)] = evaluation_with_report(bundle, report, dataset, **place, **shown)
+            results[str(bundle)] = _evaluation(
+                bundle, dataset, **place, options=options, ranks=ranks
+            )
+            continue
+        shown = {name: value for name, value in options.items() if name != "corruption"}
+        write = partial(evaluation_with_report, bundle, report, dataset, **place, **shown)
+        found = ranks.first(write)
+        if found is not None:
+            results[str(bundle)] = found
+    if ranks.rank > 0:
+        return
     pairs = _pairs_of(results)
     if out is not None:
         write_figures(out, results, pairs)
@@ -147,13 +158,13 @@ def evaluate(
 
 
 def _evaluation(
-    bundle: Path, dataset: str, *, options: Mapping[str, Any], **place: Any
+    bundle: Path, dataset: str, *, options: Mapping[str, Any], ranks: Ranks, **place: Any
 ) -> "Evaluation":
     from evlora.evaluation import evaluate
 
     recognizer, manifest = _read(bundle, dataset, **place)
     with counting_bar("scoring") as progress:
-        return evaluate(recognizer, manifest, progress=progress, **options)
+        return evaluate(recognizer, manifest, progress=progress, ranks=ranks, **options)
 
 
 def _calibrate(bundle: Path, dataset: str, *, options: Mapping[str, Any], **place: Any) -> None:

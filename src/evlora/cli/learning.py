@@ -31,6 +31,7 @@ from evlora.cli.recordings import (
     part_between,
 )
 from evlora.cli.reporting import report_of_run
+from evlora.cli.verb import ranks_of_command
 
 if TYPE_CHECKING:
     from evlora.recognizer import Recognizer
@@ -249,8 +250,10 @@ def predict(
         raise RecordingError("--speed and --window-ms: expected --live with them; add it")
     stated = (stride, format)
     goes_on = is_still_recorded(inputs, live=live, follows=follow, part=part, stated=stated)
-    if live and out:
-        raise RecordingError("--out: expected no --live with it, which prints as it goes")
+    if live and (out or ranks_of_command().size > 1):
+        raise RecordingError(
+            "--out: expected no --live with it, which prints as it goes, in a single process"
+        )
     recognizer = load_bundle(bundle, weights=weights, device=device_named(device))
     if goes_on:
         show_stream(
@@ -310,7 +313,10 @@ def _predict_all(
     """Predict each recording, write all answers, and end with code 2 if one has none."""
     is_one = len(given) == 1 and not given[0][0].is_dir()
     answers = Answers(top=top, is_one=is_one, as_json=as_json, rows=[])
-    predict_each(recognizer, given, options, answers=answers, **how)
+    ranks = ranks_of_command()
+    predict_each(recognizer, given, options, answers=answers, ranks=ranks, **how)
+    if ranks.rank > 0:
+        return
     if out:
         answers.write(out)
     if answers.failures:

@@ -7,16 +7,21 @@ from contextlib import contextmanager
 import typer
 
 from evlora.escaping import in_line, printable
+from evlora.ranks import is_first_rank
 
 
-def echo(text: object = "", *, err: bool = False) -> None:
+def echo(text: object = "", *, err: bool = False, of_any_rank: bool = False) -> None:
     """Print text whose labels, names and messages may be anyone's: controls are shown, not obeyed.
+
+    Of several processes that run one command the first one prints.
 
     Args:
         text: Lines, or JSON, which stays JSON.
         err: Whether it goes to standard error.
+        of_any_rank: Whether each process prints it.
     """
-    typer.echo(printable(text), err=err)
+    if of_any_rank or is_first_rank():
+        typer.echo(printable(text), err=err)
 
 
 def table(
@@ -56,7 +61,10 @@ def counting_bar(what: str) -> Generator[Callable[[int, int], None]]:
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
+        *columns,
+        console=console,
+        transient=True,
+        disable=not (console.is_terminal and is_first_rank()),
     ) as bar:
         task = bar.add_task(what, total=None)
 
