@@ -10,6 +10,7 @@ import os
 import socket
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 warnings.simplefilter("ignore")
@@ -48,8 +49,8 @@ def environment(launcher: str, rank: int, size: int, port: int) -> dict[str, str
     }
 
 
-def start(words: list[str], own: dict[str, str]) -> int:
-    """Fork a rank."""
+def fork(work: Callable[[], object], own: dict[str, str]) -> int:
+    """Fork a rank with its variables, which does this work."""
     child = os.fork()
     if child:
         return child
@@ -57,8 +58,7 @@ def start(words: list[str], own: dict[str, str]) -> int:
     try:
         os.environ |= own
         torch.set_num_threads(1)
-        sys.argv = ["evlora", *words]
-        run()
+        work()
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0
@@ -68,12 +68,22 @@ def start(words: list[str], own: dict[str, str]) -> int:
         os._exit(code)
 
 
+def free_port() -> int:
+    """A port at which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
 def main() -> None:
-    size, launcher = int(sys.argv[1]), sys.argv[2]
-    for words in json.loads(Path(sys.argv[3]).read_text()):
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        ranks = [start(words, environment(launcher, r, size, port)) for r in range(size)]
+    size, launcher, commands = (
+        int(sys.argv[1]),
+        sys.argv[2],
+        json.loads(Path(sys.argv[3]).read_text()),
+    )
+    for words in commands:
+        sys.argv = ["evlora", *words]
+        port = free_port()
+        ranks = [fork(run, environment(launcher, rank, size, port)) for rank in range(size)]
         codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in ranks]
         print(f"codes {codes}", flush=True)  # noqa: T201
 
