@@ -52,12 +52,12 @@ def register(app: typer.Typer) -> None:
 
 def evaluate(
     bundles: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
             metavar="BUNDLE", help="Trained recognizers; several are tested against the first."
         ),
-    ],
-    dataset: Annotated[str, typer.Argument(help=f"{DATASET_HELP}, or s3://BUCKET/FOLDER.")],
+    ] = None,
+    dataset: Annotated[str, typer.Argument(help=f"{DATASET_HELP}, or s3://BUCKET/FOLDER.")] = "",
     split: Split = "test",
     source: Source = None,
     batch_size: BatchSize = None,
@@ -98,6 +98,11 @@ def evaluate(
     as_json_: AsJson = False,
 ) -> None:
     """Score recognizers on a split of a dataset."""
+    if not bundles:  # a single word is taken for the dataset, which comes last
+        raise RunError(
+            f"evaluate: expected BUNDLE DATASET, got {dataset or 'nothing'} alone; name the bundle "
+            "of a run, then the folder that `evlora prepare` has made"
+        )
     require_file("--out", out, FIGURES_SUFFIXES)
     require_file("--answers", answers, ANSWERS_SUFFIXES)
     if corrupt is not None:
