@@ -7,8 +7,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import typer
+
 from evlora.cli.printing import echo, table
 from evlora.cli.table_files import Kinds, require_file, write_table, write_whole
+from evlora.cli.verb import ranks_of_command
 from evlora.errors import DatasetError, RecordingError
 from evlora.escaping import printable
 from evlora.rank_group import Ranks
@@ -95,6 +98,32 @@ class Answers:
         columns = _columns(self.rows, self.top)
         kinds: Kinds = {name: float if name.startswith("probability") else str for name in columns}
         write_table(columns, path, suffix=suffix, kinds=kinds)
+
+
+def predict_all(
+    recognizer: "Recognizer",
+    given: list[tuple[Path, Path | None]],
+    options: dict[str, Any],
+    *,
+    top: int,
+    as_json: bool,
+    out: Path | None,
+    **how: Any,
+) -> None:
+    """Predict each recording, write all answers, and end with code 2 if one has none."""
+    is_one = len(given) == 1 and not given[0][0].is_dir()
+    answers = Answers(top=top, is_one=is_one, as_json=as_json, rows=[])
+    ranks = ranks_of_command()
+    predict_each(recognizer, given, options, answers=answers, ranks=ranks, **how)
+    if ranks.rank > 0:
+        return
+    if out:
+        answers.write(out)
+    if answers.failures:
+        if not any(path.is_dir() for path, _ in given):
+            count = len(answers.rows) - answers.failures
+            echo(f"predicted {count} of {len(answers.rows)} recordings", err=True)
+        raise typer.Exit(2)
 
 
 def predict_each(
@@ -257,6 +286,19 @@ def require_out(out: Path | None) -> None:
         RunError: Its suffix is of no known format, or what writes it is not installed.
     """
     require_file("--out", out, OUT_SUFFIXES)
+
+
+def require_alone(out: Path | None) -> None:
+    """Check that answers which are printed as they come go nowhere else.
+
+    Raises:
+        RecordingError: A file is to be written, or several processes divide the work.
+    """
+    if out is not None or ranks_of_command().size > 1:
+        raise RecordingError(
+            "--live: expected no --out with it, and one process: it prints as it goes; drop --out, "
+            "or start it without torchrun or srun"
+        )
 
 
 def _as_dicts(ranked: "Sequence[Prediction]") -> list[dict[str, Any]]:

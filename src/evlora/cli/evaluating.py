@@ -98,24 +98,13 @@ def evaluate(
     as_json_: AsJson = False,
 ) -> None:
     """Score recognizers on a split of a dataset."""
-    if not bundles:  # a single word is taken for the dataset, which comes last
-        raise RunError(
-            f"evaluate: expected BUNDLE DATASET, got {dataset or 'nothing'} alone; name the bundle "
-            "of a run, then the folder that `evlora prepare` has made"
-        )
     require_file("--out", out, FIGURES_SUFFIXES)
     require_file("--answers", answers, ANSWERS_SUFFIXES)
     if corrupt is not None:
         from evlora.recordings.corruptions import parse_corruption
 
         parse_corruption(corrupt)
-    if report is not None and corrupt is not None:
-        raise RunError("--report: is about recordings as they are; drop --corrupt")
-    if report is not None and len(bundles) > 1:
-        raise RunError(
-            f"--report: expected one bundle, which the page is about, got {len(bundles)}; "
-            "evaluate them one by one for pages, together without --report"
-        )
+    named = _bundles_of(bundles, dataset, corrupt=corrupt, report=report)
     from evlora.devices import device_named
 
     place: dict[str, Any] = {"source": source, "weights": weights, "device": device_named(device)}
@@ -130,7 +119,7 @@ def evaluate(
     }
     ranks = ranks_of_command()
     results: dict[str, Evaluation] = {}
-    for bundle in dict.fromkeys(bundles):
+    for bundle in named:
         if calibrate:
             ranks.first(partial(_calibrate, bundle, dataset, **place, options=options))
         if report is None:
@@ -160,6 +149,29 @@ def evaluate(
         _show_several(results, pairs)
     else:
         show_evaluation(first, tuple(first.per_class))
+
+
+def _bundles_of(
+    bundles: list[Path] | None, dataset: str, *, corrupt: str | None, report: Path | None
+) -> list[Path]:
+    """The bundles that are named, each once.
+
+    Raises:
+        RunError: There is none, or options do not go together.
+    """
+    if not bundles:  # a single word is taken for the dataset, which comes last
+        raise RunError(
+            f"evaluate: expected BUNDLE DATASET, got {dataset or 'nothing'} alone; name the bundle "
+            "of a run, then the folder that `evlora prepare` has made"
+        )
+    if report is not None and corrupt is not None:
+        raise RunError("--report: is about recordings as they are; drop --corrupt")
+    if report is not None and len(bundles) > 1:
+        raise RunError(
+            f"--report: expected one bundle, which the page is about, got {len(bundles)}; "
+            "evaluate them one by one for pages, together without --report"
+        )
+    return list(dict.fromkeys(bundles))
 
 
 def _evaluation(

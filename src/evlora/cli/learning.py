@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evlora.cli.answers import Answers, opened_each, predict_each, require_out
+from evlora.cli.answers import opened_each, predict_all, require_alone, require_out
 from evlora.cli.arguments import (
     RECIPE_HELP,
     AnswerPrecision,
@@ -31,10 +31,9 @@ from evlora.cli.recordings import (
     part_between,
 )
 from evlora.cli.reporting import report_of_run
-from evlora.cli.verb import ranks_of_command
 
 if TYPE_CHECKING:
-    from evlora.recognizer import Recognizer
+    pass
 
 
 def _list_recipes(is_wanted: bool) -> None:
@@ -250,10 +249,8 @@ def predict(
         raise RecordingError("--speed and --window-ms: expected --live with them; add it")
     stated = (stride, format)
     goes_on = is_still_recorded(inputs, live=live, follows=follow, part=part, stated=stated)
-    if live and (out or ranks_of_command().size > 1):
-        raise RecordingError(
-            "--out: expected no --live with it, which prints as it goes, in a single process"
-        )
+    if live:
+        require_alone(out)
     recognizer = load_bundle(bundle, weights=weights, device=device_named(device))
     if goes_on:
         show_stream(
@@ -287,7 +284,7 @@ def predict(
                 as_json=as_json,
             )
         return
-    _predict_all(
+    predict_all(
         recognizer,
         given,
         options,
@@ -298,32 +295,6 @@ def predict(
         without=without,
         precision=precision,
     )
-
-
-def _predict_all(
-    recognizer: "Recognizer",
-    given: list[tuple[Path, Path | None]],
-    options: dict[str, Any],
-    *,
-    top: int,
-    as_json: bool,
-    out: Path | None,
-    **how: Any,
-) -> None:
-    """Predict each recording, write all answers, and end with code 2 if one has none."""
-    is_one = len(given) == 1 and not given[0][0].is_dir()
-    answers = Answers(top=top, is_one=is_one, as_json=as_json, rows=[])
-    ranks = ranks_of_command()
-    predict_each(recognizer, given, options, answers=answers, ranks=ranks, **how)
-    if ranks.rank > 0:
-        return
-    if out:
-        answers.write(out)
-    if answers.failures:
-        if not any(path.is_dir() for path, _ in given):
-            count = len(answers.rows) - answers.failures
-            echo(f"predicted {count} of {len(answers.rows)} recordings", err=True)
-        raise typer.Exit(2)
 
 
 def _note(line: str) -> None:
