@@ -33,10 +33,12 @@ backbone: $(INSTALLED)
 docs: $(DEVELOPING)
 	$(VENV)/bin/zensical build --strict --clean
 
-# Training steps side by side, and what sizes and answers cost, short form; the scripts have options.
+# Training steps side by side, what sizes and answers cost, and what a run costs beside a bare loop;
+# short form, the scripts have options.
 bench: $(DEVELOPING)
 	$(ONE_THREAD) $(VENV)/bin/python benchmarks/steps.py
 	$(ONE_THREAD) $(VENV)/bin/python benchmarks/costs.py
+	$(ONE_THREAD) $(VENV)/bin/python benchmarks/overhead.py
 
 check: $(DEVELOPING)
 	$(VENV)/bin/ruff format --check .

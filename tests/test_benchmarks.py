@@ -148,6 +148,15 @@ def test_what_sizes_and_answers_cost_is_measured(project_root: Path):
     assert all(float(row[-1].strip(" |")) > 0 for row in rows if row[0].strip("| ") in answers)
 
 
+@pytest.mark.slow
+def test_a_run_is_measured_beside_a_bare_loop(project_root: Path):
+    script = project_root / "benchmarks" / "overhead.py"
+    small = ("--backbone", "vit_tiny_patch16_224", "--size", "32", "--steps", "2", "--rounds", "1")
+    found = re.search(r"a run takes (\S+) \(", printed_by(script, *small))
+    assert found is not None
+    assert float(found[1]) > 0
+
+
 def loaded(path: Path) -> ModuleType:
     """A benchmark as a module, which spares the seconds that a process takes to begin."""
     spec = importlib.util.spec_from_file_location(path.stem, path)

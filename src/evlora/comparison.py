@@ -235,8 +235,9 @@ def _measure(recipe: Recipe, labels: tuple[str, ...], repeats: int) -> Cost:
 def _heading(recipe: str | Path | Recipe, base: Recipe, seeds: int, split: str) -> str:
     name = "recipe" if isinstance(recipe, Recipe) else Path(recipe).stem
     runs = "1 seed" if seeds == 1 else f"{seeds} seeds"
+    epochs = "1 epoch" if base.training.epochs == 1 else f"{base.training.epochs} epochs"
     shots = f", {base.data.shots} training samples a class" if base.data.shots else ""
     return (
-        f"`{name}`: {base.backbone.name}, {base.training.epochs} epochs of batches of "
+        f"`{name}`: {base.backbone.name}, {epochs} of batches of "
         f"{base.training.batch_size}{shots}, {runs}, accuracy on the {split} split"
     )

@@ -3,6 +3,7 @@
 import torch
 
 from evlora.errors import RunError
+from evlora.ranks import launched
 
 AUTO = "auto"
 WITHOUT_NUMBERS = "meta"
@@ -12,11 +13,16 @@ WITHOUT_NUMBERS = "meta"
 def device_named(name: str = AUTO) -> str:
     """The device of this name; `auto` is a GPU that runs CUDA if there is one, else the CPU.
 
+    Of processes that torchrun or srun has started on one machine, `auto` gives each its own GPU.
+
     Raises:
         RunError: PyTorch knows no such device, or this machine has none.
     """
     if name == AUTO:
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        if not torch.cuda.is_available():
+            return "cpu"
+        place = launched()
+        return "cuda" if place is None else f"cuda:{place.local_rank % torch.cuda.device_count()}"
     expected = (
         "device: expected auto, cpu, cuda or cuda:N, with such a device in this machine, got "
         f"{name}"

@@ -1,6 +1,9 @@
 """What `evlora evaluate` prints beside the figures."""
 
+from pathlib import Path
+
 import pytest
+from command import Command
 
 from evlora.cli.evaluating import show_evaluation
 from evlora.evaluation import Evaluation
@@ -58,3 +61,17 @@ def test_of_many_classes_the_worst_are_shown_with_what_they_are_taken_for(
     assert "class 7" in last
     assert "25.0%" in last
     assert "class 3 (3)" in last
+
+
+def test_a_bundle_alone_is_answered_with_what_is_missing(evlora: Command, tmp_path: Path) -> None:
+    code, out, err = evlora("evaluate", tmp_path / "bundle")
+    assert (code, out) == (2, "")
+    assert f"expected BUNDLE DATASET, got {tmp_path / 'bundle'} alone" in err
+
+
+def test_the_folder_of_a_run_is_no_recording(evlora: Command, tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text("{}")
+    (tmp_path / "metrics.csv").write_text("t,x,y,p\n")
+    code, out, err = evlora("inspect", tmp_path)
+    assert (code, out) == (2, "")
+    assert f"got the run of a training; evlora report {tmp_path}" in err

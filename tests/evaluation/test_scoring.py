@@ -113,7 +113,7 @@ def test_the_same_labels_in_another_order_are_refused(recognizer: Any, tiny_data
 def test_an_empty_split_is_refused(recognizer: Any, tiny_dataset: Path) -> None:
     manifest = read_manifest(tiny_dataset)
     kept = tuple(sample for sample in manifest.samples if sample.split != "test")
-    with pytest.raises(DatasetError, match="expected samples in the split 'test'"):
+    with pytest.raises(DatasetError, match="split 'test': expected one that the dataset has"):
         evaluate(recognizer, replace(manifest, samples=kept))
 
 

@@ -231,7 +231,7 @@ def test_a_run_that_is_killed_at_random_moments_ends_as_an_undisturbed_one(
         **short_settings,
         "run.dir": str(tmp_path / "killed"),
         "training.keep": "best",
-        "training.epochs": 3,
+        "training.epochs": 2,
         "training.checkpoint_minutes": 0,
     }
     keys = tmp_path / "keys.json"

@@ -149,22 +149,6 @@ def test_between_epochs_a_run_of_ranks_is_resumed_by_one_process(
 
 
 @pytest.mark.slow
-def test_a_comparison_of_ranks_prints_one_table_and_calls_no_method_failed(
-    even_settings: dict[str, Any], tmp_path: Path
-) -> None:
-    settings = {**even_settings, "run.dir": str(tmp_path / "rows"), "training.epochs": 1}
-    del settings["model.adapter"]
-    options = ("--methods", "none,lora", "--seeds", "1", "--repeats", "0")
-    done = subprocess.run(
-        command("compare", settings, *options), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert "failed" not in done.stdout + done.stderr
-    assert done.stdout.count("table, CSV and picture") == 1
-    assert not list(tmp_path.rglob("failure.txt"))
-
-
-@pytest.mark.slow
 def test_sigterm_stops_all_ranks_and_the_run_resumes(
     even_settings: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -186,40 +170,12 @@ def test_sigterm_stops_all_ranks_and_the_run_resumes(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["torchrun", "slurm"])
-def test_ranks_of_other_launchers_begin_a_run_and_are_refused_together(
-    launcher: str, even_settings: dict[str, Any], tmp_path: Path, project_root: Path
-) -> None:
-    keys = tmp_path / "keys.json"
-    settings = {**even_settings, "training.devices": 2, "run.dir": str(tmp_path / "run")}
-    keys.write_text(json.dumps(settings))
-    script = project_root / "tests" / "support" / "forked_ranks.py"
-    done = subprocess.run(
-        [sys.executable, script, keys, launcher],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-        cwd=tmp_path,
-    )
-    lines = done.stdout.splitlines()
-    begun, refused = lines.index("codes [0, 0]"), lines.index("codes [2, 2]")
-    assert begun < refused, done.stderr
-    assert all(line.startswith("0: ") for line in lines[:begun])
-    assert (tmp_path / "run" / "metrics.json").is_file()
-    reported = "\n".join(lines[begun + 1 : refused])  # two processes write into one pipe
-    assert reported.count("holds a run; resume it") == 1
-    assert reported.count("1: AllRanksError: the first rank has ended the run; it reports why") == 1
-    assert {path.name for path in tmp_path.iterdir()} == {"run", "keys.json"}
-
-
-@pytest.mark.slow
 def test_a_rank_that_stands_still_ends_the_run(
     even_settings: dict[str, Any], tmp_path: Path, project_root: Path
 ) -> None:
     keys = tmp_path / "keys.json"
     settings = {**even_settings, "training.devices": 2, "run.dir": str(tmp_path / "run")}
-    keys.write_text(json.dumps({**settings, "training.standing_minutes": 0.2}))
+    keys.write_text(json.dumps({**settings, "training.standing_minutes": 0.1}))
     done = subprocess.run(
         [sys.executable, project_root / "tests" / "support" / "standing_rank.py", keys],
         capture_output=True,
@@ -229,8 +185,8 @@ def test_a_rank_that_stands_still_ends_the_run(
     )
     # Whichever waits for the other notices first.
     message = r"OneRankError: rank [01]: another process of the run answers no more"
-    assert re.search(message, done.stdout)
-    assert "after at most 0.2 minutes (training.standing_minutes)" in done.stdout
+    assert re.search(message, done.stdout), done.stderr
+    assert "after at most 0.1 minutes (training.standing_minutes)" in done.stdout
 
 
 def test_several_machines_need_a_launcher(own_settings: dict[str, Any]) -> None:

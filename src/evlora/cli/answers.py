@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evlora.cli.printing import echo, table
 from evlora.cli.table_files import Kinds, require_file, write_table, write_whole
-from evlora.errors import EvloraError
+from evlora.cli.verb import ranks_of_command
+from evlora.errors import RecordingError
 from evlora.escaping import printable
 
 if TYPE_CHECKING:
@@ -38,25 +39,47 @@ class Answers:
     """Whether a single recording is asked for."""
     as_json: bool
     rows: list[Row]
+    is_printed: bool = True
+    """Whether they are printed as they come, and not only collected."""
 
-    def add(self, path: Path, ranked: "Sequence[Prediction]") -> None:
+    def add(self, recording: str, ranked: "Sequence[Prediction]") -> None:
         """Print an answer."""
-        shown = tuple(ranked[: self.top])
-        self.rows.append(Row(str(path), shown, None))
+        row = Row(recording, tuple(ranked[: self.top]), None)
+        self.rows.append(row)
+        if self.is_printed:
+            self._print(row)
+
+    def fail(self, recording: str, error: str) -> None:
+        """Report a recording without an answer; the others are answered all the same."""
+        self.rows.append(Row(recording, (), error))
+        if self.is_printed:
+            echo(f"error: {error}", err=True)
+
+    def as_plain(self) -> list[Any]:
+        """The rows as lists and texts, to go to another process."""
+        return [(row.recording, _as_dicts(row.ranked), row.error) for row in self.rows]
+
+    def add_plain(
+        self, recording: str, ranked: Sequence[dict[str, Any]], error: str | None
+    ) -> None:
+        """Print a row that `as_plain` gave in another process."""
+        from evlora.prediction import Prediction
+
+        if error is None:
+            self.add(recording, [Prediction(**one) for one in ranked])
+        else:
+            self.fail(recording, error)
+
+    def _print(self, row: Row) -> None:
         if self.as_json:
-            labels = _as_dicts(shown)
-            whole = {"recording": str(path), "ranked": labels}
+            labels = _as_dicts(row.ranked)
+            whole = {"recording": row.recording, "ranked": labels}
             echo(json.dumps(labels if self.is_one else whole, ensure_ascii=False))
         elif self.is_one:
-            echo(str(path))
-            table(("label", "probability"), [(r.label, f"{r.probability:.1%}") for r in shown])
+            echo(row.recording)
+            table(("label", "probability"), [(r.label, f"{r.probability:.1%}") for r in row.ranked])
         else:
-            echo(f"{shown[0].probability:6.1%}  {shown[0].label}  {path}")
-
-    def fail(self, path: Path, error: EvloraError) -> None:
-        """Report a recording without an answer; the others are answered all the same."""
-        self.rows.append(Row(str(path), (), str(error)))
-        echo(f"error: {error}", err=True)
+            echo(f"{row.ranked[0].probability:6.1%}  {row.ranked[0].label}  {row.recording}")
 
     @property
     def failures(self) -> int:
@@ -137,7 +160,7 @@ def opened_alone(
 def note_frames(path: Path, taken: Path | None) -> None:
     """Name the frames that were taken for a recording, on standard error."""
     if taken is not None:
-        echo(f"{path}: with the frames of {taken} beside it", err=True)
+        echo(f"{path}: with the frames of {taken} beside it", err=True, of_any_rank=True)
 
 
 def opened_among_others(path: Path, frames: Path | None, options: dict[str, Any]) -> "Recording":
@@ -161,6 +184,19 @@ def require_out(out: Path | None) -> None:
         RunError: Its suffix is of no known format, or what writes it is not installed.
     """
     require_file("--out", out, OUT_SUFFIXES)
+
+
+def require_alone(out: Path | None) -> None:
+    """Check that answers which are printed as they come go nowhere else.
+
+    Raises:
+        RecordingError: A file is to be written, or several processes divide the work.
+    """
+    if out is not None or ranks_of_command().size > 1:
+        raise RecordingError(
+            "--live: expected no --out with it, and one process: it prints as it goes; drop --out, "
+            "or start it without torchrun or srun"
+        )
 
 
 def _as_dicts(ranked: "Sequence[Prediction]") -> list[dict[str, Any]]:

@@ -10,12 +10,15 @@ import typer
 
 from evlora.cli import packing
 from evlora.cli.printing import counting_bar, echo, megabytes, table
+from evlora.cli.verb import ranks_of_command
 from evlora.errors import DatasetError
 from evlora.messages import listed
 
 if TYPE_CHECKING:
     from evlora.clips import ClipConfig
     from evlora.datasets import Manifest
+    from evlora.datasets.checking import Checked
+    from evlora.rank_group import Ranks
 
 LABELS_SHOWN, CLASSES_SHOWN, FAULTS_SHOWN = 5, 20, 5
 FormerOption = partial(typer.Option, hidden=True)
@@ -118,9 +121,10 @@ def prepare(
         from evlora.cli.former_packing import pack_layout
 
         drawing |= {"part": shard, "join": merge, "strict": strict, "overwrite": overwrite}
-        pack_layout(layout, source, out, clip, options=options, **drawing)
+        work = partial(pack_layout, layout, source, out, clip, options=options, **drawing)
+        ranks_of_command().first(work)
     elif dry_run:
-        _show_layout(layout, source, options=options)
+        ranks_of_command().first(partial(_show_layout, layout, source, options=options))
         echo("nothing was written")
     else:
         consent = {"overwrite": overwrite, "allow_outside": allow_outside}
@@ -138,20 +142,28 @@ def _index(
     checks: bool,
 ) -> None:
     from evlora.datasets import prepare as prepare_dataset
+    from evlora.datasets import read_manifest
 
-    with counting_bar("samples") as progress:
-        manifest = prepare_dataset(
-            layout,
-            source,
-            out,
-            overwrite=overwrite,
-            options=options,
-            allow_outside=allow_outside,
-            progress=progress,
-        )
+    def index() -> "Manifest":
+        with counting_bar("samples") as progress:
+            return prepare_dataset(
+                layout,
+                source,
+                out,
+                overwrite=overwrite,
+                options=options,
+                allow_outside=allow_outside,
+                progress=progress,
+            )
+
+    ranks = ranks_of_command()
+    manifest = ranks.first(index)
+    checked = _checked(manifest or read_manifest(out), ranks) if checks else None
+    if manifest is None:  # rank 0 has it
+        return
     _print_counts(manifest)
     _print_notes(manifest)
-    faults = _print_cautions(manifest, checks=checks)
+    faults = _print_cautions(manifest, checked)
     echo(f"{len(manifest.labels)} classes; dataset: {out}")
     if faults:
         echo(
@@ -183,14 +195,18 @@ def _print_counts(manifest: "Manifest") -> None:
     table(("class", *splits, "made of"), rows)
 
 
-def _print_cautions(manifest: "Manifest", *, checks: bool) -> int:
-    """Print what is odd about the dataset, and return how many samples cannot be read."""
-    from evlora.datasets.checking import cautions_of, check
+def _checked(manifest: "Manifest", ranks: "Ranks") -> "Checked":
+    from evlora.datasets.checking import check
 
-    checked = None
-    if checks:
-        with counting_bar("samples opened") as progress:
-            checked = check(manifest, progress=progress)
+    with counting_bar("samples opened") as progress:
+        return check(manifest, progress=progress, ranks=ranks)
+
+
+def _print_cautions(manifest: "Manifest", checked: "Checked | None") -> int:
+    """Print what is odd about the dataset, and return how many samples cannot be read."""
+    from evlora.datasets.checking import cautions_of
+
+    if checked is not None:
         for sample, reason in checked.faults[:FAULTS_SHOWN]:
             echo(f"cannot be read: {sample}: {reason}")
         for sample, reason in checked.cautions[:FAULTS_SHOWN]:

@@ -1,6 +1,7 @@
 """The verb that measures recognizers: evaluate."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,7 +29,9 @@ from evlora.cli.evaluation_files import (
 from evlora.cli.printing import counting_bar, echo, table
 from evlora.cli.reporting import evaluation_with_report
 from evlora.cli.table_files import require_file
+from evlora.cli.verb import ranks_of_command
 from evlora.errors import RunError
+from evlora.rank_group import Ranks
 
 if TYPE_CHECKING:
     from evlora.datasets import Manifest
@@ -49,12 +52,12 @@ def register(app: typer.Typer) -> None:
 
 def evaluate(
     bundles: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
             metavar="BUNDLE", help="Trained recognizers; several are tested against the first."
         ),
-    ],
-    dataset: Annotated[str, typer.Argument(help=f"{DATASET_HELP}, or s3://BUCKET/FOLDER.")],
+    ] = None,
+    dataset: Annotated[str, typer.Argument(help=f"{DATASET_HELP}, or s3://BUCKET/FOLDER.")] = "",
     split: Split = "test",
     source: Source = None,
     batch_size: BatchSize = None,
@@ -101,13 +104,7 @@ def evaluate(
         from evlora.recordings.corruptions import parse_corruption
 
         parse_corruption(corrupt)
-    if report is not None and corrupt is not None:
-        raise RunError("--report: is about recordings as they are; drop --corrupt")
-    if report is not None and len(bundles) > 1:
-        raise RunError(
-            f"--report: expected one bundle, which the page is about, got {len(bundles)}; "
-            "evaluate them one by one for pages, together without --report"
-        )
+    named = _bundles_of(bundles, dataset, corrupt=corrupt, report=report)
     from evlora.devices import device_named
 
     place: dict[str, Any] = {"source": source, "weights": weights, "device": device_named(device)}
@@ -120,15 +117,23 @@ def evaluate(
         "corruption": corrupt,
         "slices": slices or (),
     }
+    ranks = ranks_of_command()
     results: dict[str, Evaluation] = {}
-    for bundle in dict.fromkeys(bundles):
+    for bundle in named:
         if calibrate:
-            _calibrate(bundle, dataset, **place, options=options)
+            ranks.first(partial(_calibrate, bundle, dataset, **place, options=options))
         if report is None:
-            results[str(bundle)] = _evaluation(bundle, dataset, **place, options=options)
-        else:
-            shown = {name: value for name, value in options.items() if name != "corruption"}
-            results[str(bundle)] = evaluation_with_report(bundle, report, dataset, **place, **shown)
+            results[str(bundle)] = _evaluation(
+                bundle, dataset, **place, options=options, ranks=ranks
+            )
+            continue
+        shown = {name: value for name, value in options.items() if name != "corruption"}
+        write = partial(evaluation_with_report, bundle, report, dataset, **place, **shown)
+        found = ranks.first(write)
+        if found is not None:
+            results[str(bundle)] = found
+    if ranks.rank > 0:
+        return
     pairs = _pairs_of(results)
     if out is not None:
         write_figures(out, results, pairs)
@@ -146,14 +151,37 @@ def evaluate(
         show_evaluation(first, tuple(first.per_class))
 
 
+def _bundles_of(
+    bundles: list[Path] | None, dataset: str, *, corrupt: str | None, report: Path | None
+) -> list[Path]:
+    """The bundles that are named, each once.
+
+    Raises:
+        RunError: There is none, or options do not go together.
+    """
+    if not bundles:  # a single word is taken for the dataset, which comes last
+        raise RunError(
+            f"evaluate: expected BUNDLE DATASET, got {dataset or 'nothing'} alone; name the bundle "
+            "of a run, then the folder that `evlora prepare` has made"
+        )
+    if report is not None and corrupt is not None:
+        raise RunError("--report: is about recordings as they are; drop --corrupt")
+    if report is not None and len(bundles) > 1:
+        raise RunError(
+            f"--report: expected one bundle, which the page is about, got {len(bundles)}; "
+            "evaluate them one by one for pages, together without --report"
+        )
+    return list(dict.fromkeys(bundles))
+
+
 def _evaluation(
-    bundle: Path, dataset: str, *, options: Mapping[str, Any], **place: Any
+    bundle: Path, dataset: str, *, options: Mapping[str, Any], ranks: Ranks, **place: Any
 ) -> "Evaluation":
     from evlora.evaluation import evaluate
 
     recognizer, manifest = _read(bundle, dataset, **place)
     with counting_bar("scoring") as progress:
-        return evaluate(recognizer, manifest, progress=progress, **options)
+        return evaluate(recognizer, manifest, progress=progress, ranks=ranks, **options)
 
 
 def _calibrate(bundle: Path, dataset: str, *, options: Mapping[str, Any], **place: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from evlora.cli.answers import opened_each, require_out
+from evlora.cli.answers import opened_each, require_alone, require_out
 from evlora.cli.arguments import (
     RECIPE_HELP,
     AnswerPrecision,
@@ -259,8 +259,8 @@ def predict(
         raise RecordingError("--speed and --window-ms: expected --live with them; add it")
     stated = (stride, format)
     goes_on = is_still_recorded(inputs, live=live, follows=follow, part=part, stated=stated)
-    if live and out:
-        raise RecordingError("--out: expected no --live with it, which prints as it goes")
+    if live:
+        require_alone(out)
     recognizer = load_bundle(bundle, weights=weights, device=device_named(device))
     if goes_on:
         show_stream(

@@ -125,26 +125,25 @@ def run() -> None:
             raise
         if isinstance(error, AllRanksError) and not is_first_rank():
             sys.exit(0)  # another code would make Lightning kill the one that reports it
-        echo(f"error: {_message(error)}", err=True)
+        echo(f"error: {_message(error)}", err=True, of_any_rank=True)
         sys.exit(2)
     except (MemoryError, RecursionError, UnicodeError, RuntimeError) as error:
         reason = _of_inputs_or_ranks(error)
         if is_debugging or reason is None:
             raise
-        echo(f"error: {reason}", err=True)
+        echo(f"error: {reason}", err=True, of_any_rank=True)
         sys.exit(2)
     except OSError as error:
         if is_debugging or error.errno is None:
             raise
         where = f"{error.filename}: " if error.filename else ""
         cure = CURES.get(error.errno, "check the path")
-        echo(f"error: {where}{error.strerror}; {cure}", err=True)
+        echo(f"error: {where}{error.strerror}; {cure}", err=True, of_any_rank=True)
         sys.exit(2)
     except (KeyboardInterrupt, SystemExit) as ended:
         if isinstance(ended, SystemExit) and not _is_of_ctrl_c(ended):
             raise
-        if is_first_rank():
-            echo(f"interrupted; {_what_to_do_next(arguments)}", err=True)
+        echo(f"interrupted; {_what_to_do_next(arguments)}", err=True)
         sys.exit(INTERRUPTED)
 
 
@@ -195,6 +194,6 @@ def _show_only_our_warnings() -> None:
     warnings.simplefilter("always", RecordingWarning)
 
     def show(message: Warning | str, category: type[Warning], *_: object) -> None:
-        echo(f"warning: {message}", err=True)
+        echo(f"warning: {message}", err=True, of_any_rank=True)
 
     warnings.showwarning = show  # pyright: ignore[reportAttributeAccessIssue]

@@ -2,6 +2,7 @@
 
 import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,9 @@ import typer
 
 from evlora.cli.arguments import DATASET_HELP, Source
 from evlora.cli.printing import counting_bar, duration, echo, megabytes, table
+from evlora.cli.verb import ranks_of_command
 from evlora.errors import DatasetError
+from evlora.rank_group import ALONE, Ranks
 
 if TYPE_CHECKING:
     from evlora.clips import ClipConfig
@@ -112,12 +115,14 @@ def pack(
         "max_frames": max_frames,
         "source": source,
     }
+    ranks = ranks_of_command()
     if dry_run:
-        show_trial(dataset, clip, workers=workers, **drawing)
+        ranks.first(partial(show_trial, dataset, clip, workers=workers, **drawing))
         echo("nothing was written")
         return
     if part is None and not join and _is_new(folders[0], overwrite=overwrite):
-        _show_and_confirm(dataset, clip, workers=workers, yes=yes, **drawing)
+        ask = partial(_show_and_confirm, dataset, clip, workers=workers, yes=yes, **drawing)
+        ranks.first(ask)
     pack_and_print(
         dataset,
         folders[0],
@@ -127,6 +132,7 @@ def pack(
         workers=workers,
         strict=strict,
         overwrite=overwrite,
+        ranks=ranks,
         **drawing,
     )
 
@@ -228,6 +234,7 @@ def pack_and_print(
     join: bool,
     workers: int | None,
     strict: bool,
+    ranks: Ranks = ALONE,
     **asked: Any,
 ) -> None:
     """Pack, or join parts, with a progress bar, and print what became of it."""
@@ -240,12 +247,18 @@ def pack_and_print(
     with counting_bar("samples") as progress:
         asked["progress"] = progress
         if join:
-            packing = join_parts(dataset, out, clip, **asked)
+            packing = ranks.first(partial(join_parts, dataset, out, clip, **asked))
         else:
             packing = pack_clips(
-                dataset, out, clip, workers=workers, strict=strict, part=this, **asked
+                *(dataset, out, clip),
+                workers=workers,
+                strict=strict,
+                part=this,
+                ranks=ranks,
+                **asked,
             )
-    _print_packing(packing, out, this)
+    if packing is not None and ranks.rank == 0:
+        _print_packing(packing, out, this)
 
 
 def show_trial(

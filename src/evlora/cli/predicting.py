@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ from evlora.answering import Precision
 from evlora.cli.answers import Answers, note_frames, opened_alone, opened_among_others
 from evlora.cli.kept_answers import KeptAnswers
 from evlora.cli.printing import counting_bar, echo
+from evlora.cli.verb import ranks_of_command
 from evlora.clips import Clip, ClipConfig, Modality, make_test_views
 from evlora.datasets.sources import look_at
 from evlora.errors import DatasetError, EvloraError, RecordingError, RecordingWarning
@@ -27,6 +28,7 @@ from evlora.prediction import (
     recordings_in,
 )
 from evlora.processes import outcomes_of
+from evlora.rank_group import Ranks
 from evlora.recognizer import Recognizer
 from evlora.recordings.parts import Part, part_of
 
@@ -108,15 +110,22 @@ def predict_all(
     is_one = len(given) == 1 and not given[0][0].is_dir()
     answers = Answers(top=top, is_one=is_one, as_json=as_json, rows=[])
     readings, counts = _found(recognizer, given, how, answers)
+    ranks = ranks_of_command()
     with ExitStack() as stack:
         kept = None
         if out is not None:
             asked = (how.options, how.part, how.without, how.precision, top)
-            kept = stack.enter_context(KeptAnswers.beside(out, recognizer, asked=repr(asked)))
-        _predict_each(recognizer, readings, how, answers, kept)
+            own = out if ranks.size == 1 else out.with_name(f"{out.name}.{ranks.rank}")
+            kept = stack.enter_context(KeptAnswers.beside(own, recognizer, asked=repr(asked)))
+        if ranks.size == 1:
+            _predict_each(recognizer, readings, how, answers, kept)
+        else:
+            _predict_together(recognizer, readings, how, answers, kept, ranks)
         if out is not None and kept is not None:
-            answers.write(out)
+            ranks.first(lambda: answers.write(out))
             kept.drop()
+    if ranks.rank > 0:
+        return
     failed = {row.recording for row in answers.rows if row.error is not None}
     for folder, paths in counts.items():
         count = sum(str(path) not in failed for path in paths)
@@ -143,7 +152,7 @@ def _found(
         try:
             found = recordings_in(path, config) if is_folder else [Found(path, frames)]
         except RecordingError as error:
-            answers.fail(path, error)
+            answers.fail(str(path), str(error))
             continue
         readings += [Reading(*one, is_folder, config, how) for one in found]
         if is_folder:
@@ -174,10 +183,31 @@ def _predict_each(
             )
             for turn, read in batch:
                 if turn.former is not None:
-                    answers.add(turn.reading.path, turn.former)
+                    answers.add(str(turn.reading.path), turn.former)
                 elif read is not None:
                     _answer(turn, read, ranked, answers, kept)
                 progress(len(answers.rows), len(turns))
+
+
+def _predict_together(
+    recognizer: Recognizer,
+    readings: Sequence[Reading],
+    how: How,
+    answers: Answers,
+    kept: KeptAnswers | None,
+    ranks: Ranks,
+) -> None:
+    """Answer every N-th recording in each of N processes; rank 0 has all answers in their order."""
+    own = replace(answers, rows=[], is_printed=False)
+
+    def answer() -> list[Any]:
+        mine = [readings[place] for place in ranks.places(len(readings))]
+        _predict_each(recognizer, mine, how, own, kept)
+        return own.as_plain()
+
+    for row in ranks.in_order(ranks.gather(answer)):
+        if ranks.rank == 0:
+            answers.add_plain(*row)
 
 
 def _answer(
@@ -195,9 +225,9 @@ def _answer(
     if read.error is not None:
         if answers.is_one:
             raise read.error
-        answers.fail(path, read.error)
+        answers.fail(str(path), str(read.error))
         return
-    answers.add(path, next(ranked))
+    answers.add(str(path), next(ranked))
     if kept is not None:
         kept.add(str(path), turn.fingerprint, answers.rows[-1].ranked)
 

@@ -9,19 +9,24 @@ from contextlib import contextmanager
 import typer
 
 from evlora.escaping import in_line, printable
+from evlora.ranks import is_first_rank
 
 LINE_EVERY_S = 60
 """Seconds between two lines about long work in a log."""
 
 
-def echo(text: object = "", *, err: bool = False) -> None:
+def echo(text: object = "", *, err: bool = False, of_any_rank: bool = False) -> None:
     """Print text whose labels, names and messages may be anyone's: controls are shown, not obeyed.
+
+    Of several processes that run one command the first one prints.
 
     Args:
         text: Lines, or JSON, which stays JSON.
         err: Whether it goes to standard error.
+        of_any_rank: Whether each process prints it.
     """
-    typer.echo(printable(text), err=err)
+    if of_any_rank or is_first_rank():
+        typer.echo(printable(text), err=err)
 
 
 def table(
@@ -69,7 +74,7 @@ def counting_bar(what: str) -> Generator[Callable[[int, int], None]]:
         *(*columns, TimeRemainingColumn()),
         console=console,
         transient=True,
-        disable=not console.is_terminal,
+        disable=not (console.is_terminal and is_first_rank()),
         redirect_stdout=sys.stdout.isatty(),  # into a file results go past the bar
     ) as bar:
         task = bar.add_task(what, total=None, rate="")

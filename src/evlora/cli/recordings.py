@@ -96,6 +96,7 @@ def inspect(
 
     Format, sensor, rate over time, polarities, frames, gaps, and what is wrong with the file.
     """
+    _refuse_run(recording)
     from evlora.recordings import Recording, open_recording
     from evlora.recordings.figure import save_figure, save_survey_figure
     from evlora.recordings.inspection import summarize
@@ -162,6 +163,17 @@ def note_others(found: "Found") -> None:
     if found.notes:
         names = listed(map(str, found.notes), at_most=5, none="")
         echo(f"passed over text without events: {names}", err=True)
+
+
+def _refuse_run(folder: Path) -> None:
+    """Name the verbs that look at what training makes, whose tables are no recordings."""
+    for name, what in (("recipe.yaml", "run"), ("adapters", "bundle")):
+        if (folder / name).exists() and (what == "run" or (folder / "config.json").is_file()):
+            raise RecordingError(
+                f"{folder}: expected a recording or a folder of recordings, got the {what} of a "
+                f"training; evlora report {folder} shows what it has learned"
+                + ("; evlora runs lists runs side by side" if what == "run" else "")
+            )
 
 
 def _below(folder: Path) -> "Found":

@@ -1,10 +1,13 @@
 """How the help of every verb looks: names of arguments and kinds of values in capitals."""
 
 import re
+from contextvars import ContextVar
 from gettext import gettext
 from typing import Any
 
 from typer.core import TyperCommand
+
+from evlora.rank_group import ALONE, Ranks, joined
 
 KINDS = {
     "int": "N",
@@ -18,6 +21,19 @@ TYPE = re.compile(r" <(?:list\[)?(\S+?)(?: range)?\]?>$")
 """A type at the end of an option's or an argument's name, such as ` <list[Path]>`."""
 
 
+OVER_RANKS = ("evaluate", "predict", "prepare", "pack")
+"""Verbs whose work the processes of torchrun or srun divide; `train` and `compare` meet in
+Lightning's way."""
+
+
+_together: ContextVar[Ranks] = ContextVar("ranks", default=ALONE)
+
+
+def ranks_of_command() -> Ranks:
+    """The processes that run this command together; this one alone by default."""
+    return _together.get()
+
+
 class Verb(TyperCommand):
     """A verb of the command; typer itself shows names as they stand in the code, and types."""
 
@@ -26,6 +42,17 @@ class Verb(TyperCommand):
         for param in self.params:
             if param.param_type_name == "argument" and param.metavar is None:
                 param.metavar = (param.name or "").upper()
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the verb, together with the other processes of this command where there are some."""
+        if self.name not in OVER_RANKS:
+            return super().invoke(ctx)
+        with joined() as ranks:
+            token = _together.set(ranks)
+            try:
+                return super().invoke(ctx)
+            finally:
+                _together.reset(token)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """The words of the usage line: `RECORDING`, where typer has `{RECORDING}`."""

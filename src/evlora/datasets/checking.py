@@ -14,6 +14,7 @@ from evlora.datasets.manifest import Manifest
 from evlora.datasets.samples import Sample
 from evlora.errors import EvloraError, RecordingWarning
 from evlora.messages import listed
+from evlora.rank_group import ALONE, Ranks
 from evlora.recordings.parts import Part
 
 FEW_SAMPLES = 10
@@ -49,29 +50,49 @@ def parts_of(sample: Sample) -> str:
     return ", ".join(found)
 
 
-def check(manifest: Manifest, *, progress: Progress | None = None) -> Checked:
+Found = tuple[str | None, str | None, list[str]]
+"""What is in a sample, why it cannot be read, and what is wrong with it."""
+
+
+def check(manifest: Manifest, *, progress: Progress | None = None, ranks: Ranks = ALONE) -> Checked:
     """Open every sample of a dataset of recordings, and its first and last frame.
 
     Args:
         manifest: Of recordings, not of packed clips.
-        progress: Receives how many samples were opened, and of how many.
+        progress: Receives how many samples were opened, and of how many of this rank.
+        ranks: Processes that divide the samples; each has what all have found.
     """
+    places = ranks.places(len(manifest.samples))
+
+    def look() -> list[Found]:
+        found: list[Found] = []
+        for place in places:
+            found.append(_look_at(manifest.samples[place], manifest.source))
+            if progress is not None:
+                progress(len(found), len(places))
+        return found
+
+    found = ranks.in_order(ranks.gather(look))
+    names = [sample.sample for sample in manifest.samples]
+    each = list(zip(names, found, strict=True))
+    return Checked(
+        {name: parts for name, (parts, _, _) in each if parts is not None},
+        tuple((name, fault) for name, (_, fault, _) in each if fault is not None),
+        tuple((name, caution) for name, (_, _, cautions) in each for caution in cautions),
+    )
+
+
+def _look_at(sample: Sample, source: Path) -> Found:
     from evlora.datasets.opening import open_sample
 
-    modalities: dict[str, str] = {}
-    faults: list[tuple[str, str]] = []
-    cautions: list[tuple[str, str]] = []
-    for number, sample in enumerate(manifest.samples, start=1):
-        with warnings.catch_warnings(record=True) as raised:
-            warnings.simplefilter("always", RecordingWarning)
-            try:
-                modalities[sample.sample] = _opened_modalities(open_sample(sample, manifest.source))
-            except EvloraError as error:
-                faults.append((sample.sample, str(error)))
-        cautions += [(sample.sample, str(warning.message)) for warning in raised]
-        if progress is not None:
-            progress(number, len(manifest.samples))
-    return Checked(modalities, tuple(faults), tuple(cautions))
+    parts = fault = None
+    with warnings.catch_warnings(record=True) as raised:
+        warnings.simplefilter("always", RecordingWarning)
+        try:
+            parts = _opened_modalities(open_sample(sample, source))
+        except EvloraError as error:
+            fault = str(error)
+    return parts, fault, [str(warning.message) for warning in raised]
 
 
 def cautions_of(

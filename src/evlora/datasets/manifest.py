@@ -73,9 +73,10 @@ class Manifest:
             found = [sample for sample in self.samples if sample.split == name]
         if not found:
             raise DatasetError(
-                f"{self.source}: expected samples in the split {name!r}, found only "
+                f"split {name!r}: expected one that the dataset has, with recordings in "
+                f"{self.source}: it has "
                 f"{', '.join(f'{n} in {split}' for split, n in self.counts.items()) or 'none'}; "
-                "name a split that is there"
+                "name one of these"
             )
         return found
 

@@ -17,11 +17,17 @@ from evlora.datasets.loading import InOrder, loader_options
 from evlora.errors import BundleError
 from evlora.messages import listed
 from evlora.packing import clip_dataset
+from evlora.rank_group import ALONE, Ranks
 from evlora.recognizer import Recognizer
 
 BATCH_SIZE = 16
 RANKED = 5
 """Labels that are kept of each sample, the most probable first."""
+NUMBERS: dict[str, Any] = {
+    **{"labels": np.int64, "ranked": np.int64},
+    **{"probabilities": np.float64, "surprise": np.float64},
+}
+"""The arrays of `Answers`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +99,12 @@ def scored_batches(
     precision: Precision,
     corruption: str | None = None,
     progress: Callable[[int, int], None] | None = None,
+    ranks: Ranks = ALONE,
 ) -> Iterator[ScoredBatch]:
     """The samples of a split with the logarithms of their classes' probabilities, on the CPU.
 
-    The arguments are those of `evaluate`.
+    The arguments are those of `evaluate`. Of several ranks each has every N-th batch of those that
+    one process makes, so that the answers are the same.
 
     Raises:
         BundleError: The recognizer answers NaN; after the last batch.
@@ -107,12 +115,12 @@ def scored_batches(
     device = next(recognizer.parameters()).device
     answering = for_answers(recognizer, precision=precision)
     views = config.test_views.count
-    if batch_size is None:
-        batch_size = 1 if recognizer.network.depends_on_batch else BATCH_SIZE
+    size = samples_of_a_batch(recognizer, batch_size)
+    places = ranks.places(len(dataset), stretch=size)
     loader = DataLoader(
         AllTestViews(dataset),
-        sampler=InOrder(dataset),
-        **loader_options(batch_size=max(1, batch_size // views), workers=workers),
+        sampler=InOrder(dataset, places),
+        **loader_options(batch_size=size, workers=workers),
     )
     unsound: list[str] = []
     done = 0
@@ -125,21 +133,36 @@ def scored_batches(
         unsound += [n for n, is_nan in zip(names, scores.isnan().any(1), strict=True) if is_nan]
         done += len(names)
         if progress is not None:
-            progress(done, len(dataset))
+            progress(done, len(places))
         yield ScoredBatch(names, batch.labels[::views], scores)
     if unsound:
         raise BundleError(
             f"expected probabilities, the recognizer answers NaN for {len(unsound)} of "
-            f"{len(dataset)} samples ({listed(unsound)}); try precision fp32, or train it again"
+            f"{len(places)} samples ({listed(unsound)}); try precision fp32, or train it again"
         )
+
+
+def samples_of_a_batch(recognizer: Recognizer, batch_size: int | None) -> int:
+    """Samples of one call of the network, each of them in all its test views.
+
+    Args:
+        recognizer: What answers.
+        batch_size: Clips; None for the default.
+    """
+    if batch_size is None:
+        batch_size = 1 if recognizer.network.depends_on_batch else BATCH_SIZE
+    return max(1, batch_size // recognizer.clip_config.test_views.count)
 
 
 def answers_of(batches: Iterable[ScoredBatch], classes: tuple[str, ...]) -> Answers:
     """The answers in these batches, of which the scores are not kept."""
     names: list[str] = []
-    columns: list[tuple[Tensor, ...]] = []
+    most = min(RANKED, len(classes))
+    of_none = torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.float64)
+    none = (of_none[0], *(one.view(0, most) for one in of_none), of_none[1])
+    columns: list[tuple[Tensor, ...]] = [none]  # a rank may have no batch
     for batch in batches:
-        top = batch.scores.topk(min(RANKED, len(classes)), dim=1)
+        top = batch.scores.topk(most, dim=1)
         true = batch.scores.gather(1, batch.labels[:, None])[:, 0]
         names += batch.names
         columns.append((batch.labels, top.indices, top.values.exp().double(), -true.double()))
@@ -147,3 +170,31 @@ def answers_of(batches: Iterable[ScoredBatch], classes: tuple[str, ...]) -> Answ
         torch.cat(column).numpy() for column in zip(*columns, strict=True)
     )
     return Answers(tuple(names), classes, labels, ranked, probabilities, surprise)
+
+
+def answers_of_all(
+    batches: Iterable[ScoredBatch], classes: tuple[str, ...], ranks: Ranks, *, stretch: int
+) -> Answers:
+    """The answers of all ranks, in the order of the manifest.
+
+    Args:
+        batches: Of this rank.
+        classes: Names of the classes.
+        ranks: Among which the batches were divided.
+        stretch: Samples of a batch.
+    """
+    if ranks.size == 1:
+        return answers_of(batches, classes)
+
+    def own() -> dict[str, list[Any]]:
+        answers = answers_of(batches, classes)
+        return {"names": list(answers.names)} | {
+            name: getattr(answers, name).tolist() for name in NUMBERS
+        }
+
+    parts = ranks.gather(own)
+    columns = {
+        name: ranks.in_order([part[name] for part in parts], stretch=stretch) for name in parts[0]
+    }
+    numbers = {name: np.array(columns[name], dtype=kind) for name, kind in NUMBERS.items()}
+    return Answers(tuple(columns["names"]), classes, **numbers)

@@ -11,7 +11,12 @@ from evlora.datasets import Manifest, read_manifest
 from evlora.datasets.protocol import protocol_of
 from evlora.datasets.samples import Sample
 from evlora.errors import DatasetError
-from evlora.evaluation.answers import Answers, answers_of, scored_batches
+from evlora.evaluation.answers import (
+    Answers,
+    answers_of_all,
+    samples_of_a_batch,
+    scored_batches,
+)
 from evlora.evaluation.figures import (
     Confusion,
     Evaluation,
@@ -23,6 +28,7 @@ from evlora.evaluation.figures import (
 )
 from evlora.evaluation.uncertainty import RESAMPLES, interval_of_mean, intervals_of
 from evlora.messages import listed, suggestion
+from evlora.rank_group import ALONE, Ranks
 from evlora.recognizer import Recognizer
 
 MOST_VALUES = 1000
@@ -44,6 +50,7 @@ def evaluate(
     slices: Sequence[str] = (),
     resamples: int = RESAMPLES,
     progress: Callable[[int, int], None] | None = None,
+    ranks: Ranks = ALONE,
 ) -> Evaluation:
     """Score a recognizer on a split.
 
@@ -62,7 +69,8 @@ def evaluate(
         corruption: A sensor's fault in every recording: NAME:STRENGTH, such as hot_pixels:3.
         slices: Columns of the manifest whose values are scored separately.
         resamples: Of the bootstrap that gives intervals; 0 for none.
-        progress: Takes the number of samples scored so far, and of all.
+        progress: Takes the number of samples scored so far, and of all of this rank.
+        ranks: Processes that divide the samples; each has the figures of all of them.
 
     Returns:
         Accuracies as shares of 1 with their intervals, calibration, and the confusion of labels.
@@ -87,8 +95,10 @@ def evaluate(
         precision=precision,
         corruption=corruption,
         progress=progress,
+        ranks=ranks,
     )
-    answers = answers_of(batches, recognizer.labels)
+    stretch = samples_of_a_batch(recognizer, batch_size)
+    answers = answers_of_all(batches, recognizer.labels, ranks, stretch=stretch)
     per_class = per_class_of(answers)
     predicted = answers.ranked[:, 0]
     classes = answers.classes

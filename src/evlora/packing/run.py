@@ -34,6 +34,7 @@ from evlora.packing.journal import Done, Journal
 from evlora.packing.parts import JobPart, parts_in, require_idle, working_in
 from evlora.packing.plan import Plan, begin_or_continue, plan_for, read_plan, require_same
 from evlora.processes import cores
+from evlora.rank_group import ALONE, Ranks
 
 WORK_SUFFIX = ".packing"
 ENOUGH_TO_JUDGE = 20
@@ -87,6 +88,7 @@ def pack(
     strict: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
+    ranks: Ranks = ALONE,
 ) -> Packing:
     """Pack the clips of a prepared dataset into the folder `out`, complete or not at all.
 
@@ -103,36 +105,56 @@ def pack(
         part: The part of an array of jobs that this is; None packs all and joins it.
         strict: Whether the first sample that cannot be packed is an error.
         overwrite: Whether an earlier packing in `out`, finished or not, is replaced.
-        progress: Receives how many samples are done, and of how many.
+        progress: Receives how many samples are done, and of how many of this rank.
+        ranks: Processes that divide the samples as parts of an array; the first one joins them.
 
     Returns:
-        The packed dataset's manifest, and what became of its samples.
+        The packed dataset's manifest, and what became of its samples; in further ranks, those of
+        this rank.
 
     Raises:
         DatasetError: The dataset is none or has changed since, `out` is taken, the disk is full, or
             too many samples cannot be packed. What was done is kept: the same call resumes it.
     """
+    if part is not None and ranks.size > 1:
+        raise DatasetError(
+            f"pack: expected one process for a part of an array, got {ranks.size}, which divide "
+            "all samples among themselves; start it without torchrun or srun, or without --part"
+        )
     rendering = Rendering.of(
         clip, shorter_side_px=shorter_side_px, lossy=lossy, max_frames=max_frames
     )
     order = _order(dataset, out, rendering, source=source, progress=progress)
     with making_parents(order.target), _explaining_a_full_disk(order):
-        if not overwrite and (found := _packed_already(order)) is not None:
-            return found
-        require_free(order.target, overwrite=overwrite)
-        this = part or JobPart()
-        _clear(order.work, this, overwrite=overwrite)
-        begin_or_continue(order.plan, order.work)
-        with working_in(order.work / this.folder, order.plan) as journal:
-            packed = {one.sample: one.fingerprint for one in journal.done}
-            _require_same_files(order.plan, packed, order.work)
-            _pack_part(order, this, journal, workers=workers, strict=strict)
-            done = journal.done
-        if part is not None:
-            samples = order.plan.samples
-            kept = tuple(samples[one.number] for one in done if not one.reason)
-            return _packing(replace(order.plan.manifest, samples=kept), done)
-        return _join(order)
+        this = part or JobPart(ranks.rank + 1, ranks.size)
+
+        def begin() -> Packing | None:
+            if not overwrite and (found := _packed_already(order)) is not None:
+                return found
+            require_free(order.target, overwrite=overwrite)
+            _clear(order.work, this, overwrite=overwrite, is_array=part is not None)
+            begin_or_continue(order.plan, order.work)
+            return None
+
+        found = ranks.first(begin)
+        if any(ranks.gather(lambda: found is not None)):
+            return found or Packing(read_manifest(order.target), (), (), 0, is_new=False)
+
+        def draw() -> None:
+            with working_in(order.work / this.folder, order.plan) as journal:
+                packed = {one.sample: one.fingerprint for one in journal.done}
+                _require_same_files(order.plan, packed, order.work)
+                _pack_part(order, this, journal, workers=workers, strict=strict)
+                done.extend(journal.done)
+
+        done: list[Done] = []
+        ranks.gather(draw)
+        joined = None if part is not None else ranks.first(lambda: _join(order))
+        if joined is not None:
+            return joined
+        samples = order.plan.samples
+        kept = tuple(samples[one.number] for one in done if not one.reason)
+        return _packing(replace(order.plan.manifest, samples=kept), done)
 
 
 def join_parts(
@@ -187,9 +209,9 @@ def _order(
     return Order(plan, target, progress)
 
 
-def _clear(work: Path, part: JobPart, *, overwrite: bool) -> None:
+def _clear(work: Path, part: JobPart, *, overwrite: bool, is_array: bool) -> None:
     """Remove earlier work that is not wanted, and refuse that of another array."""
-    if overwrite and part.total > 1 and work.exists():
+    if overwrite and is_array and part.total > 1 and work.exists():
         raise DatasetError(
             f"{work}: expected no work of other parts that --overwrite would throw away; use "
             "--overwrite with --join, or remove this folder before the array begins"
@@ -202,8 +224,8 @@ def _clear(work: Path, part: JobPart, *, overwrite: bool) -> None:
     if others:
         raise DatasetError(
             f"{work}: holds the work of an array of {others[0].total} jobs, not of {part.total}; "
-            f"resume it with --part i/{others[0].total}, join it with --join, or start anew with "
-            "--overwrite"
+            f"resume it with --part i/{others[0].total} or as many processes, join it with --join, "
+            "or start anew with --overwrite"
         )
 
 

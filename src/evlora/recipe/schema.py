@@ -54,6 +54,18 @@ class DataConfig(Config):
         return expanded(text) if isinstance(text, str) else text
 
 
+class DistillationConfig(Config):
+    """Another recognizer whose answers are learned beside the labels (Hinton et al., 2015)."""
+
+    bundle: UserPath | None = None
+    """Its bundle, or the folder of its run, with the same labels and clips; by default none."""
+    weight: float = Field(default=0.5, gt=0, le=1)
+    """Its share in the loss; the labels have the rest."""
+    temperature: PositiveFloat = 2.0
+    """By which the scores of both are divided before they are compared; larger ones show more of
+    what it holds for less probable."""
+
+
 class TrainingConfig(Config):
     """How the trained part learns."""
 
@@ -119,6 +131,8 @@ class TrainingConfig(Config):
     ema: float = Field(default=0.0, ge=0, lt=1)
     """What a moving average of all that is learned keeps in each step, such as 0.999; the average
     is what is validated and kept. 0 for none."""
+    distillation: DistillationConfig = DistillationConfig()
+    """A larger recognizer that is learned from as well."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     """Lightning's precision."""
     fast: tuple[Idea, ...] = IDEAS

@@ -29,6 +29,7 @@ from evlora.recipe.schema import TrainingConfig
 from evlora.recognizer import Recognizer
 from evlora.training.averaging import MovingAverage
 from evlora.training.checkpoints import at_another_division
+from evlora.training.distillation import Teacher
 from evlora.training.features import FeatureBatch
 from evlora.training.finiteness import BatchGuard, require_finite
 from evlora.training.gradients import GradientGuard
@@ -59,6 +60,7 @@ class RecognizerModule(LightningModule):
         seed: Of the run.
         report: Takes a line about a batch that was skipped.
         class_counts: Training clips of each class, shape (K,), for `training.class_weights`.
+        teacher: A recognizer that is learned from as well.
     """
 
     def __init__(
@@ -69,12 +71,14 @@ class RecognizerModule(LightningModule):
         seed: int,
         report: Callable[[str], None] = lambda line: None,
         class_counts: Tensor | None = None,
+        teacher: Teacher | None = None,
     ) -> None:
         super().__init__()
         self._objective: dict[str, Any] = {"label_smoothing": config.label_smoothing}
         if config.class_weights == "balanced" and class_counts is not None:
             self._objective["weight"] = balanced_weights(class_counts)
         self.report = report
+        self.teacher = teacher
         self.recognizer = recognizer
         self.config = config
         self.seed = seed
@@ -109,6 +113,8 @@ class RecognizerModule(LightningModule):
 
     def on_fit_start(self) -> None:
         """Fill the caches of features, on the device and in the precision of the run."""
+        if self.teacher is not None:
+            self.teacher.recognizer.to(self.device)
         data: Any = getattr(self.trainer, "datamodule", None)
         if data is not None:
             data.fill_caches(self.recognizer, self.trainer.precision_plugin.forward_context)
@@ -310,7 +316,8 @@ class RecognizerModule(LightningModule):
                 cutmix=self.config.cutmix,
                 num_classes=len(self.recognizer.labels),
             )
-        return self._answer(images, targets, **self._objective)
+        logits, loss = self._answer(images, targets, **self._objective)
+        return logits, loss if self.teacher is None else self.teacher.blended(loss, logits, batch)
 
     def _images_and_labels(self, batch: Batch) -> tuple[list[Tensor | None], Tensor]:
         if batch.labels is None:

@@ -32,6 +32,7 @@ from evlora.training.checkpoints import (
     read_checkpoint,
 )
 from evlora.training.data import ClipDataModule
+from evlora.training.distillation import teacher_of
 from evlora.training.early import StopEarly
 from evlora.training.extras import Devices, Extras, extras_of
 from evlora.training.features import OFF, random_keys, require_cacheable
@@ -215,6 +216,7 @@ def _prepared(
         seed=recipe.run.seed,
         report=report,
         class_counts=data.class_counts,
+        teacher=teacher_of(recipe, data.manifest.labels),
     )
     return data, module
 
