@@ -62,6 +62,24 @@ assert type(adapted.base_model.model.h[0].attn.c_attn) is peft.tuners.lora.Linea
     )
 
 
+@pytest.mark.slow
+def test_networks_of_torchvision_are_there_as_usual():
+    _run(
+        IMPORTS
+        + """
+import torchvision
+assert "torchvision.models" not in sys.modules
+class Own(torchvision.models.ResNet):
+    pass
+assert "torchvision.models" in sys.modules
+assert issubclass(Own, torchvision.models.resnet.ResNet)
+assert torchvision.models.ResNet18_Weights.DEFAULT.name == "IMAGENET1K_V1"
+features = timm.layers.create_feature_extractor(torchvision.models.resnet18(), ["layer1"])
+assert "layer1" in dict(features.named_modules())
+"""
+    )
+
+
 def test_the_compiler_skips_what_it_must_not_compile_once_it_is_there():
     _run(
         """

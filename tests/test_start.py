@@ -50,8 +50,8 @@ def test_help_imports_no_numbers():
 )
 def test_a_mistake_in_a_recipe_is_reported_without_torch(arguments: tuple[str, ...]):
     found = _modules(RUN, *arguments)
-    assert not found & SLOW
-    assert len(found) < 520
+    assert not found & {*SLOW, "numpy", "filelock"}
+    assert len(found) < 400
 
 
 def test_a_recording_is_inspected_without_torch(recording: Path):
@@ -69,8 +69,9 @@ def test_a_prediction_needs_neither_transformers_nor_the_compiler_nor_the_traine
     found = _modules(RUN, "predict", str(tmp_path / "bundle"), str(recording))
     assert "torch" in found
     others = {"transformers", "torch._dynamo", "sympy", "lightning", "torchmetrics", "matplotlib"}
-    assert not found & {*others, "scipy", "torch.distributed.tensor", "triton"}
-    assert len(found) < 2800
+    rare = {"boto3", "botocore", "accelerate.commands", "torchvision.models"}
+    assert not found & {*others, *rare, "scipy", "torch.distributed.tensor", "triton"}
+    assert len(found) < 2450
 
 
 @pytest.fixture

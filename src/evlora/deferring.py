@@ -1,12 +1,12 @@
 """Modules that libraries import at once and need rarely: they are imported when first used.
 
 torchvision imports torch's compiler for the sake of one name, and peft imports transformers for
-classes that it only compares objects with. Together they were four fifths of the time that a
-command needed before its first word. While such a library is imported, these modules are answered
-by stand-ins; afterwards each stand-in imports the real thing when it is called or one of its
-attributes is read. No object is an instance of a stand-in before somebody has imported its module,
-which is true. A library that cannot be imported this way is imported as usual, and
-`EVLORA_IMPORTS=eager` turns all of this off.
+classes that it only compares objects with, and through accelerate's commands a client of Amazon's
+services. Together they were four fifths of the time that a command needed before its first word.
+While such a library is imported, these modules are answered by stand-ins; afterwards each stand-in
+imports the real thing when it is called or one of its attributes is read. No object is an instance
+of a stand-in before somebody has imported its module, which is true. A library that cannot be
+imported this way is imported as usual, and `EVLORA_IMPORTS=eager` turns all of this off.
 """
 
 import os
@@ -20,14 +20,19 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
+from evlora.garbage import importing
+
 SWITCH, EAGER = "EVLORA_IMPORTS", "eager"
 
 COMPILER = "torch._dynamo"
-DEFERRED = {
-    "torchvision": (COMPILER,),
-    "timm": (COMPILER,),
+NETWORKS = "torchvision.models"
+DEFERRED: dict[str, tuple[str, ...]] = {
+    "torch": (),
+    "torchvision": (COMPILER, NETWORKS),
+    "timm": (COMPILER, NETWORKS),
     "peft": (
         "transformers",
+        "accelerate.commands",
         "peft.tuners.adamss.asa_callback",  # these two derive from classes of transformers
         "peft.tuners.shadow.layers",
         "peft.tuners.shadow.model",
@@ -35,8 +40,12 @@ DEFERRED = {
 }
 """Library → modules that it imports and that are not used by evlora."""
 
-LEANED_ON = {"peft": ("torch.distributed.tensor",)}
-"""Library → modules whose classes it compares with, although only others import them."""
+LEANED_ON = {
+    "peft": ("torch.distributed.tensor",),
+    "torchvision": (NETWORKS,),
+    "timm": (NETWORKS,),
+}
+"""Library → modules that are reached as attributes of a package although nobody imported them."""
 
 MIXINS = {
     ("transformers.utils", "PushToHubMixin"): (
@@ -90,7 +99,10 @@ class StandIn:
         return self._is_imported() and issubclass(subclass, self._real())
 
     def __mro_entries__(self, bases: tuple[object, ...]) -> tuple[type, ...]:
-        methods = {name: self._method(name) for name in MIXINS[self._module, self._name]}
+        mixin = MIXINS.get((self._module, self._name))
+        if mixin is None:
+            return (self._real(),)
+        methods = {name: self._method(name) for name in mixin}
         return (type(self._name, (), methods),)
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
@@ -186,9 +198,11 @@ class _DeferringLoader(Loader):
     def exec_module(self, module: ModuleType) -> None:
         before = set(sys.modules)
         try:
-            with _deferring(self._deferred):
+            with _deferring(self._deferred), importing():
                 self._usual.exec_module(module)
         except Exception:  # another version of the library may need anything
+            if not self._deferred:
+                raise
             inside = f"{module.__name__}."
             for name in set(sys.modules) - before:
                 if name.startswith(inside):
@@ -214,6 +228,8 @@ class _Finder(MetaPathFinder):
             return ModuleSpec(fullname, _StandInLoader(), is_package=True)
         library = fullname.partition(".")[0]
         if self.deferred or library not in DEFERRED:
+            return None
+        if not DEFERRED[library] and fullname != library:
             return None
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.loader is not None:

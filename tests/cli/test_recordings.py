@@ -167,6 +167,15 @@ def test_every_real_sample_can_be_inspected(data_root: Path, name: str):
     assert "warning" not in out
 
 
+@pytest.mark.parametrize("option", ["--out", "--animate"])
+def test_inspect_refuses_a_name_before_it_reads(
+    recording: Path, capsys: pytest.CaptureFixture[str], option: str
+):
+    with pytest.raises(RecordingError, match="expected a name that ends in"):
+        run("inspect", recording, option, recording.parent / "look.xyz")
+    assert not capsys.readouterr().out
+
+
 # --- convert ------------------------------------------------------------------------------------
 
 
@@ -267,6 +276,11 @@ def test_simulate_explains_a_wrong_sensor(video: Path, tmp_path: Path, pair: str
     with pytest.raises(RecordingError, match=message):
         run("simulate", video, tmp_path / "out.npz", pair)
     assert not (tmp_path / "out.npz").exists()
+
+
+def test_simulate_of_events_names_what_changes_their_format(recording: Path, tmp_path: Path):
+    with pytest.raises(RecordingError, match="holds events already; evlora convert changes"):
+        run("simulate", recording, tmp_path / "out.npz")
 
 
 # --- the command itself -------------------------------------------------------------------------

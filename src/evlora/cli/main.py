@@ -30,6 +30,7 @@ from evlora.cli import (
 from evlora.cli.printing import echo
 from evlora.cli.verb import Verb
 from evlora.errors import EvloraError, RecordingWarning
+from evlora.garbage import keep_imports
 from evlora.ranks import AllRanksError, is_first_rank
 
 INTERRUPTED = 130
@@ -113,6 +114,7 @@ app.registered_commands.sort(key=_place_in_help)
 def run() -> None:
     """Run the command line: exit code 0 when done, 2 for a user's mistake, 130 when interrupted."""
     arguments = [_with_home(word) for word in sys.argv[1:]]
+    keep_imports()
     is_debugging = "--debug" in arguments
     if is_debugging:
         arguments.remove("--debug")

@@ -98,11 +98,11 @@ def inspect(
     """
     _refuse_run(recording)
     from evlora.recordings import Recording, open_recording
-    from evlora.recordings.figure import save_figure, save_survey_figure
     from evlora.recordings.inspection import summarize
     from evlora.recordings.readers import reader_for
     from evlora.recordings.survey import Survey, survey_long_file
 
+    _require_kinds(out, animate)
     table: dict[str, Any] = {
         "width": width,
         "height": height,
@@ -144,6 +144,8 @@ def inspect(
                 "what the frames show; `evlora convert --align` corrects it"
             )
     if out is not None:
+        from evlora.recordings.figure import save_figure, save_survey_figure
+
         with working(f"drawing {out}"):
             if isinstance(opened, Survey):
                 save_survey_figure(opened, out)
@@ -154,6 +156,18 @@ def inspect(
         from evlora.recordings.rendering import save_animation
 
         save_animation(counted(pictures_of(opened), "pictures"), animate)
+
+
+def _require_kinds(picture: Path | None, animation: Path | None) -> None:
+    """Check the names of what will be drawn, before anything is read."""
+    if picture is None and animation is None:
+        return
+    from evlora.recordings import rendering
+
+    if picture is not None:
+        rendering.require_suffix(picture, rendering.PICTURE_SUFFIXES, "picture")
+    if animation is not None:
+        rendering.require_suffix(animation, rendering.ANIMATION_SUFFIXES, "animation")
 
 
 def note_others(found: "Found") -> None:

@@ -4,7 +4,6 @@ from pydantic import Field, NonNegativeInt, field_validator
 
 from evlora.config import Config
 from evlora.messages import suggestion
-from evlora.recordings.corruptions.table import CORRUPTIONS
 
 
 class Augmentation(Config):
@@ -38,6 +37,10 @@ class Augmentation(Config):
     @field_validator("corruption_names")
     @classmethod
     def _are_known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if not names:
+            return names
+        from evlora.recordings.corruptions.table import CORRUPTIONS
+
         for name in names:
             if name not in CORRUPTIONS:
                 raise ValueError(

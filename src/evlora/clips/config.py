@@ -5,15 +5,14 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, PositiveInt, ValidationError, field_validator, model_validator
 
 from evlora.clips.augmentation import Augmentation
-from evlora.clips.sampling import Sampling, WindowKind
-from evlora.clips.settings import Fit, Modality
+from evlora.clips.settings import Fit, Modality, Sampling, WindowKind
 from evlora.config import Config
 from evlora.errors import DatasetError, RecordingError
 from evlora.limits import limits, raising
 from evlora.messages import explain, suggestion
-from evlora.recordings.corruptions.table import parse_corruption
-from evlora.recordings.filters.table import MOST_FILTERS, parse_filter
-from evlora.recordings.representations import REPRESENTATIONS
+
+MOST_FILTERS = 32
+DEFAULT_REPRESENTATION = "event_image"
 
 
 class TestViews(Config):
@@ -60,7 +59,7 @@ class ClipConfig(Config):
     filters: tuple[str, ...] = Field(default=(), max_length=MOST_FILTERS)
     """What each recording passes before anything else, in this order, such as [hot_pixels,
     "background_activity:window_us=2000"]; the names are those of the filters."""
-    representation: str = "event_image"
+    representation: str = DEFAULT_REPRESENTATION
     """How the events of a moment become an image; the names are those of the representations."""
     sampling: Sampling = "segments"
     """Which frames are the moments of a clip: one of each of T equal segments (segments), or a
@@ -89,6 +88,10 @@ class ClipConfig(Config):
     @field_validator("representation")
     @classmethod
     def _is_known(cls, name: str) -> str:
+        if name == DEFAULT_REPRESENTATION:
+            return name
+        from evlora.recordings.representations import REPRESENTATIONS  # which imports numpy
+
         if name not in REPRESENTATIONS:
             raise ValueError(
                 f"no representation is called {name!r}; {suggestion(name, REPRESENTATIONS)}"
@@ -98,6 +101,10 @@ class ClipConfig(Config):
     @field_validator("filters")
     @classmethod
     def _are_known(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        if not texts:
+            return texts
+        from evlora.recordings.filters.table import parse_filter
+
         for text in texts:
             try:
                 name = parse_filter(text).name
@@ -113,9 +120,12 @@ class ClipConfig(Config):
     @field_validator("corruption")
     @classmethod
     def _is_a_corruption(cls, text: str | None) -> str | None:
+        if text is None:
+            return None
+        from evlora.recordings.corruptions.table import parse_corruption
+
         try:
-            if text is not None:
-                parse_corruption(text)
+            parse_corruption(text)
         except RecordingError as error:
             raise ValueError(str(error)) from error
         return text
@@ -184,6 +194,8 @@ class ClipConfig(Config):
         """
         if corruption is None:
             return self
+        from evlora.recordings.corruptions.table import parse_corruption
+
         parse_corruption(corruption)
         return self.model_copy(update={"corruption": corruption})
 

@@ -5,17 +5,16 @@ destroy the difference between neighbouring moments. All windows are half-open, 
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evlora.clips.settings import Sampling, WindowKind
 from evlora.errors import DatasetError, RecordingError
 from evlora.recordings import EventStream, FrameSequence, Recording
 from evlora.recordings.representations import equal_windows
 
-Sampling = Literal["segments", "dense"]
-WindowKind = Literal["frame", "exposure", "segment"]
 Numbers = NDArray[np.int64]
 
 EDGE_JITTER = 0.25

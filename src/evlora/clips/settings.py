@@ -2,10 +2,10 @@
 
 from typing import Literal, Protocol
 
-from evlora.clips.sampling import Sampling, WindowKind
-
 Modality = Literal["rgb", "event"]
 Fit = Literal["crop", "pad", "stretch"]
+Sampling = Literal["segments", "dense"]
+WindowKind = Literal["frame", "exposure", "segment"]
 
 
 class ClipSettings(Protocol):

@@ -14,13 +14,10 @@ import time
 import weakref
 from collections.abc import Sequence
 from contextlib import closing, suppress
+from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-
-import numpy as np
-from filelock import FileLock, Timeout
-from numpy.typing import NDArray
 
 from evlora.errors import DatasetError
 from evlora.files import writing_file
@@ -97,6 +94,8 @@ class Bucket:
         Raises:
             DatasetError: It is not there or of another size, or the bucket cannot be reached.
         """
+        from filelock import FileLock, Timeout
+
         path = self.folder / version / name
         try:
             if _is_whole(path, size_bytes):
@@ -253,7 +252,7 @@ class FetchingAhead:
                 self._changed.notify()
 
     def _run(self) -> None:
-        ends = np.cumsum([chunk["size_bytes"] for chunk in self._chunks])
+        ends = list(accumulate(chunk["size_bytes"] for chunk in self._chunks))
         for place, chunk in enumerate(self._chunks):
             with self._changed:
                 while not self._is_over and self._is_too_far(place, ends):
@@ -265,7 +264,7 @@ class FetchingAhead:
             except DatasetError:
                 return  # whoever needs this chunk meets the same error, and reports it
 
-    def _is_too_far(self, place: int, ends: NDArray[np.int64]) -> bool:
+    def _is_too_far(self, place: int, ends: Sequence[int]) -> bool:
         return ends[place] - ends[self._reached] > self._bucket.cache_bytes / 2
 
 

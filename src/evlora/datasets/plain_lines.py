@@ -5,10 +5,8 @@ text stays in memory, with a few bytes of numbers for each line. Manifests with 
 read line by line (`storage`).
 """
 
-import gc
 import re
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, overload
 
@@ -16,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evlora.datasets.samples import SPLITS, Sample, parse_lines
+from evlora.garbage import not_collecting
 from evlora.limits import limits
 
 BLOCK_BYTES = 4 << 20
@@ -167,18 +166,6 @@ def _read(content: bytes, labels: frozenset[str]) -> PlainSamples | None:
     if (every[1:] == every[:-1]).any() or np.diff(of_lines, prepend=0).max() > limits().line_chars:
         return None
     return PlainSamples(content, of_lines, np.concatenate(splits), labels)
-
-
-@contextmanager
-def not_collecting() -> Generator[None]:
-    """Without the garbage collector, which would search millions of new objects again and again."""
-    was_collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_collecting:
-            gc.enable()
 
 
 def _columns(

@@ -12,7 +12,7 @@ from pydantic import (
 )
 
 from evlora.clips import ClipConfig, Modality
-from evlora.clips.sampling import WindowKind
+from evlora.clips.settings import WindowKind
 from evlora.config import Config
 from evlora.errors import DatasetError
 

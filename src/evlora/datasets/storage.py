@@ -15,11 +15,12 @@ from evlora.datasets.bucket import CACHE_GB, Bucket, is_bucket
 from evlora.datasets.confinement import listing, outside
 from evlora.datasets.faults import SampleFiles, count_faults, counted, file_faults, whole_faults
 from evlora.datasets.manifest import Manifest
-from evlora.datasets.plain_lines import PlainSamples, not_collecting, read_plain
+from evlora.datasets.plain_lines import PlainSamples, read_plain
 from evlora.datasets.rendering import PackedAbout
 from evlora.datasets.samples import Sample, parse_lines, to_line
 from evlora.errors import DatasetError
 from evlora.files import standing, writing_file
+from evlora.garbage import not_collecting
 from evlora.limits import limits, raising
 from evlora.messages import explain
 from evlora.untrusted import label_fault, plain, read_text

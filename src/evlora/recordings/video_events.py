@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from evlora.errors import RecordingError, RecordingWarning
 from evlora.recordings.events import EventStream
+from evlora.recordings.readers.table import is_of_events
 from evlora.recordings.readers.video import frames_in_order
 from evlora.recordings.readers.video_decoding import av_errors, upright
 from evlora.recordings.readers.video_index import read_video_index
@@ -91,6 +92,11 @@ def _decoded_luma(
     """Time in µs and luma, shape (H, W), of each frame of a video."""
     if not path.is_file():
         raise RecordingError(f"{path}: no such video; check the path")
+    if is_of_events(path):
+        raise RecordingError(
+            f"{path}: expected a video, got a recording that holds events already; "
+            "evlora convert changes its format"
+        )
     index = read_video_index(path)
     for message in index.warnings:
         warnings.warn(message, RecordingWarning, stacklevel=3)

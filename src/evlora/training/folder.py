@@ -23,7 +23,6 @@ from pydantic import ValidationError
 from evlora.companions import visible
 from evlora.datasets.bucket import is_bucket
 from evlora.datasets.protocol import Protocol
-from evlora.datasets.storage import require_prepared
 from evlora.errors import RecipeError, RunError
 from evlora.files import standing, writing_file
 from evlora.locking import holding
@@ -94,6 +93,8 @@ def require_places(recipe: Recipe) -> None:
     folder_of(recipe)
     root = root_of(recipe.data)
     if not is_bucket(root):
+        from evlora.datasets.storage import require_prepared  # which imports numpy
+
         require_prepared(Path(root))
 
 

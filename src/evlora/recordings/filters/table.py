@@ -25,7 +25,6 @@ from evlora.recordings.recording import Recording
 
 Running = Callable[[Recording], Recording]
 """A filter at work: takes a recording, or its pieces one after the other."""
-MOST_FILTERS = 32
 
 
 class Filter(Protocol):

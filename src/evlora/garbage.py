@@ -1,0 +1,37 @@
+"""Python's search for garbage, put off while much is made that stays."""
+
+import gc
+from collections.abc import Generator
+from contextlib import contextmanager
+
+_imports_stay = False
+
+
+@contextmanager
+def not_collecting() -> Generator[None]:
+    """Without the garbage collector, which would search millions of new objects again and again."""
+    was_collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_collecting:
+            gc.enable()
+
+
+@contextmanager
+def importing() -> Generator[None]:
+    """Without the garbage collector; then it skips what is there, after `keep_imports`."""
+    with not_collecting():
+        yield
+        if _imports_stay:
+            gc.freeze()
+
+
+def keep_imports() -> None:
+    """Let no search look through imported modules, for the rest of this process.
+
+    For the command, whose process is its own: what is garbage at an import is kept as well.
+    """
+    global _imports_stay  # noqa: PLW0603 - one per process, like the garbage collector
+    _imports_stay = True
