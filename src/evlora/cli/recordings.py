@@ -102,14 +102,12 @@ def inspect(
     from evlora.recordings.readers import reader_for
     from evlora.recordings.survey import Survey, survey_long_file
 
-    _require_kinds(out, animate)
-    table: dict[str, Any] = {
-        "width": width,
-        "height": height,
-        "columns": columns,
-        "unit": unit,
-        "topics": topics,
-    }
+    if out is not None or animate is not None:
+        from evlora.recordings.rendering import require_kinds
+
+        require_kinds(out, animate)
+    size = {"width": width, "height": height}
+    table: dict[str, Any] = {**size, "columns": columns, "unit": unit, "topics": topics}
     is_of_many = recording.is_dir() and reader_for(recording, format).name == "images"
     if is_of_many and (below := _below(recording)).recordings:
         if out is not None or animate is not None or frames is not None:
@@ -156,18 +154,6 @@ def inspect(
         from evlora.recordings.rendering import save_animation
 
         save_animation(counted(pictures_of(opened), "pictures"), animate)
-
-
-def _require_kinds(picture: Path | None, animation: Path | None) -> None:
-    """Check the names of what will be drawn, before anything is read."""
-    if picture is None and animation is None:
-        return
-    from evlora.recordings import rendering
-
-    if picture is not None:
-        rendering.require_suffix(picture, rendering.PICTURE_SUFFIXES, "picture")
-    if animation is not None:
-        rendering.require_suffix(animation, rendering.ANIMATION_SUFFIXES, "animation")
 
 
 def note_others(found: "Found") -> None:

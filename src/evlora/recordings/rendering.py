@@ -181,6 +181,18 @@ def save_animation(
         WRITERS[target.suffix.lower()](first, remaining, temporary, pictures_per_second)
 
 
+def require_kinds(picture: str | Path | None, animation: str | Path | None) -> None:
+    """Check the names of what will be drawn, before anything is read.
+
+    Raises:
+        RecordingError: No such kind of picture or animation is written.
+    """
+    if picture is not None:
+        require_suffix(picture, PICTURE_SUFFIXES, "picture")
+    if animation is not None:
+        require_suffix(animation, ANIMATION_SUFFIXES, "animation")
+
+
 def require_suffix(path: str | Path, suffixes: tuple[str, ...], kind: str) -> Path:
     """The path, after checking that its suffix is one of these.
 

@@ -15,14 +15,13 @@ import shutil
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import yaml
 from pydantic import ValidationError
 
 from evlora.companions import visible
 from evlora.datasets.bucket import is_bucket
-from evlora.datasets.protocol import Protocol
 from evlora.errors import RecipeError, RunError
 from evlora.files import standing, writing_file
 from evlora.locking import holding
@@ -30,6 +29,9 @@ from evlora.messages import listed, shown
 from evlora.recipe.schema import DataConfig, Recipe
 from evlora.untrusted import read_text
 from evlora.untrusted_yaml import parse_yaml
+
+if TYPE_CHECKING:
+    from evlora.datasets.protocol import Protocol
 
 RECIPE_FILE = "recipe.yaml"
 METRICS_FILE = "metrics.json"
@@ -271,8 +273,10 @@ def read_metrics(folder: Path) -> dict[str, float]:
     return metrics
 
 
-def read_protocol(folder: Path) -> Protocol | None:
+def read_protocol(folder: Path) -> "Protocol | None":
     """What the metrics of a run are of; None where they are not there yet, or do not state it."""
+    from evlora.datasets.protocol import Protocol  # which imports numpy
+
     try:
         return Protocol(**json.loads((folder / METRICS_FILE).read_text("utf-8"))[PROTOCOL])
     except (OSError, ValueError, TypeError, KeyError):
