@@ -76,7 +76,7 @@ def test_a_prediction_needs_neither_transformers_nor_the_compiler_nor_the_traine
     others = {"transformers", "torch._dynamo", "sympy", "lightning", "torchmetrics", "matplotlib"}
     rare = {"boto3", "botocore", "accelerate.commands", "torchvision.models"}
     assert not found & {*others, *rare, "scipy", "torch.distributed.tensor", "triton"}
-    assert len(found) < 2450
+    assert len(found) < 2600
 
 
 @pytest.fixture
