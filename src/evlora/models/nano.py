@@ -72,8 +72,10 @@ class Stem(nn.Sequential):
 
     def forward(self, input: Tensor) -> Tensor:
         """Pictures of shape (B, 3, H, W) to maps of shape (B, C, H/16, W/16)."""
-        # As the libraries' kernels have maps: two thirds of the time on a processor.
-        input = input.contiguous(memory_format=torch.channels_last)
+        # As the libraries' kernels have maps: two thirds of the time on a processor. An exported
+        # graph is laid out by whoever runs it.
+        if not (torch.compiler.is_compiling() or torch.jit.is_tracing()):
+            input = input.contiguous(memory_format=torch.channels_last)
         for layer in self:
             input = through_convolution(layer, input)
         return input
