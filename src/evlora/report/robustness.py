@@ -58,8 +58,8 @@ def lines_of(results: Sequence[ConditionResult]) -> dict[str, Line]:
     """
     found: dict[str, dict[tuple[str, int], float]] = {}
     for result in results:
-        shown, *fault = result.condition
-        found.setdefault(NAMES[shown], {})[fault[0], fault[1]] = result.top1
+        shown, name, strength = result.condition
+        found.setdefault(NAMES[shown], {})[name, strength] = result.top1
     return dict(found)
 
 
