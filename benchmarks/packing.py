@@ -146,10 +146,10 @@ def av1_frames(groups: Sequence[bytes]) -> ImageArray:
     found: list[ImageArray] = []
     count = AV1_GROUP * len(groups)
     for place in ((np.arange(CLIP.frames) + 0.5) / CLIP.frames * count).astype(int).tolist():
-        with av.open(io.BytesIO(groups[place // AV1_GROUP])) as container:
+        with av.open(io.BytesIO(groups[place // AV1_GROUP]), "r") as container:
             container.streams.video[0].thread_count = 1
             *_, last = islice(container.decode(video=0), place % AV1_GROUP + 1)
-            found.append(last.to_ndarray(format="rgb24"))
+            found.append(np.asarray(last.to_ndarray(format="rgb24"), np.uint8))
     return np.stack(found)
 
 

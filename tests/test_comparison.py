@@ -188,7 +188,10 @@ def test_without_costs_the_table_is_of_accuracies_alone(
     result = compare(recipe, methods=["none", "lora"], seeds=1, overrides=settings, repeats=0)
     lines = (result.folder / "comparison.md").read_text(encoding="utf-8").splitlines()
     none, lora = (row.accuracy for row in result.rows)
+    (measured_on,) = result.measured_on
     assert lines[2:] == [
+        f"Measured on {measured_on}",
+        "",
         "| method | accuracy, % |",
         "|---|---:|",
         f"| none | {none} |",
