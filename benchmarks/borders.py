@@ -177,7 +177,9 @@ def tasks(folder: Path) -> dict[str, tuple[Callable[[], Any], int]]:
 
     recognizer = evlora.build("demo", num_classes=10).eval()
     recording = evlora.open_recording(folder / "events.npz")
-    recording = recording.with_frames(evlora.open_recording(folder / "video.mp4").frames)
+    frames = evlora.open_recording(folder / "video.mp4").frames
+    assert frames is not None
+    recording = recording.with_frames(frames)
     return {
         "evt3": (open_file("events.raw"), OPENINGS["evt3"]),
         "hdf5": (open_file("events.h5"), OPENINGS["hdf5"]),

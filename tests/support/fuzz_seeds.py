@@ -72,9 +72,11 @@ def more_recordings(folder: Path, data_root: Path) -> list[Seed]:
     image = Image.fromarray(moving_images(1)[0])
     turned = Image.Exif()
     turned[0x0112] = 6  # the orientation
-    for name in ("turned.jpg", "picture.bmp", "picture.ppm", "picture.gif"):
-        image.save(folder / name, **({"exif": turned} if name == "turned.jpg" else {}))
-        made.append(("images", folder / name))
+    image.save(folder / "turned.jpg", exif=turned)
+    for name in ("picture.bmp", "picture.ppm", "picture.gif"):
+        image.save(folder / name)
+    names = ("turned.jpg", "picture.bmp", "picture.ppm", "picture.gif")
+    made += [("images", folder / name) for name in names]
     real = next((data_root / "dvs128_objects").rglob("*.aedat"))
     copy = folder / "real.aedat"
     copy.write_bytes(real.read_bytes()[:REAL_SAMPLE_BYTES])
@@ -144,7 +146,7 @@ def models(folder: Path, dataset: Path) -> list[Seed]:
     chunks = sorted(path.relative_to(packed).as_posix() for path in packed.rglob("*/*"))
     exported = folder / "image.onnx"
     export(exportable("image"), exported)
-    options = {"patch_size": 16, "embed_dim": 24, "depth": 1, "num_heads": 2}
+    options: dict[str, Any] = {"patch_size": 16, "embed_dim": 24, "depth": 1, "num_heads": 2}
     config = BackboneConfig(name="vit_tiny_patch16_224", weights="random", options=options)
     tensors = build_backbone(config, size=(32, 32)).state_dict()
     save_file(tensors, folder / "weights.safetensors")

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.io  # noqa: F401  (imported here, since its seconds are not the file's)
+import scipy.io  # noqa: F401  # pyright: ignore[reportUnusedImport]  (its seconds are no file's)
 import served
 from starlette.testclient import TestClient
 
@@ -107,7 +107,7 @@ def first_packed_clip(path: Path) -> int:
 
 
 def weights(path: Path) -> str:
-    options = {"patch_size": 16, "embed_dim": 24, "depth": 1, "num_heads": 2}
+    options: dict[str, Any] = {"patch_size": 16, "embed_dim": 24, "depth": 1, "num_heads": 2}
     config = BackboneConfig(name="vit_tiny_patch16_224", weights=str(path), options=options)
     return weights_sha256(build_backbone(config, size=(32, 32)).state_dict())
 

@@ -160,7 +160,7 @@ def _images(path: Path, group: Any) -> FrameSequence | None:
 
     found: list[tuple[float, str]] = []
     times_s: list[float] = []
-    shape: tuple[int, ...] = ()
+    shape: Any = ()
     for name, data in sorted(items_of(group).items()):
         if not isinstance(data, h5py.Dataset) or data.dtype != np.uint8 or data.ndim not in (2, 3):
             continue
@@ -177,7 +177,8 @@ def _images(path: Path, group: Any) -> FrameSequence | None:
         found.sort()
         times = np.rint(np.sort(times_s) * 1e6).astype(np.int64)
     source = HdfImages(path, tuple(name for _, name in found), shape)
-    return FrameSequence(source, shape[1], shape[0], times, times)
+    height, width = shape[:2]
+    return FrameSequence(source, width, height, times, times)
 
 
 def _require_shape(path: Path, data: Any, shape: tuple[int, ...]) -> None:
