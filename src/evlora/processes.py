@@ -75,6 +75,7 @@ def outcomes_of(
     *,
     workers: int,
     killed: Callable[[Job], Outcome],
+    preload: str,
 ) -> Generator[Outcome]:
     """The outcomes of these jobs, in their order, worked on by several processes.
 
@@ -84,13 +85,14 @@ def outcomes_of(
         workers: Processes; 0 does the work in this one.
         killed: What stands for the outcome of a job that kills its process, such as one that
             needs too much memory.
+        preload: See `start_processes`.
     """
     if not workers:
         yield from map(work, jobs)
         return
     remaining = iter(jobs)
     waiting: deque[tuple[Job, Future[Outcome]]] = deque()
-    pool = start_processes(workers, preload=work.__module__)
+    pool = start_processes(workers, preload=preload)
     try:
         while True:
             try:
@@ -105,8 +107,8 @@ def outcomes_of(
                 suspects = [job for job, _ in waiting]
                 waiting.clear()
                 for job in suspects:
-                    yield _outcome_alone(work, job, killed)
-                pool = start_processes(workers, preload=work.__module__)
+                    yield _outcome_alone(work, job, killed, preload)
+                pool = start_processes(workers, preload=preload)
                 continue
             waiting.popleft()
             yield outcome
@@ -115,9 +117,9 @@ def outcomes_of(
 
 
 def _outcome_alone(
-    work: Callable[[Job], Outcome], job: Job, killed: Callable[[Job], Outcome]
+    work: Callable[[Job], Outcome], job: Job, killed: Callable[[Job], Outcome], preload: str
 ) -> Outcome:
-    with start_processes(1, preload=work.__module__) as pool:
+    with start_processes(1, preload=preload) as pool:
         try:
             return pool.submit(work, job).result()
         except BrokenProcessPool:

@@ -173,7 +173,7 @@ def _predict_each(
     if known := len(turns) - len(fresh):
         echo(f"{known} of {len(turns)} recordings were answered before; resumed", err=True)
     workers = 0 if answers.is_one else min(how.workers, len(fresh))
-    reads = outcomes_of(read_clips, fresh, workers=workers, killed=_of_killed)
+    reads = outcomes_of(read_clips, fresh, workers=workers, killed=_of_killed, preload=__name__)
     with closing(reads), counting_bar("predicting") as progress:
         for batch in _batches(turns, reads, how.batch_size):
             clips = [_clips(turn, read) for turn, read in batch if read is not None]

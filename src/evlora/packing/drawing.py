@@ -94,7 +94,7 @@ def render_all(jobs: Iterable[Job], *, workers: int) -> Generator[Outcome]:
         jobs: Taken from as needed.
         workers: Processes; 0 does the work in this one.
     """
-    return outcomes_of(render, jobs, workers=workers, killed=_of_killed)
+    return outcomes_of(render, jobs, workers=workers, killed=_of_killed, preload=__name__)
 
 
 def _about(job: Job) -> Done:
