@@ -63,7 +63,7 @@ def read(
     arrays = _arrays(path, findings)
     frames = _frames(path, arrays, findings)
     for name, array in arrays.items():
-        if name != "frames" and array.dtype in (np.uint8, np.uint16) and array.ndim in (3, 4):
+        if name != "frames" and array.dtype.name in ("uint8", "uint16") and array.ndim in (3, 4):
             findings.remark(f"{name} of shape {array.shape} was not read: frames are called frames")
     _keep_triggers(arrays, findings)
     beside = (*FRAME_FIELDS, *TRIGGER_FIELDS)

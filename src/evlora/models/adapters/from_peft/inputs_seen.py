@@ -77,9 +77,10 @@ def _take(
     name: str, components: IncrementalPCA, module: nn.Module, inputs: tuple[Any, ...]
 ) -> None:
     seen: Tensor = inputs[0].detach().flatten(0, -2).float()
-    if len(seen) < components.lowrank_q:
+    needed = components.lowrank_q or 0
+    if len(seen) < needed:
         raise AdapterError(
-            f"init: eva: expected {components.lowrank_q} tokens or more in a batch for this rank, "
+            f"init: eva: expected {needed} tokens or more in a batch for this rank, "
             f"got {len(seen)} in {name}; set a larger training.batch_size, or a lower rank"
         )
     components.partial_fit(seen)
