@@ -225,7 +225,7 @@ def test_a_missing_modality_is_reported_with_the_sample(manifest):
 
 
 def test_a_split_without_samples_is_refused_at_once(manifest):
-    with pytest.raises(DatasetError, match="found only 6 in train"):
+    with pytest.raises(DatasetError, match="it has 6 in train; name one of these"):
         ClipDataset(manifest, "test", CONFIG)
 
 

@@ -52,7 +52,7 @@ def export(
     weights: Weights = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a bundle as ONNX, a model of OpenVINO, or a program of torch.export.
+    """Write a bundle as ONNX, for OpenVINO, or as PyTorch's .pt2.
 
     What is written is compared with PyTorch.
 

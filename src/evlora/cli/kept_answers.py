@@ -28,14 +28,18 @@ class Head(Config):
     """What the answers are of."""
 
     made_by: str
+    """The recognizer, the options and the version, as one hash."""
 
 
 class Line(Config):
-    """An answer: the recording, the fingerprint of its files, and ranked labels."""
+    """An answer."""
 
     recording: str
+    """Its file or folder."""
     fingerprint: str
+    """Of its files, and of the frames beside it."""
     ranked: list[tuple[str, Annotated[float, Field(ge=0, le=1)]]]
+    """Labels with their probabilities."""
 
 
 class KeptAnswers:
