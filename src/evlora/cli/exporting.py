@@ -52,7 +52,7 @@ def export(
     weights: Weights = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a bundle as ONNX, for OpenVINO, or as PyTorch's .pt2.
+    """Write a bundle as ONNX, OpenVINO or .pt2 of PyTorch.
 
     What is written is compared with PyTorch.
 
