@@ -21,6 +21,7 @@ Idea = Literal["ffn", "attention", "convolution"]
 IDEAS: tuple[Idea, ...] = ("ffn", "attention", "convolution")
 """Parts of a network that `evlora.models.fast` computes."""
 Temporal = Literal["mean", "attention", "transformer"]
+BesideMean = Literal["trend", "change"]
 
 
 class BackboneConfig(Config):
@@ -77,6 +78,12 @@ class VELoRAConfig(Config):
     fixed_targets: bool = False
     """Whether the tokens that reconstruction predicts get no gradient from it: then a modality
     that shows little cannot blunt the other one."""
+    beside_mean: tuple[BesideMean, ...] = ()
+    """What each view keeps of its moments beside their mean: `trend`, the slope of its tokens from
+    the first moment to the last, which knows their order, and `change`, how much they differ from
+    one moment to the next; each through a pair of low rank that starts at zero."""
+    beside_mean_rank: int = Field(default=8, gt=0, le=1 << 12)
+    """The rank of these pairs."""
     active_patches: PositiveInt | None = None
     """How many patches of an event image and of a difference the low-level blocks see by
     themselves: the most active ones, all others as one; null, or as many as there are, is all."""

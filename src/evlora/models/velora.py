@@ -24,6 +24,7 @@ from evlora.models.fast import through, through_all
 from evlora.models.fusion import Reconstruction, SharedStage, frame_difference
 from evlora.models.network import MomentwiseNetwork, Output, require_pool
 from evlora.models.sparsity import most_active, through_blocks
+from evlora.models.temporal import TokensOverTime
 
 
 class VELoRA(MomentwiseNetwork):
@@ -84,6 +85,9 @@ class VELoRA(MomentwiseNetwork):
                 active_patches=seen_alone.get(name),
                 thin_answers=config.thin_answers,
                 blank=0.0 if name == "difference" else None,
+                over_time=TokensOverTime(
+                    backbone.embed_dim, config.beside_mean, config.beside_mean_rank
+                ),
             )
         if config.active_patches is not None and sees_moments(self.views):
             raise RecipeError(
@@ -123,8 +127,14 @@ class VELoRA(MomentwiseNetwork):
         return self.conclude(self.encode(self.images_by_view(rgb, events)))
 
     def encode_once(self, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The mean over time of each view's low-level tokens, shape (B, 1, N, D)."""
-        return {name: x.mean(dim=1, keepdim=True) for name, x in self.encode(images).items()}
+        """The mean over time of each view's low-level tokens, shape (B, 1, N, D).
+
+        Those of all moments, shape (B, T, N, D), where more is kept of them than their mean.
+        """
+        encoded = self.encode(images)
+        if self.config.beside_mean:
+            return encoded
+        return {name: x.mean(dim=1, keepdim=True) for name, x in encoded.items()}
 
     def encoding_parts(self) -> list[nn.Module]:
         """The low-level blocks of every view, and what makes tokens for them."""
@@ -145,9 +155,9 @@ class VELoRA(MomentwiseNetwork):
         return {name: self.view(name).low(x) for name, x in images.items()}
 
     def over_time(self, moments: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The mean tokens of each view, with its embedding, shape (B, N, D) each."""
+        """The tokens of each view over its moments, with its embedding, shape (B, N, D) each."""
         return {
-            name: moments[name].mean(dim=1) + self.view(name).embedding
+            name: self.view(name).over_time(moments[name]) + self.view(name).embedding
             for name in self.views  # the order in which φ sees them
         }
 
@@ -207,6 +217,7 @@ class View(nn.Module):
             is all of them.
         thin_answers: Whether that holds outside of training too.
         blank: The value of a pixel where nothing is; None if it differs from image to image.
+        over_time: What joins the moments of a clip.
     """
 
     def __init__(
@@ -218,6 +229,7 @@ class View(nn.Module):
         active_patches: int | None,
         thin_answers: bool,
         blank: float | None,
+        over_time: TokensOverTime,
     ) -> None:
         super().__init__()
         self.low_blocks = low_blocks
@@ -225,6 +237,7 @@ class View(nn.Module):
         self.active_patches = active_patches
         self.thin_answers = thin_answers
         self.blank = blank
+        self.over_time = over_time
         self.adapted = adapted
         self.embedding = nn.Parameter(torch.zeros(self.vit.embed_dim))
 

@@ -1,0 +1,108 @@
+"""Datasets of real scenes with simulated events, from folders of videos with `index.csv`.
+
+Each video becomes one recording in HDF5 with its frames, scaled to a small sensor, and the events
+that the simulator makes of them. Several settings of the sensor give several datasets, so that no
+result hangs on one of them. `fusion_stages.py` measures on them.
+"""
+
+import csv
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn.functional import interpolate
+
+from evlora.datasets import prepare
+from evlora.datasets.storage import is_prepared
+from evlora.files import writing_file
+from evlora.recordings import Recording, open_recording
+from evlora.recordings.frames import FrameSequence
+from evlora.recordings.simulator import LUMA, EventSimulator, SensorModel
+from evlora.recordings.video_events import join_streams
+from evlora.recordings.writers import write_recording
+
+WIDTH, HEIGHT = 160, 120
+"""Pixels of the simulated sensor, half of the videos' 320×240; networks see 64×64 of them."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Which training clips are held out to choose on: all of some people or places."""
+
+    source: re.Pattern[str]
+    """What in a clip's path stands for its source, as its first group."""
+    chosen: frozenset[tuple[str, str]]
+    """Label and source of those that are held out."""
+
+    def holds(self, row: dict[str, str]) -> bool:
+        """Whether the clip of this row is held out."""
+        found = self.source.search(row["frame"])
+        return found is not None and (row["label"], found[1]) in self.chosen
+
+
+def prepared(source: Path, out: Path, *, threshold: float, held_out: HeldOut | None = None) -> Path:
+    """The dataset of a folder of videos, made where it is not there yet.
+
+    Args:
+        source: A folder with `index.csv`: columns split, frame (a video), label.
+        out: Where recordings and dataset go.
+        threshold: Of ON and OFF events, in log brightness.
+        held_out: Makes a development set of the training clips alone, of which these are `test`;
+            None for the dataset itself.
+
+    Returns:
+        The prepared dataset.
+    """
+    root = out / ("dataset" if held_out is None else "development")
+    if is_prepared(root):
+        return root
+    with (source / "index.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    if held_out is not None:
+        rows = [
+            row | {"split": "test" if held_out.holds(row) else "train"}
+            for row in rows
+            if row["split"] == "train"
+        ]
+    table = out / f"{root.name}.csv"
+    lines: list[dict[str, str]] = []
+    for row in rows:
+        path = out / "recordings" / f"{Path(row['frame']).with_suffix('')}.h5"
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_recording(recorded(source / row["frame"], threshold=threshold), path)
+        lines.append(
+            {"split": row["split"], "events": str(path.relative_to(out)), "label": row["label"]}
+        )
+    with writing_file(table) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, ("split", "events", "label"))
+        writer.writeheader()
+        writer.writerows(lines)
+    prepare("csv", table, root)
+    return root
+
+
+def recorded(video: Path, *, threshold: float) -> Recording:
+    """A video as a small sensor with frames would have recorded it."""
+    frames = open_recording(video).frames
+    assert frames is not None  # a video holds some
+    assert frames.end_us is not None
+    images = frames.take(range(len(frames)))  # (T, H, W, 3)
+    small = interpolate(
+        torch.from_numpy(images).permute(0, 3, 1, 2).float(),
+        (HEIGHT, WIDTH),
+        mode="bilinear",
+        antialias=True,
+    )
+    pixels = small.round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
+    sensor = SensorModel(positive_threshold=threshold, negative_threshold=threshold)
+    simulator = EventSimulator(width=WIDTH, height=HEIGHT, sensor=sensor)
+    luma = pixels.astype(np.float64) @ np.array(LUMA)
+    events = join_streams(
+        simulator.push(image, int(t_us)) for image, t_us in zip(luma, frames.end_us, strict=True)
+    )
+    return Recording(
+        events, FrameSequence.from_images(pixels, start_us=frames.end_us), format="simulated"
+    )
