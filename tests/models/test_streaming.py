@@ -36,8 +36,10 @@ ABLATIONS = [
     {"active_patches": 3, "active_difference_patches": 1},
     {"active_patches": 1, "shared_stage": False},
     {"active_patches": 2, "thin_answers": False},
+    {"beside_mean": ("trend", "change")},
+    {"difference": False, "shared_stage": False, "beside_mean": ("trend",)},
 ]
-QUICK = [{}, {"difference": False}, {"active_patches": 2}]
+QUICK = [{}, {"difference": False}, {"active_patches": 2}, {"beside_mean": ("trend", "change")}]
 
 
 def moments(count: int) -> tuple[Tensor, Tensor]:

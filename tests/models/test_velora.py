@@ -30,6 +30,7 @@ ABLATIONS = [
     {"adapter_per_view": False},
     {"adapter_per_view": False, "adapter": {"method": "full"}},
     {"active_patches": 2},
+    {"beside_mean": ("trend", "change")},
 ]
 
 
@@ -170,6 +171,39 @@ def test_the_order_of_time_matters_only_to_the_difference(make_network: Make) ->
             network(rgb[:, shuffled], events[:, shuffled]).logits, forwards, atol=1e-5
         )
         assert differs is is_on
+
+
+def test_what_stands_beside_the_mean_changes_nothing_before_the_first_step(
+    make_network: Make,
+) -> None:
+    torch.manual_seed(0)
+    plain = make_network()
+    torch.manual_seed(0)
+    both = make_network(beside_mean=("trend", "change"))
+    both.load_state_dict(plain.state_dict(), strict=False)
+    rgb, events = clips()
+    torch.testing.assert_close(both.eval()(rgb, events).logits, plain.eval()(rgb, events).logits)
+
+
+def test_a_trend_knows_the_order_of_the_moments_and_a_change_does_not(make_network: Make) -> None:
+    rgb, events = clips()
+    for name, knows in (("trend", True), ("change", False)):
+        network = make_network(beside_mean=(name,))
+        shake(network)
+        forward = network.eval()(rgb, events).logits
+        backward = network(rgb.flip(1), events.flip(1)).logits
+        assert torch.allclose(forward, backward, atol=1e-5) != knows, name
+
+
+def test_one_moment_has_neither_trend_nor_change(make_network: Make) -> None:
+    plain = make_network(difference=False)
+    both = make_network(difference=False, beside_mean=("trend", "change"))
+    shake(both)
+    plain.load_state_dict(
+        {name: x for name, x in both.state_dict().items() if ".over_time." not in name}
+    )
+    rgb, events = clips(moments=1)
+    torch.testing.assert_close(both.eval()(rgb, events).logits, plain.eval()(rgb, events).logits)
 
 
 def test_a_clip_does_not_depend_on_its_neighbours_in_the_batch(make_network: Make) -> None:

@@ -127,8 +127,10 @@ def test_the_network_is_the_plain_reference(name: str) -> None:
             {**FINE_PATCHES, "model.active_patches": 12, "model.active_difference_patches": 2},
             {**FINE_PATCHES, "model.active_difference_patches": 3},
             {**FINE_PATCHES, "model.active_patches": 5, "model.thin_answers": False},
+            {"model.beside_mean": ["trend", "change"], "model.beside_mean_rank": 2},
+            {"model.beside_mean": ["trend"], "model.difference": False, "clip.frames": 4},
         ],
-        quick=lambda keys: "clip.modalities" in keys,
+        quick=lambda keys: "clip.modalities" in keys or "model.beside_mean_rank" in keys,
     ),
     ids=str,
 )

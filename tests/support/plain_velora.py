@@ -4,6 +4,7 @@ One clip, one image, one patch and one head of attention after the other, on ten
 out of a network's state; nothing of it is run: no view, no adapter of peft, no block of timm.
 """
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -91,9 +92,9 @@ class PlainVELoRA:
         return self.inside("reconstruction.rho")
 
     def seen_by(self, view: str, pictures: list[Tensor]) -> Tensor:
-        """The mean tokens of a view over its pictures, with its embedding, shape (N, D)."""
+        """The tokens of a view over its pictures, with its embedding, shape (N, D)."""
         vit = self.inside(f"views.{view}.adapted")
-        total: Tensor | None = None
+        moments: list[Tensor] = []
         for picture in pictures:
             x = self.patches(vit, picture)
             places = self.active_places(view, picture, patches=len(x) - 1)
@@ -107,9 +108,27 @@ class PlainVELoRA:
                 rows = {place: 1 + number for number, place in enumerate(places)}
                 everywhere = len(places) + len(blank)
                 x = torch.stack([x[0], *(x[rows.get(place, -1)] for place in range(everywhere))])
-            total = x if total is None else total + x
-        assert total is not None
-        return total / len(pictures) + self.tensors[f"views.{view}.embedding"]
+            moments.append(x)
+        joined = sum(moments) / len(moments) + self.beside_mean(view, moments)
+        return joined + self.tensors[f"views.{view}.embedding"]
+
+    def beside_mean(self, view: str, moments: list[Tensor]) -> Tensor:
+        """What is kept of the moments beside their mean, each through its pair, shape (N, D)."""
+        kept = torch.zeros_like(moments[0])
+        for name in self.config.beside_mean:
+            middle = (len(moments) - 1) / 2
+            if name == "trend":
+                length = sum(abs(place - middle) for place in range(len(moments))) or 1.0
+                statistic = sum((p - middle) * x for p, x in enumerate(moments)) / length
+            else:
+                steps = [(after - x).abs() for x, after in itertools.pairwise(moments)]
+                statistic = sum(steps) / max(1, len(steps)) + torch.zeros_like(moments[0])
+            down, up = (
+                self.tensors[f"views.{view}.over_time.statistics.{name}.{place}.weight"]
+                for place in (1, 2)
+            )
+            kept = kept + statistic @ down.T @ up.T
+        return kept
 
     def active_places(self, view: str, picture: Tensor, *, patches: int) -> list[int] | None:
         """Which patches of an event image or difference are seen by themselves; None is all."""
