@@ -18,11 +18,8 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
+from importlib.metadata import version
 from pathlib import Path
-
-import peft
-import timm
-import torch
 
 import real_scenes
 from evlora.comparison import compare
@@ -61,7 +58,7 @@ VIDEOS = {
     "clip.frames": "4",
     "clip.fit": "stretch",
     "clip.augmentation.flip": "true",
-    "data.memory_mb": "4000",
+    "data.memory_mb": "2000",
 }
 """Keys of all rows on videos, set before the first run."""
 
@@ -166,8 +163,9 @@ def main() -> None:
         )
     print(
         f"{date.today()}, {platform.machine()}, {os.cpu_count()} cores, "
-        f"{torch.get_num_threads()} thread(s), Python {platform.python_version()}, "
-        f"torch {torch.__version__}, timm {timm.__version__}, peft {peft.__version__}\n"
+        f"Python {platform.python_version()}, "
+        + ", ".join(f"{name} {version(name)}" for name in ("torch", "timm", "peft", "lightning"))
+        + "\n"
     )
     print(table(results, options.rows))
 

@@ -1,6 +1,6 @@
 """Datasets of real scenes with simulated events, from folders of videos with `index.csv`.
 
-Each video becomes one recording in HDF5 with its frames, scaled to a small sensor, and the events
+Each video becomes one recording with its frames, scaled to a small sensor, and the events
 that the simulator makes of them. Several settings of the sensor give several datasets, so that no
 result hangs on one of them. `fusion_stages.py` measures on them.
 """
@@ -15,6 +15,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from evlora.datasets import prepare
+from evlora.datasets.samples import SPLITS
 from evlora.datasets.storage import is_prepared
 from evlora.files import writing_file
 from evlora.recordings import Recording, open_recording
@@ -23,6 +24,8 @@ from evlora.recordings.simulator import LUMA, EventSimulator, SensorModel
 from evlora.recordings.video_events import join_streams
 from evlora.recordings.writers import write_recording
 
+DEVELOPMENT = "development"
+"""The split of further clips of held-out sources, which a development set alone has."""
 WIDTH, HEIGHT = 160, 120
 """Pixels of the simulated sensor, half of the videos' 320×240; networks see 64×64 of them."""
 
@@ -60,16 +63,18 @@ def prepared(source: Path, out: Path, *, threshold: float, held_out: HeldOut | N
         return root
     with (source / "index.csv").open() as file:
         rows = list(csv.DictReader(file))
-    if held_out is not None:
+    if held_out is None:
+        rows = [row for row in rows if row["split"] in SPLITS]
+    else:
         rows = [
             row | {"split": "test" if held_out.holds(row) else "train"}
             for row in rows
-            if row["split"] == "train"
+            if row["split"] in ("train", DEVELOPMENT)
         ]
     table = out / f"{root.name}.csv"
     lines: list[dict[str, str]] = []
     for row in rows:
-        path = out / "recordings" / f"{Path(row['frame']).with_suffix('')}.h5"
+        path = out / "recordings" / f"{Path(row['frame']).with_suffix('')}.npz"
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
             write_recording(recorded(source / row["frame"], threshold=threshold), path)

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from video_miniatures import video
 
 from evlora.bundle import load_bundle
 from evlora.datasets import prepare, read_manifest
@@ -286,3 +287,67 @@ def test_a_photograph_that_is_moved_gives_events(
         assert recording.events is not None
         assert len(recording.events) > 1000
         assert recording.events.t_us[-1] < 200_000
+
+
+def folder_of_videos(folder: Path) -> Path:
+    """Two classes of two sources each, a test clip of each class, and one to choose on alone."""
+    rows = [
+        ("train", "a_1_1.mp4", "a"),
+        ("train", "a_2_1.mp4", "a"),
+        ("train", "b_1_1.mp4", "b"),
+        ("train", "b_2_1.mp4", "b"),
+        ("development", "b_2_2.mp4", "b"),
+        ("test", "1.mp4", "a"),
+        ("test", "2.mp4", "b"),
+    ]
+    for number, (_, name, _) in enumerate(rows):
+        video(folder / name, seed=number)
+    lines = ["split,frame,label", *(",".join(row) for row in rows)]
+    (folder / "index.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def test_no_test_clip_is_in_the_set_that_choices_are_made_on(
+    project_root: Path, tmp_path: Path
+) -> None:
+    scenes = loaded(project_root / "benchmarks" / "real_scenes.py")
+    source, out = folder_of_videos(tmp_path / "videos"), tmp_path / "out"
+    held_out = scenes.HeldOut(re.compile(r"_(\d+)_\d+\.mp4"), frozenset({("a", "1"), ("b", "2")}))
+    splits = {}
+    for part in (None, held_out):
+        root = scenes.prepared(source, out, threshold=0.2, held_out=part)
+        samples = read_manifest(root).samples
+        splits[part is None] = {(s.split, Path(str(s.events)).stem) for s in samples}
+    train = {("train", name) for name in ("a_1_1", "a_2_1", "b_1_1", "b_2_1")}
+    assert splits[True] == train | {("test", "1"), ("test", "2")}
+    chosen_on = {("test", "a_1_1"), ("test", "b_2_1"), ("test", "b_2_2")}
+    assert splits[False] == {("train", "a_2_1"), ("train", "b_1_1")} | chosen_on
+    recording = open_recording(out / "recordings" / "a_1_1.npz")
+    assert recording.frames is not None
+    assert recording.events is not None
+    assert (recording.frames.width, recording.events.width) == (160, 160)
+    assert len(recording.frames) == 6
+    assert len(recording.events) > 0
+
+
+@pytest.mark.slow
+def test_stages_are_measured_on_a_set_in_one_table(
+    project_root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder_of_videos(tmp_path / "data" / "dark_actions")
+    loaded(project_root / "benchmarks" / "real_scenes.py")
+    script = loaded(project_root / "benchmarks" / "fusion_stages.py")
+    where = [str(tmp_path / "data"), str(tmp_path / "out"), "--only", "dark actions"]
+    rows = ["--rows", "lora", "trend", "--seeds", "1", "--set", "training.epochs=1"]
+    monkeypatch.setattr(sys, "argv", ["fusion_stages.py", *where, *rows])
+    tables: list[str] = []
+    for _ in range(2):  # the second time from what is there
+        script.main()
+        tables.append(capsys.readouterr().out)
+    assert tables[0] == tables[1]
+    found = re.findall(r"^\| `(\w+)` \| ([\d,]+) \| (\d+\.\d) \|$", tables[0], re.MULTILINE)
+    assert [name for name, _, _ in found] == ["lora", "trend"]
+    assert int(found[0][1].replace(",", "")) < int(found[1][1].replace(",", ""))
