@@ -341,7 +341,8 @@ def test_stages_are_measured_on_a_set_in_one_table(
     loaded(project_root / "benchmarks" / "real_scenes.py")
     script = loaded(project_root / "benchmarks" / "fusion_stages.py")
     where = [str(tmp_path / "data"), str(tmp_path / "out"), "--only", "dark actions"]
-    rows = ["--rows", "lora", "trend", "--seeds", "1", "--set", "training.epochs=1"]
+    small = ["training.epochs=1", "clip.size=32", "clip.frames=2"]
+    rows = ["--rows", "lora", "trend", "--seeds", "1", "--set", *small]
     monkeypatch.setattr(sys, "argv", ["fusion_stages.py", *where, *rows])
     tables: list[str] = []
     for _ in range(2):  # the second time from what is there

@@ -54,7 +54,8 @@ class VELoRA(MomentwiseNetwork):
         _require_consistent(config, backbone, modalities)
         self.config = config
         has_both = len(modalities) == 2
-        low_blocks = len(backbone.blocks) - config.high_blocks
+        all_blocks = len(backbone.blocks)
+        low_blocks = all_blocks - config.high_blocks
         names: list[str] = list(modalities)
         if has_both and config.difference:
             names.insert(0, "difference")  # the order in which φ sees them, [Δ; R; E]
@@ -75,9 +76,8 @@ class VELoRA(MomentwiseNetwork):
             if adapted is None:
                 reaches_head = name in self.head_views
                 vit = _as_seen_by(name, backbone, low_blocks=low_blocks, reaches_head=reaches_head)
-                depth = len(backbone.blocks)
-                adapted = adapt(vit, config.adapter, name=f"{name} view", depth=depth)
-            depth = low_blocks if name == "difference" else len(backbone.blocks)
+                adapted = adapt(vit, config.adapter, name=f"{name} view", depth=all_blocks)
+            depth = low_blocks if name == "difference" else all_blocks
             self.views[name] = View(
                 adapted,
                 low_blocks=low_blocks,
@@ -85,9 +85,7 @@ class VELoRA(MomentwiseNetwork):
                 active_patches=seen_alone.get(name),
                 thin_answers=config.thin_answers,
                 blank=0.0 if name == "difference" else None,
-                over_time=TokensOverTime(
-                    backbone.embed_dim, config.beside_mean, config.beside_mean_rank
-                ),
+                over_time=_over_time(backbone, config),
             )
         if config.active_patches is not None and sees_moments(self.views):
             raise RecipeError(
@@ -308,6 +306,10 @@ def _as_seen_by(name: str, backbone: Backbone, *, low_blocks: int, reaches_head:
         vit.norm = vit.fc_norm = nn.Identity()
         vit.attn_pool = None
     return vit
+
+
+def _over_time(backbone: Backbone, config: VELoRAConfig) -> TokensOverTime:
+    return TokensOverTime(backbone.embed_dim, config.beside_mean, config.beside_mean_rank)
 
 
 def _require_consistent(
