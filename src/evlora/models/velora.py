@@ -87,12 +87,7 @@ class VELoRA(MomentwiseNetwork):
                 blank=0.0 if name == "difference" else None,
                 over_time=_over_time(backbone, config),
             )
-        if config.active_patches is not None and sees_moments(self.views):
-            raise RecipeError(
-                "model.active_patches: expected adapters that see each image alone, got "
-                f"{config.adapter.method} with a part over time, which would mix other places of "
-                "each image; set model.active_patches to null, or choose another adapter"
-            )
+        _require_images_alone(config, self.views)
         self.reconstruction = (
             Reconstruction(
                 blocks_of(backbone)[low_blocks - 1],
@@ -310,6 +305,15 @@ def _as_seen_by(name: str, backbone: Backbone, *, low_blocks: int, reaches_head:
 
 def _over_time(backbone: Backbone, config: VELoRAConfig) -> TokensOverTime:
     return TokensOverTime(backbone.embed_dim, config.beside_mean, config.beside_mean_rank)
+
+
+def _require_images_alone(config: VELoRAConfig, views: nn.ModuleDict) -> None:
+    if config.active_patches is not None and sees_moments(views):
+        raise RecipeError(
+            "model.active_patches: expected adapters that see each image alone, got "
+            f"{config.adapter.method} with a part over time, which would mix other places of "
+            "each image; set model.active_patches to null, or choose another adapter"
+        )
 
 
 def _require_consistent(
