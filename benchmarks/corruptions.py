@@ -72,6 +72,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=400, help="to measure with")
     parser.add_argument("--strength", type=int, choices=STRENGTHS, action="append")
     parser.add_argument("--epochs", type=int, help="instead of the recipe's; for a trial")
+    parser.add_argument("--shots", type=int, help="clips of a class to train with; for a trial")
     parser.add_argument("--only", choices=TABLES, action="append", help="this table alone")
     options = parser.parse_args()
     print(
@@ -94,7 +95,8 @@ def measured(name: str, options: argparse.Namespace) -> dict[str, list[Faults]]:
     if not is_prepared(data):
         source = None if table.layout == "generated" else options.source
         prepare(table.layout, source, data, options={**table.options, "test": options.clips})
-    shorter = {} if options.epochs is None else {"training.epochs": options.epochs}
+    asked = {"training.epochs": options.epochs, "data.shots": options.shots}
+    shorter = {key: value for key, value in asked.items() if value is not None}
     runs = folder / f"runs-{options.clips}"
     found = compare(
         table.recipe,
