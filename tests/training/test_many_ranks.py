@@ -122,7 +122,7 @@ def test_new_and_resumed_runs_have_one_voice_and_the_numbers_of_one_process(
     session: Session, tmp_path: Path
 ) -> None:
     begins = [line.split()[0] for line in session.done["train"].lines]
-    assert begins == ["12", "4", "epoch", "kept", "bundle:"]
+    assert begins == ["12", "4", "epoch", "kept", "measured", "bundle:"]
     refused = [line for line in session.done["refused"].lines if "holds a run" in line]
     assert len(refused) == 1
     state = read_checkpoint(session.folder / "run" / "checkpoints" / "last.ckpt")

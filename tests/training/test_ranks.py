@@ -120,7 +120,7 @@ def test_a_new_run_of_ranks_has_one_voice_and_the_numbers_of_one_process(
     lines = printed.splitlines()
     step = str(RANKS * even_settings["training.batch_size"])
     begins = [line.split()[0] for line in lines]
-    assert begins == ["12", step, "epoch", "epoch", "kept", "bundle:", "report:"]
+    assert begins == ["12", step, "epoch", "epoch", "kept", "measured", "bundle:", "report:"]
     one = {**even_settings, "training.devices": 1, "run.dir": str(tmp_path / "one")}
     one["training.batch_size"] *= RANKS
     calm = evlora.train("nano_photographs", overrides=one)
