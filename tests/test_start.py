@@ -86,3 +86,16 @@ def recording(tmp_path: Path) -> Path:
     path = tmp_path / "x.npz"
     evlora.write_recording(Recording(events, None, "made", None), path)
     return path
+
+
+@pytest.mark.slow
+def test_libraries_that_count_their_objects_at_the_end_have_nothing_to_report() -> None:
+    pytest.importorskip("triton")
+    code = (
+        "from evlora.garbage import importing, keep_imports\n"
+        "keep_imports()\n"
+        "with importing():\n"
+        "    import torch, triton._C.libtriton\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (ran.stdout, ran.stderr) == ("", "")

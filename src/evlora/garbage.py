@@ -1,5 +1,6 @@
 """Python's search for garbage, put off while much is made that stays."""
 
+import atexit
 import gc
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -35,3 +36,4 @@ def keep_imports() -> None:
     """
     global _imports_stay  # noqa: PLW0603 - one per process, like the garbage collector
     _imports_stay = True
+    atexit.register(gc.unfreeze)  # libraries that count their objects at the end expect a search
