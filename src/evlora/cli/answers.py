@@ -81,11 +81,6 @@ class Answers:
         else:
             echo(f"{row.ranked[0].probability:6.1%}  {row.ranked[0].label}  {row.recording}")
 
-    @property
-    def failures(self) -> int:
-        """Recordings without an answer."""
-        return sum(row.error is not None for row in self.rows)
-
     def write(self, out: Path) -> None:
         """Write all answers to a file: its suffix picks the format.
 

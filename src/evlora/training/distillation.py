@@ -39,12 +39,8 @@ class Teacher:
             logits: Of the recognizer that learns, shape (B, K).
             batch: The clips.
         """
-        images = [
-            None if clips is None else self.recognizer.normalize(clips)
-            for clips in (batch.rgb, batch.events)
-        ]
         with torch.no_grad():
-            known = self.recognizer(*images).logits
+            known = self.recognizer.recognize(batch.rgb, batch.events).logits
         ours, theirs = (
             log_softmax(scores.float() / self._temperature, dim=1) for scores in (logits, known)
         )

@@ -6,7 +6,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from evlora.datasets.loading import InOrder, loader_options
-from evlora.models.adapters import starting_from_inputs, wait_for_inputs
+from evlora.models.adapters import models_awaiting_inputs, starting_from_inputs
 from evlora.recognizer import Recognizer, adapted_parts
 from evlora.training.data import ClipDataModule
 from evlora.training.features import FeatureDataset
@@ -36,7 +36,7 @@ def start_from_clips(
     Raises:
         AdapterError: There are fewer tokens in a batch than twice an adapter's rank.
     """
-    waiting = wait_for_inputs(adapted_parts(recognizer).values())
+    waiting = models_awaiting_inputs(adapted_parts(recognizer).values())
     if not waiting:
         return
     clips = data.training.clips if isinstance(data.training, FeatureDataset) else data.training

@@ -9,7 +9,12 @@ from peft import PeftModel
 from torch import Tensor, nn
 
 from evlora.errors import AdapterError
-from evlora.models.adapters import AdapterConfig, adapt, starting_from_inputs, wait_for_inputs
+from evlora.models.adapters import (
+    AdapterConfig,
+    adapt,
+    models_awaiting_inputs,
+    starting_from_inputs,
+)
 
 
 def adapted(**options: Any) -> PeftModel:
@@ -30,7 +35,7 @@ def test_the_pair_starts_from_the_principal_components_of_the_inputs() -> None:
         )
         for name, layer in layers.items()
     ]
-    with starting_from_inputs(wait_for_inputs([model])):
+    with starting_from_inputs(models_awaiting_inputs([model])):
         model(images)
     for handle in handles:
         handle.remove()
@@ -43,7 +48,7 @@ def test_the_pair_starts_from_the_principal_components_of_the_inputs() -> None:
 
 
 def test_other_starts_wait_for_nothing() -> None:
-    assert wait_for_inputs([adapted(init="gaussian"), nn.Linear(2, 2)]) == []
+    assert models_awaiting_inputs([adapted(init="gaussian"), nn.Linear(2, 2)]) == []
 
 
 def test_too_few_tokens_and_layers_that_saw_nothing_are_refused() -> None:
@@ -51,11 +56,11 @@ def test_too_few_tokens_and_layers_that_saw_nothing_are_refused() -> None:
     layer = next(m for m in model.modules() if hasattr(m, "lora_A"))
     with (
         pytest.raises(AdapterError, match=r"6 tokens or more in a batch for this rank, got 2 in "),
-        starting_from_inputs(wait_for_inputs([model])),
+        starting_from_inputs(models_awaiting_inputs([model])),
     ):
         layer(torch.zeros(2, cast(Any, layer).in_features))
     with (
         pytest.raises(AdapterError, match=r"expected clips that pass through .*, none did"),
-        starting_from_inputs(wait_for_inputs([model])),
+        starting_from_inputs(models_awaiting_inputs([model])),
     ):
         pass

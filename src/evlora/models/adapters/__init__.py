@@ -20,8 +20,8 @@ if TYPE_CHECKING:
         training_state,
     )
     from evlora.models.adapters.from_peft.inputs_seen import (
+        models_awaiting_inputs,
         starting_from_inputs,
-        wait_for_inputs,
     )
     from evlora.models.adapters.low_rank_pair import added_by_lora, require_low_rank_pair
     from evlora.models.adapters.lv_adapter import LvAdapterConfig
@@ -50,13 +50,13 @@ __all__ = [
     "fold",
     "is_foldable",
     "load_training_state",
+    "models_awaiting_inputs",
     "require_low_rank_pair",
     "sees_moments",
     "set_moments",
     "starting_from_inputs",
     "training_state",
     "unwrapped",
-    "wait_for_inputs",
 ]
 
 _HOMES = {
@@ -82,7 +82,7 @@ _HOMES = {
     ),
     "evlora.models.adapters.from_peft.inputs_seen": (
         "starting_from_inputs",
-        "wait_for_inputs",
+        "models_awaiting_inputs",
     ),
     "evlora.models.adapters.low_rank_pair": (
         "added_by_lora",

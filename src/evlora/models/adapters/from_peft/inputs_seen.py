@@ -21,7 +21,7 @@ from evlora.errors import AdapterError
 EVA = "eva"
 
 
-def wait_for_inputs(models: Iterable[nn.Module]) -> list[PeftModel]:
+def models_awaiting_inputs(models: Iterable[nn.Module]) -> list[PeftModel]:
     """Those of the models whose pairs start from the inputs of a pass."""
     return [
         model
