@@ -6,6 +6,8 @@ INSTALLED := $(VENV)/.installed
 DEVELOPING := $(VENV)/.developing
 # Modules are compiled when they are first imported: pip would compile all, most of them for nothing.
 PIP_INSTALL := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
+# Even in a container that turns this off: a module that is compiled anew in each process costs each start 20 s.
+export PYTHONDONTWRITEBYTECODE :=
 # Small networks learn faster with one thread than with two that wait for each other.
 ONE_THREAD := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
 # Tests beside each other, one thread each.
