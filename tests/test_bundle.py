@@ -359,7 +359,8 @@ def two_of_a_backbone(
     return [save_bundle(one, folder / name) for one, name in zip(recognizers, "ab", strict=True)]
 
 
-@pytest.mark.parametrize("is_carried", slow_but([False, True], quick=lambda carried: not carried))
+@pytest.mark.slow
+@pytest.mark.parametrize("is_carried", [False, True])
 def test_bundles_over_one_backbone_share_its_memory(
     is_carried: bool, tiny_settings: dict[str, Any], weights: Path, tmp_path: Path
 ) -> None:

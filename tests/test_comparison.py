@@ -72,6 +72,7 @@ def test_every_method_and_seed_is_trained_measured_and_written(
     assert f"Measured on {as_markdown(line)}" in table
 
 
+@pytest.mark.slow
 def test_a_row_is_the_run_that_its_recipe_alone_would_be(
     recipe: Path, settings: dict[str, Any]
 ) -> None:

@@ -100,6 +100,7 @@ def test_operations_are_those_of_the_patches_that_are_seen(
     assert profile(build("demo", num_classes=4, overrides=changes)).flops == whole
 
 
+@pytest.mark.slow
 def test_nothing_is_measured_unless_asked(tiny_settings: dict[str, Any]) -> None:
     recognizer = build("demo", num_classes=4, overrides=tiny_settings)
     assert profile(recognizer).latency is None
@@ -125,6 +126,7 @@ def test_the_efficiency_is_measured_with_the_latency(tiny_settings: dict[str, An
     assert not recognizer.training
 
 
+@pytest.mark.slow
 def test_what_is_kept_by_part_adds_up_to_what_autograd_keeps(
     tiny_settings: dict[str, Any],
 ) -> None:

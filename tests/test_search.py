@@ -47,6 +47,7 @@ def test_a_search_goes_on_where_it_was_stopped(settings: dict[str, Any], tmp_pat
     assert lines == []
 
 
+@pytest.mark.slow
 def test_a_trial_of_a_killed_process_is_resumed_with_its_keys(
     settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,6 +66,7 @@ def test_a_mistake_is_one_message_and_exit_code_2(
     assert list(tmp_path.iterdir()) == []  # nothing was written
 
 
+@pytest.mark.slow
 def test_an_error_in_a_loader_process_is_one_message_too(
     evlora: Command, tiny_settings: dict[str, Any], tmp_path: Path
 ) -> None:

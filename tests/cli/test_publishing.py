@@ -27,6 +27,7 @@ def evlora(*words: object) -> str:
     return result.stdout
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_imported_predicts_and_is_evaluated(
     released: Path, tiny_dataset: Path, tmp_path: Path
 ) -> None:

@@ -161,6 +161,7 @@ def test_clips_from_a_bucket_are_those_of_the_folder(gate, packed, tmp_path, wor
     assert set(gate.chunks.values()) == {1}  # from the cache
 
 
+@pytest.mark.slow
 def test_a_transfer_that_is_cut_is_retried(gate, packed, tmp_path):
     gate.trouble = lambda path, times: ("cut", 503, None)[times - 1]
     far = PackedDataset(read_manifest(URL, cache=tmp_path), "train", CONFIG)

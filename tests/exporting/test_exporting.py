@@ -57,6 +57,7 @@ def exported(
     return evlora.export(image_recognizer, tmp_path_factory.mktemp("onnx") / "images.onnx")
 
 
+@pytest.mark.slow
 def test_an_image_recognizer_answers_the_same_at_any_batch(
     image_recognizer: Recognizer, exported: run.Exported
 ) -> None:
@@ -66,6 +67,7 @@ def test_an_image_recognizer_answers_the_same_at_any_batch(
         np.testing.assert_allclose(got, wanted(image_recognizer, images), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_file_states_labels_and_clips_and_no_place_of_the_machine(
     exported: run.Exported,
 ) -> None:
@@ -80,6 +82,7 @@ def test_the_file_states_labels_and_clips_and_no_place_of_the_machine(
     assert source.encode() not in file.read_bytes()
 
 
+@pytest.mark.slow
 def test_the_runner_gives_probabilities_at_the_temperature_of_the_bundle(
     image_recognizer: Recognizer, exported: run.Exported
 ) -> None:
@@ -93,6 +96,7 @@ def test_the_runner_gives_probabilities_at_the_temperature_of_the_bundle(
     )
 
 
+@pytest.mark.slow
 def test_the_comparison_stands_beside_the_file(exported: run.Exported) -> None:
     found = json.loads(exported.check_file.read_text())
     assert exported.check_file.name == "images.check.json"

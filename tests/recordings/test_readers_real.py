@@ -134,7 +134,11 @@ def test_faery_reads_the_same_evt3_events_some_of_them_up_to_11_us_late(data_roo
 @pytest.mark.parametrize(
     ("split", "numbers"),
     [
-        ("train", (1000, 4133231, 68895749, 71369733, 2059426, 610783373176, 25637533)),
+        pytest.param(
+            "train",
+            (1000, 4133231, 68895749, 71369733, 2059426, 610783373176, 25637533),
+            marks=pytest.mark.slow,
+        ),
         ("test", (100, 385596, 6388678, 6394198, 190652, 57793290170, 2396707)),
     ],
 )

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 import torch
-from slow import slow_but
 
 from evlora.bundle import load_bundle
 from evlora.errors import EvloraError, RecipeError
@@ -35,14 +34,8 @@ def _require_equal(one: Recognizer, other: Recognizer) -> None:
         torch.testing.assert_close(found[name], tensor, rtol=1e-4, atol=1e-5, msg=name)
 
 
-@pytest.mark.parametrize(
-    "keys",
-    slow_but(
-        {"linear probe": ONE_MODALITY, "last block": LAST_BLOCK}.items(),
-        quick=lambda case: case[0] == "last block",
-        named=True,
-    ),
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("keys", [ONE_MODALITY, LAST_BLOCK], ids=["linear probe", "last block"])
 def test_training_from_cached_features_learns_the_same(
     tiny_settings: dict[str, Any], tmp_path: Path, keys: dict[str, Any]
 ) -> None:

@@ -115,6 +115,7 @@ def test_a_run_stopped_inside_an_epoch_takes_the_same_steps(
     assert run.metrics["val_top1"] == undisturbed.metrics["val_top1"]
 
 
+@pytest.mark.slow
 def test_an_epoch_divided_otherwise_is_not_resumed(
     settings: dict[str, Any], watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:

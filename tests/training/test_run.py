@@ -255,6 +255,7 @@ def test_nothing_is_left_when_the_data_are_wrong(
     assert not Path(settings["run.dir"]).exists()
 
 
+@pytest.mark.slow
 def test_a_validation_split_is_held_out_where_there_is_none(
     tiny_settings: dict[str, Any], tmp_path: Path
 ) -> None:
