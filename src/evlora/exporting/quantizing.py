@@ -41,18 +41,15 @@ def in_8_bits(model: Any, path: Path, *, names: Sequence[str], feeds: Sequence[F
             "per_channel": True,
             "reduce_range": True,  # 8 bits overflow on processors without VNNI
             "weight_type": QuantType.QInt8,
-            "nodes_to_exclude": _deciding(onnx.load(prepared)),
+            "nodes_to_exclude": _in_float32(onnx.load(prepared)),
         }
         if feeds:
             quantize_static(
                 prepared,
                 cut,
                 _Feeds(names, feeds),
-                extra_options={
-                    "MatMulConstBOnly": True,
-                    # What a layer gives stays in float32: it is what costs accuracy.
-                    "OpTypesToExcludeOutputQuantization": list(CUT_TYPES),
-                },
+                # What a layer gives stays in float32: cutting it costs accuracy.
+                extra_options={"OpTypesToExcludeOutputQuantization": list(CUT_TYPES)},
                 **options,
             )
         else:
@@ -63,11 +60,17 @@ def in_8_bits(model: Any, path: Path, *, names: Sequence[str], feeds: Sequence[F
             made.unlink(missing_ok=True)
 
 
-def _deciding(model: Any) -> list[str]:
-    """The names of the nodes that give the scores: the head stays in float32."""
+def _in_float32(model: Any) -> list[str]:
+    """The names of the nodes that stay as they are: the head, and products of attention."""
     outputs = {output.name for output in model.graph.output}
     before = {name for n in model.graph.node if outputs & set(n.output) for name in n.input}
-    return [n.name for n in model.graph.node if (outputs | before) & set(n.output)]
+    weights = {one.name for one in model.graph.initializer}
+    return [
+        node.name
+        for node in model.graph.node
+        if (outputs | before) & set(node.output)
+        or (node.op_type in CUT_TYPES and node.input[1] not in weights)
+    ]
 
 
 class _Feeds:
