@@ -6,7 +6,7 @@ the head, whose scores are what is asked for.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from numpy.typing import NDArray
 
@@ -47,7 +47,7 @@ def in_8_bits(model: Any, path: Path, *, names: Sequence[str], feeds: Sequence[F
             quantize_static(
                 prepared,
                 cut,
-                _Feeds(names, feeds),
+                cast(Any, _Feeds(names, feeds)),  # anything with its method is such a reader
                 # What a layer gives stays in float32: cutting it costs accuracy.
                 extra_options={"OpTypesToExcludeOutputQuantization": list(CUT_TYPES)},
                 **options,
