@@ -28,8 +28,8 @@ from evlora.recipe import Recipe, as_mapping, recipe_of
 from evlora.recipe.from_data import filled_from_data
 from evlora.recognizer import Recognizer, build_recognizer
 from evlora.training.cost import inference_ratio, measure_step
-from evlora.training.data import open_dataset
 from evlora.training.folder import claim
+from evlora.training.opening import open_dataset
 from evlora.training.run import train
 
 EVALUATION_FILE = "evaluation.json"

@@ -16,6 +16,7 @@ import evlora_runtime
 from evlora.errors import ExportError
 from evlora.exporting import onnx_files, openvino_files, programs, run
 from evlora.exporting.checking import Check, compare, generated_clips, generated_recording
+from evlora.exporting.description import METADATA_KEY
 from evlora.exporting.graphs import clip_graph, live_graphs
 from evlora.recognizer import Recognizer
 
@@ -276,6 +277,30 @@ def test_formats_of_fewer_bits_are_near(form: Any, tmp_path: Path) -> None:
     np.testing.assert_allclose(
         answered(made.files[0], images), wanted(recognizer, images), atol=most
     )
+
+
+@pytest.mark.slow
+def test_a_measured_range_of_activations_holds_for_every_call(tmp_path: Path) -> None:
+    recognizer = exportable("image")
+    some = [generated_recording(seed, frames=1) for seed in range(8)]
+    made = evlora.export(
+        recognizer, tmp_path / "x.onnx", format="onnx-int8", recordings=some, calibration=some
+    )
+    assert made.check.top1_agreement == 1
+    assert 1e-6 < made.check.largest_difference < 0.25
+    (file,) = made.files
+    (entry,) = (one for one in onnx.load(file).metadata_props if one.key == METADATA_KEY)
+    assert json.loads(entry.value)["depends_on_batch"] is False
+    (images,) = images_of(recognizer, 5)
+    images[0] //= 8  # by itself it would have another range
+    alone = np.concatenate([answered(file, [image[None]]) for image in images])
+    np.testing.assert_allclose(answered(file, [images]), alone, atol=1e-5)
+
+
+def test_only_8_bits_take_a_calibration(image_recognizer: Recognizer, tmp_path: Path) -> None:
+    some = [generated_recording(0, frames=1)]
+    with pytest.raises(ExportError, match="expected the format onnx-int8 for calibration, got pt2"):
+        evlora.export(image_recognizer, tmp_path / "x.pt2", calibration=some)
 
 
 @pytest.mark.slow

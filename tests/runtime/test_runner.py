@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -85,6 +86,47 @@ def file_with(text: str | None, path: Path) -> Path:
 def test_another_file_is_refused(text: str | None, message: str, tmp_path: Path) -> None:
     file = file_with(text, tmp_path / "x.onnx")
     with pytest.raises(evlora_runtime.RuntimeFileError, match=message):
+        evlora_runtime.load(file)
+
+
+SOUND: dict[str, Any] = {
+    "format": READ_FORMAT,
+    "part": "clip",
+    "labels": ["a"],
+    "clip": ClipConfig(frames=2, size=8, modalities=("rgb",)).model_dump(mode="json"),
+    "inputs": ["x"],
+    "outputs": ["y"],
+    "least_moments": 1,
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"frames": 0}, "frames: expected a whole number of 1 or more, got 0"),
+        ({"frames": True}, "frames: expected a whole number"),
+        ({"size": [8, 10**9]}, r"expected clip_px of at most 268,435,456, got 16,000,000,000"),
+        ({"test_views": {"segments": 10**6, "crops": 1}}, "expected test_clips of at most 1,000"),
+        ({"modalities": ["rgb", "smell"]}, "modalities: expected"),
+        ({"modalities": []}, "modalities: expected"),
+        ({"without": "rgb"}, "without: expected one of two modalities"),
+        ({"fit": "melt"}, "fit: expected one of"),
+        ({"exposure": 2}, "exposure: expected above 0 and at most 1"),
+        ({}, r"x: expected a graph with sizes \(None, 2, 3, 8, 8\), got \[1\]"),
+    ],
+    ids=str,
+)
+def test_sizes_that_nothing_can_have_are_refused(
+    changes: dict[str, object], message: str, tmp_path: Path
+) -> None:
+    text = json.dumps({**SOUND, "clip": {**SOUND["clip"], **changes}})
+    with pytest.raises(evlora_runtime.RuntimeFileError, match=f"metadata is damaged.*{message}"):
+        evlora_runtime.load(file_with(text, tmp_path / "x.onnx"))
+
+
+def test_a_graph_with_other_names_than_stated_is_refused(tmp_path: Path) -> None:
+    file = file_with(json.dumps({**SOUND, "inputs": ["rgb"]}), tmp_path / "x.onnx")
+    with pytest.raises(evlora_runtime.RuntimeFileError, match=r"graph with \('rgb',\), got"):
         evlora_runtime.load(file)
 
 

@@ -62,10 +62,12 @@ def test_the_routes_are_a_page_that_loads_nothing(client: TestClient) -> None:
     assert "<script" not in page
 
 
-def test_an_unknown_path_is_one_sentence(client: TestClient) -> None:
-    for path in ("/nothing/../here", "/predict"):  # to which one may only post
-        answer = client.get(path)
-        assert answer.status_code == 404
+def test_an_unknown_path_and_a_wrong_method_are_one_sentence(client: TestClient) -> None:
+    unknown = client.get("/nothing/../here")
+    assert (unknown.status_code, set(unknown.json())) == (404, {"error"})
+    for method in ("GET", "OPTIONS", "DELETE"):
+        answer = client.request(method, "/predict")
+        assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
         assert set(answer.json()) == {"error"}
 
 

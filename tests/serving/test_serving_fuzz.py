@@ -1,5 +1,6 @@
 """Damaged files of every format through HTTP: an answer or a reason, and the service goes on."""
 
+import os
 import random
 import time
 from collections import Counter
@@ -14,7 +15,8 @@ from evlora.serving.app import create_app
 from evlora.serving.decoders import DecoderProcess, Decoders
 from evlora.serving.recognizers import open_shelf
 
-FILES = 200
+FILES = int(os.environ.get("EVLORA_FUZZ_UPLOADS", "200"))
+"""2,000 before a release."""
 LONGEST_S = 10
 
 

@@ -10,7 +10,8 @@ from evlora.datasets import Manifest, read_manifest
 from evlora.datasets.storage import write_manifest
 from evlora.errors import DatasetError
 from evlora.recipe.schema import DataConfig
-from evlora.training.data import ClipDataModule, open_dataset
+from evlora.training.data import ClipDataModule
+from evlora.training.opening import open_dataset
 
 
 @pytest.fixture

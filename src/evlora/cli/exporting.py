@@ -46,8 +46,15 @@ def export(
             "or a folder of them; by default generated clips."
         ),
     ] = None,
+    calibrate: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="For onnx-int8, what the range of activations is measured on: a prepared "
+            "dataset's train split, a recording or a folder; by default each call has its own."
+        ),
+    ] = None,
     clips: Annotated[
-        int, typer.Option(min=1, help="How many recordings of each --on are compared at most.")
+        int, typer.Option(min=1, help="Recordings taken of each --on and --calibrate at most.")
     ] = FEW_RECORDINGS,
     weights: Weights = None,
     as_json: AsJson = False,
@@ -62,8 +69,17 @@ def export(
     import evlora
 
     recognizer = evlora.load_bundle(bundle, weights=weights)
-    given = [one for place in on or () for one in _recordings(place, recognizer.clip_config, clips)]
-    made = evlora.export(recognizer, out, format=form, live=live, recordings=given)
+    config = recognizer.clip_config
+    made = evlora.export(
+        recognizer,
+        out,
+        format=form,
+        live=live,
+        recordings=[one for place in on or () for one in _recordings(place, config, clips)],
+        calibration=[
+            one for place in calibrate or () for one in _recordings(place, config, clips, "train")
+        ],
+    )
     check = made.check
     if as_json:
         found = {"files": [str(path) for path in made.files], "check": check.as_dict()}
@@ -79,8 +95,10 @@ def export(
     table(("compared with PyTorch", made.check_file.name), rows)
 
 
-def _recordings(place: Path, config: "ClipConfig", most: int) -> "list[Recording]":
-    """Recordings of a dataset's test split, or of a file or folder."""
+def _recordings(
+    place: Path, config: "ClipConfig", most: int, split: str = "test"
+) -> "list[Recording]":
+    """Recordings of a dataset's split, evenly over all of it, or of a file or folder."""
     from evlora.datasets import read_manifest
     from evlora.datasets.opening import open_sample
     from evlora.errors import ExportError
@@ -91,10 +109,12 @@ def _recordings(place: Path, config: "ClipConfig", most: int) -> "list[Recording
         manifest = read_manifest(place)
         if manifest.packed is not None:
             raise ExportError(
-                f"--on: expected recordings, got the packed dataset {place}, whose clips are drawn "
-                "already; name the prepared dataset that it was packed from"
+                f"export: expected recordings, got the packed dataset {place}, whose clips are "
+                "drawn already; name the prepared dataset that it was packed from"
             )
-        return [open_sample(one, manifest.source) for one in manifest.split("test")[:most]]
+        samples = manifest.split(split)
+        step = max(1, len(samples) // most)  # samples may be sorted by class
+        return [open_sample(one, manifest.source) for one in samples[::step][:most]]
     found = recordings_in(place, config)[:most]
     return [
         open_recording(one.recording, frames=one.frames)

@@ -89,6 +89,37 @@ def compare(
     return check
 
 
+def inputs_of(
+    recognizer: Recognizer, graphs: Sequence[Graph], clips: Sequence[Clip]
+) -> list[list[list[NDArray[Any]]]]:
+    """What each graph gets, call by call, while clips go through them in PyTorch.
+
+    Args:
+        recognizer: What is exported.
+        graphs: Of a whole clip, or the two of live use.
+        clips: One at least.
+    """
+    noting = [_Noting(graph.module) for graph in graphs]
+    for batch in _batches(clips):
+        _scores(recognizer.network.modalities, graphs, noting, batch)
+    return [one.inputs for one in noting]
+
+
+class _Noting:
+    """A graph's module as a session that keeps what it was called with."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        self._module = module
+        self.inputs: list[list[NDArray[Any]]] = []
+
+    @torch.inference_mode()
+    def __call__(self, inputs: Sequence[NDArray[Any]]) -> list[NDArray[np.float32]]:
+        self.inputs.append(list(inputs))
+        given = self._module(*map(torch.from_numpy, inputs))
+        outputs: Sequence[torch.Tensor] = (given,) if isinstance(given, torch.Tensor) else given
+        return [one.numpy() for one in outputs]
+
+
 def _require_agreement(check: Check) -> None:
     is_near = check.largest_difference <= check.tolerance  # False for NaN as well
     if is_near and (check.clips_from == "generated" or check.top1_agreement >= LEAST_AGREEMENT):

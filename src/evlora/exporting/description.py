@@ -13,8 +13,17 @@ METADATA_KEY = "evlora"
 EXPORT_FORMAT = 1
 
 
-def description_of(recognizer: Recognizer, graph: Graph, form: FormatName) -> str:
-    """The description as JSON."""
+def description_of(
+    recognizer: Recognizer, graph: Graph, form: FormatName, *, is_calibrated: bool = False
+) -> str:
+    """The description as JSON.
+
+    Args:
+        recognizer: What is exported.
+        graph: Which part of it.
+        form: The file's format.
+        is_calibrated: Whether the range of 8 bits was measured, and holds for every call.
+    """
     network, config = recognizer.network, recognizer.config
     content: dict[str, Any] = {
         "format": EXPORT_FORMAT,
@@ -25,8 +34,8 @@ def description_of(recognizer: Recognizer, graph: Graph, form: FormatName) -> st
         "modalities": list(network.modalities),
         "inputs": list(graph.inputs),
         "outputs": list(graph.outputs),
-        # 8 bits are scaled by the largest number of the whole batch.
-        "depends_on_batch": network.depends_on_batch or form == "onnx-int8",
+        # Without a range that was measured, 8 bits are scaled by the whole batch's largest number.
+        "depends_on_batch": network.depends_on_batch or (form == "onnx-int8" and not is_calibrated),
         "least_moments": getattr(network, "least_moments", config.clip.frames),
         "network": config.model.network,
         "adapter": config.model.adapter.method,

@@ -15,6 +15,7 @@ from evlora.exporting.description import METADATA_KEY
 from evlora.exporting.formats import FormatName
 from evlora.exporting.graphs import Graph
 from evlora.exporting.programs import shortened, traced
+from evlora.exporting.quantizing import Feed, in_8_bits
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 LARGEST_BYTES = 2**31 - 2**20
@@ -35,7 +36,14 @@ def require_onnx() -> None:
         )
 
 
-def write_onnx(graph: Graph, path: Path, description: str, *, form: FormatName) -> None:
+def write_onnx(
+    graph: Graph,
+    path: Path,
+    description: str,
+    *,
+    form: FormatName,
+    feeds: Sequence[Feed] = (),
+) -> None:
     """Write the graph as an ONNX file.
 
     Args:
@@ -43,6 +51,7 @@ def write_onnx(graph: Graph, path: Path, description: str, *, form: FormatName) 
         path: The file.
         description: What stands in its metadata.
         form: One of the ONNX formats.
+        feeds: For 8 bits, calls in which the range of activations is measured.
 
     Raises:
         ExportError: The exporter cannot take the network, or the file would be too large.
@@ -52,7 +61,7 @@ def write_onnx(graph: Graph, path: Path, description: str, *, form: FormatName) 
     if form == "onnx-fp16":
         model = _in_half_precision(model)
     elif form == "onnx-int8":
-        model = _in_8_bits(model, path)
+        model = in_8_bits(model, path, names=graph.inputs, feeds=feeds)
     model.metadata_props.add(key=METADATA_KEY, value=description)
     path.write_bytes(model.SerializeToString())
 
@@ -112,40 +121,6 @@ def _in_half_precision(model: Any) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # numbers too small for half precision become the smallest
         return convert_float_to_float16(model, keep_io_types=True)
-
-
-def _in_8_bits(model: Any, path: Path) -> Any:
-    """The model whose large matrices are int8, with activations cut to 8 bits as they come."""
-    import onnx
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    whole, prepared, cut = (path.with_suffix(end) for end in (".whole", ".prepared", ".cut"))
-    try:
-        whole.write_bytes(model.SerializeToString())
-        # Without it quantize_dynamic refuses every layer of torch's exporter. It takes a file: a
-        # model in memory it splits, and cannot read again.
-        quant_pre_process(whole, prepared, skip_symbolic_shape=True)
-        quantize_dynamic(
-            prepared,
-            cut,
-            op_types_to_quantize=["MatMul", "Gemm"],
-            per_channel=True,
-            reduce_range=True,  # 8 bits overflow on processors without VNNI
-            weight_type=QuantType.QInt8,
-            nodes_to_exclude=_deciding(onnx.load(prepared)),
-        )
-        return onnx.load(cut)
-    finally:
-        for made in (whole, prepared, cut):
-            made.unlink(missing_ok=True)
-
-
-def _deciding(model: Any) -> list[str]:
-    """The names of the nodes that give the scores: the head stays in float32."""
-    outputs = {output.name for output in model.graph.output}
-    before = {name for n in model.graph.node if outputs & set(n.output) for name in n.input}
-    return [n.name for n in model.graph.node if (outputs | before) & set(n.output)]
 
 
 class OnnxSession:

@@ -11,7 +11,7 @@ import torch
 from evlora.bundle import load_bundle
 from evlora.clips import Clip, ClipConfig, make_clip
 from evlora.errors import ExportError
-from evlora.exporting.checking import Check, Session, compare, generated_clips
+from evlora.exporting.checking import Check, Session, compare, generated_clips, inputs_of
 from evlora.exporting.description import description_of
 from evlora.exporting.formats import FORMATS, FormatName
 from evlora.exporting.graphs import Graph, clip_graph, live_graphs
@@ -22,6 +22,7 @@ from evlora.exporting.openvino_files import (
     write_openvino,
 )
 from evlora.exporting.programs import ProgramSession, write_program
+from evlora.exporting.quantizing import Feed
 from evlora.files import writing_file
 from evlora.messages import listed, suggestion
 from evlora.recognizer import Recognizer
@@ -51,6 +52,7 @@ def export(
     format: FormatName | None = None,
     live: bool = False,
     recordings: Sequence[Input] = (),
+    calibration: Sequence[Input] = (),
     weights: str | Path | None = None,
 ) -> Exported:
     """Write a recognizer as a file that runs without evlora; it is checked before it has its name.
@@ -70,20 +72,28 @@ def export(
             modality and those of the moment before where there is a difference; one decides on
             what the last T moments left.
         recordings: What to compare with; by default clips that are generated.
+        calibration: For onnx-int8, recordings on which the range of activations is measured, such
+            as some of those that it was trained with; 32 or more. Without any, each call cuts
+            activations by its own range.
         weights: The backbone's weight file; see `load_bundle`.
 
     Returns:
         The files and the comparison.
 
     Raises:
-        ExportError: A format is unknown, what writes it is not installed, the exporter cannot take
-            the network, or the file's answers differ.
+        ExportError: A format is unknown or takes no calibration, what writes it is not installed,
+            the exporter cannot take the network, or the file's answers differ.
         BundleError: The bundle cannot be read.
         DatasetError: A recording lacks a modality.
         RecordingError: A recording cannot be read.
     """
     out = Path(out)
     form = _format(out, format)
+    if calibration and form != "onnx-int8":
+        raise ExportError(
+            f"{out}: expected the format onnx-int8 for calibration, got {form}, which has no range "
+            "to measure; export it without"
+        )
     if form != "pt2":
         require_onnx()
     if form == "openvino":
@@ -93,15 +103,16 @@ def export(
     _require_plain(recognizer, out)
     clips = _clips(recordings, recognizer.clip_config)
     graphs = live_graphs(recognizer) if live else (clip_graph(recognizer),)
+    feeds = _feeds(recognizer, graphs, calibration)
     paths = [out.with_suffix(f".{graph.part}{out.suffix}") if live else out for graph in graphs]
     with ExitStack() as stack:
         sessions: list[Session] = []
         files: list[Path] = []
-        for graph, path in zip(graphs, paths, strict=True):
+        for graph, path, calls in zip(graphs, paths, feeds, strict=True):
             of_graph = (path,) if form != "openvino" else (path, path.with_suffix(".bin"))
             written = [stack.enter_context(writing_file(file)) for file in of_graph]
-            text = description_of(recognizer, graph, form)
-            sessions.append(_write(graph, written, text, form))
+            text = description_of(recognizer, graph, form, is_calibrated=bool(calls))
+            sessions.append(_write(graph, written, text, form, calls))
             files += of_graph
         check = compare(recognizer, graphs, sessions, clips, form=form, are_given=bool(recordings))
         check_file = out.with_suffix(f".live{CHECK_SUFFIX}" if live else CHECK_SUFFIX)
@@ -163,7 +174,18 @@ def _clips(recordings: Sequence[Input], config: ClipConfig) -> list[Clip]:
     return [make_clip(one, config, sample=str(one.path or "recording")) for one in opened]
 
 
-def _write(graph: Graph, files: Sequence[Path], description: str, form: FormatName) -> Session:
+def _feeds(
+    recognizer: Recognizer, graphs: Sequence[Graph], calibration: Sequence[Input]
+) -> Sequence[Sequence[Feed]]:
+    """The calls of each graph in which its activations are measured; none without recordings."""
+    if not calibration:
+        return [()] * len(graphs)
+    return inputs_of(recognizer, graphs, _clips(calibration, recognizer.clip_config))
+
+
+def _write(
+    graph: Graph, files: Sequence[Path], description: str, form: FormatName, feeds: Sequence[Feed]
+) -> Session:
     if form == "openvino":
         path, weights = files
         write_openvino(graph, path, weights, description)
@@ -172,5 +194,5 @@ def _write(graph: Graph, files: Sequence[Path], description: str, form: FormatNa
     if form == "pt2":
         write_program(graph, path, description)
         return ProgramSession(path)
-    write_onnx(graph, path, description, form=form)
+    write_onnx(graph, path, description, form=form, feeds=feeds)
     return OnnxSession(path)

@@ -25,7 +25,7 @@ def draw_reliability(bins: Sequence[Bin], ece: float, path: Path) -> None:
     upper.set_xlim(0, 1)
     upper.set_ylim(0, 1)
     upper.set_ylabel("share that is right")
-    upper.legend(loc="upper left")
+    figure.legend(loc="outside lower center")  # any place inside covers the bars of some
     upper.set_title(f"expected calibration error {ece:.3f}", fontsize=10)
     lower.bar(lows, [one.samples for one in bins], width, align="edge", edgecolor="white")
     lower.set_ylabel("clips")

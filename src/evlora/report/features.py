@@ -24,10 +24,14 @@ TOGETHER = "together"
 """Name of the features of all views."""
 DIMENSIONS_BEFORE_TSNE = 50
 PERPLEXITY = 30.0
+ITERATIONS = 500
+"""Of t-SNE: half of the usual number keeps as many neighbours together (trustworthiness)."""
 MOST_POINTS = 1000
 """Of more clips a part is projected and drawn: t-SNE takes long, and points cover each other."""
 FEW_CLASSES = 10
 """Up to which each class has a colour that one can name."""
+SIDE_IN = 3.8
+"""Of a plot, in inches: three fit a page beside each other with letters that one can read."""
 NAMED_CLASSES = 40
 """Up to which each class is named where most of its clips are."""
 
@@ -35,13 +39,17 @@ Points = NDArray[np.float32]
 
 
 def drawn_places(count: int) -> list[int]:
-    """Numbers of the samples whose features are drawn, evenly over all of them.
+    """Numbers of the samples whose features are drawn, chosen at random where there are many.
+
+    Every n-th sample would miss classes of a dataset in which they take turns.
 
     Args:
         count: The samples that there are.
     """
-    step = max(1.0, count / MOST_POINTS)
-    return [int(step * place) for place in range(min(count, MOST_POINTS))]
+    if count <= MOST_POINTS:
+        return list(range(count))
+    chosen = np.random.default_rng(0).choice(count, MOST_POINTS, replace=False)
+    return sorted(chosen.tolist())
 
 
 @contextmanager
@@ -109,7 +117,9 @@ def projected(features: Tensor, method: Projection, *, seed: int = 0) -> Points:
         points = PCA(min(2, least), random_state=seed).fit_transform(values)
         return np.pad(points, ((0, 0), (0, 2 - points.shape[1]))).astype(np.float32)
     few = PCA(min(DIMENSIONS_BEFORE_TSNE, least), random_state=seed).fit_transform(values)
-    reducer = TSNE(perplexity=PERPLEXITY, init="pca", random_state=seed, n_jobs=1)
+    reducer = TSNE(
+        perplexity=PERPLEXITY, max_iter=ITERATIONS, init="pca", random_state=seed, n_jobs=1
+    )
     return reducer.fit_transform(few.astype(np.float32))
 
 
@@ -124,7 +134,7 @@ def draw_features(
         classes: Names of the classes.
         path: The PNG to write.
     """
-    figure = new_figure((5.2 * len(points), 5.4))
+    figure = new_figure((max(5.2, SIDE_IN * len(points)), 1.15 * SIDE_IN))
     colours = _colours(len(classes))
     for axes, (name, of_view) in zip(
         figure.subplots(1, len(points), squeeze=False)[0], points.items(), strict=True
@@ -151,7 +161,7 @@ def draw_features(
             Line2D([], [], marker="o", lw=0, color=colours[i], label=in_figure(name, 24))
             for i, name in enumerate(classes)
         ]
-        columns = min(5, len(classes))
+        columns = min(5 if len(points) > 1 else 3, len(classes))
         figure.legend(handles=marks, loc="outside lower center", ncols=columns, fontsize=8)
     save_figure(figure, path)
 

@@ -34,8 +34,8 @@ from evlora.report.features import (
 )
 from evlora.report.panels import Answered, chosen_places
 from evlora.report.relevance import Relevance, relevance, why_not
-from evlora.training.data import open_dataset
 from evlora.training.folder import METRICS_FILE, RECIPE_FILE, read_metrics
+from evlora.training.opening import open_dataset
 
 MOST_RELEVANCE = 3
 """Clips whose relevance is shown, of those that are shown at all."""

@@ -82,7 +82,7 @@ if (matrix) {
     const font = clamp(width / 55, 9, 13);
     context.font = `${font}px system-ui, sans-serif`;
     const longest = Math.max(...labels.map((label) => context.measureText(label).width));
-    const margin = clamp(longest + 12, 40, width * 0.4), side = (width - margin) / seen;
+    const margin = clamp(longest + 12, 40, width * 0.33), side = (width - margin) / seen;
     canvas.margin = margin;
     canvas.side = side;
     context.save();
@@ -126,11 +126,12 @@ if (matrix) {
     context.textBaseline = "middle";
     context.textAlign = "right";
     const step = Math.max(1, Math.ceil((font + 1) / side));
-    const short = (text) => {
+    const short = (text) => { // both ends stay: names often differ at the last word
       if (context.measureText(text).width <= margin - 8) return text;
-      let length = text.length;
-      while (length > 1 && context.measureText(`${text.slice(0, length)}…`).width > margin - 8) length -= 1;
-      return `${text.slice(0, length)}…`;
+      let kept = text.length - 1;
+      const cut = () => `${text.slice(0, Math.ceil(kept / 2))}…${text.slice(text.length - Math.floor(kept / 2))}`;
+      while (kept > 2 && context.measureText(cut()).width > margin - 8) kept -= 1;
+      return cut();
     };
     for (let number = Math.floor(top); number < Math.min(count, top + seen); number += 1) {
       const y = margin + (number + 0.5 - top) * side;

@@ -15,6 +15,8 @@ from evlora.report.text import Html, escaped
 HERE = Path(__file__).parent
 KINDS = {".png": "image/png", ".webp": "image/webp", ".jpg": "image/jpeg"}
 """Suffix of a picture → what a browser calls it."""
+MOST_ROWS = 60
+"""Of a table, that are shown at once; what is longer scrolls in a box of its own."""
 
 
 class Section(NamedTuple):
@@ -65,11 +67,19 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], *, caption: s
         rows: A cell for each of them: text, HTML, or `Cell`.
         caption: What stands above it.
     """
-    head = element("tr", joined(*(element("th", name, scope="col") for name in header)))
-    body = joined(*(element("tr", joined(*map(_cell, row))) for row in rows))
+    words = [bool(rows) and isinstance(value, str) for value in (rows or [header])[0]]
+    head = joined(
+        *(
+            element("th", name, scope="col", **_of_words(is_words))
+            for name, is_words in zip(header, words, strict=True)
+        )
+    )
+    head = element("tr", head)
+    body = joined(*(element("tr", joined(*map(_cell, row, words))) for row in rows))
     above = element("caption", caption) if caption else ""
     whole = Html(f"<table data-sortable>{above}<thead>{head}</thead><tbody>{body}</tbody></table>")
-    return element("div", whole, class_="scroll", tabindex=0, role="region", aria_label=caption)
+    shape = "scroll tall" if len(rows) > MOST_ROWS else "scroll"
+    return element("div", whole, class_=shape, tabindex=0, role="region", aria_label=caption)
 
 
 def picture(path: Path, description: str, *, kind: str = "chart", caption: object = "") -> Html:
@@ -138,7 +148,14 @@ def page(title: str, lead: Html, sections: Sequence[Section]) -> str:
 """
 
 
-def _cell(value: object) -> Html:
+def _cell(value: object, is_words: bool) -> Html:
     if isinstance(value, Cell):
         return element("td", value.text, data_value=value.value)
+    if is_words:  # as wide as it needs, up to a width that a screen has room for
+        return element("td", element("div", value), class_="words")
     return element("td", value)
+
+
+def _of_words(is_words: bool) -> dict[str, str]:
+    """What marks the header of a column of text rather than numbers."""
+    return {"class_": "words"} if is_words else {}

@@ -93,7 +93,7 @@ def draw_panel(answers: Sequence[Answered], path: Path) -> None:
             right.text(score + 0.01, place, f"{score:.0%}", va="center", fontsize=8)
         right.spines[["top", "right", "bottom"]].set_visible(False)
         right.set_title(
-            f"true: {in_figure(answer.label, 36)}",
+            f"true: {in_figure(answer.label, 28)}",
             fontsize=9,
             loc="left",
             color=RIGHT if answer.is_right else WRONG,

@@ -63,7 +63,7 @@ def draw_relevance(clip: Clip, found: Relevance, path: Path) -> None:
     rows: list[tuple[str, Method | None]] = [(view, how) for view in views for how in ROWS]
     drawn = {method: _tiles(clip, found, method) for method in ROWS}
     count = max(len(of_view) for of_view in drawn[None].values())
-    figure = new_figure((1.3 * count + 2.2, 1.3 * len(rows) + 0.4))
+    figure = new_figure((1.3 * count + 2.2, 1.3 * len(rows) + 0.6))
     axes = figure.add_subplot()
     lines = [
         in_a_row([_at(drawn[method][view], moment, count) for moment in range(count)])
@@ -77,7 +77,7 @@ def draw_relevance(clip: Clip, found: Relevance, path: Path) -> None:
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     figure.suptitle(
-        f"relevance for {in_figure(found.label, 40)}; bright: much, dark: little", fontsize=9
+        f"relevance for {in_figure(found.label, 28)}\nbright: much, dark: little", fontsize=9
     )
     save_figure(figure, path)
 

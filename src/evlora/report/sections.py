@@ -147,7 +147,7 @@ def _confusion(measured: Measured, folder: Path) -> Section:
     pairs = table(
         ("true label", "taken for", "clips", "of", "share"),
         [
-            (p.label, p.predicted, p.clips, p.of, Cell(f"{p.clips / p.of:.0%}", p.clips / p.of))
+            (p.label, p.predicted, p.clips, p.of, Cell(f"{p.clips / p.of:.1%}", p.clips / p.of))
             for p in most_confused(counts, labels)
         ],
         caption="The most frequent mistakes",
@@ -167,7 +167,7 @@ def _classes(measured: Measured, folder: Path) -> Section:
         of_it = cells.get(number, {})
         clips, right = sum(of_it.values()), of_it.get(number, 0)
         if not clips:
-            rows.append((0, (label, 0, 0, Cell("–", -1), "–", "–")))
+            rows.append((0, (label, 0, 0, Cell("–", -1), Cell("–", -1), "–")))
             continue
         low, high = Share(right, clips).interval
         others = sorted((place, count) for place, count in of_it.items() if place != number)
@@ -209,7 +209,7 @@ def _features(measured: Measured, folder: Path) -> Section | None:
     labels = measured.scored.labels
     places = drawn_places(len(labels))
     draw_features(measured.points, labels[places], measured.scored.classes, path)
-    part = "" if len(places) == len(labels) else f" of {len(places):,} of {len(labels):,} clips"
+    part = "" if len(places) == len(labels) else f"; {len(places):,} of {len(labels):,} clips"
     views = ", ".join(measured.points)
     return Section(
         "Features",

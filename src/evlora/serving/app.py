@@ -9,6 +9,7 @@ from fastapi import FastAPI, Query, Request, WebSocket
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from evlora import __version__
 from evlora.errors import EvloraError
@@ -108,8 +109,10 @@ def create_app(
     _add_faults(app)
     open_paths = frozenset[str]()
     if page is not None and page.is_dir():
-        app.mount("/", PageFiles(page))
         open_paths = paths_of(page)
+        files = PageFiles(page)
+        # Not mounted at "/", which would answer the wrong method of another route as not found.
+        app.router.routes.extend(Route(path, files, methods=["GET"]) for path in open_paths)
     if token is not None:
         app.add_middleware(Authorization, token=token, open_paths=open_paths)
     return app

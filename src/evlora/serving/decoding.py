@@ -4,6 +4,7 @@ Nothing that a client sent is decoded anywhere else. The process has bounds of m
 file, and is killed by the service when it takes too long.
 """
 
+import gc
 import os
 import sys
 import time
@@ -37,6 +38,7 @@ def run_decoder(connection: "Connection[Any, Any]", raised_limits: str) -> None:
         raised_limits: What the service has in EVLORA_LIMITS.
     """
     begin_process()
+    gc.freeze()  # a search through what is shared with the server would copy all of it
     os.environ[VARIABLE] = raised_limits
     confine()
     answer_requests(connection)

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from evlora.clips import Clip, ClipConfig
 from evlora.config import expanded
-from evlora.datasets import ClipDataset, Manifest, read_manifest
+from evlora.datasets import ClipDataset
 from evlora.datasets.checking import IMBALANCE, same_content
 from evlora.datasets.loading import loader_options
 from evlora.datasets.samples import Sample
@@ -25,7 +25,7 @@ from evlora.packing import clip_dataset
 from evlora.recipe.schema import DataConfig
 from evlora.recognizer import Recognizer
 from evlora.training.features import MEMORY, FeatureDataset
-from evlora.training.folder import root_of
+from evlora.training.opening import open_dataset
 from evlora.training.ordering import (
     SHUFFLED_CHUNKS,
     Clips,
@@ -274,19 +274,3 @@ def _options(dataset: Clips, data: ClipDataModule) -> dict[str, Any]:
     if isinstance(dataset, FeatureDataset):
         return dataset.loader_options(**data.options)
     return loader_options(**data.options)
-
-
-def open_dataset(data: DataConfig, *, seed: int) -> Manifest:
-    """The dataset of a recipe, with a validation split held out where it has none.
-
-    Validation samples are held out first: `data.shots` are chosen from what is left.
-
-    Raises:
-        RecipeError: The recipe names no dataset.
-        DatasetError: The dataset is incomplete.
-    """
-    root = root_of(data)
-    manifest = read_manifest(root, source=data.source, cache=data.cache, cache_gb=data.cache_gb)
-    if "val" not in manifest.splits:
-        manifest = manifest.with_validation(data.validation_fraction, seed=seed)
-    return manifest if data.shots is None else manifest.with_shots(data.shots, seed=seed)
