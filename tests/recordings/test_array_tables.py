@@ -346,6 +346,15 @@ def test_matlab_variables_and_structs_are_read(tmp_path, is_compressed, axis, de
     assert recording.format == "mat"
 
 
+def test_of_two_cameras_in_a_matlab_file_the_first_is_read_and_the_other_named(tmp_path):
+    path = tmp_path / "sample.mat"
+    camera = {"ts": T, "x": X, "y": Y, "p": P}
+    savemat(path, {"left": camera, "right": camera | {"p": 1 - P}})
+
+    with pytest.warns(RecordingWarning, match="events in right too; left were read"):
+        require_events(open_recording(path, **SENSOR))
+
+
 def test_matlab_7_3_is_read_as_the_hdf5_that_it_is(tmp_path):
     path = tmp_path / "sample.mat"
     as_matlab_73(path, {f"events/{name}": v for name, v in zip("txyp", (T, X, Y, P), strict=True)})
