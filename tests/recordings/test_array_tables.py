@@ -52,6 +52,16 @@ def test_an_npz_of_eventcv_in_another_unit_is_refused(tmp_path, scale):
         open_recording(path)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize(("name", "values"), [("t", T), ("x", X), ("p", P)])
+def test_values_that_are_not_finite_are_refused(tmp_path, name, values, value):
+    fields = {"t": T, "x": X, "y": Y, "p": P} | {name: np.where(T[1] == T, value, values)}
+    np.savez(tmp_path / "sample.npz", **fields)
+
+    with pytest.raises(RecordingError, match=f"expected {name} as"):
+        open_recording(tmp_path / "sample.npz", **SENSOR)
+
+
 def test_an_array_of_objects_beside_the_events_is_not_opened(tmp_path):
     path = tmp_path / "sample.npz"
     np.savez(path, t=T, x=X, y=Y, p=P, meta=np.array([{"subject": 3}], object))

@@ -8,7 +8,7 @@ from evlora.recordings.writers.table import WRITERS
 
 
 def rows_below(page: str, heading: str) -> set[str]:
-    section = page.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    section = page.split(f"\n## {heading}\n")[1].split("\n## ", maxsplit=1)[0]
     firsts = re.findall(r"^\| (`[^|]+)\|", section, re.MULTILINE)
     return {name for first in firsts for name in re.findall(r"`([^`]+)`", first)}
 
