@@ -173,16 +173,21 @@ def test_a_part_is_the_beginning_and_nothing_is_called_damaged(tmp_path, monkeyp
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("in_pieces")
-def test_a_survey_has_a_figure(tmp_path):
-    path = tmp_path / "sample.raw"
-    write_recording(Recording(events(), None, "made"), path, "evt2")
-    found = survey_long_file(path)
-    assert found is not None
+def test_a_survey_has_a_figure_with_a_frame_where_there_are_some(tmp_path):
+    plain = tmp_path / "sample.raw"
+    write_recording(Recording(events(), None, "made"), plain, "evt2")
+    widths = []
+    for path in (plain, davis_aedat3(tmp_path / "framed")):
+        found = survey_long_file(path)
+        assert found is not None
 
-    save_survey_figure(found, tmp_path / "figure.png")
+        save_survey_figure(found, tmp_path / "figure.png")
 
-    with Image.open(tmp_path / "figure.png") as picture:
-        assert len(np.unique(np.asarray(picture.convert("RGB")).reshape(-1, 3), axis=0)) > 50
+        with Image.open(tmp_path / "figure.png") as picture:
+            pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3)
+            assert len(np.unique(pixels, axis=0)) > 50
+            widths.append(picture.width)
+    assert widths[1] > widths[0]
 
 
 INSPECT = """
