@@ -125,9 +125,8 @@ def inspect(
         # What is wrong with the file is part of what is printed below.
         warnings.simplefilter("ignore", RecordingWarning)
         if frames is None and animate is None:
-            is_part_enough = not (whole or as_json)
             opened = survey_long_file(
-                recording, is_part_enough=is_part_enough, format=format, **table
+                recording, is_part_enough=not (whole or as_json), format=format, **table
             )
         if opened is None:
             opened = open_recording(recording, frames=frames, format=format, **table)

@@ -38,8 +38,8 @@ from evlora.recordings.representations import WindowArray
 LONG_BYTES = 64 << 20
 """Files below are read at once, which takes a few hundred megabytes at most."""
 PART_BYTES, PART_EVENTS = 96 << 20, 1 << 24
-"""Where a part is enough: this much of the file or so many events, whichever comes first. Decoding
-and counting them takes one to five seconds of one core, whatever the format."""
+"""Where a part is enough: this much of the file or this number of events, whichever comes first.
+Decoding and counting them takes one to three seconds of one core, whatever the format."""
 MOST_FRAMES = 16
 """Pictures kept of a file whose frames lie among its events."""
 TIME_BINS = 1 << 16
