@@ -8,7 +8,7 @@ their times and a few pictures.
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,7 +135,8 @@ def survey_long_file(
     return tally.survey(_frames(tally, collected, is_part=part is not None), part)
 
 
-class _Frames(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Frames:
     """Frames to draw, and how many there are and when."""
 
     shown: FrameSequence
