@@ -13,7 +13,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
 # Tests beside each other, one thread each.
 TEST := $(ONE_THREAD) $(VENV)/bin/python -m pytest -n 2 --dist worksteal
 
-.PHONY: audit bench demo test test-slow docs check fuzz backbone format clean
+.PHONY: audit hashed hashes bench demo test test-slow docs check fuzz backbone format clean
 
 demo: $(INSTALLED)
 	$(ONE_THREAD) $(VENV)/bin/evlora demo demo
@@ -53,6 +53,18 @@ audit:
 	$(PYTHON) -m venv .cache/audit
 	.cache/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
 	.cache/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --format cyclonedx-json --output sbom.json
+
+# The tested versions alone, each file compared with its SHA-256, in an environment of its own.
+hashed:
+	$(PYTHON) -m venv .cache/hashed
+	.cache/hashed/bin/python -m pip install --disable-pip-version-check --no-deps --require-hashes --requirement requirements-hashed.txt
+	.cache/hashed/bin/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation .
+
+# After a change of constraints.txt; asks PyPI.
+hashes:
+	$(PYTHON) -m venv .cache/hashes
+	.cache/hashes/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	.cache/hashes/bin/uv pip compile --quiet --no-deps --generate-hashes --no-annotate --python-version 3.11.7 --custom-compile-command "make hashes" constraints.txt --output-file requirements-hashed.txt
 
 format: $(DEVELOPING)
 	$(VENV)/bin/ruff format .

@@ -49,6 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--beside", type=Path, help="the folder src of another checkout")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", nargs="*", default=[], help="what to open, such as hdf5 recipe")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure is not None:
@@ -58,7 +59,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         make(Path(folder))
         if arguments.beside is None:
-            print_ratios_of_checks(Path(folder), arguments.rounds)
+            print_ratios_of_checks(Path(folder), arguments.rounds, arguments.only)
             return
         sides = {"this": own, "beside": arguments.beside}
         rounds = []
@@ -78,10 +79,12 @@ def main() -> None:
         )
 
 
-def print_ratios_of_checks(folder: Path, rounds: int) -> None:
-    """Each task in turn with the checks and without, in this process."""
+def print_ratios_of_checks(folder: Path, rounds: int, only: list[str]) -> None:
+    """Each task, or those whose first words are given, with the checks and without, in turn."""
     print("| what | ms with checks | ratio to without | spread |\n|---|---:|---:|---:|")
     for name, (call, times) in tasks(folder).items():
+        if only and name.split()[0] not in only:
+            continue
         call()
         call()
         with_ms: list[float] = []

@@ -73,28 +73,23 @@ def build_yaml(text: str, prepare: Callable[[yaml.Node], None], *, builds: bool 
 def _require_bounded(root: yaml.Node) -> None:
     """Refuse a tree that would grow beyond the limits, every alias counted as what it names."""
     most, deepest = limits().recipe_values, limits().recipe_depth
-    measured: dict[int, tuple[int, int]] = {}
-
-    def measure(node: yaml.Node, depth: int) -> tuple[int, int]:
-        """The values and the levels of a node."""
-        if id(node) not in measured and depth <= deepest:  # a value that holds itself never ends
-            parts = [measure(part, depth + 1) for part in _parts(node)]
-            levels = 1 + max((part[1] for part in parts), default=0)
-            measured[id(node)] = 1 + sum(part[0] for part in parts), levels
-        size, levels = measured.get(id(node), (1, 1))
-        if depth + levels > deepest:
-            raise yaml.YAMLError(
-                f"expected at most {deepest} levels, got more, or a value that holds itself; "
-                f"{raising('recipe_depth')}"
-            )
-        if size > most:
-            raise yaml.YAMLError(
-                f"expected at most {most:,} keys and values, got more once names (*) are replaced "
-                f"by what they stand for; {raising('recipe_values')}"
-            )
-        return size, levels
-
-    measure(root, 0)
+    count, level = 1, [root]
+    for _ in range(deepest):  # a value that holds itself never ends
+        below: list[yaml.Node] = []
+        for node in level:
+            below += _parts(node)
+            if count + len(below) > most:
+                raise yaml.YAMLError(
+                    f"expected at most {most:,} keys and values, got more once names (*) are "
+                    f"replaced by what they stand for; {raising('recipe_values')}"
+                )
+        if not below:
+            return
+        count, level = count + len(below), below
+    raise yaml.YAMLError(
+        f"expected at most {deepest} levels, got more, or a value that holds itself; "
+        f"{raising('recipe_depth')}"
+    )
 
 
 def _parts(node: yaml.Node) -> list[yaml.Node]:

@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from evlora.cli.main import app
 from evlora.errors import RecordingError, RecordingWarning
-from evlora.recordings import EventStream, Recording, open_recording
+from evlora.recordings import EventStream, Recording, open_recording, survey
+from evlora.recordings.readers import prophesee_words
 from evlora.recordings.writers import write_recording
 
 INSPECT_KEYS = [
@@ -75,6 +76,27 @@ def test_inspect_prints_one_json_object_with_the_promised_keys(recording: Path):
         [],
     ]
     assert content["activity"]["active_pixels"] == 12
+
+
+def test_inspect_states_of_which_part_of_a_long_file_its_numbers_are(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(survey, "LONG_BYTES", 0)
+    monkeypatch.setattr(survey, "PART_EVENTS", 1)
+    monkeypatch.setattr(prophesee_words, "CHUNK_EVENTS", 100)
+    count = 1000
+    times, places = np.arange(count), np.arange(count) % 5
+    events = EventStream.from_arrays(times, places, places, places > 1, width=7, height=5)
+    path = tmp_path / "long.dat"
+    write_recording(Recording(events, None, "made"), path)
+
+    out, _ = run("inspect", path)
+    lines = {line[:11].strip(): line[12:] for line in out.splitlines()}
+
+    assert lines["part"].startswith("the first 0 of 0 MB (")
+    assert int(lines["events"]) < count
+    whole = run("inspect", path, "--whole")[0]
+    assert "\npart " not in whole
+    assert "\nevents      1,000\n" in whole
+    assert json.loads(run("inspect", path, "--json")[0])["events"] == count
 
 
 def test_inspect_reports_damage_as_part_of_what_it_prints(data_root: Path, tmp_path: Path):

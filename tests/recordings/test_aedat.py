@@ -12,12 +12,13 @@ from aedat_samples import (
     event_words,
     frame_words,
 )
-from recording_samples import aedat1, aedat2, frames, stream
+from recording_samples import aedat1, aedat2, aedat3, frames, stream
 
 from evlora.errors import RecordingError, RecordingWarning
 from evlora.recordings import EventStream, open_recording
 from evlora.recordings.readers import aps, prophesee_words
 from evlora.recordings.readers.aedat2 import DVS128_SIZE
+from evlora.recordings.readers.aedat3 import HEADER
 
 
 def require_same(events: EventStream | None, expected: EventStream) -> None:
@@ -173,6 +174,21 @@ def test_aedat3_frames_may_have_colour(tmp_path):
     recording = open_recording(davis_aedat3(tmp_path / "sample", channels=3))
 
     np.testing.assert_array_equal(recording.frames.take([0, 1]), frames(2).take([0, 1]))
+
+
+def test_of_two_cameras_in_one_aedat3_file_the_first_is_read(tmp_path):
+    path = aedat3(tmp_path / "sample")
+    head, end, body = path.read_bytes().partition(b"#!END-HEADER\r\n")
+    event_bytes = HEADER.itemsize + 8 * 300
+    other = bytearray(body[:event_bytes])
+    other[2:4] = (7).to_bytes(2, "little")
+    cameras = head.replace(b"#Source 1: DVS128", b"#Source 7: DAVIS346\r\n#Source 1: DVS128")
+    path.write_bytes(cameras + end + body[:event_bytes] + other + body[event_bytes:])
+
+    with pytest.warns(RecordingWarning, match="source 7, another camera, was skipped; source 1"):
+        recording = open_recording(path)
+
+    require_same(recording.events, stream(width=128, height=128))
 
 
 def test_a_davis_file_of_torn_frames_is_not_slow(tmp_path, monkeypatch):

@@ -52,6 +52,16 @@ def test_an_npz_of_eventcv_in_another_unit_is_refused(tmp_path, scale):
         open_recording(path)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize(("name", "values"), [("t", T), ("x", X), ("p", P)])
+def test_values_that_are_not_finite_are_refused(tmp_path, name, values, value):
+    fields = {"t": T, "x": X, "y": Y, "p": P} | {name: np.where(T[1] == T, value, values)}
+    np.savez(tmp_path / "sample.npz", **fields)
+
+    with pytest.raises(RecordingError, match=f"expected {name} as"):
+        open_recording(tmp_path / "sample.npz", **SENSOR)
+
+
 def test_an_array_of_objects_beside_the_events_is_not_opened(tmp_path):
     path = tmp_path / "sample.npz"
     np.savez(path, t=T, x=X, y=Y, p=P, meta=np.array([{"subject": 3}], object))
@@ -344,6 +354,15 @@ def test_matlab_variables_and_structs_are_read(tmp_path, is_compressed, axis, de
 
     require_events(recording)
     assert recording.format == "mat"
+
+
+def test_of_two_cameras_in_a_matlab_file_the_first_is_read_and_the_other_named(tmp_path):
+    path = tmp_path / "sample.mat"
+    camera = {"ts": T, "x": X, "y": Y, "p": P}
+    savemat(path, {"left": camera, "right": camera | {"p": 1 - P}})
+
+    with pytest.warns(RecordingWarning, match="events in right too; left were read"):
+        require_events(open_recording(path, **SENSOR))
 
 
 def test_matlab_7_3_is_read_as_the_hdf5_that_it_is(tmp_path):

@@ -8,12 +8,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from recording_samples import HEIGHT as HEIGHT_OF_SAMPLES
+from recording_samples import SAMPLES, davis_aedat2, davis_aedat3
+from recording_samples import WIDTH as WIDTH_OF_SAMPLES
 
 from evlora.recordings import EventStream, Recording, open_recording, survey
 from evlora.recordings.figure import save_survey_figure
 from evlora.recordings.frames import FrameSequence
 from evlora.recordings.inspection import summarize
-from evlora.recordings.readers import prophesee_words
+from evlora.recordings.readers import (
+    FORMATS,
+    event_stream,
+    hdf5,
+    nmnist,
+    npy,
+    prophesee_words,
+    text,
+)
 from evlora.recordings.survey import survey_long_file
 from evlora.recordings.writers import write_recording
 
@@ -87,34 +98,96 @@ def test_a_survey_of_disorder_reports_it(tmp_path):
     assert (np.diff(found.excerpt.t_us) >= 0).all()
 
 
-def test_short_files_and_those_with_frames_are_read_at_once(tmp_path, monkeypatch):
-    short = tmp_path / "short.raw"
-    images = np.zeros((2, HEIGHT, WIDTH, 3), np.uint8)
-    write_recording(Recording(events(), None, "made"), short, "evt2")
-    times = [10_000, 20_000]
-    frames = FrameSequence.from_images(images, start_us=times, end_us=times)
-    framed = [tmp_path / "framed.h5", tmp_path / "framed.aedat4"]
-    for path in framed:
-        write_recording(Recording(events(), frames, "made"), path)
+def test_short_files_and_archives_are_read_at_once(tmp_path, monkeypatch):
+    short, archive = tmp_path / "short.dat", tmp_path / "archive.npz"
+    for path in (short, archive):
+        write_recording(Recording(events(), None, "made"), path)
 
     assert survey_long_file(short) is None
     monkeypatch.setattr(survey, "LONG_BYTES", 0)
-    assert [survey_long_file(path) for path in framed] == [None, None]
+    assert survey_long_file(archive) is None
     assert survey_long_file(tmp_path) is None
+
+
+@pytest.mark.usefixtures("in_pieces")
+@pytest.mark.parametrize("name", ["hdf5", "aedat4", "aedat3", "aedat2", "ros1", "ros2"])
+def test_a_survey_counts_the_frames_among_the_events(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(survey, "MOST_FRAMES", 1)
+    make = {**SAMPLES, "aedat2": davis_aedat2, "aedat3": davis_aedat3}[name]
+    path = make(tmp_path / "sample")
+    recording = open_recording(path)
+    assert recording.frames is not None
+    whole = summarize(recording)
+
+    found = survey_long_file(path)
+
+    assert found is not None
+    assert found.frames is not None
+    assert found.summary.frames == whole.frames > 0
+    assert found.summary.frame_timing == whole.frame_timing
+    assert found.summary.warnings == whole.warnings
+    assert set(found.summary.remarks) == set(whole.remarks)
+    np.testing.assert_array_equal(found.frames[0], recording.frames[0])
+
+
+def test_frames_on_another_clock_than_the_events_are_reported_by_a_survey_too(tmp_path, in_pieces):
+    path = tmp_path / "sample.h5"
+    times = [10**12, 10**12 + 1]
+    images = np.zeros((2, HEIGHT, WIDTH, 3), np.uint8)
+    frames = FrameSequence.from_images(images, start_us=times, end_us=times)
+    write_recording(Recording(events(), frames, "made"), path)
+
+    found = survey_long_file(path)
+
+    assert found is not None
+    assert any("their clocks differ" in warning for warning in found.summary.warnings)
+
+
+@pytest.mark.usefixtures("in_pieces")
+@pytest.mark.parametrize("name", [row.name for row in FORMATS if row.streams])
+def test_a_part_is_the_beginning_and_nothing_is_called_damaged(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(survey, "PART_EVENTS", 1)
+    for module in (nmnist, npy, event_stream):
+        monkeypatch.setattr(module, "CHUNK_EVENTS", 100)
+    monkeypatch.setattr(hdf5, "READ_EVENTS", 100)
+    monkeypatch.setattr(prophesee_words, "CHUNK_EVENTS", 100)
+    monkeypatch.setattr(text, "BLOCK_BYTES", 1000)
+    size = {"width": WIDTH_OF_SAMPLES, "height": HEIGHT_OF_SAMPLES} if name == "npy" else {}
+    path = SAMPLES[name](tmp_path / "sample")
+    whole = open_recording(path, **size)
+    assert whole.events is not None
+
+    found = survey_long_file(path, is_part_enough=True, **size)
+
+    assert found is not None
+    assert found.part is not None
+    assert 0 < found.part.read_bytes < found.part.file_bytes == path.stat().st_size
+    count = found.summary.events
+    assert 0 < count < len(whole.events)
+    first = whole.events.part(slice(count))
+    assert (found.summary.t_first_us, found.summary.t_last_us) == (first.first_us, first.last_us)
+    assert found.summary.on == np.count_nonzero(first.polarity)
+    assert set(found.summary.warnings) <= set(whole.warnings)
+    assert (found.summary.frames > 0) <= (whole.frames is not None)
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("in_pieces")
-def test_a_survey_has_a_figure(tmp_path):
-    path = tmp_path / "sample.raw"
-    write_recording(Recording(events(), None, "made"), path, "evt2")
-    found = survey_long_file(path)
-    assert found is not None
+def test_a_survey_has_a_figure_with_a_frame_where_there_are_some(tmp_path):
+    plain = tmp_path / "sample.raw"
+    write_recording(Recording(events(), None, "made"), plain, "evt2")
+    widths = []
+    for path in (plain, davis_aedat3(tmp_path / "framed")):
+        found = survey_long_file(path)
+        assert found is not None
 
-    save_survey_figure(found, tmp_path / "figure.png")
+        save_survey_figure(found, tmp_path / "figure.png")
 
-    with Image.open(tmp_path / "figure.png") as picture:
-        assert len(np.unique(np.asarray(picture.convert("RGB")).reshape(-1, 3), axis=0)) > 50
+        with Image.open(tmp_path / "figure.png") as picture:
+            pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3)
+            assert len(np.unique(pixels, axis=0)) > 50
+            widths.append(picture.width)
+    assert widths[1] > widths[0]
 
 
 INSPECT = """

@@ -70,6 +70,8 @@ def test_pictures_alone_are_enough_where_events_are_simulated(client: TestClient
 
 BAD: dict[str, tuple[str, bytes, str]] = {
     "no JSON": ("hello", b"", "first message"),
+    "nested too deeply": ("[" * 100_000, b"", "first message"),
+    "no finite size": ('{"width": NaN, "height": Infinity}', b"", "first message"),
     "no size": ('{"width": 40}', b"", "height"),
     "unknown key": (opening(size=3), b"", "size"),
     "unknown bundle": (opening(bundle="thrid"), b"", "no bundle"),

@@ -13,13 +13,13 @@ import typer
 
 from evlora.cli.arguments import AsJson
 from evlora.cli.printing import echo
+from evlora.cli.summary import print_summary
 from evlora.errors import RecordingError, RecordingWarning
 
 if TYPE_CHECKING:
     from evlora.recordings import Recording
     from evlora.recordings.alignment import Offset
     from evlora.recordings.converting import Found
-    from evlora.recordings.inspection import Activity, Summary
     from evlora.recordings.parts import Part
     from evlora.recordings.simulator import SensorModel
 
@@ -62,8 +62,6 @@ TopicsOption = Annotated[
 
 T = TypeVar("T")
 
-SPARKS = "▁▂▃▄▅▆▇█"
-SPARK_COLUMNS = 50
 FRAMES_OF_A_SHORT_LOOK = 24
 """Half a second of work, for an offset within 2 ms of that of 60 frames."""
 
@@ -91,6 +89,9 @@ def inspect(
     unit: UnitOption = None,
     topics: TopicsOption = None,
     frames: FramesOption = None,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Read all of a long file, as --json does.")
+    ] = False,
 ) -> None:
     """Show what a recording or a folder of them holds.
 
@@ -124,7 +125,9 @@ def inspect(
         # What is wrong with the file is part of what is printed below.
         warnings.simplefilter("ignore", RecordingWarning)
         if frames is None and animate is None:
-            opened = survey_long_file(recording, format=format, **table)
+            opened = survey_long_file(
+                recording, is_part_enough=not (whole or as_json), format=format, **table
+            )
         if opened is None:
             opened = open_recording(recording, frames=frames, format=format, **table)
     summary = opened.summary if isinstance(opened, Survey) else summarize(opened)
@@ -133,7 +136,7 @@ def inspect(
         late = {} if step is None else {"events_late_us": step.events_late_us}
         echo(json.dumps({**asdict(summary), **late}, ensure_ascii=False))
     else:
-        _print_summary(summary)
+        print_summary(summary, opened.part if isinstance(opened, Survey) else None)
         if step is not None and step.is_out_of_step:
             late_ms = step.events_late_us / 1e3
             side = "after" if late_ms > 0 else "before"
@@ -195,13 +198,15 @@ def _inspect_each(paths: list[Path], *, as_json: bool, **options: Any) -> None:
     """A line for each recording of a folder; one that cannot be read does not stop the rest."""
     from evlora.recordings import open_recording
     from evlora.recordings.inspection import summarize
+    from evlora.recordings.survey import survey_long_file
 
     failed = 0
     for path in paths:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RecordingWarning)
             try:
-                summary = summarize(open_recording(path, **options))
+                survey = survey_long_file(path, **options)
+                summary = survey.summary if survey else summarize(open_recording(path, **options))
             except RecordingError as error:
                 echo(f"error: {error}", err=True)
                 failed += 1
@@ -277,65 +282,6 @@ def _sensor_model(pairs: list[str]) -> "SensorModel":
         return SensorModel.model_validate(values)
     except ValidationError as error:
         raise RecordingError(f"sensor: {explain(error, SensorModel)}") from error
-
-
-def _print_summary(summary: "Summary") -> None:
-    for name, value in _rows(summary):
-        echo(f"{name:<11} {value}")
-
-
-def _rows(summary: "Summary") -> Iterator[tuple[str, str]]:
-    yield "format", summary.format
-    if summary.width is not None:
-        yield "sensor", f"{summary.width} × {summary.height} pixels"
-    activity, timing = summary.activity, summary.frame_timing
-    yield "events", f"{summary.events:,}"
-    if activity is not None:
-        share = 100 * summary.on / summary.events
-        yield "polarity", f"{summary.on:,} ON, {summary.off:,} OFF ({share:.1f} % ON)"
-        yield "time", f"{summary.t_first_us:,} … {summary.t_last_us:,} µs"
-        yield "duration", f"{activity.duration_us / 1e6:.3f} s"
-        yield "rate", f"{activity.rate_hz:,.0f} events/s, at most {activity.peak_rate_hz:,.0f}"
-        yield "over time", _sparkline(activity.rate_over_time_hz)
-        yield "pixels", _pixels_text(activity)
-        yield "gaps", _gaps_text(activity)
-    yield "frames", f"{summary.frames:,}"
-    if timing is not None and summary.events:
-        yield "frame size", f"{timing.width} × {timing.height} pixels"
-    if timing is not None and timing.interval_us:
-        lost = f", about {timing.lost} lost" if timing.lost else ""
-        yield "interval", f"{timing.interval_us / 1e3:.2f} ms from frame to frame{lost}"
-    if summary.triggers is not None:
-        triggers = summary.triggers
-        inputs = ", ".join(map(str, triggers.channels))
-        span = f"from {triggers.first_us:,} to {triggers.last_us:,} µs"
-        yield "triggers", f"{triggers.count:,} at input {inputs}, {span}"
-    for remark in summary.remarks:
-        yield "remark", remark
-    for warning in summary.warnings:
-        yield "warning", warning
-
-
-def _pixels_text(activity: "Activity") -> str:
-    x, y, count = activity.busiest_pixel
-    return f"{activity.active_pixels:,} sent events; the busiest, ({x}, {y}), sent {count:,}"
-
-
-def _gaps_text(activity: "Activity") -> str:
-    if not activity.gaps:
-        return "none"
-    before, after = max(activity.longest_gaps_us, key=lambda gap: gap[1] - gap[0])
-    return f"{activity.gaps:,}; the longest of {(after - before) / 1e3:.1f} ms, after {before:,} µs"
-
-
-def _sparkline(values: tuple[float, ...]) -> str:
-    step = max(1, -(-len(values) // SPARK_COLUMNS))
-    means = [
-        sum(values[at : at + step]) / len(values[at : at + step])
-        for at in range(0, len(values), step)
-    ]
-    highest = max(means)
-    return "".join(SPARKS[min(int(len(SPARKS) * mean / highest), 7)] for mean in means)
 
 
 @contextmanager

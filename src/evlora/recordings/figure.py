@@ -70,6 +70,10 @@ def save_survey_figure(survey: Survey, path: str | Path) -> None:
         ("all events, log scale", draw_counts(survey.pixel_counts)),
     ]
     title = f"{survey.path.name} ({survey.summary.format})"
+    if survey.part is not None:
+        title += f", the first {survey.part.shown}"
+    if survey.frames is not None:
+        panels.insert(1, _frame_panel(survey.frames, (start_us + end_us) // 2))
     _save(target, title, panels, (survey.windows_us, survey.rates_hz), None)
 
 
@@ -117,6 +121,16 @@ def _panels(recording: Recording) -> Panels:
     panels.insert(0, _events_panel(events, start_us, end_us, events.first_us))
     panels.append(("all events, log scale", draw_activity(events)))
     return panels
+
+
+def _frame_panel(frames: FrameSequence, t_us: int) -> tuple[str, ImageArray]:
+    """The frame that ends nearest to a time; of frames without times the middle one."""
+    if frames.end_us is None:
+        return "a frame, of unknown time", frames[len(frames) // 2]
+    number = int(np.abs(frames.end_us - t_us).argmin())
+    apart_ms = (int(frames.end_us[number]) - t_us) / 1e3
+    side = "after" if apart_ms > 0 else "before"
+    return f"a frame, {abs(apart_ms):.0f} ms {side} them", frames[number]
 
 
 def _events_panel(

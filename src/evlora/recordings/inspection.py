@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evlora.recordings.events import EventStream
-from evlora.recordings.frames import FrameSequence
 from evlora.recordings.recording import Recording
 from evlora.recordings.representations import (
     WindowArray,
@@ -130,7 +129,9 @@ def summarize(recording: Recording) -> Summary:
         warnings=recording.warnings,
         remarks=recording.remarks,
         activity=None if some is None else _activity(some),
-        frame_timing=None if frames is None else _frame_timing(frames),
+        frame_timing=None
+        if frames is None
+        else frame_timing(frames.width, frames.height, frames.end_us),
         triggers=None if recording.triggers is None else trigger_summary(recording.triggers),
     )
 
@@ -257,13 +258,13 @@ def _silences_us(events: EventStream) -> list[tuple[int, int]]:
     return silences
 
 
-def _frame_timing(frames: FrameSequence) -> FrameTiming:
-    ends = frames.end_us
+def frame_timing(width: int, height: int, ends: NDArray[np.int64] | None) -> FrameTiming:
+    """Size and times of frames, by the ends of their exposures in µs, None where unknown."""
     if ends is None or not len(ends):
-        return FrameTiming(frames.width, frames.height, None, None, None, None)
+        return FrameTiming(width, height, None, None, None, None)
     intervals = np.diff(ends)
     usual_us = float(np.median(intervals)) if len(intervals) else None
     lost = 0
     if usual_us is not None:
         lost = int(np.count_nonzero(intervals > LOST_FRAME_INTERVALS * usual_us))
-    return FrameTiming(frames.width, frames.height, int(ends[0]), int(ends[-1]), usual_us, lost)
+    return FrameTiming(width, height, int(ends[0]), int(ends[-1]), usual_us, lost)

@@ -83,14 +83,20 @@ class Recording:
         events = self.events
         if events is None or not len(events) or frames.start_us is None or frames.end_us is None:
             return ()
-        first_us, last_us = int(frames.start_us[0]), int(frames.end_us[-1])
-        if first_us <= events.last_us and last_us >= events.first_us:
-            return ()
-        return (
-            f"{self.path}: the frames ({first_us} to {last_us} µs) and the events "
-            f"({events.first_us} to {events.last_us} µs) have no moment in common; "
-            "their clocks differ",
-        )
+        exposed_us = (int(frames.start_us[0]), int(frames.end_us[-1]))
+        return clocks_that_differ(self.path, exposed_us, (events.first_us, events.last_us))
+
+
+def clocks_that_differ(
+    path: Path | None, frames_us: tuple[int, int], events_us: tuple[int, int]
+) -> tuple[str, ...]:
+    """The warning of frames and events, from first to last in µs, that never meet; else none."""
+    if frames_us[0] <= events_us[1] and frames_us[1] >= events_us[0]:
+        return ()
+    return (
+        f"{path}: the frames ({frames_us[0]} to {frames_us[1]} µs) and the events "
+        f"({events_us[0]} to {events_us[1]} µs) have no moment in common; their clocks differ",
+    )
 
 
 __getattr__ = moved.names_of("evlora.recordings.recording")

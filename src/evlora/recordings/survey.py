@@ -1,7 +1,8 @@
-"""A long file of events, summed up in pieces: its numbers and what a figure of it needs.
+"""A long recording, summed up in pieces: its numbers and what a figure of it needs.
 
-Nothing grows with the file: events are counted by pixel and by time, in bins that are joined in
-pairs when the recording outgrows them, and a few excerpts are kept to draw one of them.
+Little grows with the file: events are counted by pixel and by time, in bins that are joined in
+pairs when the recording outgrows them, a few excerpts are kept to draw one of them, and of frames
+their times and a few pictures.
 """
 
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,33 +13,57 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evlora.errors import RecordingError
 from evlora.recordings.events import EventStream
+from evlora.recordings.frames import FrameSequence
 from evlora.recordings.inspection import (
     RATE_PARTS,
     SHORTEST_GAP_US,
     Activity,
+    FrameTiming,
     Summary,
     activity_of,
+    frame_timing,
     lively_part,
     shown_events,
     trigger_summary,
 )
-from evlora.recordings.readers.aedat4 import states_frames
-from evlora.recordings.readers.decoding import EventChunk, EventFile, Findings, checked_chunks
+from evlora.recordings.readers.collected_frames import CollectedFrames
+from evlora.recordings.readers.decoding import EventChunk, EventFile, checked_chunks
 from evlora.recordings.readers.hdf5_frames import read_frames
 from evlora.recordings.readers.table import reader_for
+from evlora.recordings.recording import clocks_that_differ
 from evlora.recordings.representations import WindowArray
 
 LONG_BYTES = 64 << 20
 """Files below are read at once, which takes a few hundred megabytes at most."""
-HOLD_ONLY_EVENTS = ("evt2", "evt2.1", "evt3", "dat", "es", "npy", "text", "nmnist", "aedat1")
+PART_BYTES, PART_EVENTS = 96 << 20, 1 << 24
+"""Where a part is enough: this much of the file or this number of events, whichever comes first.
+Decoding and counting them takes one to three seconds of one core, whatever the format."""
+MOST_FRAMES = 16
+"""Pictures kept of a file whose frames lie among its events."""
 TIME_BINS = 1 << 16
 MOST_EXCERPTS = 32
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """How much of a file was read, from its beginning on."""
+
+    read_bytes: int
+    file_bytes: int
+
+    @property
+    def shown(self) -> str:
+        """The part in words."""
+        read_mb, file_mb = self.read_bytes / 1e6, self.file_bytes / 1e6
+        share = self.read_bytes / self.file_bytes
+        return f"{read_mb:,.0f} of {file_mb:,.0f} MB ({share:.0%})"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Survey:
-    """What is known of a long file after one passage."""
+    """What is known of a long file after one passage, or after its first part."""
 
     path: Path
     summary: Summary
@@ -50,22 +75,28 @@ class Survey:
     """Events of each pixel, OFF before ON, shape (2, H, W)."""
     excerpt: EventStream
     """Events that follow each other where much happens."""
+    frames: FrameSequence | None
+    """The recording's frames, or some of them."""
+    part: Part | None
+    """What was looked at; None where that is the whole file."""
 
 
 def survey_long_file(
     path: Path,
     *,
+    is_part_enough: bool = False,
     format: str | None = None,
     width: int | None = None,
     height: int | None = None,
     **options: Any,
 ) -> Survey | None:
-    """The survey of a long file of events; None where reading it at once is better.
+    """The survey of a long file; None where reading it at once is better.
 
-    That is for short files, and for those that hold frames or may hold them.
+    That is for short files, and for formats that cannot be read in pieces.
 
     Args:
         path: The file.
+        is_part_enough: Whether the file's beginning suffices; see `PART_BYTES`.
         format: The name of its format, where the suffix does not show it.
         width: Columns of the sensor, for formats whose files do not state them.
         height: Rows of the sensor.
@@ -77,10 +108,15 @@ def survey_long_file(
     if not path.is_file() or path.stat().st_size < LONG_BYTES:
         return None
     row = reader_for(path, format)
-    if row.name not in HOLD_ONLY_EVENTS and not _is_known_without_frames(row.name, path):
+    if not row.streams:
         return None
-    file = row.open_events(path, width=width, height=height, **options)
+    collected = CollectedFrames(MOST_FRAMES) if row.collects_frames else None
+    try:
+        file = row.open_events(path, width=width, height=height, frames=collected, **options)
+    except RecordingError:  # reading it at once raises the same, or gives frames alone
+        return None
     tally = _Tally(file)
+    size, events = path.stat().st_size, 0
     # One piece is counted while the next is decoded.
     with ThreadPoolExecutor(1) as counter:
         counting: Future[None] | None = None
@@ -88,17 +124,50 @@ def survey_long_file(
             if counting is not None:
                 counting.result()
             counting = counter.submit(tally.add, chunk)
+            events += len(chunk.t_us)
+            is_long = events >= PART_EVENTS or file.findings.read_share * size >= PART_BYTES
+            file.findings.is_enough = is_part_enough and is_long
         if counting is None:
             return None
         counting.result()
-    return tally.survey()
+    share = file.findings.read_share
+    part = Part(int(share * size), size) if file.findings.is_enough and share < 1 else None
+    return tally.survey(_frames(tally, collected, is_part=part is not None), part)
 
 
-def _is_known_without_frames(format: str, path: Path) -> bool:
-    """Whether a file that may hold frames holds none, where that is quick to see."""
-    if format == "hdf5":
-        return read_frames(path, Findings(path)) is None
-    return format == "aedat4" and not states_frames(path)
+@dataclass(frozen=True, slots=True)
+class _Frames:
+    """Frames to draw, and how many there are and when."""
+
+    shown: FrameSequence
+    count: int
+    timing: FrameTiming
+
+
+def _frames(tally: "_Tally", collected: CollectedFrames | None, *, is_part: bool) -> _Frames | None:
+    """The frames of what was read; None where there are none."""
+    file = tally.file
+    if collected is not None:
+        shown = None if file.frames is None else file.frames()
+        ends = np.sort(np.asarray(collected.end_us, np.int64))
+    elif file.format == "hdf5":  # which holds them apart, to be read when they are drawn
+        shown = read_frames(file.findings.path, file.findings)
+        if shown is not None and not shown.is_timed and not is_part:
+            shown = shown.spread_over(tally.first_us, tally.last_us + 1)
+        ends = None if shown is None else shown.end_us
+        if is_part and ends is not None:
+            ends = ends[ends <= tally.last_us]
+    else:
+        return None
+    if shown is None:
+        return None
+    if shown.start_us is not None and ends is not None and len(ends):
+        exposed_us = (int(shown.start_us[0]), int(ends[-1]))
+        file.findings.warnings += clocks_that_differ(
+            file.findings.path, exposed_us, (tally.first_us, tally.last_us)
+        )
+    count = len(shown) if ends is None else len(ends)
+    return _Frames(shown, count, frame_timing(shown.width, shown.height, ends))
 
 
 class _Tally:
@@ -139,7 +208,7 @@ class _Tally:
         self.chunks += 1
         self.count += len(t_us)
 
-    def survey(self) -> Survey:
+    def survey(self, frames: _Frames | None, part: Part | None) -> Survey:
         """What was counted, as numbers and pictures need it."""
         if self.backwards:
             self.file.findings.warn(
@@ -163,14 +232,16 @@ class _Tally:
         )
         return Survey(
             self.file.findings.path,
-            self._summary(activity, int(self.bins[1].sum())),
+            self._summary(activity, int(self.bins[1].sum()), frames),
             windows_us,
             rates_hz,
             pixel_counts,
             excerpt,
+            None if frames is None else frames.shown,
+            part,
         )
 
-    def _summary(self, activity: Activity, on: int) -> Summary:
+    def _summary(self, activity: Activity, on: int, frames: _Frames | None) -> Summary:
         findings = self.file.findings
         return Summary(
             format=self.file.format,
@@ -181,11 +252,11 @@ class _Tally:
             off=self.count - on,
             t_first_us=self.first_us,
             t_last_us=self.last_us,
-            frames=0,
+            frames=0 if frames is None else frames.count,
             warnings=tuple(findings.warnings),
             remarks=tuple(findings.remarks),
             activity=activity,
-            frame_timing=None,
+            frame_timing=None if frames is None else frames.timing,
             triggers=None if findings.triggers is None else trigger_summary(findings.triggers),
         )
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import math
 import pickle
 import struct
 import warnings
@@ -292,22 +293,54 @@ QUARTERS = {
 }
 
 
+def with_display_matrix(path: Path, a: float, b: float, c: float, d: float) -> Path:
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 4 + 40  # version 0: the matrix lies 40 bytes into the box
+    fixed = [round(value * (1 << 16)) for value in (a, b, c, d)]
+    data[at : at + 36] = struct.pack(">9i", *fixed[:2], 0, *fixed[2:], 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+    return path
+
+
 @pytest.mark.parametrize("turn", QUARTERS)
 def test_a_display_matrix_turns_and_mirrors_every_frame(turn: str, tmp_path: Path):
     (a, b, c, d), turned = QUARTERS[turn]
     path = write_video(tmp_path / "video.mp4", CODINGS["mpeg4"], group_size=5)
     shown = decoded_in_order(path)
-    data = bytearray(path.read_bytes())
-    at = data.index(b"tkhd") + 4 + 40  # version 0: the matrix lies 40 bytes into the box
-    data[at : at + 36] = struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
-    path.write_bytes(data)
 
-    frames = open_recording(path).frames
+    recording = open_recording(with_display_matrix(path, a, b, c, d))
 
+    frames = recording.frames
     assert frames is not None
     assert (frames.height, frames.width) == turned(shown[0]).shape[:2]
     for number in (0, 17):
         np.testing.assert_array_equal(frames[number], turned(shown[number]))
+    assert recording.remarks == ()
+
+
+@pytest.mark.parametrize("degrees", [45, 5, 100])
+def test_a_turn_that_is_no_quarter_is_remarked_on(degrees: int, tmp_path: Path):
+    path = write_video(tmp_path / "video.mp4", CODINGS["mpeg4"], group_size=5)
+    along, aslant = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+
+    recording = open_recording(with_display_matrix(path, along, aslant, -aslant, along))
+
+    assert [f"turns frames by {degrees}°" in remark for remark in recording.remarks] == [True]
+
+
+def test_pixels_that_are_not_square_are_remarked_on(tmp_path: Path):
+    path = tmp_path / "video.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.sample_aspect_ratio = Fraction(16, 15)
+        for image in moving_images(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image)))
+        container.mux(stream.encode())
+
+    recording = open_recording(path)
+
+    assert [("16:15" in remark) for remark in recording.remarks] == [True]
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -23,6 +23,7 @@ from evlora.errors import RecordingError
 from evlora.recordings.readers.aps import ApsFrames
 from evlora.recordings.readers.cameras import size_of_camera
 from evlora.recordings.readers.clocks import WrappingClock
+from evlora.recordings.readers.collected_frames import CollectedFrames
 from evlora.recordings.readers.davis import IS_EXTERNAL, IS_SAMPLE, DavisDecoder
 from evlora.recordings.readers.decoding import (
     CHUNK_EVENTS,
@@ -53,14 +54,11 @@ WordsDecoder = Callable[[NDArray[np.uint32], NDArray[np.int64]], EventChunk]
 
 def read(path: Path, *, width: int | None, height: int | None) -> Recording:
     """The events, triggers and frames of the file; see `open_events`."""
-    camera = _camera(path, width=width, height=height)
-    aps = None if camera.is_dvs128 else ApsFrames(camera.size, camera.pattern)
-    file = _event_file(camera, aps)
+    file = open_events(path, width=width, height=height, frames=CollectedFrames())
     recording = collect(file)
-    if aps is None:
+    if file.frames is None:
         return recording
-    frames = aps.finish(file.findings).sequence(file.findings)
-    findings = file.findings
+    frames, findings = file.frames(), file.findings
     return replace(
         recording,
         frames=frames,
@@ -69,19 +67,26 @@ def read(path: Path, *, width: int | None, height: int | None) -> Recording:
     )
 
 
-def open_events(path: Path, *, width: int | None, height: int | None) -> EventFile:
-    """The events of the file, opened; its frames are skipped.
+def open_events(
+    path: Path,
+    *,
+    width: int | None,
+    height: int | None,
+    frames: CollectedFrames | None = None,
+) -> EventFile:
+    """The events of the file, opened.
 
     Args:
         path: The file.
         width: Columns of the sensor, where the header names no camera.
         height: Rows of the sensor, as for `width`.
+        frames: Where its frames are collected; None skips them.
 
     Raises:
         RecordingError: The header is damaged or names a camera that is not known, or no sensor
             size is known.
     """
-    return _event_file(_camera(path, width=width, height=height), None)
+    return _event_file(_camera(path, width=width, height=height), frames)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +199,11 @@ def _reach(path: Path, start: int) -> tuple[bool, tuple[int, int]]:
     return 2 * short >= count, reach
 
 
-def _event_file(camera: _Camera, aps: ApsFrames | None) -> EventFile:
+def _event_file(camera: _Camera, frames: CollectedFrames | None) -> EventFile:
     findings = Findings(camera.path)
+    aps = None
+    if frames is not None and not camera.is_dvs128:
+        aps = ApsFrames(camera.size, camera.pattern, frames)
     if camera.remark is not None:
         findings.remark(camera.remark)
     if camera.is_dvs128:
@@ -203,7 +211,8 @@ def _event_file(camera: _Camera, aps: ApsFrames | None) -> EventFile:
     else:
         decode = DavisDecoder(camera.size, findings, aps).decode
     blocks = words(camera.path, camera.start, np.dtype("<u8"), findings)
-    return EventFile("aedat2", *camera.size, _decoded(blocks, decode), findings)
+    sequence = None if aps is None else functools.partial(aps.sequence, findings)
+    return EventFile("aedat2", *camera.size, _decoded(blocks, decode), findings, frames=sequence)
 
 
 def _decoded(

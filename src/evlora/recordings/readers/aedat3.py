@@ -12,6 +12,7 @@ pulses at the camera's inputs. Packets of other kinds, such as inertia, are skip
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -66,18 +67,25 @@ def read(path: Path, *, width: int | None, height: int | None) -> Recording:
     return replace(recording, frames=sequence, warnings=tuple(file.findings.warnings))
 
 
-def open_events(path: Path, *, width: int | None, height: int | None) -> EventFile:
-    """The events of the file, opened; its frames are skipped.
+def open_events(
+    path: Path,
+    *,
+    width: int | None,
+    height: int | None,
+    frames: CollectedFrames | None = None,
+) -> EventFile:
+    """The events of the file, opened.
 
     Args:
         path: The file.
         width: Columns of the sensor, where the header names no camera that is known.
         height: Rows of the sensor, as for `width`.
+        frames: Where its frames are collected; None skips them.
 
     Raises:
         RecordingError: The header is damaged, or packed data, or no sensor size is known.
     """
-    return _event_file(path, None, width=width, height=height)
+    return _event_file(path, frames, width=width, height=height)
 
 
 def _event_file(
@@ -95,20 +103,26 @@ def _event_file(
     packing = re.search(r"^#Format:\s*(\S+)", text, re.MULTILINE)
     if packing and packing[1].upper() != "RAW":
         raise RecordingError(f"{path}: expected packets in format RAW, got {packing[1]}")
-    source = re.search(r"^#Source \d+:\s*(\S+)", text, re.MULTILINE)
-    declared = size_of_camera(source[1]) if source else None
+    cameras = dict(re.findall(r"^#Source (\d+):\s*(\S+)", text, re.MULTILINE))
+    source = _first_source(path, start)
+    # Of a single camera the number does not matter, whatever wrote it.
+    camera = next(iter(cameras.values())) if len(cameras) == 1 else cameras.get(str(source))
+    declared = None if camera is None else size_of_camera(camera)
     width, height = sensor_size(path, declared, width=width, height=height)
     findings = Findings(path)
-    if source and declared:
-        findings.remark(f"sensor of {width}×{height} by the camera's name, {source[1]}")
-    chunks = _decoded(path, start, findings, frames)
-    return EventFile("aedat3", width, height, chunks, findings)
+    if declared:
+        findings.remark(f"sensor of {width}×{height} by the camera's name, {camera}")
+    chunks = _decoded(path, start, source, findings, frames)
+    sequence = None if frames is None else partial(frames.sequence, findings)
+    return EventFile("aedat3", width, height, chunks, findings, frames=sequence)
 
 
 class _Packet(NamedTuple):
     """What a packet holds, and what is wrong with it."""
 
     kind: int
+    source: int | None
+    """The number of the camera; None where the header is damaged."""
     turns: int
     """Turns of the clock of 31 bits."""
     events: NDArray[np.uint8]
@@ -119,18 +133,44 @@ class _Packet(NamedTuple):
 NO_EVENTS = np.zeros((0, 0), np.uint8)
 
 
+def _first_source(path: Path, start: int) -> int | None:
+    """The camera of the first events; None where there are none before a damage."""
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        stream.seek(start)
+        while (at := stream.tell()) < size:
+            packet = _packet(stream, size - at)
+            if packet.kind == POLARITY:
+                return packet.source
+            if packet.damage:
+                break
+    return None
+
+
 def _decoded(
-    path: Path, start: int, findings: Findings, frames: CollectedFrames | None
+    path: Path,
+    start: int,
+    source: int | None,
+    findings: Findings,
+    frames: CollectedFrames | None,
 ) -> Iterator[EventChunk]:
     events = number = 0
     at = start
     size = path.stat().st_size
+    others: set[int] = set()
     with path.open("rb") as stream:
         stream.seek(at)
         while at < size:
             packet = _packet(stream, size - at)
             at_next = stream.tell()
-            if packet.kind == POLARITY:
+            if source is not None and packet.source not in (source, None):
+                if packet.kind in (POLARITY, FRAME) and packet.source not in others:
+                    others.add(packet.source)
+                    findings.warn(
+                        f"source {packet.source}, another camera, was skipped; source {source}, "
+                        "whose events come first, was read"
+                    )
+            elif packet.kind == POLARITY:
                 chunk = _polarity(packet)
                 events += len(chunk.t_us)
                 yield chunk
@@ -145,25 +185,28 @@ def _decoded(
                 )
                 return
             at, number = at_next, number + 1
+            if findings.ends_at(at / size):
+                return
 
 
 def _packet(stream: BinaryIO, present: int) -> _Packet:
     if present < HEADER.itemsize:
-        return _Packet(-1, 0, NO_EVENTS, "is cut off in its header")
+        return _Packet(-1, None, 0, NO_EVENTS, "is cut off in its header")
     header = np.fromfile(stream, HEADER, 1)[0]
     kind, size, number = (int(header[name]) for name in ("kind", "size", "number"))
-    turns = int(header["turns"])
+    turns, source = int(header["turns"]), int(header["source"])
     if kind > LAST_KIND or not 0 < size <= present or turns >= 1 << 31:
-        return _Packet(-1, 0, NO_EVENTS, "has a damaged header")
+        return _Packet(-1, None, 0, NO_EVENTS, "has a damaged header")
     there = min(number, (present - HEADER.itemsize) // size)
     damage = "" if there == number else f"states {number} events, {there} are there"
     if kind not in (SPECIAL, POLARITY, FRAME):
         stream.seek(there * size, 1)
-        return _Packet(kind, turns, NO_EVENTS, damage)
+        return _Packet(kind, source, turns, NO_EVENTS, damage)
     if kind != FRAME and size != EVENT_BYTES:
-        return _Packet(-1, 0, NO_EVENTS, f"states {size} bytes an event, expected {EVENT_BYTES}")
+        damage = f"states {size} bytes an event, expected {EVENT_BYTES}"
+        return _Packet(-1, source, 0, NO_EVENTS, damage)
     events = np.fromfile(stream, np.uint8, size * there).reshape(there, size)
-    return _Packet(kind, turns, events, damage)
+    return _Packet(kind, source, turns, events, damage)
 
 
 def _words(packet: _Packet) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:

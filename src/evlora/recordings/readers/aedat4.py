@@ -13,6 +13,7 @@ import mmap
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 from xml.etree import ElementTree
@@ -71,23 +72,20 @@ def read(path: Path, *, width: int | None, height: int | None) -> Recording:
     )
 
 
-def open_events(path: Path, *, width: int | None, height: int | None) -> EventFile:
-    """The events of the file, opened; its frames are passed over.
+def open_events(
+    path: Path,
+    *,
+    width: int | None,
+    height: int | None,
+    frames: CollectedFrames | None = None,
+) -> EventFile:
+    """The events of the file, opened; its frames are collected where `frames` is given.
 
     Raises:
         RecordingError: The header is damaged, or no stream holds events.
     """
     layout = _checked_layout(path)
-    return _event_file(path, layout, Findings(path), None, width=width, height=height)
-
-
-def states_frames(path: Path) -> bool:
-    """Whether the header names a stream of frames.
-
-    Raises:
-        RecordingError: The header is damaged, or there is neither an event nor a frame stream.
-    """
-    return _checked_layout(path).frame_stream is not None
+    return _event_file(path, layout, Findings(path), frames, width=width, height=height)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +115,9 @@ def _event_file(
     if layout.event_stream is None:
         raise RecordingError(f"{path}: expected events, the file holds only frames")
     width, height = sensor_size(path, layout.size, width=width, height=height)
-    return EventFile("aedat4", width, height, _decoded(path, layout, findings, frames), findings)
+    chunks = _decoded(path, layout, findings, frames)
+    sequence = None if frames is None else partial(frames.sequence, findings)
+    return EventFile("aedat4", width, height, chunks, findings, frames=sequence)
 
 
 def _decoded(
@@ -149,12 +149,14 @@ def _decoded(
             yield EventChunk(chunk["t"].astype(np.int64), chunk["x"], chunk["y"], chunk["on"])
         elif "triggers" in packet:
             _keep_triggers(packet["triggers"], findings)
+        if findings.ends_at((number + 1) / len(layout.packet_bytes)):
+            break
     if untimed:
         findings.remark(
             f"{untimed} frames state no exposure, as dv-processing writes them; the timestamp of "
             "each was taken"
         )
-    if layout.cut_at is not None:
+    if layout.cut_at is not None and not findings.is_enough:
         findings.warn(
             f"packet {len(layout.packet_bytes)} at byte {layout.cut_at} is cut off or damaged; "
             f"the {events} events before it were read"

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from evlora.recordings.frames import FrameSequence
 from evlora.recordings.readers.bayer import colours_of
 from evlora.recordings.readers.collected_frames import CollectedFrames
 from evlora.recordings.readers.decoding import Findings
@@ -33,13 +34,15 @@ class _Frame(NamedTuple):
 class ApsFrames:
     """Collects samples until a frame is whole."""
 
-    def __init__(self, size: tuple[int, int], pattern: str | None) -> None:
+    def __init__(self, size: tuple[int, int], pattern: str | None, frames: CollectedFrames) -> None:
         """Nothing yet.
 
         Args:
             size: Width and height of the sensor.
             pattern: Its Bayer pattern; None for a grey sensor.
+            frames: Where whole frames go.
         """
+        self.frames = frames
         self.width, self.height = size
         self.pattern = pattern
         self._addresses = np.zeros(0, np.uint32)
@@ -66,9 +69,9 @@ class ApsFrames:
         if self._torn == MOST_TORN_FRAMES:
             self._addresses, self._t_us = self._addresses[:0], self._t_us[:0]
 
-    def finish(self, findings: Findings) -> CollectedFrames:
+    def sequence(self, findings: Findings) -> FrameSequence | None:
         """All frames; those that lack samples which others have are skipped and reported."""
-        if len(self._addresses):
+        if len(self._addresses) and not findings.is_enough:
             self._assemble(len(self._addresses))
         most = max((frame.whole_pixels for frame in self._assembled), default=0)
         whole = [frame for frame in self._assembled if frame.whole_pixels == most > 0]
@@ -85,11 +88,10 @@ class ApsFrames:
             )
         if most and most < self.width * self.height:
             findings.remark(f"APS frames hold {most} of the sensor's pixels; the others are 0")
-        frames = CollectedFrames()
         for frame in whole:
             where = f"the APS frame of {frame.end_us} µs"
-            frames.add(frame.image, frame.start_us, frame.end_us, where=where)
-        return frames
+            self.frames.add(frame.image, frame.start_us, frame.end_us, where=where)
+        return self.frames.sequence(findings)
 
     def _pixels(self, addresses: NDArray[np.uint32]) -> NDArray[np.int64]:
         # Rows count from the bottom; columns from the left, other than those of events.

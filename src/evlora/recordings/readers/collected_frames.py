@@ -18,11 +18,17 @@ LATEST_END_US = 1 << 62
 class CollectedFrames:
     """Frames of one shape, and a note on each that could not be used."""
 
+    most: int | None = None
+    """How many pictures are kept at most: of more, every second, every fourth and so on."""
     images: list[NDArray[Any]] = field(default_factory=list[NDArray[Any]])
     start_us: list[int] = field(default_factory=list[int])
     end_us: list[int] = field(default_factory=list[int])
     refused: list[str] = field(default_factory=list[str])
     """Where frames were that cannot be used, and why."""
+    kept: list[int] = field(default_factory=list[int])
+    """Which of the frames, counted from 0, the images are."""
+    stride: int = 1
+    """Each how many frames one is kept."""
 
     def add(self, pixels: NDArray[Any], start_us: int, end_us: int, *, where: str) -> None:
         """Take a frame, or note why not.
@@ -41,7 +47,11 @@ class CollectedFrames:
         if not 0 <= start_us <= end_us < LATEST_END_US:
             self.refuse(where, f"expected an exposure, got {start_us} to {end_us} µs")
             return
-        self.images.append(image)
+        if len(self.end_us) % self.stride == 0:
+            self.images.append(image)
+            self.kept.append(len(self.end_us))
+        if self.most is not None and len(self.images) > self.most:
+            self.images, self.kept, self.stride = self.images[::2], self.kept[::2], 2 * self.stride
         self.start_us.append(start_us)
         self.end_us.append(end_us)
 
@@ -50,18 +60,18 @@ class CollectedFrames:
         self.refused.append(f"{where} ({reason})")
 
     def sequence(self, findings: Findings) -> FrameSequence | None:
-        """The frames in the order of time; None when there are none."""
+        """The frames that were kept, in the order of time; None when there are none."""
         if self.refused:
             findings.warn(
                 f"{len(self.refused)} frames were skipped, the first at {self.refused[0]}"
             )
         if not self.images:
             return None
-        ends = np.asarray(self.end_us, np.int64)
-        starts = np.asarray(self.start_us, np.int64)
-        order = np.argsort(ends, kind="stable")
-        if (np.diff(ends) < 0).any():
+        if (np.diff(self.end_us) < 0).any():
             findings.warn("frames are not in the order of time; they were put in order")
+        ends = np.asarray(self.end_us, np.int64)[self.kept]
+        starts = np.asarray(self.start_us, np.int64)[self.kept]
+        order = np.argsort(ends, kind="stable")
         images = self._as_bytes(np.stack([self.images[index] for index in order]), findings)
         height, width = images.shape[1:3]
         return FrameSequence(MemoryFrames(images), width, height, starts[order], ends[order])

@@ -5,7 +5,7 @@ chunks are checked, put together or handed on, so that no reader repeats it: eve
 sensor are skipped and counted, and time that runs backwards is counted and put in order.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from evlora.errors import RecordingError, SensorSizeError
 from evlora.limits import limits, raising
 from evlora.recordings.events import EventStream
+from evlora.recordings.frames import FrameSequence
 from evlora.recordings.recording import Recording
 from evlora.recordings.triggers import Triggers
 
@@ -59,6 +60,10 @@ class Findings:
         default_factory=list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]
     )
     """Triggers met so far: arrays of times, channels and polarities."""
+    read_share: float = 0.0
+    """How much of the file its reader has gone through, from 0 to 1."""
+    is_enough: bool = False
+    """Whether the caller wants no more; the reader then ends as if the file did."""
 
     def warn(self, message: str) -> None:
         """Note what was wrong."""
@@ -67,6 +72,11 @@ class Findings:
     def remark(self, message: str) -> None:
         """Note what was detected."""
         self.remarks.append(f"{self.path}: {message}")
+
+    def ends_at(self, share: float) -> bool:
+        """Note that this share of the file was read; whether reading ends here."""
+        self.read_share = share
+        return self.is_enough
 
     def add_triggers(
         self, t_us: NDArray[Any], channel: NDArray[Any], polarity: NDArray[Any]
@@ -97,6 +107,8 @@ class EventFile:
     """How many events there can be at most, where the file's length gives it."""
     doubt: str = ""
     """What was assumed rather than declared, and what to do if that is wrong."""
+    frames: Callable[[], FrameSequence | None] | None = None
+    """The frames met in what was read; None where they were not asked for."""
 
     @classmethod
     def of_recording(cls, recording: Recording, events: EventStream) -> "EventFile":

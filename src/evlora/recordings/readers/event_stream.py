@@ -81,6 +81,7 @@ def _decoded(
 ) -> Iterator[EventChunk]:
     last_us, events, start = 0, 0, HEADER_BYTES
     rest = np.zeros(0, np.uint8)
+    size = path.stat().st_size
     with path.open("rb") as stream:
         stream.seek(start)
         while len(block := np.fromfile(stream, np.uint8, EVENT_BYTES * CHUNK_EVENTS)):
@@ -107,6 +108,8 @@ def _decoded(
                 return
             last_us = (int(t_us[-1]) if len(t_us) else last_us) + trailing_us
             rest, start = data[used:], start + used
+            if findings.ends_at(start / size):
+                return
     if len(rest):
         findings.warn(f"{len(rest)} bytes at its end make no event; {events} events were read")
 

@@ -171,6 +171,8 @@ def _decoded(path: Path, sets: EventSets, findings: Findings) -> Iterator[EventC
                 )
                 break
             yield decoder.decode(fields)
+            if findings.ends_at(stop / count):
+                break
     decoder.report()
 
 

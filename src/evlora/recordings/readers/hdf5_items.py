@@ -58,10 +58,17 @@ def items_of(group: Any) -> dict[str, Any]:
     """
     import h5py
 
-    links = {key: group.get(key, getlink=True) for key in group}
-    own = [key for key, link in links.items() if not isinstance(link, h5py.ExternalLink)]
-    items = {key: item_in(group, key) for key in own}
-    return {key: item for key, item in items.items() if item is not None}
+    items: dict[str, Any] = {}
+    for key in group:
+        link: Any = group.get(key, getlink=True)
+        if isinstance(link, h5py.ExternalLink):
+            continue
+        item = item_in(group, key) if isinstance(link, h5py.SoftLink) else group.get(key)
+        if isinstance(item, h5py.Dataset):
+            _require_own_values(group, key, item)
+        if item is not None:
+            items[key] = item
+    return items
 
 
 def _require_own_values(group: Any, name: str, data: Any) -> None:

@@ -67,14 +67,15 @@ def find_events(path: Path, declared: Declared) -> EventSets | None:
     try:
         with h5py.File(path, "r") as file:
             found: dict[str, Located] = {}
-            for name, group in _groups(file):
-                if (where := _in_group(path, group, declared)) is not None:
+            tree = _Tree()
+            for name, group in _groups(file, tree):
+                if (where := _in_group(path, group, declared, tree)) is not None:
                     found[name] = where
             if not found and declared.columns is not None and declared.columns.names:
                 every = {
                     f"{name.strip('/')}/{key}".strip("/"): item
-                    for name, group in _groups(file)
-                    for key, item in _sets(group).items()
+                    for name, group in _groups(file, tree)
+                    for key, item in tree.sets_of(group).items()
                 }
                 if (where := located(every, declared, where=str(path))) is not None:
                     found["/"] = where
@@ -85,8 +86,8 @@ def find_events(path: Path, declared: Declared) -> EventSets | None:
             return EventSets(
                 group,
                 chosen,
-                _size(path, file, group),
-                stated_offset_us(_values_beside(file[group]), where=str(path)),
+                _size(path, file, group, tree),
+                stated_offset_us(_values_beside(file[group], tree), where=str(path)),
                 (*chosen.others, *names[1:]),
                 "ms_to_idx" in file,
             )
@@ -103,8 +104,9 @@ def nothing_found(path: Path, declared: Declared) -> RecordingError:
     seen: dict[str, Any] = {}
     try:
         with h5py.File(path, "r") as file:
-            for name, group in _groups(file):
-                for key, item in _sets(group).items():
+            tree = _Tree()
+            for name, group in _groups(file, tree):
+                for key, item in tree.sets_of(group).items():
                     seen[f"{name.rstrip('/')}/{key}"] = item
             what = "in the root, in `events` or in one group data sets or members named"
             return RecordingError(not_found(seen, declared.columns, where=str(path), what=what))
@@ -128,7 +130,38 @@ def present_rows(path: Path, data: Any, axis: int) -> int:
         raise RecordingError(f"{path}: {data.name} is damaged: {error}") from error
 
 
-def _groups(file: Any) -> Iterator[tuple[str, Any]]:
+class _Tree:
+    """What the groups of an open file hold; each is looked through once, as that takes time."""
+
+    def __init__(self) -> None:
+        self._items: dict[str, dict[str, Any]] = {}
+
+    def items_of(self, group: Any) -> dict[str, Any]:
+        """Groups and data sets by their names."""
+        name = str(group.name)
+        if name not in self._items:
+            self._items[name] = items_of(group)
+        return self._items[name]
+
+    def sets_of(self, group: Any) -> dict[str, Any]:
+        """Data sets by their names, those without values excluded."""
+        import h5py
+
+        return {
+            key: item
+            for key, item in self.items_of(group).items()
+            if isinstance(item, h5py.Dataset) and item.shape is not None
+        }
+
+    def small_sets_of(self, group: Any) -> dict[str, Any]:
+        """Data sets of so few values that they may be the size or the unit of others."""
+        small = {key: item for key, item in self.sets_of(group).items() if item.size <= 3}
+        if any(item.dtype.hasobject for item in small.values()):
+            require_sound_heaps(Path(group.file.filename))
+        return small
+
+
+def _groups(file: Any, tree: _Tree) -> Iterator[tuple[str, Any]]:
     """All groups with their names, from the root down, each once."""
     import h5py
 
@@ -137,7 +170,7 @@ def _groups(file: Any) -> Iterator[tuple[str, Any]]:
     while waiting:
         name, group, depth = waiting.pop(0)
         yield name, group
-        for key, child in items_of(group).items():
+        for key, child in tree.items_of(group).items():
             # Behind # is what MATLAB's own cells point to.
             is_searched = isinstance(child, h5py.Group) and not key.startswith("#")
             if is_searched and depth < DEEPEST_GROUP and child not in seen:
@@ -145,18 +178,8 @@ def _groups(file: Any) -> Iterator[tuple[str, Any]]:
                 waiting.append((f"{name.rstrip('/')}/{key}", child, depth + 1))
 
 
-def _sets(group: Any) -> dict[str, Any]:
-    import h5py
-
-    return {
-        key: item
-        for key, item in items_of(group).items()
-        if isinstance(item, h5py.Dataset) and item.shape is not None
-    }
-
-
-def _in_group(path: Path, group: Any, declared: Declared) -> Located | None:
-    sets = _sets(group)
+def _in_group(path: Path, group: Any, declared: Declared, tree: _Tree) -> Located | None:
+    sets = tree.sets_of(group)
     header = {
         name: stated
         for name, item in sets.items()
@@ -166,23 +189,16 @@ def _in_group(path: Path, group: Any, declared: Declared) -> Located | None:
     if where is None:
         return None
     times = sets[where.places["t"].array]
-    holders = [attributes_of(times), *_values_beside(group)]
+    holders = [attributes_of(times), *_values_beside(group, tree)]
     return where.with_stated_unit(holders, where=str(path))
 
 
-def _values_beside(group: Any) -> list[dict[str, Any]]:
+def _values_beside(group: Any, tree: _Tree) -> list[dict[str, Any]]:
     """Attributes and small data sets of the root and of this group, by their names."""
     return [
-        {**attributes_of(holder), **{key: item[()] for key, item in _small_sets(holder).items()}}
+        attributes_of(holder) | {key: item[()] for key, item in tree.small_sets_of(holder).items()}
         for holder in (group.file, group)
     ]
-
-
-def _small_sets(group: Any) -> dict[str, Any]:
-    small = {key: item for key, item in _sets(group).items() if item.size <= 3}
-    if any(item.dtype.hasobject for item in small.values()):
-        require_sound_heaps(Path(group.file.filename))
-    return small
 
 
 def _stated_columns(name: str, data: Any, sets: Mapping[str, Any]) -> StatedColumns | None:
@@ -224,7 +240,7 @@ def _text(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def _size(path: Path, file: Any, group: str) -> tuple[int, int] | None:
+def _size(path: Path, file: Any, group: str, tree: _Tree) -> tuple[int, int] | None:
     for holder in (file[group], file):
         size = stated_size(attributes_of(holder), where=str(path))
         if size is not None:
@@ -233,11 +249,11 @@ def _size(path: Path, file: Any, group: str) -> tuple[int, int] | None:
     if resolution is not None and resolution.shape == (2,):
         return int(resolution[0]), int(resolution[1])
     for holder in (file[group], file):
-        sets = _sets(holder)
+        sets = tree.sets_of(holder)
         for name in IMAGES_BESIDE:
             if name in sets and len(sets[name].shape) in (3, 4):
                 return int(sets[name].shape[2]), int(sets[name].shape[1])
-        scalars = {key: item[()] for key, item in _small_sets(holder).items()}
+        scalars = {key: item[()] for key, item in tree.small_sets_of(holder).items()}
         size = stated_size(scalars, where=str(path))
         if size is not None:
             return size

@@ -63,7 +63,7 @@ def read(
     if head == HDF5_VERSION:
         return hdf5.read(path, width=width, height=height, declared=declared, format="mat")
     variables = _variables(path)
-    name, arrays, where = _found(path, variables, declared)
+    (name, arrays, where), *others = _found(path, variables, declared)
     holders = [arrays, dict(_structs(variables))[""]]
     size = stated_size(holders[0], where=str(path)) or stated_size(holders[1], where=str(path))
     width, height = sensor_size(path, size, width=width, height=height, may_be_swapped=True)
@@ -71,14 +71,17 @@ def read(
     decoder = decoder_for(where, findings, holders, may_count_from_one=True)
     if name:
         findings.remark(f"events in the struct {name}")
+    if others:
+        places = ", ".join(other for other, _, _ in others)
+        findings.warn(f"events in {places} too; {name or 'the variables'} were read")
     chunks = decoder.decoded([where.fields(arrays)])
     return collect(EventFile("mat", width, height, chunks, findings))
 
 
 def _found(
     path: Path, variables: Mapping[str, Any], declared: Declared
-) -> tuple[str, dict[str, Any], Located]:
-    """The struct that holds the events, its arrays, and where the events lie among them."""
+) -> list[tuple[str, dict[str, Any], Located]]:
+    """The structs that hold events, their arrays, and where the events lie among them."""
     seen: dict[str, Any] = {}
     found: list[tuple[str, dict[str, Any], Located]] = []
     for name, arrays in _structs(variables):
@@ -90,7 +93,7 @@ def _found(
         raise RecordingError(
             not_found(seen, declared.columns, where=str(path), what="variables or fields named")
         )
-    return found[0]
+    return found
 
 
 def _structs(variables: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -61,7 +61,8 @@ def open_events(path: Path, *, width: int | None, height: int | None) -> EventFi
 
 def _decoded(path: Path, findings: Findings, *, has_overflows: bool) -> Iterator[EventChunk]:
     turning = WrappingClock(CLOCK_PERIOD_US)
-    overflows = 0
+    overflows = done = 0
+    size = path.stat().st_size
     for whole in _records(path):
         record = whole
         added_us: int | np.ndarray[tuple[int, ...], np.dtype[np.int64]] = OVERFLOW_US * overflows
@@ -74,6 +75,9 @@ def _decoded(path: Path, findings: Findings, *, has_overflows: bool) -> Iterator
         clock = (low[:, 0] & 0x7F) << 16 | low[:, 1] << 8 | low[:, 2]
         is_on = record[:, 2] > 0x7F
         yield EventChunk(turning.unwrapped(clock) + added_us, record[:, 0], record[:, 1], is_on)
+        done += RECORD_BYTES * len(whole)
+        if findings.ends_at(done / size):
+            break
     if overflows:
         findings.remark(
             f"{overflows} records with y = {OVERFLOW_ROW} are no events; each adds {OVERFLOW_US} µs"

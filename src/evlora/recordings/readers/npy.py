@@ -82,17 +82,17 @@ def open_events(
             "those were read"
         )
     decoder = decoder_for(where, findings)
-    blocks = _blocks(path, array, most)
+    blocks = _blocks(path, array, most, findings)
     pieces = (where.fields({ARRAY: block}) for block in blocks)
     return EventFile("npy", width, height, decoder.decoded(pieces), findings, most_events=most)
 
 
-def _blocks(path: Path, array: "_Array", count: int) -> Iterator[NDArray[Any]]:
+def _blocks(path: Path, array: "_Array", count: int, findings: Findings) -> Iterator[NDArray[Any]]:
     """The events in pieces, or at once where the file holds one column after the other."""
     if not array.is_by_event:
         yield np.asarray(np.memmap(path, array.dtype, "r", array.start, array.shape, array.order))
         return
-    row = array.shape[1:]
+    row, most = array.shape[1:], count
     with path.open("rb") as stream:
         stream.seek(array.start)
         while count > 0:
@@ -102,6 +102,8 @@ def _blocks(path: Path, array: "_Array", count: int) -> Iterator[NDArray[Any]]:
                 return
             count -= rows
             yield block.reshape(-1, *row)
+            if findings.ends_at(1 - count / most):
+                return
 
 
 @dataclass(frozen=True, slots=True)

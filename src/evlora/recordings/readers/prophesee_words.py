@@ -89,6 +89,7 @@ def words(
     path: Path, start: int, dtype: np.dtype[Any], findings: Findings
 ) -> Iterator[tuple[int, NDArray[Any]]]:
     """The words from byte `start` on, in blocks, each with the byte at which it begins."""
+    size = path.stat().st_size
     with path.open("rb") as stream:
         stream.seek(start)
         while True:
@@ -98,7 +99,10 @@ def words(
                 start += len(block) * dtype.itemsize
             if len(block) < CHUNK_EVENTS:
                 break
-    rest = path.stat().st_size - start
+            if findings.ends_at(start / size):
+                return
+    findings.read_share = 1.0
+    rest = size - start
     if rest > 0:
         findings.warn(
             f"{rest} bytes at its end (byte {start}) make no whole word of {dtype.itemsize} bytes; "

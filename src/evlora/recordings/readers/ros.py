@@ -7,10 +7,12 @@ several, the first event topic by name is read, and the picture topic that share
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from evlora.errors import RecordingError
 from evlora.messages import listed
+from evlora.recordings.frames import FrameSequence
 from evlora.recordings.readers.collected_frames import CollectedFrames
 from evlora.recordings.readers.decoding import (
     EventChunk,
@@ -43,17 +45,12 @@ def read(
 ) -> Recording:
     """The events, triggers and frames of the bag; see `open_events`."""
     bag = _described(path, topics)
-    findings = Findings(path)
+    findings = _findings(bag)
     frames = CollectedFrames()
     recording = Recording(None, None, bag.format, path)
     if bag.events is not None:
-        recording = collect(_event_file(bag, findings, width=width, height=height))
-    if bag.images is not None:
-        # On their own, so that a damaged picture costs no event.
-        _collect_frames(bag, findings, frames)
-    for remark in bag.remarks:
-        findings.remark(remark)
-    sequence = frames.sequence(findings)
+        recording = collect(_event_file(bag, findings, None, width=width, height=height))
+    sequence = _sequence(bag, findings, frames, _Reached())
     if sequence is None and recording.events is None:
         raise RecordingError(
             f"{path}: expected frames on {bag.images and bag.images.name}, none can be read"
@@ -68,20 +65,27 @@ def read(
 
 
 def open_events(
-    path: Path, *, width: int | None, height: int | None, topics: Sequence[str] | None = None
+    path: Path,
+    *,
+    width: int | None,
+    height: int | None,
+    topics: Sequence[str] | None = None,
+    frames: CollectedFrames | None = None,
 ) -> EventFile:
-    """The events of the bag, opened; its frames are skipped.
+    """The events of the bag, opened.
 
     Args:
         path: A bag, or the folder of a ROS 2 bag.
         width: Columns of the sensor, where the messages do not state it.
         height: Rows of the sensor, as for `width`.
         topics: The topics to read: one of events, one of pictures, or both; None finds them.
+        frames: Where its frames are collected; None skips them.
 
     Raises:
         RecordingError: No bag, no topic of a known type, or a topic that the bag does not have.
     """
-    return _event_file(_described(path, topics), Findings(path), width=width, height=height)
+    bag = _described(path, topics)
+    return _event_file(bag, _findings(bag), frames, width=width, height=height)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,29 +221,56 @@ def _first_time(packet: EventPacket, path: Path) -> int:
     return int(events.t_us[0]) if len(events.t_us) else 0
 
 
+@dataclass(slots=True)
+class _Reached:
+    """How far the events of a bag were read."""
+
+    time_ns: int | None = None
+    """When the last message was written; None where that was the bag's last one."""
+
+
+def _findings(bag: _Described) -> Findings:
+    findings = Findings(bag.path)
+    for remark in bag.remarks:
+        findings.remark(remark)
+    return findings
+
+
 def _event_file(
-    bag: _Described, findings: Findings, *, width: int | None, height: int | None
+    bag: _Described,
+    findings: Findings,
+    frames: CollectedFrames | None,
+    *,
+    width: int | None,
+    height: int | None,
 ) -> EventFile:
     if bag.events is None:
         raise RecordingError(f"{bag.path}: expected a topic of events, the bag holds only pictures")
     size = sensor_size(bag.path, bag.size, width=width, height=height)
-    return EventFile(bag.format, *size, _decoded(bag, findings), findings)
+    reached = _Reached()
+    sequence = None if frames is None else partial(_sequence, bag, findings, frames, reached)
+    chunks = _decoded(bag, findings, reached)
+    return EventFile(bag.format, *size, chunks, findings, frames=sequence)
 
 
-def _decoded(described: _Described, findings: Findings) -> Iterator[EventChunk]:
+def _decoded(described: _Described, findings: Findings, reached: _Reached) -> Iterator[EventChunk]:
     for warning in described.warnings:
         findings.warn(warning)
     types = {t.name: t.type for t in (described.events, *described.triggers) if t}
     packets = PacketDecoder(findings, described.base_us)
     events = 0
     with Bag(described.path) as bag:
+        count = sum(topic.messages for topic in bag.topics if topic.name in types)
         try:
-            for message in bag.messages(types):
+            for number, message in enumerate(bag.messages(types), 1):
                 kind = types[message.topic]
                 chunk = _events(message, kind, packets, is_ros1=bag.is_ros1)
                 events += len(chunk.t_us)
                 if len(chunk.t_us):
                     yield chunk
+                if findings.ends_at(number / count):
+                    reached.time_ns = message.time_ns
+                    break
         except RecordingError as error:
             if not events:
                 raise
@@ -256,14 +287,21 @@ def _events(message: Message, kind: str, packets: PacketDecoder, *, is_ros1: boo
         raise RecordingError(f"{message.where}: {error}") from error
 
 
-def _collect_frames(described: _Described, findings: Findings, frames: CollectedFrames) -> None:
-    assert described.images is not None
+def _sequence(
+    described: _Described, findings: Findings, frames: CollectedFrames, reached: _Reached
+) -> FrameSequence | None:
+    """The frames up to where the events were read, on their own: a damaged one costs no event."""
+    if described.images is None:
+        return None
     with Bag(described.path) as bag:
         try:
             for message in bag.messages([described.images.name]):
+                if reached.time_ns is not None and message.time_ns > reached.time_ns:
+                    break
                 _keep_frame(message, described.images.type, frames, is_ros1=bag.is_ros1)
         except RecordingError as error:
-            findings.warn(f"{error}; the {len(frames.images)} frames before it were read")
+            findings.warn(f"{error}; the {len(frames.end_us)} frames before it were read")
+    return frames.sequence(findings)
 
 
 def _keep_frame(message: Message, kind: str, frames: CollectedFrames, *, is_ros1: bool) -> None:

@@ -41,6 +41,8 @@ class Message(NamedTuple):
     data: bytes
     where: str
     """Its place in the bag, for messages to the user."""
+    time_ns: int
+    """When it was written."""
 
 
 class Bag:
@@ -120,7 +122,7 @@ class Bag:
             messages = reader.messages(connections)
             while True:
                 try:
-                    connection, _, data = next(messages)
+                    connection, time_ns, data = next(messages)
                     raw = bytes(data if not self._is_packed else _zstd(bytes(data)))
                 except StopIteration:
                     break
@@ -138,7 +140,8 @@ class Bag:
                         "damaged or was made to fill the memory; "
                         f"{raising('unpacked_bytes')}"
                     )
-                yield Message(connection.topic, raw, f"message {number} on {connection.topic}")
+                where = f"message {number} on {connection.topic}"
+                yield Message(connection.topic, raw, where, int(time_ns))
                 number += 1
 
     def _files(self) -> list[Path]:

@@ -12,6 +12,7 @@ from evlora.companions import is_apple_double
 from evlora.errors import RecordingError, RecordingWarning
 from evlora.messages import suggestion
 from evlora.recordings.frames import FrameSequence
+from evlora.recordings.readers.collected_frames import CollectedFrames
 from evlora.recordings.readers.decoding import EventFile, collect
 from evlora.recordings.readers.fields import Columns, Declared
 from evlora.recordings.readers.images import IMAGE_SUFFIXES, missing_pictures, read_images
@@ -32,6 +33,8 @@ class Format:
     """Whether its events can be read in pieces; else the whole file is read at once."""
     options: tuple[str, ...] = ()
     """What else its reader lets one choose, such as `columns` and `unit`."""
+    collects_frames: bool = False
+    """Whether its reader meets frames among the events and collects them where asked."""
 
     def read(
         self, path: Path, *, width: int | None, height: int | None, **options: Any
@@ -45,11 +48,22 @@ class Format:
             return reader.read(path, width=width, height=height, **chosen)
 
     def open_events(
-        self, path: Path, *, width: int | None, height: int | None, **options: Any
+        self,
+        path: Path,
+        *,
+        width: int | None,
+        height: int | None,
+        frames: CollectedFrames | None = None,
+        **options: Any,
     ) -> EventFile:
-        """The events in `path`, to be read in pieces; only where `streams` is true."""
+        """The events in `path`, to be read in pieces; only where `streams` is true.
+
+        Frames met among them are collected in `frames`; only where `collects_frames` is true.
+        """
         reader = import_module(f"evlora.recordings.readers.{self.module}")
         chosen = self._chosen(path, options)
+        if frames is not None:
+            chosen["frames"] = frames
         with _reading(path):
             return reader.open_events(path, width=width, height=height, **chosen)
 
@@ -92,17 +106,17 @@ FORMATS: tuple[Format, ...] = (
     Format("npy", (".npy",), "npy", options=TABLE_OPTIONS),
     Format("hdf5", (".h5", ".hdf5", ".mat"), "hdf5", options=TABLE_OPTIONS),
     Format("mat", (".mat",), "mat", streams=False, options=TABLE_OPTIONS),
-    Format("aedat4", (".aedat4",), "aedat4"),
-    Format("aedat3", (".aedat",), "aedat3"),
-    Format("aedat2", (".aedat",), "aedat2"),
+    Format("aedat4", (".aedat4",), "aedat4", collects_frames=True),
+    Format("aedat3", (".aedat",), "aedat3", collects_frames=True),
+    Format("aedat2", (".aedat",), "aedat2", collects_frames=True),
     Format("aedat1", (".aedat",), "aedat1"),
     Format("evt2", (".raw",), "evt2"),
     Format("evt2.1", (".raw",), "evt21"),
     Format("evt3", (".raw",), "evt3"),
     Format("dat", (".dat",), "dat"),
     Format("es", (".es",), "event_stream"),
-    Format("ros1", (".bag",), "ros", options=BAG_OPTIONS),
-    Format("ros2", (".db3", ".mcap"), "ros", options=BAG_OPTIONS),
+    Format("ros1", (".bag",), "ros", options=BAG_OPTIONS, collects_frames=True),
+    Format("ros2", (".db3", ".mcap"), "ros", options=BAG_OPTIONS, collects_frames=True),
     Format("text", (".txt", ".csv", ".tsv"), "text", options=TABLE_OPTIONS),
     Format("images", (*IMAGE_SUFFIXES, ".gif"), "images", streams=False),
     Format("video", VIDEO_SUFFIXES, "video", streams=False),

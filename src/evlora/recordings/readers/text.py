@@ -171,6 +171,8 @@ def _decoded(path: Path, header: TextHeader, decoder: FieldDecoder) -> Iterator[
                 break
             line += block.count(b"\n")
             at += len(block)
+            if findings.ends_at(at / size):
+                break
     decoder.report()
 
 

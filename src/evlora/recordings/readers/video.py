@@ -26,6 +26,7 @@ from evlora.recordings.readers.video_decoding import (
     frame_checksum,
     opened_video,
     packets_of,
+    turns_not_applied,
     upright,
 )
 from evlora.recordings.readers.video_index import VideoIndex, read_video_index
@@ -53,18 +54,21 @@ def read(path: Path, *, width: int | None, height: int | None) -> Recording:
             f"{path}: the video is {index.width}×{index.height}, width and height say "
             f"{given[0]}×{given[1]}; leave them out"
         )
-    bits = _bits_used(index)
+    with closing(_frames(index, [0])) as first:
+        (_, frame) = next(first)
+        remarks = [*index.remarks, *turns_not_applied(frame)]
+        is_deep = deep_grey_or_colours(frame) is not None
+    bits = _bits_used(index) if is_deep else None
     source = VideoFrames(index, bits)
     frames = FrameSequence(source, index.width, index.height, index.t_us, index.t_us)
-    remarks = () if bits is None else (f"{path}: values of 16 bits were read as {bits} bits",)
-    return Recording(None, frames, "video", path, index.warnings, remarks)
+    if bits is not None:
+        remarks.append(f"values of 16 bits were read as {bits} bits")
+    noted = tuple(f"{path}: {remark}" for remark in remarks)
+    return Recording(None, frames, "video", path, index.warnings, noted)
 
 
 def _bits_used(index: VideoIndex) -> int | None:
     """The bits that the values of a video of 16 bits use, by some of its frames; None for all."""
-    with closing(_frames(index, [0])) as first:
-        if all(deep_grey_or_colours(frame) is None for _, frame in first):
-            return None
     with closing(_frames(index, places_looked_at(len(index)))) as frames:
         values = (deep_grey_or_colours(frame) for _, frame in frames)
         bits = bits_of((image for image in values if image is not None), where=str(index.path))

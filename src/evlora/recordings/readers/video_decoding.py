@@ -1,5 +1,6 @@
 """What PyAV is asked for: opening a video, decoding its packets, turning frames upright."""
 
+import math
 import zlib
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ which FFmpeg would open what they name, are none of them."""
 THIS_FILE_ALONE = {"protocol_whitelist": "file", "format_whitelist": ",".join(CONTAINERS)}
 DEEP_FORMATS = ("gray16", "rgb48", "bgr48", "gbrp16")
 """Starts of FFmpeg's names for pixels whose values may use fewer bits than they have."""
+SLANT_BORNE = 0.01
+"""Of a display matrix, which some tools write with rounded numbers."""
 CHECKED_ROWS = 4
 """One row of a frame in this many enters its checksum."""
 
@@ -139,16 +142,48 @@ def upright(image: NDArray[np.uint8], frame: Any) -> NDArray[np.uint8]:
     Returns:
         The same pixels; rows and columns change places where the matrix turns by a quarter.
     """
-    matrix = _side_data(frame).get("DISPLAYMATRIX")
+    matrix = _display_matrix(frame)
     if matrix is None:
         return image
-    # (column, row) of the file is shown at (a · column + c · row, b · column + d · row).
-    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
+    a, b, c, d = matrix
     if abs(a) + abs(d) >= abs(b) + abs(c):
         across, down = a, d
     else:
         image, across, down = image.swapaxes(0, 1), c, b
     return image[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1]
+
+
+def turns_not_applied(frame: Any) -> list[str]:
+    """A remark where the frame's display matrix turns it by something else than quarters."""
+    a, b, c, d = _display_matrix(frame) or (1, 0, 0, 1)
+    along, aslant = abs(a) + abs(d), abs(b) + abs(c)
+    if min(along, aslant) <= SLANT_BORNE * max(along, aslant):
+        return []
+    degrees = round(math.degrees(math.atan2(b, a)))
+    return [
+        f"its display matrix turns frames by {degrees}°; only quarter turns are applied, so frames "
+        "are turned by the nearest of them"
+    ]
+
+
+def pixels_not_square(stream: Any) -> list[str]:
+    """A remark where the pixels of a video are not square, as those of DV and DVD are."""
+    shape = stream.sample_aspect_ratio
+    if not shape or shape == 1:
+        return []
+    return [
+        f"its pixels are {shape.numerator}:{shape.denominator} wide to high; frames have the "
+        "pixels of the file and are not stretched"
+    ]
+
+
+def _display_matrix(frame: Any) -> tuple[int, int, int, int] | None:
+    """How the frame is shown: (column, row) at (a · column + c · row, b · column + d · row)."""
+    matrix = _side_data(frame).get("DISPLAYMATRIX")
+    if matrix is None:
+        return None
+    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
+    return a, b, c, d
 
 
 def _side_data(frame: Any) -> Any:

@@ -8,7 +8,7 @@ that it is kept. Anything else is decoded once from its beginning, in constant m
 
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice, pairwise
 from pathlib import Path
@@ -26,6 +26,7 @@ from evlora.recordings.readers.video_decoding import (
     frame_checksum,
     opened_video,
     packets_of,
+    pixels_not_square,
     upright,
 )
 
@@ -84,6 +85,7 @@ class VideoIndex:
     key_times: NDArray[np.int64]
     """Time of showing and time of decoding, in the stream's unit, shape (K, 2)."""
     warnings: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.frame_packets)
@@ -108,15 +110,16 @@ def read_video_index(path: Path) -> VideoIndex:
         RecordingError: No video, or none of its frames can be decoded.
     """
     with opened_video(path) as (container, stream):
+        remarks = tuple(pixels_not_square(stream))
         codec = stream.codec_context.codec
         is_ordered = container.format.name.startswith(ORDERED_CONTAINERS)
         if not codec.intra_only and not (is_ordered and codec.canonical_name in ORDERED_CODECS):
-            return _decoded_index(path, container, stream)
-        stated = _stated_index(path, container, stream)
-    if stated is not None:
-        return stated
-    with opened_video(path) as (container, stream):
-        return _decoded_index(path, container, stream)
+            return replace(_decoded_index(path, container, stream), remarks=remarks)
+        index = _stated_index(path, container, stream)
+    if index is None:
+        with opened_video(path) as (container, stream):
+            index = _decoded_index(path, container, stream)
+    return replace(index, remarks=remarks)
 
 
 def _stated_index(path: Path, container: Any, stream: Any) -> VideoIndex | None:
