@@ -250,7 +250,15 @@ def predict(
     """
     require_out(out)
     part = part_between(start, end)
-    if len(inputs) == 1 and not live:
+    if frames and len(frames) != len(inputs):
+        raise RecordingError(
+            f"--frames: expected one for each of {len(inputs)} recordings, got {len(frames)}"
+        )
+    if not live and (speed != 1 or window_ms is not None):
+        raise RecordingError("--speed and --window-ms: expected --live with them; add it")
+    stated = (stride, format)
+    goes_on = is_still_recorded(inputs, live=live, follows=follow, part=part, stated=stated)
+    if len(inputs) == 1 and not goes_on:
         existing(Path(inputs[0]), RecordingError)
     from evlora.deferring import import_torch_to_answer
     from evlora.garbage import importing
@@ -260,14 +268,6 @@ def predict(
         from evlora.bundle import load_bundle
         from evlora.devices import device_named
 
-    if frames and len(frames) != len(inputs):
-        raise RecordingError(
-            f"--frames: expected one for each of {len(inputs)} recordings, got {len(frames)}"
-        )
-    if not live and (speed != 1 or window_ms is not None):
-        raise RecordingError("--speed and --window-ms: expected --live with them; add it")
-    stated = (stride, format)
-    goes_on = is_still_recorded(inputs, live=live, follows=follow, part=part, stated=stated)
     if live:
         require_alone(out)
     recognizer = load_bundle(bundle, weights=weights, device=device_named(device))
