@@ -73,7 +73,7 @@ def import_torch_to_answer() -> None:
     """Import torch without what answering never needs: for a process that does nothing else."""
     if os.environ.get(SWITCH) != EAGER and "torch" not in sys.modules:
         with _deferring((WITHOUT_NUMBERS,)):
-            import torch  # noqa: F401 - it stays imported
+            import_module("torch")
 
 
 def names_on_demand(
