@@ -34,7 +34,9 @@ def test_every_block_runs(
     assert [block.kind for block in blocks] == ["python", "sh", "sh", "sh"]
     for block in blocks:
         if block.kind == "python":
-            run_python(block, readme, {})
+            short = block.text.replace('"run.dir"', '"training.epochs": 1, "run.dir"')
+            assert short != block.text
+            run_python(block._replace(text=short), readme, {})
             continue
         for program, *words in commands(block):
             if program == "make":

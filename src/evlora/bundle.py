@@ -30,7 +30,6 @@ from evlora.bundle_backbone import (
 )
 from evlora.bundle_description import (
     AGAIN,
-    DESCRIPTION,
     TEMPERATURE,
     read_description,
     read_origin,
@@ -38,10 +37,10 @@ from evlora.bundle_description import (
     write_description,
     write_temperature,
 )
-from evlora.datasets.storage import is_prepared
+from evlora.bundle_place import DESCRIPTION, bundle_in, is_on_hub
 from evlora.errors import BundleError
 from evlora.files import standing, writing_folder
-from evlora.hub import fetch_bundle, is_on_hub
+from evlora.hub import fetch_bundle
 from evlora.messages import listed
 from evlora.model_card import model_card
 from evlora.models import weights_sha256
@@ -236,43 +235,6 @@ def load_bundle(
     if not is_trained:
         let_others_share(recognizer)
     return recognizer.eval().to(device)
-
-
-def bundle_in(folder: Path) -> Path:
-    """Where the bundle lies: in this folder, or in the folder `bundle` of a run.
-
-    Raises:
-        BundleError: There is none.
-    """
-    inside = plain(folder, BundleError) / "bundle"
-    for place in (folder, inside):
-        if (standing(place) / DESCRIPTION).is_file():
-            return place
-    if not folder.is_dir():
-        found = (
-            "a file; name the folder that holds it"
-            if folder.exists()
-            else "no such folder; check the path"
-        )
-        raise BundleError(f"{folder}: expected a bundle, found {found}")
-    if inside.is_dir() or (folder / "recipe.yaml").is_file():
-        raise BundleError(
-            f"{folder}: expected a bundle, found a run without one; it is written when training "
-            f"ends: evlora train RECIPE run.dir={folder} --resume"
-        )
-    raise BundleError(
-        f"{folder}: expected a bundle with a {DESCRIPTION}, found {_in_its_place(folder)}"
-    )
-
-
-def _in_its_place(folder: Path) -> str:
-    """What a folder holds that is no bundle, and what to name instead."""
-    if is_prepared(folder):
-        return "a prepared dataset; name a bundle, or the folder of a finished run"
-    inside = sorted(path.parent.parent for path in folder.glob(f"*/bundle/{DESCRIPTION}"))
-    if inside:
-        return f"a folder of runs; name one of them: {listed(inside)}"
-    return "none there; name a bundle, or the folder of a finished run"
 
 
 def _load_adapters(folder: Path, adapted: PeftModel) -> None:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, cast
 
 from pydantic import ValidationError
 
+from evlora.bundle_place import DESCRIPTION
 from evlora.errors import BundleError
 from evlora.files import writing_file
 from evlora.messages import explain, listed, shown
@@ -21,7 +22,6 @@ from evlora.recognizer import RecognizerConfig
 from evlora.untrusted import label_fault, parse_json, plain, read_text
 
 BUNDLE_FORMAT = 1
-DESCRIPTION = "config.json"
 HASHES = "sha256"
 TEMPERATURE = "temperature"
 """By which scores are divided before they become probabilities; 1 where it is missing."""

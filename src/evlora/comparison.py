@@ -23,7 +23,7 @@ from evlora.errors import RecipeError
 from evlora.evaluation import evaluate
 from evlora.files import writing_file
 from evlora.profiling import count_parameters
-from evlora.ranks import OneRankError, is_first_rank
+from evlora.ranks import OneRankError, alike_on_a_machine, is_first_rank
 from evlora.recipe import Recipe, as_mapping, recipe_of
 from evlora.recipe.from_data import filled_from_data
 from evlora.recognizer import Recognizer, build_recognizer
@@ -73,28 +73,15 @@ def compare(
     report_line = report or (lambda line: None)
     if not is_first_rank():  # each rank makes the same runs; the first one reports and writes
         report_line = _silent
-    changes = as_mapping(overrides)
-    base = recipe_of(recipe, changes, report=report_line)
-    folder = base.run.dir
-    if folder is None:
-        raise RecipeError("run.dir: expected a folder for the comparison; set run.dir=FOLDER")
-    if not methods or seeds < 1:
-        raise RecipeError(
-            f"--methods and --seeds: expected one or more, got {len(methods)} methods and "
-            f"{seeds} seeds"
+    with alike_on_a_machine():
+        base, folder, recipes = _planned(
+            recipe, methods, seeds, changes=as_mapping(overrides), over=over, report=report_line
         )
-    if "run.seed" in changes:
-        raise RecipeError(
-            "run.seed: expected no seed beside --seeds, which trains with the seeds 0, 1, …; "
-            "remove it"
-        )
-    asked = recipes_of(recipe, base, methods, changes=changes, over=over, report=report_line)
-    recipes = {row: filled_from_data(its_recipe) for row, its_recipe in asked.items()}
-    earlier = earlier_rows(folder, base, split)
-    for (name, setting), its_recipe in recipes.items():
-        for seed in range(seeds):
-            its_run = _recipe_of_run(its_recipe, folder, name, setting, seed)
-            claim(its_run, resume=True, may_grow=False)
+        earlier = earlier_rows(folder, base, split)
+        for (name, setting), its_recipe in recipes.items():
+            for seed in range(seeds):
+                its_run = _recipe_of_run(its_recipe, folder, name, setting, seed)
+                claim(its_run, resume=True, may_grow=False)
     manifest = open_dataset(base.data, seed=base.run.seed)
     protocols = {row: protocol_of(manifest, split, its.clip) for row, its in recipes.items()}
     rows: list[Row] = []
@@ -114,6 +101,34 @@ def compare(
     if is_first_rank():
         write(result)
     return result
+
+
+def _planned(
+    recipe: str | Path | Recipe,
+    methods: Sequence[str],
+    seeds: int,
+    *,
+    changes: Mapping[str, Any],
+    over: Over | None,
+    report: Callable[[str], None],
+) -> tuple[Recipe, Path, dict[tuple[str, str], Recipe]]:
+    """The recipe, the folder, and the recipe of each row and setting."""
+    base = recipe_of(recipe, changes, report=report)
+    folder = base.run.dir
+    if folder is None:
+        raise RecipeError("run.dir: expected a folder for the comparison; set run.dir=FOLDER")
+    if not methods or seeds < 1:
+        raise RecipeError(
+            f"--methods and --seeds: expected one or more, got {len(methods)} methods and "
+            f"{seeds} seeds"
+        )
+    if "run.seed" in changes:
+        raise RecipeError(
+            "run.seed: expected no seed beside --seeds, which trains with the seeds 0, 1, …; "
+            "remove it"
+        )
+    asked = recipes_of(recipe, base, methods, changes=changes, over=over, report=report)
+    return base, folder, {row: filled_from_data(its) for row, its in asked.items()}
 
 
 def _silent(line: str) -> None:

@@ -26,10 +26,11 @@ SWITCH, EAGER = "EVLORA_IMPORTS", "eager"
 
 COMPILER = "torch._dynamo"
 NETWORKS = "torchvision.models"
+OF_TORCHVISION = (COMPILER, NETWORKS, "torchvision.datasets", "torchvision.ops")
 DEFERRED: dict[str, tuple[str, ...]] = {
     "torch": (),
-    "torchvision": (COMPILER, NETWORKS),
-    "timm": (COMPILER, NETWORKS),
+    "torchvision": OF_TORCHVISION,
+    "timm": OF_TORCHVISION,
     "peft": (
         "transformers",
         "accelerate.commands",
@@ -42,10 +43,14 @@ DEFERRED: dict[str, tuple[str, ...]] = {
 
 LEANED_ON = {
     "peft": ("torch.distributed.tensor",),
-    "torchvision": (NETWORKS,),
-    "timm": (NETWORKS,),
+    "torchvision": OF_TORCHVISION[1:],
+    "timm": OF_TORCHVISION[1:],
 }
 """Library → modules that are reached as attributes of a package although nobody imported them."""
+
+WITHOUT_NUMBERS = "torch._meta_registrations"
+"""Shapes of what each operation of torch returns for tensors without numbers, which exporting,
+compiling and counting operations need; a fifth of torch's import."""
 
 MIXINS = {
     ("transformers.utils", "PushToHubMixin"): (
@@ -62,6 +67,13 @@ def install() -> None:
     """Import the libraries of the table without what they defer; once is enough."""
     if os.environ.get(SWITCH) != EAGER and _FINDER not in sys.meta_path:
         sys.meta_path.insert(0, _FINDER)
+
+
+def import_torch_to_answer() -> None:
+    """Import torch without what answering never needs: for a process that does nothing else."""
+    if os.environ.get(SWITCH) != EAGER and "torch" not in sys.modules:
+        with _deferring((WITHOUT_NUMBERS,)):
+            import_module("torch")
 
 
 def names_on_demand(

@@ -1,6 +1,5 @@
-"""Bundles on the hub: which names are of the hub, and the folder that one is fetched into."""
+"""Bundles on the hub: the folder that one is fetched into."""
 
-import re
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
@@ -8,20 +7,8 @@ from huggingface_hub import snapshot_download
 from evlora.errors import BundleError
 from evlora.models.backbone import impatient_hub
 
-NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-"""USER/NAME, as the hub names a repository."""
 FILES = ["*.json", "*.safetensors", "README.md"]
 """What a bundle consists of; nothing else is fetched."""
-
-
-def is_on_hub(folder: str | Path) -> bool:
-    """Whether a bundle's name is USER/NAME of the hub, and no path here.
-
-    RUN/bundle, as every run calls its own, is a path even where RUN is misspelt.
-    """
-    path = Path(folder)
-    is_name = bool(NAME.fullmatch(str(folder))) and path.name != "bundle"
-    return is_name and not path.exists() and not path.parent.exists()
 
 
 def fetch_bundle(name: str, *, revision: str | None = None) -> Path:

@@ -10,7 +10,8 @@ from huggingface_hub import ModelHubMixin
 
 from evlora.bundle import load_bundle, save_bundle
 from evlora.bundle_backbone import OWN_BACKBONE
-from evlora.bundle_description import DESCRIPTION, read_origin
+from evlora.bundle_description import read_origin
+from evlora.bundle_place import DESCRIPTION
 from evlora.errors import BundleError
 from evlora.files import writing_folder
 from evlora.hub import fetch_bundle

@@ -2,9 +2,11 @@
 
 import os
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import NamedTuple
 
-from evlora.errors import RunError
+from evlora.errors import EvloraError, RunError
 
 RANK_VARIABLES = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK")
 """Set by torchrun, or by Lightning for the processes that it starts for further devices."""
@@ -50,3 +52,22 @@ def is_first_rank() -> bool:
     if place is not None:
         return place.rank == 0
     return all(os.environ.get(name, "0") == "0" for name in RANK_VARIABLES)
+
+
+@contextmanager
+def alike_on_a_machine() -> Generator[None]:
+    """Let one process of each machine report what all of them meet there.
+
+    For what is read before the processes meet: the words of the command, a recipe, a dataset's
+    index. Another machine may lack a file, so that its first process reports as well.
+
+    Raises:
+        AllRanksError: In the others, in place of an error.
+    """
+    try:
+        yield
+    except EvloraError as error:
+        place = launched()
+        if place is not None and place.local_rank > 0:
+            raise AllRanksError("the first process of this machine reports why") from error
+        raise

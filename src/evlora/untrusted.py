@@ -56,6 +56,17 @@ def plain(path: PathT, error: ErrorT) -> PathT:
     return path
 
 
+def existing(path: Path, error: ErrorT) -> Path:
+    """The path, if a file or a folder lies there.
+
+    Raises:
+        EvloraError: Of the kind that was asked for: nothing lies there, or what `plain` refuses.
+    """
+    if not plain(path, error).exists():
+        raise error(f"{path}: no such file or folder; check the path")
+    return path
+
+
 def read_text(
     path: Path,
     error: ErrorT,

@@ -99,3 +99,13 @@ def _parts(node: yaml.Node) -> list[yaml.Node]:
         pairs = cast(list[tuple[yaml.Node, yaml.Node]], node.value)
         return [part for pair in pairs for part in pair]
     return []
+
+
+def fault_in_yaml(error: yaml.YAMLError, *, has_place: bool = True) -> str:
+    """What is wrong with YAML, in one line, with its place in the text; PyYAML takes six."""
+    problem = getattr(error, "problem", None)
+    if problem is None:
+        return " ".join(str(error).split())
+    mark = getattr(error, "problem_mark", None)
+    place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark and has_place else ""
+    return f"{place}{problem}"

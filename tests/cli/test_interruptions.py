@@ -38,6 +38,7 @@ def test_an_interruption_is_one_line_with_what_to_do_next(
 ) -> None:
     monkeypatch.setattr(place, raising(KeyboardInterrupt()))
     monkeypatch.setattr("evlora.training.folder.require_places", lambda recipe: None)
+    monkeypatch.setattr("evlora.bundle_place.require_bundle", lambda bundle: None)
     result = evlora(*words)
     assert result.returncode == 130
     assert result.stderr.strip().startswith("interrupted; ")

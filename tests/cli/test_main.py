@@ -175,9 +175,35 @@ def test_the_help_of_training_and_preparing_shows_a_whole_command(evlora: Comman
         assert example in " ".join(evlora(verb, "--help").stdout.split())
 
 
-def test_a_device_that_is_not_there_is_one_message(evlora: Command) -> None:
+def test_a_device_that_is_not_there_is_one_message(evlora: Command, tiny_bundle: Path) -> None:
     for name in ("gpu", "meta"):
-        result = evlora("evaluate", "nowhere", "nowhere", "--device", name)
+        result = evlora("evaluate", tiny_bundle, "nowhere", "--device", name)
         assert result.returncode == 2
         assert "expected auto, cpu, cuda or cuda:N" in result.stderr
         assert len(result.stderr) < 200
+
+
+@pytest.mark.parametrize("words", [["predict"], ["predictt"], ["train", "demo", "--resum"]])
+def test_of_several_processes_the_first_alone_reports_words_that_are_wrong(
+    words: list[str], evlora: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for rank, code, lines in (("0", 2, 4), ("1", 0, 0)):
+        for name, value in {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2"}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+        result = evlora(*words)
+        assert (result.returncode, len(result.stderr.splitlines())) == (code, lines)
+
+
+@pytest.mark.parametrize("verb", ["train", "compare", "search", "robustness"])
+def test_of_each_machine_one_process_reports_a_mistake_that_all_share(
+    verb: str, evlora: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["robustness", "nowhere", "d", "--out", "o"]
+    words = words if verb == "robustness" else [verb, "demo", "training.epoch=1"]
+    for rank, local_rank, code in (("0", "0", 2), ("1", "1", 0), ("2", "0", 2)):
+        for name, value in {"RANK": rank, "LOCAL_RANK": local_rank, "WORLD_SIZE": "4"}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+        result = evlora(*words)
+        assert (result.returncode, result.stderr.count("error: ")) == (code, int(code == 2))

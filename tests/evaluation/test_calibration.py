@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from evlora.bundle import copy_bundle, keep_temperature, load_bundle, save_bundle
-from evlora.bundle_description import DESCRIPTION
+from evlora.bundle_place import DESCRIPTION
 from evlora.datasets import read_manifest
 from evlora.errors import BundleError, DatasetError
 from evlora.evaluation import evaluate, fit_temperature

@@ -159,9 +159,9 @@ def test_a_recipe_survives_writing_and_reading() -> None:
         ("model: {network: published}", (), "model: expected a network to train, got published"),
         ("clip: {representation: foo}", (), r"clip\.representation: no representation is called"),
         ("- a list", (), "expected keys and values, got a list"),
-        ("a: [", (), "expected a recipe in YAML"),
+        ("a: [", (), "expected a recipe in YAML: line 1, column 5: "),
         ("", ["training.epochs"], "expected key=value"),
-        ("", ["training.epochs=[1"], "the value is not YAML"),
+        ("", ["training.epochs=[1"], "training.epochs: expected a value in YAML, got '.1': "),
     ],
 )
 def test_a_wrong_recipe_is_refused_with_the_key_and_the_cure(

@@ -5,13 +5,21 @@ from typing import Annotated, Literal
 
 import typer
 
+from evlora.cli.early import bundle_that_is_there
+
 RECIPE_HELP = "A recipe's file, or the name of one that ships with evlora."
 Recipe = Annotated[Path, typer.Argument(help=RECIPE_HELP)]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="KEY=VALUE", help="Keys of the recipe to change, such as run.dir."),
 ]
-Bundle = Annotated[Path, typer.Argument(help="A trained recognizer: a bundle, or a run's folder.")]
+
+Bundle = Annotated[
+    Path,
+    typer.Argument(
+        help="A trained recognizer: a bundle, or a run's folder.", callback=bundle_that_is_there
+    ),
+]
 DATASET_HELP = "A folder that `evlora prepare` made"
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Split = Annotated[str, typer.Option(help="What is measured: train, val or test.")]

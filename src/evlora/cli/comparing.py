@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evlora.cli.arguments import AsJson, Overrides, Recipe, Split
+from evlora.cli.early import require_recipe
 from evlora.cli.printing import echo
 from evlora.messages import listed
 from evlora.ranks import is_first_rank
@@ -67,6 +68,7 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Train a recipe with several methods side by side."""
+    require_recipe(recipe, overrides or ())
     from evlora.cli.printing import table
     from evlora.comparison import compare as run
     from evlora.comparison_table import Over, cells, columns

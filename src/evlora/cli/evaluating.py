@@ -19,6 +19,7 @@ from evlora.cli.arguments import (
     Without,
     Workers,
 )
+from evlora.cli.early import bundle_that_is_there
 from evlora.cli.evaluation_files import (
     ANSWERS_SUFFIXES,
     FIGURES_SUFFIXES,
@@ -157,7 +158,8 @@ def _bundles_of(
     """The bundles that are named, each once.
 
     Raises:
-        RunError: There is none, or options do not go together.
+        RunError: None is named, or options do not go together.
+        BundleError: No bundle lies there.
     """
     if not bundles:  # a single word is taken for the dataset, which comes last
         raise RunError(
@@ -171,6 +173,8 @@ def _bundles_of(
             f"--report: expected one bundle, which the page is about, got {len(bundles)}; "
             "evaluate them one by one for pages, together without --report"
         )
+    for bundle in bundles:
+        bundle_that_is_there(bundle)
     return list(dict.fromkeys(bundles))
 
 

@@ -20,6 +20,7 @@ from evlora.cli.arguments import (
     Without,
     Workers,
 )
+from evlora.cli.early import bundle_that_is_there, require_recipe
 from evlora.cli.live import is_still_recorded, show_live, show_stream
 from evlora.cli.printing import echo, listing, table
 from evlora.cli.recordings import (
@@ -32,6 +33,9 @@ from evlora.cli.recordings import (
     part_between,
 )
 from evlora.cli.reporting import report_of_run
+from evlora.errors import RecordingError
+from evlora.ranks import alike_on_a_machine
+from evlora.untrusted import existing
 
 
 def _list_recipes(is_wanted: bool) -> None:
@@ -153,12 +157,11 @@ def train(
     if prints:
         _show_origins(recipe, keys)
         return
-    from evlora.models.adapters.config import keys_alone
-    from evlora.training.folder import read_protocol, require_places
+    require_recipe(recipe, keys)
+    from evlora.training.folder import read_protocol
 
-    with keys_alone():  # before the imports that take seconds
-        require_places(load_recipe(recipe, keys))
-    whole = load_recipe(recipe, keys, report=echo)
+    with alike_on_a_machine():
+        whole = load_recipe(recipe, keys, report=echo)
     from evlora.training.run import train as run_training
 
     run = run_training(
@@ -247,13 +250,6 @@ def predict(
     """
     require_out(out)
     part = part_between(start, end)
-    from evlora.garbage import importing
-
-    with importing():  # a tenth of the time from start to answer
-        from evlora.bundle import load_bundle
-        from evlora.devices import device_named
-        from evlora.errors import RecordingError
-
     if frames and len(frames) != len(inputs):
         raise RecordingError(
             f"--frames: expected one for each of {len(inputs)} recordings, got {len(frames)}"
@@ -262,6 +258,16 @@ def predict(
         raise RecordingError("--speed and --window-ms: expected --live with them; add it")
     stated = (stride, format)
     goes_on = is_still_recorded(inputs, live=live, follows=follow, part=part, stated=stated)
+    if len(inputs) == 1 and not goes_on:
+        existing(Path(inputs[0]), RecordingError)
+    from evlora.deferring import import_torch_to_answer
+    from evlora.garbage import importing
+
+    with importing():  # a tenth of the time from start to answer
+        import_torch_to_answer()
+        from evlora.bundle import load_bundle
+        from evlora.devices import device_named
+
     if live:
         require_alone(out)
     recognizer = load_bundle(bundle, weights=weights, device=device_named(device))
@@ -333,6 +339,7 @@ def profile(
                 f"{recipe}: expected no keys and no --classes beside a bundle, which is as it was "
                 "trained; give its recipe to change it"
             )
+        bundle_that_is_there(recipe)
         from evlora.bundle import load_bundle
 
         recognizer = load_bundle(recipe)

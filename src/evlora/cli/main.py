@@ -27,6 +27,7 @@ from evlora.cli import (
     searching,
     serving,
 )
+from evlora.cli.ending import TERMINATED, Terminated, ending_on_sigterm
 from evlora.cli.printing import echo
 from evlora.cli.verb import Verb
 from evlora.errors import EvloraError, RecordingWarning
@@ -62,6 +63,7 @@ AFTER_INTERRUPTION = {
 """What to do after Ctrl-C, by the verb."""
 FIRST_HOUR = ("demo", "inspect", "prepare", "train", "evaluate", "predict")
 """Verbs in the order in which one needs them; help lists them before the others."""
+
 
 app = typer.Typer(
     name="evlora",
@@ -121,7 +123,8 @@ def run() -> None:
     else:
         _show_only_our_warnings()
     try:
-        app(args=arguments)
+        with ending_on_sigterm():
+            _call(arguments)
     except EvloraError as error:
         if is_debugging:
             raise
@@ -143,10 +146,26 @@ def run() -> None:
         echo(f"error: {where}{error.strerror}; {cure}", err=True, of_any_rank=True)
         sys.exit(2)
     except (KeyboardInterrupt, SystemExit) as ended:
-        if isinstance(ended, SystemExit) and not _is_of_ctrl_c(ended):
+        signalled = _signalled(ended)
+        if signalled is None:
             raise
-        echo(f"interrupted; {_what_to_do_next(arguments)}", err=True)
-        sys.exit(INTERRUPTED)
+        is_sigterm = isinstance(signalled, Terminated)
+        how = "stopped by SIGTERM" if is_sigterm else "interrupted"
+        echo(f"{how}; {_what_to_do_next(arguments)}", err=True)
+        sys.exit(TERMINATED if is_sigterm else INTERRUPTED)
+
+
+def _call(arguments: list[str]) -> None:
+    """Run a verb. A mistake in the words is one of all processes, and the first one reports it."""
+    if is_first_rank():
+        app(args=arguments)
+        return
+    try:
+        sys.exit(app(args=arguments, standalone_mode=False))
+    except Exception as error:
+        if hasattr(error, "show"):  # typer's own, for words that it does not understand
+            sys.exit(0)
+        raise
 
 
 def _of_inputs_or_ranks(error: Exception) -> str | None:
@@ -165,11 +184,12 @@ def _of_inputs_or_ranks(error: Exception) -> str | None:
             return reason if is_of_ranks else None
 
 
-def _is_of_ctrl_c(ended: SystemExit) -> bool:
-    """Whether typer made this exit of Ctrl-C, which it does without a word."""
-    return ended.__context__ is not None and isinstance(
-        ended.__context__.__cause__, KeyboardInterrupt
-    )
+def _signalled(ended: BaseException) -> KeyboardInterrupt | None:
+    """The Ctrl-C or SIGTERM of which typer makes an exit, without a word; None if it is another."""
+    if isinstance(ended, KeyboardInterrupt):
+        return ended
+    cause = None if ended.__context__ is None else ended.__context__.__cause__
+    return cause if isinstance(cause, KeyboardInterrupt) else None
 
 
 def _with_home(argument: str) -> str:

@@ -183,7 +183,7 @@ def values_of(words: list[str]) -> dict[str, Any]:
     """
     import yaml
 
-    from evlora.untrusted_yaml import parse_yaml
+    from evlora.untrusted_yaml import fault_in_yaml, parse_yaml
 
     values: dict[str, Any] = {}
     for word in words:
@@ -191,7 +191,10 @@ def values_of(words: list[str]) -> dict[str, Any]:
         try:
             values[key] = parse_yaml(value)
         except yaml.YAMLError as error:
-            raise DatasetError(f"{word!r}: the value is not YAML: {error}") from error
+            reason = fault_in_yaml(error, has_place=False)
+            raise DatasetError(
+                f"{key}: expected a value in YAML, got {value!r}: {reason}"
+            ) from error
     return values
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evlora.cli.arguments import Device, Weights
+from evlora.cli.early import bundle_that_is_there
 from evlora.cli.recordings import (
     ColumnsOption,
     FormatOption,
@@ -121,6 +122,7 @@ def play(
 def _answers(
     bundle: Path, recording: "Recording", *, weights: Path | None, device: str
 ) -> "list[LiveAnswer]":
+    bundle_that_is_there(bundle)
     from evlora.bundle import load_bundle
     from evlora.devices import device_named
     from evlora.live import predict_live

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from evlora.cli.arguments import Bundle, Weights
 from evlora.cli.printing import echo
 
 
@@ -15,7 +16,7 @@ def register(app: typer.Typer) -> None:
 
 
 def bundle(
-    source: Annotated[Path, typer.Argument(help="A bundle, or the folder of a run.")],
+    bundle: Bundle,
     out: Annotated[Path, typer.Argument(help="The copy, a new folder or an earlier bundle.")],
     with_backbone: Annotated[
         bool,
@@ -23,15 +24,12 @@ def bundle(
             "--with-backbone", help="Include the frozen weights: the copy needs no other file."
         ),
     ] = False,
-    weights: Annotated[
-        Path | None,
-        typer.Option(help="The backbone's weight file, where it is not found otherwise."),
-    ] = None,
+    weights: Weights = None,
 ) -> None:
     """Copy a bundle, with its backbone or without."""
     from evlora.bundle import copy_bundle
 
-    made = copy_bundle(source, out, with_backbone=with_backbone, weights=weights)
+    made = copy_bundle(bundle, out, with_backbone=with_backbone, weights=weights)
     size = sum(file.stat().st_size for file in made.rglob("*") if file.is_file())
     echo(f"bundle: {made} ({size / 1e6:.1f} MB)")
 

@@ -15,6 +15,7 @@ from evlora.cli.arguments import (
     Without,
     Workers,
 )
+from evlora.cli.early import bundle_that_is_there
 from evlora.cli.printing import counting_bar, echo
 from evlora.errors import EvloraError
 
@@ -65,6 +66,7 @@ def report(
     Clips with their answers, confusion, classes, calibration, features, relevance of patches,
     accuracy by condition, training, adapters and cost: one HTML file that needs no other.
     """
+    bundle_that_is_there(run)
     from evlora.devices import device_named
     from evlora.report.findings import Wanted, find, read_subject
     from evlora.report.writing import place_for, write_findings

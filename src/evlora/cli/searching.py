@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from evlora.cli.arguments import AsJson, Overrides, Recipe
+from evlora.cli.early import require_recipe
 from evlora.cli.printing import echo, table
 
 
@@ -32,6 +33,7 @@ def search(
 
     The same command resumes a search; started several times, it searches in several processes.
     """
+    require_recipe(recipe, overrides or ())
     from evlora.datasets.protocol import measured_on
     from evlora.search import search as run
 

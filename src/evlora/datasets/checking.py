@@ -138,8 +138,8 @@ def _rare_classes(manifest: Manifest) -> Iterable[str]:
     ]
     if rare:
         yield (
-            f"fewer than {FEW_SAMPLES} training samples of a class: {listed(rare)}; results for it "
-            "will vary from run to run"
+            f"fewer than {FEW_SAMPLES} training samples of a class: {listed(rare)}; results for "
+            f"{'it' if len(rare) == 1 else 'them'} will vary from run to run"
         )
 
 

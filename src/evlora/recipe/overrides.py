@@ -10,6 +10,7 @@ from evlora.errors import RecipeError
 from evlora.messages import shown
 from evlora.models.adapters.config import AdapterConfig
 from evlora.recipe.typed_yaml import configs_at, read_value
+from evlora.untrusted_yaml import fault_in_yaml
 
 ROWS = "comparison"
 NETWORK = "model.network"
@@ -29,7 +30,10 @@ def split_override(override: str) -> tuple[str, Any]:
     try:
         return key, read_value(value, key)
     except yaml.YAMLError as error:
-        raise RecipeError(f"{override!r}: the value is not YAML: {error}") from error
+        reason = fault_in_yaml(error, has_place=False)
+        raise RecipeError(
+            f"{key}: expected a value in YAML, got {shown(value)}: {reason}"
+        ) from error
 
 
 def as_mapping(overrides: Iterable[str] | Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from evlora.recipe.overrides import NETWORK, as_mapping, network_first, set_key
 from evlora.recipe.schema import Recipe
 from evlora.recipe.typed_yaml import configs_at, read_file
 from evlora.untrusted import plain, read_text
+from evlora.untrusted_yaml import fault_in_yaml
 
 if TYPE_CHECKING:
     from evlora.recognizer import Recognizer
@@ -173,7 +174,8 @@ def read_chain(
     try:
         content = read_file(read_text(source, RecipeError, limit="recipe_bytes")) or {}
     except yaml.YAMLError as error:
-        raise RecipeError(f"{source}: expected a recipe in YAML: {error}") from error
+        reason = fault_in_yaml(error)
+        raise RecipeError(f"{source}: expected a recipe in YAML: {reason}") from error
     if not isinstance(content, dict):
         raise RecipeError(f"{source}: expected keys and values, got a {type(content).__name__}")
     tree = cast(dict[str, Any], content)

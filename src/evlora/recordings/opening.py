@@ -12,7 +12,7 @@ from evlora.recordings.events import EventStream
 from evlora.recordings.frames import FrameSequence
 from evlora.recordings.readers import open_frames, reader_for
 from evlora.recordings.recording import Recording
-from evlora.untrusted import plain
+from evlora.untrusted import existing
 
 Pictures = str | Path | Sequence[str | Path]
 """A picture, a folder of pictures, a video, or several pictures."""
@@ -65,9 +65,7 @@ def open_recording(
             frames and events have no moment in common; or frames and event images have no
             partner and were skipped.
     """
-    source = plain(Path(path), RecordingError)
-    if not source.exists():
-        raise RecordingError(f"{source}: no such file or folder; check the path")
+    source = existing(Path(path), RecordingError)
     reader = reader_for(source, format)
     recording = reader.read(
         source, width=width, height=height, columns=columns, unit=unit, topics=topics

@@ -17,6 +17,7 @@ from evlora.errors import RecordingError, RecordingWarning
 from evlora.recordings.events import EventStream
 from evlora.recordings.readers.decoding import EventChunk, EventFile, checked_chunks
 from evlora.recordings.readers.table import reader_for
+from evlora.untrusted import existing
 
 LATENESS_US = 20_000
 """How far back an event's time may lie behind the latest one and still find its place."""
@@ -98,9 +99,7 @@ def iterate_windows(
 
 
 def _opened(path: Path, format: str | None, options: Mapping[str, Any]) -> EventFile:
-    if not path.exists():
-        raise RecordingError(f"{path}: no such file or folder; check the path")
-    row = reader_for(path, format)
+    row = reader_for(existing(path, RecordingError), format)
     if row.streams:
         return row.open_events(path, **options)
     recording = row.read(path, **options)

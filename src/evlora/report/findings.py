@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from evlora.answering import Precision
-from evlora.bundle import bundle_in, load_bundle
+from evlora.bundle import load_bundle
 from evlora.bundle_description import read_origin
+from evlora.bundle_place import bundle_in
 from evlora.clips import Clip, Modality
 from evlora.datasets import Manifest, read_manifest
 from evlora.errors import DatasetError, RunError

@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -83,6 +84,7 @@ def serve(
         timeout_graceful_shutdown=stop_s,
     )
     server = uvicorn.Server(config)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # by which uvicorn ends when all is put away
     server.run()
     if not server.started:
         raise RunError(

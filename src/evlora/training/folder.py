@@ -90,14 +90,25 @@ def require_places(recipe: Recipe) -> None:
 
     Raises:
         RecipeError: It does not name them.
+        RunError: A file lies in the folder's place.
         DatasetError: The dataset is not there.
     """
-    folder_of(recipe)
+    require_folder(folder_of(recipe))
     root = root_of(recipe.data)
     if not is_bucket(root):
         from evlora.datasets.storage import require_prepared  # which imports numpy
 
         require_prepared(Path(root))
+
+
+def require_folder(folder: Path) -> None:
+    """Check that no file lies where a run's folder will be.
+
+    Raises:
+        RunError: One does.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder}: expected a folder as run.dir, found a file; choose another")
 
 
 @contextmanager
@@ -110,8 +121,7 @@ def holding_folder(folder: Path) -> Generator[None]:
     refusal = RunError(
         f"{folder}: another process trains there; wait for its end, or choose another run.dir"
     )
-    if folder.exists() and not folder.is_dir():
-        raise RunError(f"{folder}: expected a folder as run.dir, found a file; choose another")
+    require_folder(folder)
     with ExitStack() as stack:
         try:
             stack.enter_context(holding(folder / LOCK, refusal=refusal))

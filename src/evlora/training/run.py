@@ -18,6 +18,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from evlora.errors import DatasetError, RecipeError, RunError
 from evlora.messages import listed
 from evlora.profiling import count_parameters
+from evlora.ranks import alike_on_a_machine
 from evlora.recipe import FEWEST_CLASSES, Recipe, recipe_of
 from evlora.recipe.from_data import filled_from_data
 from evlora.recognizer import SHARED_STAGE, Recognizer, adapted_parts
@@ -135,8 +136,9 @@ def train(
     """
     warn_where_threads_spin()
     extras = extras_of(loggers, callbacks, devices)
-    whole = filled_from_data(recipe_of(recipe, overrides, report=report))
-    folder = folder_of(whole)
+    with alike_on_a_machine():
+        whole = filled_from_data(recipe_of(recipe, overrides, report=report))
+        folder = folder_of(whole)
     report_line = report or _silent
     checkpoints = _checkpoints_of(whole, folder)
     with StopSignals(report_line) as signals, ExitStack() as held:

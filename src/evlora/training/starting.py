@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 
-from evlora.bundle import bundle_in, load_bundle
+from evlora.bundle import load_bundle
 from evlora.bundle_backbone import OWN_BACKBONE, backbone_at
+from evlora.bundle_place import bundle_in
 from evlora.errors import RunError
 from evlora.files import standing
 from evlora.messages import listed

@@ -143,14 +143,14 @@ def _of_json(path: Path, text: str) -> Any:
 def _of_yaml(path: Path, text: str) -> Any:
     import yaml
 
-    from evlora.untrusted_yaml import build_yaml
+    from evlora.untrusted_yaml import build_yaml, fault_in_yaml
 
     if text.startswith("%YAML:"):  # OpenCV's first line, which no YAML parser takes
         text = text.partition("\n")[2]
     try:
         return build_yaml(text, _without_opencv_tags)
     except yaml.YAMLError as error:
-        raise RecordingError(f"{path}: is no YAML: {error}") from error
+        raise RecordingError(f"{path}: is no YAML: {fault_in_yaml(error)}") from error
 
 
 def _without_opencv_tags(root: Any) -> None:
