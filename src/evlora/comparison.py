@@ -28,7 +28,7 @@ from evlora.recipe import Recipe, as_mapping, recipe_of
 from evlora.recipe.from_data import filled_from_data
 from evlora.recognizer import Recognizer, build_recognizer
 from evlora.training.cost import inference_ratio, measure_step
-from evlora.training.folder import claim
+from evlora.training.folder import claim, with_found
 from evlora.training.opening import open_dataset
 from evlora.training.run import train
 
@@ -178,7 +178,7 @@ def _run(recipe: Recipe, split: str) -> float | str:
             recognizer,
             manifest,
             split=split,
-            batch_size=recipe.training.batch_size,
+            batch_size=with_found(recipe).training.clips_of_a_batch,
             workers=recipe.data.workers,
         )
     except OneRankError:

@@ -2,18 +2,20 @@
 
 import pytest
 import torch
-from torch.nn import Parameter
+from torch.nn import Parameter, ParameterDict
 
 from evlora.errors import RunError
 from evlora.training.gradients import GradientGuard
 
 
-def parameters() -> dict[str, Parameter]:
-    return {
-        "frozen": Parameter(torch.zeros(2), requires_grad=False),
-        "head": Parameter(torch.zeros(2)),
-        "adapter": Parameter(torch.zeros(2)),
-    }
+def parameters() -> ParameterDict:
+    return ParameterDict(
+        {
+            "frozen": Parameter(torch.zeros(2), requires_grad=False),
+            "head": Parameter(torch.zeros(2)),
+            "adapter": Parameter(torch.zeros(2)),
+        }
+    )
 
 
 def test_a_gradient_of_a_frozen_part_ends_the_run() -> None:

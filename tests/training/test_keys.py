@@ -16,7 +16,8 @@ from evlora.datasets.storage import write_manifest
 from evlora.errors import RecipeError
 from evlora.recipe import build, load_recipe
 from evlora.training.data import ClipDataModule
-from evlora.training.module import RecognizerModule, balanced_weights
+from evlora.training.module import RecognizerModule
+from evlora.training.objective import balanced_weights
 from evlora.training.optimizing import make_optimizer, require_pairs
 from evlora.training.ordering import EpochSampler
 

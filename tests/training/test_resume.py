@@ -74,7 +74,10 @@ def tensors(folder: Path) -> dict[str, torch.Tensor]:
         ({"data.workers": 0}, STOPS),
         ({"data.workers": 2}, STOPS),
         (
-            {"training.ema": 0.9, "clip.augmentation.modality_dropout": 0.5, "training.mixup": 0.8},
+            {
+                **{"training.ema": 0.9, "training.average_best": 2, "training.keep": "best"},
+                **{"training.mixup": 0.8, "clip.augmentation.modality_dropout": 0.5},
+            },
             STOPS,
         ),
         (

@@ -5,6 +5,8 @@ from pydantic import Field, NonNegativeInt, field_validator
 from evlora.config import Config
 from evlora.messages import suggestion
 
+HIGHEST_MAGNITUDE = 30
+
 
 class Augmentation(Config):
     """What training changes at random in a clip; every moment of it gets the same change."""
@@ -25,6 +27,11 @@ class Augmentation(Config):
     """Largest share of the events whose polarity is turned round at random; 0 for none."""
     erase: float = Field(default=0.0, ge=0, lt=1)
     """Largest share of the picture that a random box empties in both modalities; 0 for none."""
+    randaugment: NonNegativeInt = 0
+    """Operations of RandAugment that each clip gets, such as 2: what moves, turns or shears things
+    is done to both modalities alike, what changes colours to the frames alone; 0 for none."""
+    randaugment_magnitude: float = Field(default=9.0, ge=0, le=HIGHEST_MAGNITUDE)
+    """How strong these operations are, up to 30."""
     corruptions: float = Field(default=0.0, ge=0, lt=1)
     """Share of the clips that show a sensor's fault, drawn with its strength; docs/corruptions.md
     lists them."""

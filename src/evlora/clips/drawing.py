@@ -10,6 +10,7 @@ from torch import Tensor
 from evlora.clips.config import ClipConfig, Modality
 from evlora.clips.geometry import Geometry
 from evlora.clips.images import NO_FRAME, Inputs, MomentImages, without_events
+from evlora.clips.operations import Operation, draw_operations, operated
 from evlora.clips.sampling import Moments, Numbers
 from evlora.clips.transforms import (
     change_colours,
@@ -47,6 +48,9 @@ def draw(
         hidden: A modality that is blank although it is there; the moments are those of the whole.
         generator: Draws what training changes; None changes nothing.
     """
+    operations: list[Operation] = []
+    if generator is not None:
+        operations = draw_operations(config.augmentation, config.modalities, generator)
     frames = events = None
     if inputs.frames is not None and hidden != "rgb":
         frames = _changed_frames(inputs.frames, moments, config, generator)
@@ -56,10 +60,12 @@ def draw(
     background = list(without_events(config.representation))
     return [
         DrawnClip(
-            _blank(config, "rgb", count) if frames is None else _through(box, *frames, NO_FRAME),
+            _blank(config, "rgb", count)
+            if frames is None
+            else _through(box, *frames, operations, modality="rgb", background=NO_FRAME),
             _blank(config, "event", count)
             if events is None
-            else _through(box, *events, background),
+            else _through(box, *events, operations, modality="event", background=background),
         )
         for box in boxes
     ]
@@ -104,8 +110,18 @@ def _all_of(images: MomentImages) -> Tensor:
     return to_tensor(whole)
 
 
-def _through(box: Geometry, images: Tensor, numbers: Numbers, background: list[float]) -> Tensor:
+def _through(
+    box: Geometry,
+    images: Tensor,
+    numbers: Numbers,
+    operations: Sequence[Operation],
+    *,
+    modality: Modality,
+    background: list[float],
+) -> Tensor:
     placed = through_box(box, images, fill=background)
+    if operations:
+        placed = operated(placed, operations, modality=modality, fill=background)
     is_each_once = len(placed) == len(numbers)
     return placed if is_each_once else placed[torch.from_numpy(numbers)]
 

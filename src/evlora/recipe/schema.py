@@ -14,6 +14,7 @@ from pydantic import (
 
 from evlora.config import Config, UserPath, expanded
 from evlora.datasets.bucket import CACHE_GB
+from evlora.errors import RecipeError
 from evlora.models.config import IDEAS, Checkpointing, Idea, NetworkConfig
 from evlora.recipe.rows import keys_of_row
 from evlora.recognizer_config import RecognizerConfig
@@ -66,6 +67,15 @@ class DistillationConfig(Config):
     what it holds for less probable."""
 
 
+def _found(key: str, value: float | Literal["auto"]) -> float:
+    if value == "auto":
+        raise RecipeError(
+            f"training.{key}: expected a number here, got auto, which `evlora train` alone finds; "
+            f"set training.{key} to what it has found, which stands in its run's recipe.yaml"
+        )
+    return value
+
+
 class TrainingConfig(Config):
     """How the trained part learns."""
 
@@ -74,15 +84,17 @@ class TrainingConfig(Config):
     start_from: UserPath | None = None
     """A bundle, or the folder of a run, whose learned weights this run begins with; the head
     begins anew where the labels differ."""
-    batch_size: PositiveInt = 8
-    """Clips of each device in a batch."""
+    batch_size: PositiveInt | Literal["auto"] = 8
+    """Clips of each device in a batch; `auto` finds the largest power of two that fits into the
+    GPU's memory."""
     accumulate: PositiveInt = 1
     """Batches whose gradients are added up for one step, where a larger one does not fit into the
     device's memory: the effective batch is batch_size times this times the number of devices."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """AdamW, or stochastic gradient descent with a momentum of 0.9."""
-    learning_rate: PositiveFloat = 1e-3
-    """Peak learning rate."""
+    learning_rate: PositiveFloat | Literal["auto"] = 1e-3
+    """Peak learning rate; `auto` takes a tenth of the one at which the loss is lowest in a test of
+    100 steps."""
     learning_rate_per_256: bool = False
     """Whether `learning_rate` is meant for 256 clips a step, and is scaled to as many as there are
     on all devices together."""
@@ -99,6 +111,10 @@ class TrainingConfig(Config):
     keep: Literal["best", "last"] = "best"
     """Which epoch becomes the bundle: the best one on the val split, ties broken by its loss there
     and then for the latest, or the last one."""
+    average_best: PositiveInt = 1
+    """Epochs, the best ones on the val split, whose learned weights are averaged when the run ends;
+    the mean becomes the bundle if it is at least as good there as the best epoch, which 1 keeps
+    alone."""
     patience: NonNegativeInt = 0
     """Epochs in a row without a better accuracy on the val split after which the run ends early;
     0 trains all epochs."""
@@ -153,9 +169,30 @@ class TrainingConfig(Config):
     """How many devices; `auto` takes all of them."""
     nodes: PositiveInt = 1
     """How many machines. On each of them the same command is started, by torchrun or srun."""
+    strategy: Literal["ddp", "fsdp"] = "ddp"
+    """Whether each of several devices holds the whole backbone (ddp), or a part of its frozen
+    weights (fsdp), where it does not fit one."""
     standing_minutes: PositiveFloat = 10.0
     """Minutes that the processes of several devices wait for one that stands still, before the run
     ends."""
+
+    @property
+    def clips_of_a_batch(self) -> int:
+        """`batch_size`, a number.
+
+        Raises:
+            RecipeError: It is still to be found.
+        """
+        return int(_found("batch_size", self.batch_size))
+
+    @property
+    def peak_rate(self) -> float:
+        """`learning_rate`, a number.
+
+        Raises:
+            RecipeError: It is still to be found.
+        """
+        return float(_found("learning_rate", self.learning_rate))
 
     @field_validator("accelerator", mode="before")
     @classmethod

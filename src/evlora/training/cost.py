@@ -49,7 +49,7 @@ def measure_step(
         seed: Of the clips, which are noise.
     """
     module = RecognizerModule(recognizer, config, seed=seed)
-    batch = example_batch(recognizer, config.batch_size, seed=seed)
+    batch = example_batch(recognizer, config.clips_of_a_batch, seed=seed)
     optimizer = make_optimizer(recognizer, config)
     recognizer.train()
     activations = _activation_bytes(recognizer, lambda: module.loss(batch))

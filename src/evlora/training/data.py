@@ -79,6 +79,15 @@ class ClipDataModule(LightningDataModule):
         self._training_loader: ResumableLoader | None = None
         self._resumed: dict[str, int] | None = None
 
+    @property
+    def batch_size(self) -> int:
+        """Clips in a batch; Lightning's tuner sets it."""
+        return self.options["batch_size"]
+
+    @batch_size.setter
+    def batch_size(self, clips: int) -> None:
+        self.options["batch_size"] = clips
+
     def try_clips(self) -> None:
         """Make a clip of each kind of sample, so that what cannot work is refused at once.
 

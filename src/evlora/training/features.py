@@ -192,7 +192,8 @@ def require_cacheable(recipe: Recipe, recognizer: Recognizer) -> None:
 
 def random_keys(clip: ClipConfig) -> list[str]:
     """The keys by which training changes clips at random."""
-    unchanged = {"crop": 1.0, "aspect": 1.0}
+    magnitude = clip.augmentation.randaugment_magnitude  # changes nothing on its own
+    unchanged = {"crop": 1.0, "aspect": 1.0, "randaugment_magnitude": magnitude}
     changed = [
         f"clip.augmentation.{name}"
         for name, value in clip.augmentation.model_dump().items()

@@ -1,15 +1,19 @@
 """Training with Lightning's engine, and the ways in which it ends early."""
 
 import signal
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from torch import Tensor
 
 from evlora.errors import EvloraError, RunError
 from evlora.ranks import AllRanksError, OneRankError
+from evlora.training.best import ACCURACY, LOSS
 from evlora.training.data import ClipDataModule
 from evlora.training.module import RecognizerModule
 from evlora.training.several import is_standing
@@ -40,8 +44,44 @@ def fit(
         OneRankError: Of several ranks, this one met an error.
         RunError: The device has too little memory, or there are other devices than asked for.
     """
-    try:
+    with ends_explained(trainer, module, signals):
         trainer.fit(module, data, ckpt_path=resumed, weights_only=True)
+
+
+def validate(
+    trainer: Trainer,
+    module: RecognizerModule,
+    data: ClipDataModule,
+    tensors: Mapping[str, Tensor],
+    *,
+    signals: StopSignals,
+) -> tuple[float, float]:
+    """Accuracy and loss on the val split of what was learned, after training; all ranks take part.
+
+    Args:
+        trainer: The engine, which has trained.
+        module: What has learned.
+        data: What it learned from.
+        tensors: What the module becomes, by name.
+        signals: What may ask the run to stop.
+
+    Raises:
+        RunStopped: As `fit` does, with the other errors there.
+    """
+    module.become(tensors)
+    trainer.loggers = []  # the logs are of the epochs
+    with ends_explained(trainer, module, signals):
+        (figures,) = trainer.validate(module, datamodule=data, verbose=False)
+    return figures[ACCURACY], figures[LOSS]
+
+
+@contextmanager
+def ends_explained(
+    trainer: Trainer, module: RecognizerModule, signals: StopSignals
+) -> Generator[None]:
+    """Turn what ends the engine early into errors that name the key to change."""
+    try:
+        yield
     except SystemExit as ended:
         _forget_others(trainer)
         if isinstance(ended.__context__, KeyboardInterrupt):  # Lightning exits with 1 instead

@@ -40,16 +40,18 @@ PROTOCOL = "protocol"
 CHECKPOINTS = "checkpoints"
 BUNDLE = "bundle"
 LOCK = ".lock"
-LEFT_OVER = ("recipe", "metrics", "bundle", "last", "best", "previous")
+LEFT_OVER = ("recipe", "metrics", "bundle", "last", "best", "previous", "finding")
 """What files and folders that are being written are called after their dot."""
 OF_A_RUN = frozenset({RECIPE_FILE, CHECKPOINTS, "logs"})
 """What a run leaves that failed before its first checkpoint."""
 EPOCHS = "training.epochs"
+FOUND = ("batch_size", "learning_rate")
+"""Keys of training that may be `auto` until a run has found a number, which its recipe.yaml has."""
 FREE = frozenset(
     {
         *("run.dir", "data.source", "data.workers", "data.cache", "data.cache_gb"),
         *("training.devices", "training.nodes", "training.checkpoint_minutes"),
-        *("training.standing_minutes", "run.report"),
+        *("training.standing_minutes", "training.strategy", "run.report"),
     }
 )
 """Keys that may change when a run is resumed: where things lie, and who does the work. Other
@@ -252,8 +254,29 @@ def changes_between(before: Any, recipe: Recipe) -> list[str]:
     return list(_differences_from(before, recipe).values())
 
 
+def with_found(recipe: Recipe) -> Recipe:
+    """The recipe with the numbers that the run in its folder has found, where it has `auto`."""
+    written = folder_of(recipe) / RECIPE_FILE
+    has_found = _has_begun(folder_of(recipe)) and written.is_file()
+    return _with_found_of(_read_recipe(written), recipe) if has_found else recipe
+
+
+def _with_found_of(written: Any, recipe: Recipe) -> Recipe:
+    found = written.get("training") if isinstance(written, dict) else None
+    if not isinstance(found, dict):
+        return recipe
+    numbers = {
+        key: found[key]
+        for key in FOUND
+        if getattr(recipe.training, key) == "auto" and isinstance(found.get(key), int | float)
+    }
+    training = recipe.training.model_copy(update=numbers)
+    return recipe.model_copy(update={"training": training})
+
+
 def _differences_from(written: Any, recipe: Recipe) -> dict[str, str]:
     before = _with_defaults(written, recipe)
+    recipe = _with_found_of(written, recipe)
     return differences(_of_the_run(before), _of_the_run(recipe.model_dump(mode="json")))
 
 

@@ -1,8 +1,6 @@
 """Whether gradients reach all that is trained, and nothing else."""
 
-from collections.abc import Mapping
-
-from torch.nn import Parameter
+from torch.nn import Module
 
 from evlora.errors import RunError
 from evlora.messages import listed
@@ -12,13 +10,15 @@ class GradientGuard:
     """Looks at each step for frozen parts with a gradient, and in an epoch for parts without one.
 
     Args:
-        parameters: Of the recognizer, by name.
+        recognizer: What is trained; its frozen parameters may be replaced later, where several
+            devices divide them.
     """
 
-    def __init__(self, parameters: Mapping[str, Parameter]) -> None:
-        self._parameters = dict(parameters)
+    def __init__(self, recognizer: Module) -> None:
+        self._recognizer = recognizer
+        parameters = dict(recognizer.named_parameters())
         self._unreached = {name for name, p in parameters.items() if p.requires_grad}
-        self._frozen = [name for name, p in parameters.items() if not p.requires_grad]
+        self._frozen = {name for name, p in parameters.items() if not p.requires_grad}
 
     def look(self) -> None:
         """Look at the gradients of a step.
@@ -26,7 +26,10 @@ class GradientGuard:
         Raises:
             RunError: Something that is frozen has one.
         """
-        reached = [name for name in self._frozen if self._parameters[name].grad is not None]
+        parameters = dict(self._recognizer.named_parameters())
+        reached = [
+            name for name, p in parameters.items() if name in self._frozen and p.grad is not None
+        ]
         if reached:
             raise RunError(
                 f"training: expected gradients of what is trained alone, {len(reached)} frozen "
@@ -34,7 +37,7 @@ class GradientGuard:
                 "of them: remove it, or train all with model.adapter.method=full"
             )
         if self._unreached:
-            self._unreached = {n for n in self._unreached if self._parameters[n].grad is None}
+            self._unreached = {n for n in self._unreached if parameters[n].grad is None}
 
     def unreached(self) -> str | None:
         """What to report if something that is trained has had no gradient in any step."""

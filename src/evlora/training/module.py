@@ -7,9 +7,9 @@ from typing import Any, NamedTuple, cast
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from torch.nn import Parameter
-from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics.classification import MulticlassAccuracy
@@ -34,6 +34,7 @@ from evlora.training.features import FeatureBatch
 from evlora.training.finiteness import BatchGuard, require_finite
 from evlora.training.gradients import GradientGuard
 from evlora.training.mixing import mix_clips
+from evlora.training.objective import balanced_weights, mean_cross_entropy
 from evlora.training.optimizing import make_optimizer
 
 AVERAGE = "average"
@@ -94,7 +95,7 @@ class RecognizerModule(LightningModule):
         self._average: MovingAverage | None = None
         self._resumed_average: dict[str, Tensor] = {}
         self._guard = BatchGuard(skipped=config.skip_batches)
-        self._gradients: GradientGuard | None = GradientGuard(dict(recognizer.named_parameters()))
+        self._gradients: GradientGuard | None = GradientGuard(recognizer)
         self._gathered: dict[str, Tensor] = {}
         self._answered: list[_Answered] = []
         """The batches since the last step; more than one where gradients are accumulated."""
@@ -187,7 +188,7 @@ class RecognizerModule(LightningModule):
                 raise
             raise AllRanksError(
                 f"step {self.trainer.global_step + 1}: training.learning_rate: expected one that "
-                f"single precision can hold, got {self.config.learning_rate:g}; lower it"
+                f"single precision can hold, got {self.config.peak_rate:g}; lower it"
             ) from error
         after_step(self.recognizer, step=self.trainer.global_step)
         if self._average is not None:
@@ -204,6 +205,8 @@ class RecognizerModule(LightningModule):
         """Go on learning with what was learned last, if the validation's loss is finite."""
         if self._average is not None:
             self._average.exchange()
+        if self.trainer.state.fn != TrainerFn.FITTING:  # a mean of epochs, which may be worse
+            return
         losses = {k: v for k, v in self.trainer.callback_metrics.items() if k == "val/loss"}
         require_finite(losses, f"validation of epoch {self.trainer.current_epoch + 1}")
 
@@ -273,6 +276,15 @@ class RecognizerModule(LightningModule):
     def state_dict(self, *_: Any, **__: Any) -> dict[str, Any]:
         """What is learned, by name; the frozen backbone is not written into checkpoints."""
         return {name: t.detach() for name, t in self.recognizer.learned_tensors().items()}
+
+    def validated_tensors(self) -> dict[str, Tensor]:
+        """What is learned, by name, as it is validated and kept: the average where there is one."""
+        return self.state_dict() if self._average is None else self._average.tensors
+
+    def become(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over what training has ended with; what it averaged on the way is over."""
+        self._average = None
+        self.load_state_dict(tensors)
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
@@ -346,26 +358,15 @@ class RecognizerModule(LightningModule):
             name: value.to(logits) if isinstance(value, Tensor) else value
             for name, value in objective.items()
         }
-        loss = _mean_cross_entropy(logits, targets, objective)
+        loss = mean_cross_entropy(logits, targets, objective)
         if self.config.view_weight:
             for scores in by_view.values():
-                own = _mean_cross_entropy(scores, targets, objective)
+                own = mean_cross_entropy(scores, targets, objective)
                 loss = loss + self.config.view_weight * own
         weights = {"reconstruction": self.config.reconstruction_weight}
         for name, term in terms.items():
             loss = loss + weights[name] * term
         return logits, loss
-
-
-def _mean_cross_entropy(scores: Tensor, targets: Tensor, objective: Mapping[str, Any]) -> Tensor:
-    """The mean over clips, also of weighted ones.
-
-    torch divides by the weights in the batch instead, so that several ranks would learn otherwise
-    than one process with all their clips.
-    """
-    if "weight" not in objective:
-        return cross_entropy(scores, targets, **objective)
-    return cross_entropy(scores, targets, reduction="none", **objective).mean()
 
 
 def first_of(batch: Batch | FeatureBatch, count: int) -> Batch | FeatureBatch:
@@ -379,14 +380,3 @@ def first_of(batch: Batch | FeatureBatch, count: int) -> Batch | FeatureBatch:
         None if images is None else images[:count] for images in (batch.rgb, batch.events)
     )
     return Batch(rgb, events, labels, samples)
-
-
-def balanced_weights(class_counts: Tensor) -> Tensor:
-    """Weights by which all classes that have clips count equally, with a mean of 1 over clips.
-
-    Args:
-        class_counts: Clips of each class, shape (K,); the weight of one without is 0.
-    """
-    counts = class_counts.double()
-    weights = counts.sum() / (counts.clamp(min=1) * (counts > 0).sum())
-    return torch.where(counts > 0, weights, 0.0)

@@ -29,7 +29,7 @@ def make_optimizer(
         config: Which optimizer, and its numbers.
         world_size: Devices that take a step together.
     """
-    rate = config.learning_rate
+    rate = config.peak_rate
     if config.learning_rate_per_256:
         rate *= clips_of_a_step(config, world_size=world_size) / 256
     groups = _groups(recognizer, config, rate)
@@ -55,7 +55,7 @@ def require_pairs(recognizer: Recognizer, config: TrainingConfig) -> None:
 
 def clips_of_a_step(config: TrainingConfig, *, world_size: int) -> int:
     """The effective batch: clips whose gradients a step of the optimizer takes the mean of."""
-    return config.batch_size * config.accumulate * world_size
+    return config.clips_of_a_batch * config.accumulate * world_size
 
 
 def _groups(recognizer: Recognizer, config: TrainingConfig, rate: float) -> list[dict[str, Any]]:

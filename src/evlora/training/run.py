@@ -11,7 +11,7 @@ from typing import Any, cast
 import torch
 from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from lightning.pytorch import Callback, Trainer, seed_everything
-from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
@@ -23,33 +23,31 @@ from evlora.recipe import FEWEST_CLASSES, Recipe, recipe_of
 from evlora.recipe.from_data import filled_from_data
 from evlora.recognizer import SHARED_STAGE, Recognizer, adapted_parts
 from evlora.threads import warn_where_threads_spin
-from evlora.training.best import BestEpoch, cautions
+from evlora.training.best import cautions
+from evlora.training.best_mean import require_averageable
 from evlora.training.callbacks import EpochLine
-from evlora.training.checkpoints import (
-    BEST,
-    LAST,
-    CheckpointInsideEpoch,
-    WholeCheckpoints,
-    read_checkpoint,
-)
+from evlora.training.checkpoints import CheckpointInsideEpoch, WholeCheckpoints
 from evlora.training.data import ClipDataModule
 from evlora.training.distillation import teacher_of
 from evlora.training.early import StopEarly
 from evlora.training.extras import Devices, Extras, extras_of
 from evlora.training.features import OFF, random_keys, require_cacheable
+from evlora.training.finding import find_numbers
 from evlora.training.first_pass import start_from_clips
 from evlora.training.fitting import fit
 from evlora.training.folder import (
     BUNDLE,
-    CHECKPOINTS,
     METRICS_FILE,
     folder_of,
+    with_found,
     write_recipe,
 )
-from evlora.training.module import AVERAGE, RecognizerModule
+from evlora.training.kept import Checkpoints, better_mean, checkpoints_of, take_epoch
+from evlora.training.module import RecognizerModule
 from evlora.training.optimizing import clips_of_a_step, require_pairs
 from evlora.training.results import keep_results
 from evlora.training.several import limit_waiting, require_rendezvous
+from evlora.training.sharding import FSDP, ShardedBackbone, require_shardable
 from evlora.training.starting import start
 from evlora.training.stopping import StopSignals
 from evlora.training.together import claim_together, first_decides
@@ -69,32 +67,6 @@ class Run:
     parameters, and the time."""
     is_first_rank: bool = True
     """Whether this process is the one that prints, of those that trained."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Checkpoints:
-    """The callbacks that write checkpoints, and where."""
-
-    last: ModelCheckpoint
-    best: ModelCheckpoint
-    kept: ModelCheckpoint
-    """The one whose epoch becomes the bundle."""
-    folder: Path
-
-    @property
-    def kept_name(self) -> str:
-        """The file of the epoch that becomes the bundle."""
-        return BEST if self.kept is self.best else LAST
-
-    @property
-    def last_path(self) -> Path:
-        """The file that is written most often."""
-        return self.folder / LAST
-
-    @property
-    def score(self) -> torch.Tensor | None:
-        """The kept epoch's accuracy on the val split, if it was chosen by it."""
-        return self.kept.best_model_score if self.kept is self.best else None
 
 
 def train(
@@ -140,7 +112,7 @@ def train(
         whole = filled_from_data(recipe_of(recipe, overrides, report=report))
         folder = folder_of(whole)
     report_line = report or _silent
-    checkpoints = _checkpoints_of(whole, folder)
+    checkpoints = checkpoints_of(whole, folder)
     with StopSignals(report_line) as signals, ExitStack() as held:
         trainer = _trainer_of(
             whole,
@@ -158,6 +130,11 @@ def train(
         if finished is not None:
             report_line(f"{folder} holds a finished run; nothing is left to do")
             return Run(folder, folder / BUNDLE, finished, is_first)
+        whole = (
+            with_found(whole)
+            if resumed
+            else find_numbers(whole, trainer, folder, prepared=_prepared, signals=signals)
+        )
         seed_everything(whole.run.seed, workers=True, verbose=False)
         data, module = _prepared(
             whole, report_line, None if resumed else trainer.strategy.root_device
@@ -173,18 +150,16 @@ def train(
 
         begun = time.monotonic()
         fit(trainer, module, data, resumed=resumed, signals=signals)
+        averaged = better_mean(trainer, module, data, checkpoints, signals)
 
         def finish() -> dict[str, float]:
-            path = Path(checkpoints.kept.best_model_path or resumed or checkpoints.last_path)
-            if path.name != checkpoints.kept_name:
-                report_line(
-                    f"warning: {checkpoints.kept_name} is lost; {path.name} is kept instead"
-                )
-            metrics = _take_epoch(path, trainer, module, checkpoints.score)
+            kept = module if whole.training.strategy != FSDP else _undivided(whole)
+            path = checkpoints.kept_path(resumed, report_line)
+            metrics = take_epoch(path, trainer, kept, checkpoints.score, averaged=averaged)
             if data.same_content:
                 metrics["same_content_in_two_splits"] = float(len(data.same_content))
             metrics["seconds"] = time.monotonic() - begun
-            keep_results(folder, module.recognizer, whole, metrics, data)
+            keep_results(folder, kept.recognizer, whole, metrics, data)
             return metrics
 
         metrics = first_decides(trainer, finish)
@@ -200,6 +175,7 @@ def _prepared(
 ) -> tuple[ClipDataModule, RecognizerModule]:
     """The clips, and what learns from them; from the start on this device, None if it goes on."""
     training = recipe.training
+    require_averageable(recipe)
     data = _data_of(recipe)
     recognizer = start(recipe, data.manifest.labels, report)
     require_pairs(recognizer, training)
@@ -223,11 +199,17 @@ def _prepared(
     return data, module
 
 
+def _undivided(recipe: Recipe) -> RecognizerModule:
+    """The module as it was at the start, where each process has a part of the backbone by now."""
+    seed_everything(recipe.run.seed, workers=True, verbose=False)
+    return _prepared(recipe, _silent, None)[1]
+
+
 def _data_of(recipe: Recipe) -> ClipDataModule:
     data = ClipDataModule(
         recipe.data,
         recipe.clip,
-        batch_size=recipe.training.batch_size,
+        batch_size=recipe.training.clips_of_a_batch,
         seed=recipe.run.seed,
     )
     if recipe.training.patience and data.validation is None:
@@ -250,21 +232,10 @@ def _data_of(recipe: Recipe) -> ClipDataModule:
     return data
 
 
-def _checkpoints_of(recipe: Recipe, folder: Path) -> _Checkpoints:
-    written = folder / CHECKPOINTS
-    # Lightning's own save_last writes only when the best changes; this one after every epoch.
-    last = ModelCheckpoint(
-        written, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
-    )
-    best = BestEpoch(written)
-    kept = best if recipe.training.keep == "best" else last
-    return _Checkpoints(last, best, kept, written)
-
-
 def _trainer_of(
     recipe: Recipe,
     folder: Path,
-    checkpoints: _Checkpoints,
+    checkpoints: Checkpoints,
     *,
     signals: StopSignals,
     report: Report,
@@ -281,6 +252,7 @@ def _trainer_of(
     )
     written = dict.fromkeys([checkpoints.kept, checkpoints.last])
     callbacks: list[Callback] = [*written, inside, EpochLine(report)]
+    callbacks += [] if checkpoints.several is None else [checkpoints.several]
     if training.patience:
         callbacks.append(StopEarly(patience=training.patience, report=report))
     if has_progress_bar:
@@ -295,6 +267,7 @@ def _trainer_of(
             max_epochs=training.epochs,
             accelerator=accelerator,
             devices=devices,
+            strategy=ShardedBackbone() if training.strategy == FSDP else "auto",
             num_nodes=training.nodes,
             precision=training.precision,
             accumulate_grad_batches=training.accumulate,
@@ -320,26 +293,11 @@ def _trainer_of(
             f"machine has, got {asked}: {str(error).rstrip('.!')}; set training.accelerator=auto, "
             "or cpu"
         ) from error
+    if training.strategy == FSDP:
+        require_shardable(recipe, world_size=trainer.world_size)
     require_rendezvous(trainer, training)
     limit_waiting(trainer, training)
     return trainer
-
-
-def _take_epoch(
-    path: Path, trainer: Trainer, module: RecognizerModule, score: torch.Tensor | None
-) -> dict[str, float]:
-    """Load the epoch of this checkpoint into the module, and return its figures."""
-    state = read_checkpoint(path)
-    module.cpu().load_state_dict(state.get(AVERAGE, state["state_dict"]))
-    counts = count_parameters(module.recognizer)
-    if score is None:
-        score = trainer.callback_metrics.get("val/top1")
-    return {
-        **({} if score is None else {"val_top1": float(score)}),
-        "epoch": float(state["epoch"] + 1),
-        "trained_parameters": float(counts.trained),
-        "trained_percent": counts.trained_percent,
-    }
 
 
 def _named_layers(recognizer: Recognizer) -> list[str]:
