@@ -2,12 +2,18 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 MOST_LINES = 400
 MOST_LINES_OF_BODY = 60
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +48,7 @@ def test_no_function_is_longer_than_a_screen(modules: dict[str, Path]) -> None:
     long = {
         f"{name}.{function.name}": lines
         for name, path in modules.items()
-        for function in ast.walk(ast.parse(path.read_text()))
+        for function in ast.walk(parsed(path))
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
         and (lines := _lines_of_body(function)) > MOST_LINES_OF_BODY
     }
@@ -56,11 +62,13 @@ def _lines_of_body(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 def _imported(name: str, path: Path, modules: dict[str, Path]) -> Iterator[str]:
     """The modules that this one imports, inside its functions too; `if TYPE_CHECKING` aside."""
-    tree = ast.parse(path.read_text())
+    tree = parsed(path)
     only_typing = {
         id(part)
         for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        if isinstance(node, ast.If)
+        and isinstance(node.test, ast.Name)
+        and node.test.id == "TYPE_CHECKING"
         for part in ast.walk(node)
     }
     for node in ast.walk(tree):

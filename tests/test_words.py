@@ -28,6 +28,9 @@ WORDS = {
 }
 """A word that is not used → what is."""
 
+ANY = re.compile(rf"(?<![a-z])({'|'.join(WORDS)})(?![a-z])", re.IGNORECASE)
+"""Any of them; most files have none."""
+
 NAMES = ("thin_answers", "thinned_training", "thinned_answers", "leave_out")
 """Keys, rows and values of recipes and layouts, which keep their names."""
 
@@ -52,6 +55,8 @@ def prose(text: str) -> str:
 
 def found_in(text: str) -> list[str]:
     text = prose(text)
+    if not ANY.search(text):
+        return []
     return [
         f"…{text[max(0, match.start() - 30) : match.end() + 20]}… → {instead}"
         for word, instead in WORDS.items()

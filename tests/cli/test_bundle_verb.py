@@ -27,6 +27,7 @@ def tiny_bundle(tiny_settings: dict[str, Any], tmp_path: Path) -> Path:
     )
 
 
+@pytest.mark.slow
 def test_a_bundle_is_copied_with_its_backbone_and_without(
     tiny_bundle: Path, evlora: Command, tmp_path: Path
 ) -> None:

@@ -64,6 +64,7 @@ def test_answers_and_faults_are_written_to_a_table(
     assert "npz archive" in rows[1]["error"]
 
 
+@pytest.mark.slow
 def test_answers_are_written_as_json_lines_and_as_parquet(
     predict: Command, folder: Path, tmp_path: Path
 ) -> None:

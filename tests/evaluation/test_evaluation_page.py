@@ -76,6 +76,7 @@ def test_the_page_runs(
         run_python(block, page, {})
 
 
+@pytest.mark.slow
 def test_figures_are_written_as_a_table(
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -83,6 +83,7 @@ def test_until_the_rate_falls_a_longer_run_can_be_made_a_shorter_one(tmp_path: P
     assert all(torch.equal(expected[name], got[name]) for name in expected)
 
 
+@pytest.mark.slow
 def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path) -> None:
     run(TINY, tmp_path)
 

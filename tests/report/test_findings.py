@@ -14,6 +14,7 @@ from evlora.report.features import collecting_features, features_by_view
 from evlora.report.findings import Findings, Wanted, find, read_subject
 
 
+@pytest.mark.slow
 def test_the_figures_are_those_of_an_evaluation(
     findings: Findings, untrained_bundle: Path, tiny_dataset: Path
 ) -> None:
