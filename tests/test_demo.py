@@ -59,7 +59,7 @@ def require_results(path: Path, lines: list[str], rows: dict[str, str]) -> None:
     page = path.read_text(encoding="utf-8")
     table = "\n".join(lines)
     for name in rows.values():
-        assert f">{name}</td>" in page
+        assert f"<div>{name}</div></td>" in page
         assert f"\n{name} " in table
     for part in ("Rows", "Clips", "Confusion", "Relevance", "Training", "Cost"):
         assert f"<h2>{part}</h2>" in page
