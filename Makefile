@@ -50,28 +50,28 @@ check: $(DEVELOPING)
 
 # Known vulnerabilities of the pinned versions, and the bill of materials; asks PyPI.
 audit:
-	$(PYTHON) -m venv .cache/audit
-	.cache/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
-	.cache/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --format cyclonedx-json --output sbom.json
+	$(PYTHON) -m venv .work/audit
+	.work/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
+	.work/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --format cyclonedx-json --output sbom.json
 
 # The tested versions alone, each file compared with its SHA-256, in an environment of its own.
 hashed:
-	$(PYTHON) -m venv .cache/hashed
-	.cache/hashed/bin/python -m pip install --disable-pip-version-check --no-deps --require-hashes --requirement requirements-hashed.txt
-	.cache/hashed/bin/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation .
+	$(PYTHON) -m venv .work/hashed
+	.work/hashed/bin/python -m pip install --disable-pip-version-check --no-deps --require-hashes --requirement requirements-hashed.txt
+	.work/hashed/bin/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation .
 
 # After a change of constraints.txt; asks PyPI.
 hashes:
-	$(PYTHON) -m venv .cache/hashes
-	.cache/hashes/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
-	.cache/hashes/bin/uv pip compile --quiet --no-deps --generate-hashes --no-annotate --python-version 3.11.7 --custom-compile-command "make hashes" constraints.txt --output-file requirements-hashed.txt
+	$(PYTHON) -m venv .work/hashes
+	.work/hashes/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	.work/hashes/bin/uv pip compile --quiet --no-deps --generate-hashes --no-annotate --python-version 3.11.7 --custom-compile-command "make hashes" constraints.txt --output-file requirements-hashed.txt
 
 format: $(DEVELOPING)
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) demo backbone dist site .cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo backbone dist site .cache .work .pytest_cache .ruff_cache .hypothesis
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "evlora needs Python 3.11 or newer, $(PYTHON) is " + sys.version.split()[0] + "; say make PYTHON=python3.11 ...")'

@@ -1,6 +1,6 @@
 """The long fuzz run, `make fuzz`: every border by which something comes in.
 
-It goes on where it stopped: `.cache/fuzz/run.json` holds its seed and its counts, `table.md` shows
+It goes on where it stopped: `.work/fuzz/run.json` holds its seed and its counts, `table.md` shows
 them, and what broke a rule lies beside both. A new run begins when that folder is removed.
 """
 
@@ -39,7 +39,7 @@ def test_damaged_inputs_of_every_border_keep_the_rules(
     files: list[Seed],
     others: list[Seed],
 ):
-    folder = project_root / ".cache" / "fuzz"
+    folder = project_root / ".work" / "fuzz"
     folder.mkdir(parents=True, exist_ok=True)
     notes = folder / "run.json"
     run = Run.read(notes) if notes.exists() else Run(random.randrange(1 << 32))
