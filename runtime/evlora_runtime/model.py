@@ -17,6 +17,7 @@ from evlora.limits import limits, raising
 METADATA_KEY = "evlora"
 READ_FORMAT = 1
 """The version of the metadata that this runner reads."""
+CPU = "CPUExecutionProvider"
 MADE_BY = "make it with `evlora export`"
 
 
@@ -133,9 +134,7 @@ class Model:
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(
-                path, options, providers=onnxruntime.get_available_providers()
-            )
+            self._session = _session(path, options, onnxruntime.get_available_providers())
         except Exception as error:  # onnxruntime's own classes share no base
             reason = " ".join(str(error).split())[:300]
             raise RuntimeFileError(
@@ -239,3 +238,20 @@ def log_probabilities(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     """Logarithms of the classes' probabilities, shape (B, K), from scores."""
     below = scores - scores.max(axis=-1, keepdims=True)
     return below - np.log(np.exp(below).sum(axis=-1, keepdims=True))
+
+
+def _session(path: Path, options: Any, providers: list[str]) -> Any:
+    """On the devices that there are, or on the CPU where these cannot take the file.
+
+    onnxruntime's own way to the CPU prints to standard output, among the answers.
+    """
+    import onnxruntime
+
+    try:
+        return onnxruntime.InferenceSession(
+            path, options, providers=providers, enable_fallback=False
+        )
+    except Exception:
+        if providers == [CPU]:
+            raise
+        return _session(path, options, [CPU])

@@ -138,6 +138,19 @@ def test_a_missing_or_damaged_file_is_one_message(tmp_path: Path) -> None:
         evlora_runtime.load(tmp_path / "x.onnx")
 
 
+def test_what_onnxruntime_would_print_stands_among_no_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("a device that is away")
+
+    file = file_with(json.dumps(SOUND), tmp_path / "x.onnx")
+    monkeypatch.setattr("onnxruntime.InferenceSession._create_inference_session", fail)
+    with pytest.raises(evlora_runtime.RuntimeFileError, match="a device that is away"):
+        evlora_runtime.load(file)
+    assert capsys.readouterr().out == ""
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The python of an environment that has the runner and what it needs, and nothing else."""

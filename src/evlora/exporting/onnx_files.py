@@ -143,8 +143,8 @@ class OnnxSession:
         options.log_severity_level = 3  # errors; its warnings are about its own graph optimiser
         try:
             self._session = runtime.InferenceSession(
-                path, options, providers=["CPUExecutionProvider"]
-            )
+                path, options, providers=["CPUExecutionProvider"], enable_fallback=False
+            )  # which would print to standard output
         except Exception as error:  # of its own classes, which share no base
             raise ExportError(
                 f"onnxruntime cannot run what was exported: {shortened(error)}; export a .pt2"
