@@ -81,6 +81,13 @@ def test_a_dataset_whose_replacement_was_stopped_is_read(manifest, written):
     assert read_manifest(written) == manifest
 
 
+def test_a_source_that_no_folder_can_be_called_is_refused(written):
+    about = written / "dataset.json"
+    about.write_text(json.dumps(json.loads(about.read_text()) | {"source": "x" * 5000}))
+    with pytest.raises(DatasetError, match="cannot be opened: File name too long"):
+        read_manifest(written)
+
+
 def test_a_dataset_of_an_earlier_version_is_read(manifest, source, tmp_path):
     """Written by version 0.1.0: without event images and without a word on the split."""
     about = {

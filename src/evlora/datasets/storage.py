@@ -156,7 +156,7 @@ def read_manifest(
     where = Path(source) if source is not None else root / about.source
     if about.packed is not None:
         where, checks_files = root, False
-    elif not where.is_dir():
+    elif not plain(where, DatasetError).is_dir():
         raise DatasetError(
             f"{root / DATASET_FILE}: the recordings are said to lie in {where}, which is no "
             "folder; if they were moved, name the folder where they are now: data.source=FOLDER "

@@ -27,7 +27,7 @@ from evlora.files import standing, writing_file
 from evlora.locking import holding
 from evlora.messages import listed, shown
 from evlora.recipe.schema import DataConfig, Recipe
-from evlora.untrusted import read_text
+from evlora.untrusted import plain, read_text
 from evlora.untrusted_yaml import parse_yaml
 
 if TYPE_CHECKING:
@@ -107,9 +107,9 @@ def require_folder(folder: Path) -> None:
     """Check that no file lies where a run's folder will be.
 
     Raises:
-        RunError: One does.
+        RunError: One does, or no folder can have this name.
     """
-    if folder.exists() and not folder.is_dir():
+    if plain(folder, RunError).exists() and not folder.is_dir():
         raise RunError(f"{folder}: expected a folder as run.dir, found a file; choose another")
 
 

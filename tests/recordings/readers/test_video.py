@@ -6,9 +6,10 @@ import math
 import pickle
 import struct
 import warnings
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
@@ -33,6 +34,7 @@ from evlora.errors import RecordingError, RecordingWarning
 from evlora.recordings import open_recording
 from evlora.recordings.frames import read_image
 from evlora.recordings.readers import video as video_reader
+from evlora.recordings.readers.video_decoding import packets_of
 from evlora.recordings.video_events import simulate_video
 
 GROUP_SIZES = (1, 5, 12, 250)
@@ -418,3 +420,20 @@ def require_the_frames_of_a_row(path: Path) -> None:
     np.testing.assert_array_equal(frames.take(range(len(shown))), shown)
     for number in (0, 1, len(shown) // 3, len(shown) // 2, len(shown) - 1):
         np.testing.assert_array_equal(frames[number], shown[number])
+
+
+class Packet(NamedTuple):
+    """Of PyAV, as far as it is looked at."""
+
+    size: int
+    dts: int | None
+
+
+def test_nothing_is_asked_of_a_demuxer_behind_its_last_packet() -> None:
+    # where a stream begins on the way, PyAV raises there: it empties the decoder of that one too
+    class Container:
+        def demux(self, stream: object) -> Iterator[Packet]:
+            yield from [Packet(5, 0), Packet(0, 1), Packet(7, 2), Packet(0, None)]
+            raise IndexError("list index out of range")
+
+    assert list(packets_of(Container(), object())) == [(5, 0), (7, 2), (0, None)]

@@ -73,8 +73,11 @@ def packets_of(container: Any, stream: Any) -> Iterator[Any]:
     fills; decoders refuse them.
     """
     for packet in container.demux(stream):
-        if packet.size or packet.dts is None:
+        if packet.size:
             yield packet
+        elif packet.dts is None:
+            yield packet
+            return  # behind it PyAV may look for a stream that began on the way, and fail
 
 
 def decoded(packets: Iterable[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
