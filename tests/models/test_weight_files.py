@@ -166,6 +166,18 @@ def test_what_would_be_another_network_is_refused(case: str, tmp_path: Path) -> 
         class_token(vit, configured(vit, written(tmp_path, content())))
 
 
+def test_whatever_torch_raises_at_a_damaged_file_is_one_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("a tuple was expected")
+
+    (tmp_path / "vit.pt").write_bytes(b"PK")
+    monkeypatch.setattr("torch.load", fail)
+    with pytest.raises(BackboneError, match="cannot be read: a tuple was expected"):
+        class_token(DINOV2, configured(DINOV2, str(tmp_path / "vit.pt")))
+
+
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     for name in ("cut.pt", "cut.safetensors"):
         (tmp_path / name).write_bytes(b"PK\x03\x04 cut")
