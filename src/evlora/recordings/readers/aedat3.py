@@ -61,7 +61,7 @@ LAST_KIND = 32
 def read(path: Path, *, width: int | None, height: int | None) -> Recording:
     """The events, triggers and frames of the file; see `open_events`."""
     frames = CollectedFrames()
-    file = _event_file(path, frames, width=width, height=height)
+    file = open_events(path, width=width, height=height, frames=frames)
     recording = collect(file)
     sequence = frames.sequence(file.findings)
     return replace(recording, frames=sequence, warnings=tuple(file.findings.warnings))
@@ -85,12 +85,6 @@ def open_events(
     Raises:
         RecordingError: The header is damaged, or packed data, or no sensor size is known.
     """
-    return _event_file(path, frames, width=width, height=height)
-
-
-def _event_file(
-    path: Path, frames: CollectedFrames | None, *, width: int | None, height: int | None
-) -> EventFile:
     with path.open("rb") as stream:
         head = stream.read(LONGEST_HEADER_BYTES)
     if not head.startswith(MAGIC):
