@@ -4,8 +4,13 @@ VENV := .venv
 # What the command needs; and what tests, checks and docs need beside it.
 INSTALLED := $(VENV)/.installed
 DEVELOPING := $(VENV)/.developing
-# Modules are compiled when they are first imported: pip would compile all, most of them for nothing.
-PIP_INSTALL := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
+# uv installs in half a minute what takes pip five. It does not read pip's configuration: where it finds no index,
+# or no uv is found, pip installs. Neither compiles modules, which happens when they are first imported.
+UV := uv==0.13.9
+PIP_INSTALL := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
+INSTALL = $(PIP_INSTALL) $(UV) && VIRTUAL_ENV=$(VENV) $(VENV)/bin/uv pip install --quiet --constraint constraints.txt \
+	--editable "$(1)" || { echo "uv could not install; trying pip"; $(PIP_INSTALL) --no-compile --constraint constraints.txt --editable "$(1)"; }
+EXTRAS := [dev,docs,hdf5,serve]
 # Even in a container that turns this off: a module that is compiled anew in each process costs each start 20 s.
 export PYTHONDONTWRITEBYTECODE :=
 # Small networks learn faster with one thread than with two that wait for each other.
@@ -64,7 +69,7 @@ hashed:
 # After a change of constraints.txt; asks PyPI.
 hashes:
 	$(PYTHON) -m venv .work/hashes
-	.work/hashes/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	.work/hashes/bin/python -m pip install --quiet --disable-pip-version-check $(UV)
 	.work/hashes/bin/uv pip compile --quiet --no-deps --generate-hashes --no-annotate --python-version 3.11.7 --custom-compile-command "make hashes" constraints.txt --output-file requirements-hashed.txt
 
 format: $(DEVELOPING)
@@ -76,11 +81,11 @@ clean:
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "evlora needs Python 3.11 or newer, $(PYTHON) is " + sys.version.split()[0] + "; say make PYTHON=python3.11 ...")'
-	@echo "installing into $(VENV): PyTorch and its libraries, a few minutes the first time"
+	@echo "installing into $(VENV): PyTorch and its libraries, half a minute or a few"
 	$(PYTHON) -m venv $(VENV)
-	$(PIP_INSTALL) --editable .
+	$(call INSTALL,.)
 	@touch $@
 
 $(DEVELOPING): $(INSTALLED)
-	$(PIP_INSTALL) --editable ".[dev,docs,hdf5,serve]"
+	$(call INSTALL,.$(EXTRAS))
 	@touch $@
