@@ -83,9 +83,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "evlora needs Python 3.11 or newer, $(PYTHON) is " + sys.version.split()[0] + "; say make PYTHON=python3.11 ...")'
 	@echo "installing into $(VENV): PyTorch and its libraries, half a minute or a few"
 	$(PYTHON) -m venv $(VENV)
-	$(call INSTALL,.)
+	@$(call INSTALL,.)
 	@touch $@
 
 $(DEVELOPING): $(INSTALLED)
-	$(call INSTALL,.$(EXTRAS))
+	@$(call INSTALL,.$(EXTRAS))
 	@touch $@

@@ -84,8 +84,8 @@ def read_values(path: Path, page: int = 0) -> Values:
         return _values(path, image, page)
 
 
-def read_pages(path: Path) -> Pages:
-    """Which pages of the file are frames; one for nearly every file.
+def read_pages(path: Path) -> tuple[Pages, Values]:
+    """Which pages of the file are frames, one for nearly every file, and the pixels of the first.
 
     Raises:
         RecordingError: The file is missing, is no picture, or holds frames that Pillow cannot find.
@@ -105,7 +105,10 @@ def read_pages(path: Path) -> Pages:
         shown_us = None
         if len(numbers) > 1 and image.format != "TIFF":
             shown_us = _shown_us(image, numbers)
-        return Pages(tuple(numbers), shown_us)
+        pages = Pages(tuple(numbers), shown_us)
+        if count == 1:
+            return pages, _values(path, image, 0)
+    return pages, read_values(path, numbers[0])
 
 
 @contextmanager

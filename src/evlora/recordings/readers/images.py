@@ -14,7 +14,7 @@ from evlora.recordings.depth import bits_of, places_looked_at
 from evlora.recordings.frames import FileFrames, FrameSequence, StackFrames
 from evlora.recordings.pictures import Pages, Values, read_pages, read_values
 from evlora.recordings.recording import Recording
-from evlora.untrusted import plain
+from evlora.untrusted import existing
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 FEWEST_GAPS = 6
@@ -61,18 +61,18 @@ def read_images(*paths: Path) -> FrameSequence:
             "frames: expected at least one picture, got an empty list of paths; name a picture, "
             "a folder or a video"
         )
-    pages = read_pages(files[0])
+    pages, values = read_pages(files[0])
     if len(files) == 1 and pages.numbers != (0,):  # several, or one behind its thumbnail
-        return _stack(files[0], pages)
-    values = read_values(files[0])
+        return _stack(files[0], pages, values)
+    if pages.numbers[0]:
+        values = read_values(files[0])
     height, width = values.pixels.shape[:2]
     bits = _bits(values, [(file, 0) for file in files])
     return FrameSequence(FileFrames(tuple(files), width, height, bits), width, height)
 
 
-def _stack(path: Path, pages: Pages) -> FrameSequence:
-    """The pages of one file."""
-    values = read_values(path, pages.numbers[0])
+def _stack(path: Path, pages: Pages, values: Values) -> FrameSequence:
+    """The pages of one file, with the pixels of the first."""
     height, width = values.pixels.shape[:2]
     bits = _bits(values, [(path, page) for page in pages.numbers])
     source = StackFrames(path, pages.numbers, width, height, bits)
@@ -122,9 +122,7 @@ def missing_pictures(frames: FrameSequence) -> str | None:
 
 
 def _pictures(path: Path) -> list[Path]:
-    if not plain(path, RecordingError).exists():
-        raise RecordingError(f"{path}: no such picture or folder; check the path")
-    if not path.is_dir():
+    if not existing(path, RecordingError).is_dir():
         return [path]
     files = [file for file in visible(path) if file.suffix.lower() in IMAGE_SUFFIXES]
     if not files:
