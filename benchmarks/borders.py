@@ -149,7 +149,6 @@ def make(folder: Path) -> None:
     """The files that are opened."""
     from PIL import Image
 
-    from evlora.datasets import prepare
     from evlora.datasets.layouts.generated_videos import write_video
     from evlora.recordings import EventStream, Recording
     from evlora.recordings.writers import write_recording
@@ -167,18 +166,18 @@ def make(folder: Path) -> None:
         Image.fromarray(frames[number % 16]).save(folder / "pictures" / f"{number}.png")
     rows = [f"train,pictures/{number}.png,{number % 2}" for number in range(SAMPLES)]
     (folder / "index.csv").write_text("\n".join(["split,frame,label", *rows, ""]))
-    prepare("csv", folder, folder / "dataset")
 
 
 def tasks(folder: Path) -> dict[str, tuple[Callable[[], Any], int]]:
     """What is done, and how often in a round."""
     import evlora
-    from evlora.datasets import read_manifest
+    from evlora.datasets import prepare, read_manifest
     from evlora.recipe import load_recipe
 
     def open_file(name: str, **options: Any) -> Callable[[], Any]:
         return lambda: evlora.open_recording(folder / name, **options)
 
+    prepare("csv", folder, folder / "dataset", overwrite=True)  # each checkout reads its own index
     recognizer = evlora.build("demo", num_classes=10).eval()
     recording = evlora.open_recording(folder / "events.npz")
     frames = evlora.open_recording(folder / "video.mp4").frames
