@@ -20,7 +20,7 @@ from evlora.recipe import Recipe
 from evlora.training.checkpoints import WholeCheckpoints
 from evlora.training.data import ClipDataModule
 from evlora.training.features import OFF
-from evlora.training.fitting import ends_explained
+from evlora.training.fitting import ends_explained, without_its_deprecations
 from evlora.training.module import RecognizerModule
 from evlora.training.optimizing import clips_of_a_step
 from evlora.training.stopping import StopSignals
@@ -154,7 +154,7 @@ def _trainer_like(recipe: Recipe, trainer: Trainer, place: str) -> Trainer:
 @contextmanager
 def _trial(trainer: Trainer, module: RecognizerModule, signals: StopSignals) -> Generator[None]:
     """Explain what ends a trial early, and keep silent on that it validates nothing."""
-    with ends_explained(trainer, module, signals), warnings.catch_warnings():
+    with ends_explained(trainer, module, signals), without_its_deprecations():
         warnings.filterwarnings("ignore", "Total length of `list` across ranks is zero")
         yield
 

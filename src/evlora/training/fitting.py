@@ -1,6 +1,7 @@
 """Training with Lightning's engine, and the ways in which it ends early."""
 
 import signal
+import warnings
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,7 +45,7 @@ def fit(
         OneRankError: Of several ranks, this one met an error.
         RunError: The device has too little memory, or there are other devices than asked for.
     """
-    with ends_explained(trainer, module, signals):
+    with ends_explained(trainer, module, signals), without_its_deprecations():
         trainer.fit(module, data, ckpt_path=resumed, weights_only=True)
 
 
@@ -70,7 +71,7 @@ def validate(
     """
     module.become(tensors)
     trainer.loggers = []  # the logs are of the epochs
-    with ends_explained(trainer, module, signals):
+    with ends_explained(trainer, module, signals), without_its_deprecations():
         (figures,) = trainer.validate(module, datamodule=data, verbose=False)
     return figures[ACCURACY], figures[LOSS]
 
@@ -113,6 +114,14 @@ def ends_explained(
         if isinstance(error, EvloraError) and not is_shared:
             raise OneRankError(f"rank {trainer.global_rank}: {error}") from error
         raise
+
+
+@contextmanager
+def without_its_deprecations() -> Generator[None]:
+    """Keep from users what the engine must change in itself (Lightning 2.6 with torch 2.15)."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`isinstance.*LeafSpec.*deprecated", FutureWarning)
+        yield
 
 
 def _forget_others(trainer: Trainer, number: signal.Signals = signal.SIGTERM) -> None:
