@@ -134,6 +134,8 @@ REFUSED: dict[str, tuple[int, dict[str, Any], str, str]] = {
     "no suffix": (415, {"recording": ("a", b"abc")}, "", "got 'none'"),
     "empty": (422, {"recording": ("a.npz", b"")}, "", "empty"),
     "damaged": (422, {"recording": ("a.npz", b"PK\x03\x04 no more")}, "", "recording.npz"),
+    "another format": (422, {"recording": ("a.dat", b"% evt 3.0\n")}, "", "`evlora convert --f"),
+    "no size": (422, {"recording": ("a.csv", b"t,x,y,p\n1,2,3,1\n")}, "", "`evlora convert --w"),
     "not a picture": (422, {"recording": ("a.png", b"\x89PNG\r\n\x1a\n")}, "", "recording.png"),
     "no recording": (400, {"frames": ("a.png", b"abc")}, "", "one file `recording`"),
     "further file": (400, {"a": ("a.png", b"abc")}, "", "one file `recording`"),
@@ -152,6 +154,7 @@ def test_a_bad_request_is_refused_in_one_sentence(
     reason = answer.json()["error"]
     assert words in reason
     assert "\n" not in reason
+    assert "or --" not in reason
     assert not re.search(r"Traceback|/tmp|/work|/home|uploads", reason)
     assert not list(uploads.iterdir())
 

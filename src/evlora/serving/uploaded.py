@@ -16,10 +16,17 @@ from evlora.packing.codec import decode, encode
 from evlora.recordings import Recording, open_recording
 from evlora.recordings.pictures import require_size
 from evlora.recordings.readers import FORMATS
+from evlora.recordings.readers.decoding import SIZING
+from evlora.recordings.readers.table import NAMING
 from evlora.untrusted import plain
 
 PACKED = ".safetensors"
 PARTS = ("frames", "event_images")
+CURES = {
+    NAMING: "upload what `evlora convert --format` makes of it",
+    SIZING: "upload what `evlora convert --width --height` makes of it",
+}
+"""What a message advises, and what to do instead where no option can be given."""
 
 
 def suffixes() -> list[str]:
@@ -39,7 +46,10 @@ def open_upload(path: Path, *, frames: Path | None, **options: Any) -> Recording
         RecordingError: It cannot be read.
     """
     if path.suffix != PACKED:
-        return open_recording(path, frames=frames, **options)
+        try:
+            return open_recording(path, frames=frames, **options)
+        except RecordingError as error:
+            raise type(error)(_for_uploads(str(error))) from error
     if frames is not None:
         raise RecordingError(
             f"{path}: expected a packed clip alone, got frames beside it; it holds its own"
@@ -63,6 +73,12 @@ def open_upload(path: Path, *, frames: Path | None, **options: Any) -> Recording
     for sequence in sequences:
         require_size(path, sequence.width, sequence.height)
     return recording
+
+
+def _for_uploads(message: str) -> str:
+    for advice, cure in CURES.items():
+        message = message.replace(advice, cure)
+    return message
 
 
 def write_packed_clip(recording: Recording, config: ClipConfig, path: str | Path) -> None:
