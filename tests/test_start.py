@@ -46,6 +46,8 @@ def test_help_imports_no_numbers():
         ("train", "demo", "training.epoch=1"),
         ("profile", "demo", "clip.sise=1"),
         ("compare", "demo", "training.epoch=1"),
+        ("compare", "demo", "--over", "model.adapter.rank="),
+        ("compare", "demo", "--over", "training.epoch=1,2"),
     ],
 )
 def test_a_mistake_in_a_recipe_is_reported_without_torch(arguments: tuple[str, ...]):

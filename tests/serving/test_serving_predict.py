@@ -114,7 +114,10 @@ def image_of(shown: dict[str, str]) -> Image.Image:
 def test_a_hidden_modality_may_be_missing(client: TestClient, tmp_path: Path) -> None:
     events = tmp_path / "events.npz"
     write_recording(Recording(recording_of().events, None, "made"), events)
-    assert posted(client, events).status_code == 422
+    refused = posted(client, events)
+    assert refused.status_code == 422
+    assert "upload the frames beside it as `frames`, or hide" in refused.json()["error"]
+    assert "with ?without=rgb" in refused.json()["error"]
     assert posted(client, events, "?without=rgb").status_code == 200
 
 

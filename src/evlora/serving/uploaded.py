@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from evlora.clips import ClipConfig
+from evlora.clips.images import FROM_PYTHON, GIVING_FRAMES, HIDING
 from evlora.errors import RecordingError
 from evlora.packing.codec import decode, encode
 from evlora.recordings import Recording, open_recording
@@ -25,6 +26,9 @@ PARTS = ("frames", "event_images")
 CURES = {
     NAMING: "upload what `evlora convert --format` makes of it",
     SIZING: "upload what `evlora convert --width --height` makes of it",
+    GIVING_FRAMES: "upload the frames beside it as `frames`",
+    HIDING: "with ?without=",
+    FROM_PYTHON: "",
 }
 """What a message advises, and what to do instead where no option can be given."""
 
@@ -46,10 +50,7 @@ def open_upload(path: Path, *, frames: Path | None, **options: Any) -> Recording
         RecordingError: It cannot be read.
     """
     if path.suffix != PACKED:
-        try:
-            return open_recording(path, frames=frames, **options)
-        except RecordingError as error:
-            raise type(error)(_for_uploads(str(error))) from error
+        return open_recording(path, frames=frames, **options)
     if frames is not None:
         raise RecordingError(
             f"{path}: expected a packed clip alone, got frames beside it; it holds its own"
@@ -75,7 +76,8 @@ def open_upload(path: Path, *, frames: Path | None, **options: Any) -> Recording
     return recording
 
 
-def _for_uploads(message: str) -> str:
+def advice_for_uploads(message: str) -> str:
+    """A message of a reader that advises what one who uploads can do."""
     for advice, cure in CURES.items():
         message = message.replace(advice, cure)
     return message
