@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from evlora.comparison import compare
-from evlora.comparison_table import Comparison, Over, Row
+from evlora.comparison_over import Over
+from evlora.comparison_table import Comparison, Row
 from evlora.errors import RecipeError, RunError
 from evlora.escaping import markdown as as_markdown
 from evlora.recipe import load_recipe

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from evlora.comparison_over import Over
 from evlora.comparison_rows import recipes_of
-from evlora.comparison_table import Over
 from evlora.errors import RecipeError
 from evlora.models.adapters import METHODS
 from evlora.recipe import Recipe, load_recipe

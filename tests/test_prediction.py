@@ -15,10 +15,11 @@ from evlora.bundle import save_bundle
 from evlora.cli.main import run
 from evlora.clips import ClipConfig
 from evlora.datasets import read_manifest
-from evlora.errors import DatasetError, RecordingError
+from evlora.errors import BundleError, DatasetError, RecordingError
+from evlora.evaluation import evaluate
 from evlora.prediction import frames_beside, predict, recordings_in
 from evlora.recipe import build
-from evlora.recordings import open_recording
+from evlora.recordings import open_recording, write_recording
 
 VIDEO, IMAGE = ClipConfig(frames=4), ClipConfig(frames=1)
 
@@ -195,3 +196,23 @@ def test_paths_events_frames_arrays_and_lists_are_predicted(
     assert predict(of_frames, pixels) == predict(of_frames, frames)
     with pytest.raises(RecordingError, match="an array of frames, got int"):
         predict(both, 7)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    with pytest.raises(RecordingError, match=r"fields t, x; of events make evlora\.EventStream"):
+        predict(both, np.zeros(3, dtype=[("t", np.int64), ("x", np.uint16)]))
+    for answer in (predict, evaluate):
+        with pytest.raises(BundleError, match=r"got str; .* with evlora\.load_bundle"):
+            answer("run/bundle", tiny_dataset)  # pyright: ignore
+
+
+def test_frames_beside_a_path_are_taken_as_by_the_command(
+    tiny_settings: dict[str, Any], tiny_dataset: Path, tmp_path: Path
+) -> None:
+    recording = open_recording(next((tiny_dataset / "recordings" / "test").glob("*.npz")))
+    assert recording.frames is not None
+    write_recording(replace(recording, frames=None), tmp_path / "x.npz")
+    both = build("demo", num_classes=3, overrides=tiny_settings)
+    with pytest.raises(DatasetError, match=r"found no frames; .* from Python"):
+        predict(both, tmp_path / "x.npz")
+    pixels = recording.frames.take([0])[0]
+    Image.fromarray(pixels).save(tmp_path / "x.png")
+    beside = open_recording(tmp_path / "x.npz", frames=tmp_path / "x.png")
+    assert predict(both, str(tmp_path / "x.npz")) == predict(both, beside)

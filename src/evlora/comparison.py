@@ -14,9 +14,10 @@ from typing import Any
 
 from evlora.answering import for_answers, is_wholly_foldable
 from evlora.bundle import load_bundle
+from evlora.comparison_over import Over
 from evlora.comparison_record import earlier_rows, joined, write_record
 from evlora.comparison_rows import recipes_of
-from evlora.comparison_table import Comparison, Cost, Over, Row, write
+from evlora.comparison_table import Comparison, Cost, Row, write
 from evlora.datasets.protocol import protocol_of
 from evlora.devices import device_named
 from evlora.errors import RecipeError

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evlora.comparison_table import Over
+from evlora.comparison_over import Over
 from evlora.errors import RecipeError
 from evlora.messages import suggestion
 from evlora.models.adapters import METHODS

@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from evlora.comparison_over import Over
 from evlora.datasets.protocol import Protocol, measured_on
-from evlora.errors import RecipeError
 from evlora.escaping import cell
 from evlora.escaping import markdown as as_markdown
 from evlora.figures import Bubble, draw_bubbles, draw_lines
@@ -80,7 +80,7 @@ class Comparison:
     heading: str
     """What was compared on what, in one line of Markdown."""
     rows: list[Row]
-    over: "Over | None" = None
+    over: Over | None = None
     """The key that was varied, if any."""
     asked: tuple[tuple[str, str], ...] = ()
     """Method and setting of each row that this call asked for."""
@@ -103,35 +103,6 @@ class Comparison:
         """The row of a method at a setting; one that sets the key itself stands for all of them."""
         key = (method, setting if (method, setting) in self.asked else "")
         return next(row for row in self.rows if (row.method, row.setting) == key)
-
-
-@dataclass(frozen=True, slots=True)
-class Over:
-    """A key of the recipe, and the values to train every row with."""
-
-    key: str
-    values: tuple[str, ...]
-    """As they would be typed behind `key=`."""
-
-    @classmethod
-    def parse(cls, text: str) -> "Over":
-        """The key and values of a text such as `clip.exposure=1,0.5,0.1`.
-
-        Raises:
-            RecipeError: It is none.
-        """
-        key, equals, values = text.partition("=")
-        listed = tuple(dict.fromkeys(value.strip() for value in values.split(",")))
-        if not key or not equals or not all(listed):
-            raise RecipeError(
-                f"--over {text!r}: expected a key and its values, such as clip.exposure=1,0.5,0.1"
-            )
-        return cls(key, listed)
-
-    @property
-    def settings(self) -> list[str]:
-        """`key=value` for each value."""
-        return [f"{self.key}={value}" for value in self.values]
 
 
 def stem(split: str) -> str:

@@ -2,11 +2,12 @@
 
 torchvision imports torch's compiler for the sake of one name, and peft imports transformers for
 classes that it only compares objects with, and through accelerate's commands a client of Amazon's
-services. Together they were four fifths of the time that a command needed before its first word.
-While such a library is imported, these modules are answered by stand-ins; afterwards each stand-in
-imports the real thing when it is called or one of its attributes is read. No object is an instance
-of a stand-in before somebody has imported its module, which is true. A library that cannot be
-imported this way is imported as usual, and `EVLORA_IMPORTS=eager` turns all of this off.
+services; timm and peft import the hub's client. Together they were four fifths of the time that a
+command needed before its first word. While such a library is imported, these modules are answered
+by stand-ins; afterwards each stand-in imports the real thing when it is called or one of its
+attributes is read. No object is an instance of a stand-in before somebody has imported its module,
+which is true. A library that cannot be imported this way is imported as usual, and
+`EVLORA_IMPORTS=eager` turns all of this off.
 """
 
 import os
@@ -27,11 +28,19 @@ SWITCH, EAGER = "EVLORA_IMPORTS", "eager"
 COMPILER = "torch._dynamo"
 NETWORKS = "torchvision.models"
 OF_TORCHVISION = (COMPILER, NETWORKS, "torchvision.datasets", "torchvision.ops")
+OF_HUB = (
+    "huggingface_hub._snapshot_download",
+    "huggingface_hub.file_download",
+    "huggingface_hub.hf_api",
+    "huggingface_hub.hf_file_system",
+    "huggingface_hub.repocard",
+)
 DEFERRED: dict[str, tuple[str, ...]] = {
     "torch": (),
     "torchvision": OF_TORCHVISION,
-    "timm": OF_TORCHVISION,
+    "timm": (*OF_TORCHVISION, *OF_HUB),
     "peft": (
+        *OF_HUB,
         "transformers",
         "accelerate.commands",
         "peft.tuners.adamss.asa_callback",  # these two derive from classes of transformers

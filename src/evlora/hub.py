@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from huggingface_hub import snapshot_download
-
 from evlora.errors import BundleError
 from evlora.models.backbone import impatient_hub
 
@@ -21,6 +19,8 @@ def fetch_bundle(name: str, *, revision: str | None = None) -> Path:
     Raises:
         BundleError: There is none, or the hub does not answer and it was not fetched before.
     """
+    from huggingface_hub import snapshot_download  # its client takes a tenth of a second
+
     try:
         with impatient_hub():
             return Path(snapshot_download(name, revision=revision, allow_patterns=FILES))

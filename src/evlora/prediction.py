@@ -11,7 +11,7 @@ from evlora.answering import Precision, for_answers
 from evlora.clips import Clip, ClipConfig, Modality, collate, make_test_views
 from evlora.companions import visible
 from evlora.errors import RecordingError
-from evlora.recognizer import Recognizer
+from evlora.recognizer import Recognizer, require_recognizer
 from evlora.recordings import Recording, open_recording
 from evlora.recordings.opening import Input, as_recording, with_frames_of
 from evlora.recordings.readers import is_of_events
@@ -62,7 +62,8 @@ def predict(
         recognizer: Loaded from a bundle.
         recording: With the modalities that the recognizer was trained on; one of both if it was
             trained with `clip.augmentation.modality_dropout`. A recording, its events or frames,
-            its path, or frames as an array, uint8, shape (T, H, W, 3); or a list of these.
+            its path, where frames of its name beside it are taken as well, or frames as an array,
+            uint8, shape (T, H, W, 3); or a list of these.
         without: Of both modalities, one that is hidden, even where the recording has it.
         precision: See `for_answers`.
 
@@ -72,12 +73,17 @@ def predict(
     Raises:
         DatasetError: The recording lacks a modality, or the recognizer has only the hidden one.
         RecordingError: A file or a frame cannot be read, or there is nothing in the recording.
+        BundleError: The recognizer is none, but the path of its bundle for example.
     """
+    require_recognizer(recognizer)
     if isinstance(recording, list | tuple):
         some = cast(Sequence[Input], recording)
         return [predict(recognizer, one, without=without, precision=precision) for one in some]
-    opened = as_recording(cast(Input, recording))
     config = recognizer.clip_config.hiding(without)
+    if isinstance(recording, str | Path):
+        opened, _ = open_with_frames(Path(recording), config)
+    else:
+        opened = as_recording(cast(Input, recording))
     clips = make_test_views(opened, config, sample=str(opened.path or "recording"))
     return ranked_labels(recognizer, [clips], precision=precision)[0]
 

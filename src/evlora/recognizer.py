@@ -11,6 +11,7 @@ from peft import PeftModel
 from torch import Tensor, nn
 
 from evlora.clips import ClipConfig
+from evlora.errors import BundleError
 from evlora.models import (
     Backbone,
     Output,
@@ -219,6 +220,19 @@ class Recognizer(nn.Module):
 
     def _adapted_modules(self) -> list[nn.Module]:
         return [self.network.vit, *adapted_parts(self).values()]
+
+
+def require_recognizer(given: object) -> None:
+    """Check that something is a recognizer.
+
+    Raises:
+        BundleError: It is not.
+    """
+    if not isinstance(given, Recognizer):
+        raise BundleError(
+            f"recognizer: expected a recognizer, got {type(given).__name__}; load that of a bundle "
+            "with evlora.load_bundle"
+        )
 
 
 def build_recognizer(config: RecognizerConfig, labels: tuple[str, ...]) -> Recognizer:

@@ -59,3 +59,10 @@ def test_one_thing_has_one_name_in_all_verbs(evlora: Command) -> None:
 
 def test_a_missing_argument_is_named_as_in_the_help(evlora: Command) -> None:
     assert "RECIPE" in evlora("train").stderr
+
+
+def test_arguments_that_evaluate_asks_for_itself_stand_as_required(evlora: Command) -> None:
+    shown = evlora("evaluate", "--help").stdout
+    assert shown.partition("\n")[0].endswith(" evaluate [OPTIONS] BUNDLE... DATASET")
+    arguments = sections(shown)["Arguments"]
+    assert all(text.endswith("[required]") for text in arguments.values())

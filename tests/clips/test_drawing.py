@@ -119,6 +119,8 @@ def test_a_modality_that_is_missing_is_named(moving_dot):
         make_clip(Recording(moving_dot.events, None, "test"), ClipConfig())
     with pytest.raises(DatasetError, match=r"found no events; .*set clip\.modalities=\[rgb\]"):
         make_clip(Recording(None, moving_dot.frames, "test"), ClipConfig())
+    with pytest.raises(DatasetError, match=r"or, to train, set clip\.modalities=\[event\]"):
+        make_clip(Recording(moving_dot.events, None, "test"), ClipConfig(modalities=("rgb",)))
 
 
 def test_a_recording_without_any_event_is_refused_when_only_events_are_asked_for():

@@ -114,7 +114,10 @@ def image_of(shown: dict[str, str]) -> Image.Image:
 def test_a_hidden_modality_may_be_missing(client: TestClient, tmp_path: Path) -> None:
     events = tmp_path / "events.npz"
     write_recording(Recording(recording_of().events, None, "made"), events)
-    assert posted(client, events).status_code == 422
+    refused = posted(client, events)
+    assert refused.status_code == 422
+    assert "upload the frames beside it as `frames`, or hide" in refused.json()["error"]
+    assert "with ?without=rgb" in refused.json()["error"]
     assert posted(client, events, "?without=rgb").status_code == 200
 
 
@@ -134,6 +137,8 @@ REFUSED: dict[str, tuple[int, dict[str, Any], str, str]] = {
     "no suffix": (415, {"recording": ("a", b"abc")}, "", "got 'none'"),
     "empty": (422, {"recording": ("a.npz", b"")}, "", "empty"),
     "damaged": (422, {"recording": ("a.npz", b"PK\x03\x04 no more")}, "", "recording.npz"),
+    "another format": (422, {"recording": ("a.dat", b"% evt 3.0\n")}, "", "`evlora convert --f"),
+    "no size": (422, {"recording": ("a.csv", b"t,x,y,p\n1,2,3,1\n")}, "", "`evlora convert --w"),
     "not a picture": (422, {"recording": ("a.png", b"\x89PNG\r\n\x1a\n")}, "", "recording.png"),
     "no recording": (400, {"frames": ("a.png", b"abc")}, "", "one file `recording`"),
     "further file": (400, {"a": ("a.png", b"abc")}, "", "one file `recording`"),
@@ -152,6 +157,7 @@ def test_a_bad_request_is_refused_in_one_sentence(
     reason = answer.json()["error"]
     assert words in reason
     assert "\n" not in reason
+    assert "or --" not in reason
     assert not re.search(r"Traceback|/tmp|/work|/home|uploads", reason)
     assert not list(uploads.iterdir())
 

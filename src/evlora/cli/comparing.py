@@ -9,6 +9,7 @@ import typer
 from evlora.cli.arguments import AsJson, Overrides, Recipe, Split
 from evlora.cli.early import require_recipe
 from evlora.cli.printing import echo
+from evlora.comparison_over import Over
 from evlora.messages import listed
 from evlora.ranks import is_first_rank
 
@@ -68,10 +69,13 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Train a recipe with several methods side by side."""
+    varied = None if over is None else Over.parse(over)
     require_recipe(recipe, overrides or ())
+    for setting in varied.settings if varied else ():
+        require_recipe(recipe, [*(overrides or ()), setting])
     from evlora.cli.printing import table
     from evlora.comparison import compare as run
-    from evlora.comparison_table import Over, cells, columns
+    from evlora.comparison_table import cells, columns
 
     names = [name.strip() for name in methods.split(",") if name.strip()]
     result = run(
@@ -79,7 +83,7 @@ def compare(
         methods=names,
         seeds=seeds,
         overrides=overrides or (),
-        over=None if over is None else Over.parse(over),
+        over=varied,
         split=split,
         repeats=repeats,
         report=lambda line: echo(line, err=True),

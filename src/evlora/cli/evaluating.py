@@ -30,7 +30,7 @@ from evlora.cli.evaluation_files import (
 from evlora.cli.printing import counting_bar, echo, table
 from evlora.cli.reporting import evaluation_with_report
 from evlora.cli.table_files import require_file
-from evlora.cli.verb import ranks_of_command
+from evlora.cli.verb import REQUIRED, ranks_of_command
 from evlora.errors import RunError
 from evlora.rank_group import Ranks
 
@@ -55,10 +55,13 @@ def evaluate(
     bundles: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="BUNDLE", help="Trained recognizers; several are tested against the first."
+            metavar="BUNDLE",
+            help=f"Trained recognizers; several are tested against the first.{REQUIRED}",
         ),
     ] = None,
-    dataset: Annotated[str, typer.Argument(help=f"{DATASET_HELP}, or s3://BUCKET/FOLDER.")] = "",
+    dataset: Annotated[
+        str, typer.Argument(help=f"{DATASET_HELP}, or s3://BUCKET/FOLDER.{REQUIRED}")
+    ] = "",
     split: Split = "test",
     source: Source = None,
     batch_size: BatchSize = None,

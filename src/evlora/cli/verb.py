@@ -20,6 +20,8 @@ KINDS = {
 TYPE = re.compile(r" <(?:list\[)?(\S+?)(?: range)?\]?>$")
 """A type at the end of an option's or an argument's name, such as ` <list[Path]>`."""
 
+REQUIRED = "  [required]"
+"""Ends the help of an argument that the verb itself asks for, in a message that says more."""
 
 OVER_RANKS = ("evaluate", "predict", "prepare", "pack")
 """Verbs whose work the processes of torchrun or srun divide; `train` and `compare` meet in
@@ -56,8 +58,18 @@ class Verb(TyperCommand):
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """The words of the usage line: `RECORDING`, where typer has `{RECORDING}`."""
+        required = [
+            f"[{param.metavar}]"
+            for param in self.params
+            if (getattr(param, "help", None) or "").endswith(REQUIRED)
+        ]
         pieces = super().collect_usage_pieces(ctx)
-        return [re.sub(r"^\{(.*)\}", r"\1", piece) for piece in pieces]
+        return [
+            re.sub(r"^[{\[](.*)[}\]]", r"\1", piece)
+            if piece.startswith(("{", *required))
+            else piece
+            for piece in pieces
+        ]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write arguments and options with what each of them is for."""

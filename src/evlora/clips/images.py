@@ -14,6 +14,10 @@ from evlora.recordings import EventStream, FrameSequence, Recording
 from evlora.recordings.frames import ImageArray
 from evlora.recordings.representations import as_rgb_images
 
+GIVING_FRAMES = "give the frames with --frames"
+HIDING = "with --without "
+FROM_PYTHON = " (frames= of open_recording and without= of predict from Python)"
+"""How one gives frames from elsewhere and hides a modality; a service has other ways."""
 NO_FRAME = [0.0, 0.0, 0.0]
 """Colour of what no frame shows: black."""
 
@@ -64,14 +68,15 @@ class Inputs:
 
 def _cure(missing: Sequence[str], config: ClipSettings) -> str:
     """What to do where a modality is missing, to predict and to train."""
-    give = "give the frames with --frames, " if "rgb" in missing else ""
+    give = f"{GIVING_FRAMES}, " if "rgb" in missing else ""
     there = [name for name in config.modalities if name not in missing]
     if not there:
-        return f"{give}give another recording, or train on what is there with clip.modalities"
+        other = "event" if "rgb" in missing else "rgb"  # a recording has one of them
+        return f"{give}give another recording, or, to train, set clip.modalities=[{other}]"
     return (
-        f"{give}or hide what is missing with --without {missing[0]}, which costs accuracy unless "
-        "the recognizer was trained with clip.augmentation.modality_dropout; to train, add what "
-        f"is missing, or set clip.modalities=[{there[0]}]"
+        f"{give}or hide what is missing {HIDING}{missing[0]}{FROM_PYTHON}, which costs accuracy "
+        "unless the recognizer was trained with clip.augmentation.modality_dropout; to train, add "
+        f"what is missing, or set clip.modalities=[{there[0]}]"
     ).removeprefix("or ")
 
 

@@ -29,7 +29,7 @@ from evlora.evaluation.figures import (
 from evlora.evaluation.uncertainty import RESAMPLES, interval_of_mean, intervals_of
 from evlora.messages import listed, suggestion
 from evlora.rank_group import ALONE, Ranks
-from evlora.recognizer import Recognizer
+from evlora.recognizer import Recognizer, require_recognizer
 
 MOST_VALUES = 1000
 """Of a column by which samples are sliced."""
@@ -78,9 +78,10 @@ def evaluate(
     Raises:
         DatasetError: The labels differ, the split is empty, only the hidden modality is left, or
             no sample has a column.
-        BundleError: The recognizer answers NaN.
+        BundleError: The recognizer answers NaN, or is none.
         RecordingError: There is no such corruption.
     """
+    require_recognizer(recognizer)
     if not isinstance(manifest, Manifest):
         manifest = read_manifest(manifest)
     _require_same_labels(recognizer, manifest)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import torch
-from huggingface_hub import constants, get_session
+from huggingface_hub import constants
 from timm import create_model, is_model, list_models, list_pretrained
 from timm.models import is_model_in_modules, load_model_config_from_hf
 from timm.models.eva import Eva, EvaAttention, EvaBlock
@@ -167,6 +167,8 @@ def _require_known_tag(name: str) -> None:
 
 
 def _hub_answers() -> bool:
+    from huggingface_hub import get_session
+
     try:
         get_session().head(constants.ENDPOINT, timeout=HUB_TIMEOUT_S)
     except Exception:  # the class depends on the version of the hub's client

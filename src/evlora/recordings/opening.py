@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evlora.errors import RecordingError, RecordingWarning
+from evlora.messages import listed
 from evlora.recordings.events import EventStream
 from evlora.recordings.frames import FrameSequence
 from evlora.recordings.readers import open_frames, reader_for
@@ -88,6 +89,12 @@ def as_recording(given: Input) -> Recording:
             return Recording(given, None, "events")
         case FrameSequence():
             return Recording(None, given, "images")
+        case np.ndarray() if given.dtype.names:
+            raise RecordingError(
+                f"recording: expected frames as an array, got one of the fields "
+                f"{listed(given.dtype.names)}; of events make evlora.EventStream(t_us, x, y, "
+                "polarity, width, height)"
+            )
         case np.ndarray():
             return Recording(None, FrameSequence.from_images(given), "images")
         case str() | Path():

@@ -24,7 +24,7 @@ from evlora.recordings import Recording
 from evlora.serving.camera import Camera
 from evlora.serving.drawing import Drawing, clips_by, moment_times
 from evlora.serving.refusals import Kind
-from evlora.serving.uploaded import open_upload
+from evlora.serving.uploaded import advice_for_uploads, open_upload
 from evlora.serving.wire import Bytes, Message, receive, send
 
 Answer = tuple[dict[str, Any], dict[str, Bytes]]
@@ -78,7 +78,7 @@ def _answered(decoding: "_Decoding", request: Message) -> Answer:
         return decoding.do[request.about["do"]](request)
     except (EvloraError, MemoryError) as error:
         if not _is_of_memory(error):
-            return _refused(str(error), "unreadable", folder), {}
+            return _refused(advice_for_uploads(str(error)), "unreadable", folder), {}
         most = limits().decoder_bytes
         reason = (
             f"expected a file that is decoded in {most:,} bytes of memory, this one asks for more; "

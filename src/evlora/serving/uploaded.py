@@ -11,15 +11,26 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from evlora.clips import ClipConfig
+from evlora.clips.images import FROM_PYTHON, GIVING_FRAMES, HIDING
 from evlora.errors import RecordingError
 from evlora.packing.codec import decode, encode
 from evlora.recordings import Recording, open_recording
 from evlora.recordings.pictures import require_size
 from evlora.recordings.readers import FORMATS
+from evlora.recordings.readers.decoding import SIZING
+from evlora.recordings.readers.table import NAMING
 from evlora.untrusted import plain
 
 PACKED = ".safetensors"
 PARTS = ("frames", "event_images")
+CURES = {
+    NAMING: "upload what `evlora convert --format` makes of it",
+    SIZING: "upload what `evlora convert --width --height` makes of it",
+    GIVING_FRAMES: "upload the frames beside it as `frames`",
+    HIDING: "with ?without=",
+    FROM_PYTHON: "",
+}
+"""What a message advises, and what to do instead where no option can be given."""
 
 
 def suffixes() -> list[str]:
@@ -63,6 +74,13 @@ def open_upload(path: Path, *, frames: Path | None, **options: Any) -> Recording
     for sequence in sequences:
         require_size(path, sequence.width, sequence.height)
     return recording
+
+
+def advice_for_uploads(message: str) -> str:
+    """A message of a reader that advises what one who uploads can do."""
+    for advice, cure in CURES.items():
+        message = message.replace(advice, cure)
+    return message
 
 
 def write_packed_clip(recording: Recording, config: ClipConfig, path: str | Path) -> None:

@@ -36,6 +36,11 @@ NEGATIVE = 1 << 62
 """Stands for the reach of columns or rows that begin before 0."""
 LATEST_US = 1 << 60
 """Times beyond 36,000 years are damage; within, differences fit 64 bits."""
+SIZING = (
+    "give width and height (--width and --height to inspect, convert and predict, width= and "
+    "height= to prepare)"
+)
+"""What helps where nothing states the size of a sensor."""
 
 
 class EventChunk(NamedTuple):
@@ -237,9 +242,8 @@ def sensor_size(
     if width is None or height is None:
         if declared is None:
             raise SensorSizeError(
-                f"{path}: the file does not state the size of its sensor; give width and height "
-                "(--width and --height to inspect, convert and predict, width= and height= to "
-                "prepare)" + (f"; {hint}" if hint else "")
+                f"{path}: the file does not state the size of its sensor; {SIZING}"
+                + (f"; {hint}" if hint else "")
             )
         if not is_sound:
             raise SensorSizeError(

@@ -130,6 +130,8 @@ FRAME_SUFFIXES = frozenset(
 )
 EVENT_SUFFIXES = frozenset(suffix for row in FORMATS for suffix in row.suffixes) - FRAME_SUFFIXES
 TEXT_SUFFIXES = next(row.suffixes for row in FORMATS if row.name == "text")
+NAMING = "name its format with format= or --format"
+"""What helps where a file does not show its format."""
 
 
 def is_of_events(path: Path) -> bool:
@@ -185,18 +187,18 @@ def reader_for(path: Path, format: str | None = None) -> Format:
     if said is not None:
         raise RecordingError(
             f"{path}: its {suffix} stands for {_names(rows)}, its header states {said}; rename the "
-            f"file, or name the format with format={said!r} or --format {said}"
+            f"file, or {NAMING}"
         )
     if len(rows) == 1:
         return rows[0]
     if rows:
         raise RecordingError(
             f"{path}: its {suffix} stands for {_names(rows)}, and its header does not state which; "
-            "name one with format= or --format"
+            f"{NAMING}"
         )
     raise RecordingError(
         f"{path}: no format has its {suffix}, and its header is none that is known; there are: "
-        f"{_known()}; name one with format= or --format"
+        f"{_known()}; {NAMING}"
     )
 
 
