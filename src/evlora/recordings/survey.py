@@ -30,7 +30,6 @@ from evlora.recordings.inspection import (
 )
 from evlora.recordings.readers.collected_frames import CollectedFrames
 from evlora.recordings.readers.decoding import EventChunk, EventFile, checked_chunks
-from evlora.recordings.readers.hdf5_frames import read_frames
 from evlora.recordings.readers.table import reader_for
 from evlora.recordings.recording import clocks_that_differ
 from evlora.recordings.representations import WindowArray
@@ -151,7 +150,7 @@ def _frames(tally: "_Tally", collected: CollectedFrames | None, *, is_part: bool
         shown = None if file.frames is None else file.frames()
         ends = np.sort(np.asarray(collected.end_us, np.int64))
     elif file.format == "hdf5":  # which holds them apart, to be read when they are drawn
-        shown = read_frames(file.findings.path, file.findings)
+        shown = None if file.frames is None else file.frames()
         if shown is not None and not shown.is_timed and not is_part:
             shown = shown.spread_over(tally.first_us, tally.last_us + 1)
         ends = None if shown is None else shown.end_us

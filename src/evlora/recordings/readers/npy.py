@@ -24,6 +24,7 @@ from evlora.recordings.readers.decoding import (
 from evlora.recordings.readers.fields import NOTHING_DECLARED, Declared
 from evlora.recordings.readers.located_decoder import decoder_for
 from evlora.recordings.readers.locating import require_located
+from evlora.recordings.readers.passed_over import note_passed_over
 
 ARRAY = "the array"
 HEADER_READERS = {
@@ -81,6 +82,7 @@ def open_events(
             f"(byte {array.start + most * values * array.dtype.itemsize}); "
             "those were read"
         )
+    note_passed_over({ARRAY: array}, where, (), findings)
     decoder = decoder_for(where, findings)
     blocks = _blocks(path, array, most, findings)
     pieces = (where.fields({ARRAY: block}) for block in blocks)

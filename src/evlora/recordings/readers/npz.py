@@ -30,6 +30,7 @@ from evlora.recordings.readers.fields import NOTHING_DECLARED, Declared
 from evlora.recordings.readers.located_decoder import decoder_for
 from evlora.recordings.readers.locating import located, not_found
 from evlora.recordings.readers.npy import HEADER_READERS
+from evlora.recordings.readers.passed_over import note_passed_over
 from evlora.recordings.readers.stated_size import stated_size
 from evlora.recordings.recording import Recording
 
@@ -62,9 +63,12 @@ def read(
     findings = Findings(path)
     arrays = _arrays(path, findings)
     frames = _frames(path, arrays, findings)
-    for name, array in arrays.items():
-        if name != "frames" and array.dtype.name in ("uint8", "uint16") and array.ndim in (3, 4):
-            findings.remark(f"{name} of shape {array.shape} was not read: frames are called frames")
+    pictures = [name for name, array in arrays.items() if array.ndim in (3, 4)]
+    for name in pictures:
+        if name != "frames":
+            findings.remark(
+                f"{name} of shape {arrays[name].shape} was not read: frames are called frames"
+            )
     _keep_triggers(arrays, findings)
     beside = (*FRAME_FIELDS, *TRIGGER_FIELDS)
     of_events = {name: array for name, array in arrays.items() if name not in beside}
@@ -72,6 +76,7 @@ def read(
     if scale is not None and declared.unit is None:
         declared = replace(declared, unit=_unit_of(scale, path))
     where = located(of_events, declared, where=str(path))
+    note_passed_over(of_events, where, pictures, findings)
     if where is None and frames is not None and declared.columns is None:
         return Recording(
             None, frames, "npz", path, tuple(findings.warnings), tuple(findings.remarks)

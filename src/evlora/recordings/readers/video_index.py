@@ -28,6 +28,7 @@ from evlora.recordings.readers.video_decoding import (
     packets_of,
     pixels_not_square,
     upright,
+    videos_beside,
 )
 
 ORDERED_CONTAINERS = ("mov", "matroska")
@@ -110,7 +111,7 @@ def read_video_index(path: Path) -> VideoIndex:
         RecordingError: No video, or none of its frames can be decoded.
     """
     with opened_video(path) as (container, stream):
-        remarks = tuple(pixels_not_square(stream))
+        remarks = (*pixels_not_square(stream), *videos_beside(container, stream))
         codec = stream.codec_context.codec
         is_ordered = container.format.name.startswith(ORDERED_CONTAINERS)
         if not codec.intra_only and not (is_ordered and codec.canonical_name in ORDERED_CODECS):
