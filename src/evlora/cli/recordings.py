@@ -101,7 +101,7 @@ def inspect(
     from evlora.recordings import Recording, open_recording
     from evlora.recordings.inspection import summarize
     from evlora.recordings.readers import reader_for
-    from evlora.recordings.survey import Survey, survey_long_file
+    from evlora.recordings.survey import Part, Survey, beginning_of_video, survey_long_file
 
     if out is not None or animate is not None:
         from evlora.recordings.rendering import require_kinds
@@ -121,6 +121,7 @@ def inspect(
         _inspect_each(below.recordings, as_json=as_json, format=format, **table)
         return
     opened: Recording | Survey | None = None
+    part: Part | None = None
     with working(f"reading {recording}"), warnings.catch_warnings():
         # What is wrong with the file is part of what is printed below.
         warnings.simplefilter("ignore", RecordingWarning)
@@ -128,6 +129,8 @@ def inspect(
             opened = survey_long_file(
                 recording, is_part_enough=not (whole or as_json), format=format, **table
             )
+            if opened is None and not (whole or as_json):
+                opened, part = beginning_of_video(recording, format=format, **size) or (None, None)
         if opened is None:
             opened = open_recording(recording, frames=frames, format=format, **table)
     summary = opened.summary if isinstance(opened, Survey) else summarize(opened)
@@ -136,7 +139,7 @@ def inspect(
         late = {} if step is None else {"events_late_us": step.events_late_us}
         echo(json.dumps({**asdict(summary), **late}, ensure_ascii=False))
     else:
-        print_summary(summary, opened.part if isinstance(opened, Survey) else None)
+        print_summary(summary, opened.part if isinstance(opened, Survey) else part)
         if step is not None and step.is_out_of_step:
             late_ms = step.events_late_us / 1e3
             side = "after" if late_ms > 0 else "before"
@@ -151,7 +154,7 @@ def inspect(
             if isinstance(opened, Survey):
                 save_survey_figure(opened, out)
             else:
-                save_figure(opened, out)
+                save_figure(opened, out, part)
     if animate is not None and isinstance(opened, Recording):
         from evlora.recordings.rendering import animate as pictures_of
         from evlora.recordings.rendering import save_animation

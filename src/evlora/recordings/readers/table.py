@@ -102,7 +102,7 @@ VIDEO_SUFFIXES = (
 
 FORMATS: tuple[Format, ...] = (
     Format("nmnist", (".bin", ".bs2"), "nmnist"),
-    Format("npz", (".npz",), "npz", streams=False, options=TABLE_OPTIONS),
+    Format("npz", (".npz",), "npz", options=TABLE_OPTIONS),
     Format("npy", (".npy",), "npy", options=TABLE_OPTIONS),
     Format("hdf5", (".h5", ".hdf5", ".mat"), "hdf5", options=TABLE_OPTIONS),
     Format("mat", (".mat",), "mat", streams=False, options=TABLE_OPTIONS),
