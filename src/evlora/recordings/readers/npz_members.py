@@ -99,11 +99,15 @@ def values(archive: zipfile.ZipFile, member: Member) -> NDArray[Any]:
     """All values of an array."""
     with archive.open(member.name) as stream:
         _member(archive, member.name, stream)
-        held = bytearray()
+        held = np.empty(archive.getinfo(member.name).file_size, np.uint8)
+        at, view = 0, memoryview(held)
         while part := stream.read(BYTES_AT_A_TIME):
-            held += part
+            view[at : at + len(part)] = part
+            at += len(part)
+    if at < member.size * member.dtype.itemsize:
+        raise zipfile.BadZipFile(f"{member.name} ends after {at} bytes of its values")
     order = "F" if member.is_fortran else "C"
-    return np.ndarray(member.shape, member.dtype, buffer=held, order=order)
+    return np.ndarray(member.shape, member.dtype, buffer=view, order=order)
 
 
 def pieces(
