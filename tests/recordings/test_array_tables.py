@@ -356,6 +356,19 @@ def test_matlab_variables_and_structs_are_read(tmp_path, is_compressed, axis, de
     assert recording.format == "mat"
 
 
+def test_a_file_of_matlab_4_which_has_no_header_is_known_by_its_suffix(tmp_path):
+    path = tmp_path / "sample.mat"
+    fields = {
+        name: values.astype(np.float64) for name, values in zip("txyp", (T, X, Y, P), strict=True)
+    }
+    savemat(path, fields, format="4")
+
+    recording = open_recording(path, **SENSOR)
+
+    require_events(recording)
+    assert recording.format == "mat"
+
+
 def test_of_two_cameras_in_a_matlab_file_the_first_is_read_and_the_other_named(tmp_path):
     path = tmp_path / "sample.mat"
     camera = {"ts": T, "x": X, "y": Y, "p": P}

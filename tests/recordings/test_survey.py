@@ -5,15 +5,18 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
 from recording_samples import HEIGHT as HEIGHT_OF_SAMPLES
 from recording_samples import SAMPLES, davis_aedat2, davis_aedat3
 from recording_samples import WIDTH as WIDTH_OF_SAMPLES
+from typer.testing import CliRunner
 
+from evlora.cli.main import app
 from evlora.recordings import EventStream, Recording, open_recording, survey
-from evlora.recordings.figure import save_survey_figure
+from evlora.recordings.figure import save_figure, save_survey_figure
 from evlora.recordings.frames import FrameSequence
 from evlora.recordings.inspection import summarize
 from evlora.recordings.readers import (
@@ -22,8 +25,10 @@ from evlora.recordings.readers import (
     hdf5,
     nmnist,
     npy,
+    npz_members,
     prophesee_words,
     text,
+    video_index,
 )
 from evlora.recordings.survey import survey_long_file
 from evlora.recordings.writers import write_recording
@@ -98,19 +103,18 @@ def test_a_survey_of_disorder_reports_it(tmp_path):
     assert (np.diff(found.excerpt.t_us) >= 0).all()
 
 
-def test_short_files_and_archives_are_read_at_once(tmp_path, monkeypatch):
-    short, archive = tmp_path / "short.dat", tmp_path / "archive.npz"
-    for path in (short, archive):
-        write_recording(Recording(events(), None, "made"), path)
+def test_short_files_and_matlab_files_are_read_at_once(tmp_path, monkeypatch):
+    short, matlab = tmp_path / "short.dat", SAMPLES["mat"](tmp_path / "matlab")
+    write_recording(Recording(events(), None, "made"), short)
 
     assert survey_long_file(short) is None
     monkeypatch.setattr(survey, "LONG_BYTES", 0)
-    assert survey_long_file(archive) is None
+    assert survey_long_file(matlab) is None
     assert survey_long_file(tmp_path) is None
 
 
 @pytest.mark.usefixtures("in_pieces")
-@pytest.mark.parametrize("name", ["hdf5", "aedat4", "aedat3", "aedat2", "ros1", "ros2"])
+@pytest.mark.parametrize("name", ["hdf5", "npz", "aedat4", "aedat3", "aedat2", "ros1", "ros2"])
 def test_a_survey_counts_the_frames_among_the_events(tmp_path, monkeypatch, name):
     monkeypatch.setattr(survey, "MOST_FRAMES", 1)
     make = {**SAMPLES, "aedat2": davis_aedat2, "aedat3": davis_aedat3}[name]
@@ -147,7 +151,7 @@ def test_frames_on_another_clock_than_the_events_are_reported_by_a_survey_too(tm
 @pytest.mark.parametrize("name", [row.name for row in FORMATS if row.streams])
 def test_a_part_is_the_beginning_and_nothing_is_called_damaged(tmp_path, monkeypatch, name):
     monkeypatch.setattr(survey, "PART_EVENTS", 1)
-    for module in (nmnist, npy, event_stream):
+    for module in (nmnist, npy, npz_members, event_stream):
         monkeypatch.setattr(module, "CHUNK_EVENTS", 100)
     monkeypatch.setattr(hdf5, "READ_EVENTS", 100)
     monkeypatch.setattr(prophesee_words, "CHUNK_EVENTS", 100)
@@ -221,3 +225,40 @@ def test_the_memory_of_inspect_does_not_grow_with_the_file(tmp_path):
     assert '"events": 24772608' in done.stdout, done.stderr
     # At once, 25 million events take 322 MB alone.
     assert int(done.stderr.split()[-1]) < 300_000
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mpg", ".mp4"])
+def test_of_a_long_video_that_has_to_be_decoded_the_beginning_suffices(
+    tmp_path, monkeypatch, suffix
+):
+    monkeypatch.setattr(survey, "LONG_BYTES", 0)
+    monkeypatch.setattr(video_index, "PART_PIXELS", 10 * WIDTH * HEIGHT)
+    path = tmp_path / f"long{suffix}"
+    images = np.random.default_rng(0).integers(0, 255, (40, HEIGHT, WIDTH, 3)).astype(np.uint8)
+    codec = {".avi": "mpeg4", ".mpg": "mpeg2video", ".mp4": "libx264"}[suffix]
+    with av.open(str(path), "w") as container:
+        video = container.add_stream(codec, rate=25)
+        video.width, video.height, video.pix_fmt, video.gop_size = WIDTH, HEIGHT, "yuv420p", 10
+        for image in images:
+            container.mux(video.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
+        container.mux(video.encode())
+
+    found = survey.beginning_of_video(path)
+
+    whole = open_recording(path)
+    if suffix == ".mp4":  # whose container states the frames
+        assert found is None
+        return
+    part, read = found
+    assert len(part.frames) == 10 < len(whole.frames) == 40
+    assert 0 < read.read_bytes < read.file_bytes
+    assert part.warnings == ()
+    np.testing.assert_array_equal(part.frames.take(range(10)), whole.frames.take(range(10)))
+    np.testing.assert_array_equal(np.diff(part.frames.end_us), np.diff(whole.frames.end_us[:10]))
+    save_figure(part, tmp_path / "figure.png", read)
+    of_part, of_whole = (
+        CliRunner().invoke(app, ["inspect", str(path), *option]).output
+        for option in ([], ["--whole"])
+    )
+    assert "part        the first" in of_part
+    assert ("frames      10" in of_part, "frames      40" in of_whole) == (True, True)

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from evlora.recordings import Recording
     from evlora.recordings.alignment import Offset
     from evlora.recordings.converting import Found
-    from evlora.recordings.parts import Part
+    from evlora.recordings.parts import Part as Excerpt
     from evlora.recordings.simulator import SensorModel
+    from evlora.recordings.survey import Part, Survey
 
 RecordingPath = Annotated[
     Path, typer.Argument(metavar="RECORDING", help="A file or folder of any known format.")
@@ -98,10 +99,10 @@ def inspect(
     Format, sensor, rate over time, polarities, frames, gaps, and what is wrong with the file.
     """
     _refuse_run(recording)
-    from evlora.recordings import Recording, open_recording
+    from evlora.recordings import Recording
     from evlora.recordings.inspection import summarize
     from evlora.recordings.readers import reader_for
-    from evlora.recordings.survey import Survey, survey_long_file
+    from evlora.recordings.survey import Survey
 
     if out is not None or animate is not None:
         from evlora.recordings.rendering import require_kinds
@@ -120,23 +121,21 @@ def inspect(
         note_others(below)
         _inspect_each(below.recordings, as_json=as_json, format=format, **table)
         return
-    opened: Recording | Survey | None = None
+    is_part_enough = not (whole or as_json)
     with working(f"reading {recording}"), warnings.catch_warnings():
         # What is wrong with the file is part of what is printed below.
         warnings.simplefilter("ignore", RecordingWarning)
         if frames is None and animate is None:
-            opened = survey_long_file(
-                recording, is_part_enough=not (whole or as_json), format=format, **table
-            )
-        if opened is None:
-            opened = open_recording(recording, frames=frames, format=format, **table)
+            opened, part = _surveyed(recording, format, table, is_part_enough=is_part_enough)
+        else:
+            opened, part = _read(recording, format, {**table, "frames": frames}), None
     summary = opened.summary if isinstance(opened, Survey) else summarize(opened)
     step = None if isinstance(opened, Survey) else _step_between_clocks(opened)
     if as_json:
         late = {} if step is None else {"events_late_us": step.events_late_us}
         echo(json.dumps({**asdict(summary), **late}, ensure_ascii=False))
     else:
-        print_summary(summary, opened.part if isinstance(opened, Survey) else None)
+        print_summary(summary, part)
         if step is not None and step.is_out_of_step:
             late_ms = step.events_late_us / 1e3
             side = "after" if late_ms > 0 else "before"
@@ -151,12 +150,32 @@ def inspect(
             if isinstance(opened, Survey):
                 save_survey_figure(opened, out)
             else:
-                save_figure(opened, out)
+                save_figure(opened, out, part)
     if animate is not None and isinstance(opened, Recording):
         from evlora.recordings.rendering import animate as pictures_of
         from evlora.recordings.rendering import save_animation
 
         save_animation(counted(pictures_of(opened), "pictures"), animate)
+
+
+def _surveyed(
+    path: Path, format: str | None, options: dict[str, Any], *, is_part_enough: bool
+) -> "tuple[Recording | Survey, Part | None]":
+    """A recording, of a long file its survey, and the part of the file that was looked at."""
+    from evlora.recordings.survey import beginning_of_video, survey_long_file
+
+    survey = survey_long_file(path, is_part_enough=is_part_enough, format=format, **options)
+    if survey is not None:
+        return survey, survey.part
+    size = {side: options[side] for side in ("width", "height")}
+    beginning = beginning_of_video(path, format=format, **size) if is_part_enough else None
+    return beginning or (_read(path, format, options), None)
+
+
+def _read(path: Path, format: str | None, options: dict[str, Any]) -> "Recording":
+    from evlora.recordings import open_recording
+
+    return open_recording(path, format=format, **options)
 
 
 def note_others(found: "Found") -> None:
@@ -326,7 +345,7 @@ def microseconds_of(option: str, text: str) -> int:
         raise RecordingError(f"{option}: {error}") from error
 
 
-def part_between(start: str | None, end: str | None) -> "Part | None":
+def part_between(start: str | None, end: str | None) -> "Excerpt | None":
     """The part of a recording that --from and --to name; None without them.
 
     Raises:

@@ -23,7 +23,7 @@ from evlora.recordings.rendering import (
     require_suffix,
 )
 from evlora.recordings.representations import OFF_COLOUR, ON_COLOUR, WHITE, WindowArray
-from evlora.recordings.survey import Survey
+from evlora.recordings.survey import Part, Survey
 
 PANEL_IN, RATE_IN, TITLE_IN = 4.6, 2.4, 0.5
 """Width of a picture in a figure, height of the rate curve and of a title, in inches."""
@@ -36,12 +36,13 @@ Rates = tuple[WindowArray, NDArray[np.float64]]
 """Parts of a recording, and the events per second in each; see `rate_over_time`."""
 
 
-def save_figure(recording: Recording, path: str | Path) -> None:
+def save_figure(recording: Recording, path: str | Path, part: Part | None = None) -> None:
     """Draw a recording: its rate over time, its events, and its frames with events on top.
 
     Args:
         recording: Events, frames, or both.
         path: Where to; a picture of the kind that the suffix names.
+        part: What part of the file it is of; None where it is the whole.
 
     Raises:
         RecordingError: There is nothing in the recording, or no such kind of picture.
@@ -50,7 +51,8 @@ def save_figure(recording: Recording, path: str | Path) -> None:
     events = events_if_any(recording)
     rates = None if events is None else rate_over_time(events)
     name = recording.path.name if recording.path is not None else "recording"
-    _save(target, f"{name} ({recording.format})", _panels(recording), rates, recording.frames)
+    title = f"{name} ({recording.format}){_of_part(part)}"
+    _save(target, title, _panels(recording), rates, recording.frames)
 
 
 def save_survey_figure(survey: Survey, path: str | Path) -> None:
@@ -69,12 +71,14 @@ def save_survey_figure(survey: Survey, path: str | Path) -> None:
         _events_panel(survey.excerpt, start_us, end_us, int(survey.windows_us[0, 0])),
         ("all events, log scale", draw_counts(survey.pixel_counts)),
     ]
-    title = f"{survey.path.name} ({survey.summary.format})"
-    if survey.part is not None:
-        title += f", the first {survey.part.shown}"
+    title = f"{survey.path.name} ({survey.summary.format}){_of_part(survey.part)}"
     if survey.frames is not None:
         panels.insert(1, _frame_panel(survey.frames, (start_us + end_us) // 2))
     _save(target, title, panels, (survey.windows_us, survey.rates_hz), None)
+
+
+def _of_part(part: Part | None) -> str:
+    return "" if part is None else f", the first {part.shown}"
 
 
 def _save(

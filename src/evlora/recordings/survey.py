@@ -30,9 +30,9 @@ from evlora.recordings.inspection import (
 )
 from evlora.recordings.readers.collected_frames import CollectedFrames
 from evlora.recordings.readers.decoding import EventChunk, EventFile, checked_chunks
-from evlora.recordings.readers.hdf5_frames import read_frames
 from evlora.recordings.readers.table import reader_for
-from evlora.recordings.recording import clocks_that_differ
+from evlora.recordings.readers.video import read_beginning
+from evlora.recordings.recording import Recording, clocks_that_differ
 from evlora.recordings.representations import WindowArray
 
 LONG_BYTES = 64 << 20
@@ -135,6 +135,30 @@ def survey_long_file(
     return tally.survey(_frames(tally, collected, is_part=part is not None), part)
 
 
+def beginning_of_video(
+    path: Path, *, format: str | None = None, width: int | None = None, height: int | None = None
+) -> tuple[Recording, Part] | None:
+    """The frames of a long video's beginning; None where reading it at once is better.
+
+    Args:
+        path: The file.
+        format: The name of its format, where the suffix does not show it.
+        width: Columns of the frames; the video states them, so this may only agree.
+        height: Rows of the frames, as for `width`.
+
+    Raises:
+        RecordingError: The file is of no known format, or cannot be decoded.
+    """
+    if not path.is_file() or path.stat().st_size < LONG_BYTES:
+        return None
+    if reader_for(path, format).name != "video":
+        return None
+    recording, part_bytes = read_beginning(path, width=width, height=height)
+    if part_bytes is None:
+        return None
+    return recording, Part(part_bytes, path.stat().st_size)
+
+
 @dataclass(frozen=True, slots=True)
 class _Frames:
     """Frames to draw, and how many there are and when."""
@@ -150,8 +174,8 @@ def _frames(tally: "_Tally", collected: CollectedFrames | None, *, is_part: bool
     if collected is not None:
         shown = None if file.frames is None else file.frames()
         ends = np.sort(np.asarray(collected.end_us, np.int64))
-    elif file.format == "hdf5":  # which holds them apart, to be read when they are drawn
-        shown = read_frames(file.findings.path, file.findings)
+    elif file.frames is not None:  # which lie apart, to be read when they are drawn
+        shown = file.frames()
         if shown is not None and not shown.is_timed and not is_part:
             shown = shown.spread_over(tally.first_us, tally.last_us + 1)
         ends = None if shown is None else shown.end_us

@@ -99,8 +99,9 @@ class _Layout:
     """Where each whole packet begins."""
     cut_at: int | None
     """Where a packet begins that the file's end cuts off."""
-    others: list[int]
-    """Further event or frame streams, which are not read."""
+    trigger_streams: list[int]
+    others: list[str]
+    """Further event or frame streams, which are not read: number and name."""
 
 
 def _event_file(
@@ -124,7 +125,10 @@ def _decoded(
     path: Path, layout: _Layout, findings: Findings, frames: CollectedFrames | None
 ) -> Iterator[EventChunk]:
     if layout.others:
-        findings.warn(f"streams {layout.others} were skipped; the first of each kind is read")
+        findings.warn(
+            f"the streams {', '.join(layout.others)} were skipped; the first of events is read, "
+            "and frames and triggers of the same camera"
+        )
     events = untimed = 0
     decoder = _decoder(path)
     for number, at in enumerate(layout.packet_bytes):
@@ -147,7 +151,7 @@ def _decoded(
             chunk = packet["events"]
             events += len(chunk)
             yield EventChunk(chunk["t"].astype(np.int64), chunk["x"], chunk["y"], chunk["on"])
-        elif "triggers" in packet:
+        elif "triggers" in packet and packet["stream_id"] in layout.trigger_streams:
             _keep_triggers(packet["triggers"], findings)
         if findings.ends_at((number + 1) / len(layout.packet_bytes)):
             break
@@ -245,20 +249,33 @@ def _layout(path: Path, data: mmap.mmap, file: BinaryIO) -> _Layout:
     streams = streams_of(root)
     kinds = {
         kind: [number for number, attributes in streams.items() if attributes["kind"] == kind]
-        for kind in ("EVTS", "FRME")
+        for kind in ("EVTS", "FRME", "TRIG")
     }
     if not (kinds["EVTS"] or kinds["FRME"]):
         raise RecordingError(f"{path}: expected a stream of events or frames, got {streams}")
     end = table if start <= table <= len(data) else len(data)
     packets, cut_at = _packets(file, start, end, set(streams))
     event_stream = kinds["EVTS"][0] if kinds["EVTS"] else None
+    size = None if event_stream is None else streams[event_stream]["size"]
+    source = None if event_stream is None else streams[event_stream]["source"]
+    of_camera = {n for n, stream in streams.items() if stream["source"] == source}
+    frame_stream = min(
+        kinds["FRME"],
+        key=lambda n: (n not in of_camera, streams[n]["size"] != size, n),
+        default=None,
+    )
     return _Layout(
         event_stream,
-        kinds["FRME"][0] if kinds["FRME"] else None,
-        None if event_stream is None else streams[event_stream]["size"],
+        frame_stream,
+        size,
         packets,
         cut_at,
-        kinds["EVTS"][1:] + kinds["FRME"][1:],
+        [n for n in kinds["TRIG"] if n in of_camera] or kinds["TRIG"],
+        [
+            f"{n} ({streams[n]['name']})"
+            for n in kinds["EVTS"] + kinds["FRME"]
+            if n not in (event_stream, frame_stream)
+        ],
     )
 
 
@@ -294,7 +311,7 @@ def header_in(data: mmap.mmap | bytes) -> tuple[int, int, str]:
 
 
 def streams_of(root: ElementTree.Element) -> dict[int, dict[str, Any]]:
-    """By its number, the `kind` of each stream (EVTS, FRME, …) and its `size`, if stated."""
+    """The streams by their numbers: `kind` (EVTS, FRME, …), `size` if stated, `source`, `name`."""
     streams: dict[int, dict[str, Any]] = {}
     for node in root.iterfind("./node[@name='outInfo']/node"):
         kind = node.findtext("./attr[@key='typeIdentifier']", "")
@@ -306,7 +323,12 @@ def streams_of(root: ElementTree.Element) -> dict[int, dict[str, Any]]:
         if name.isdecimal():
             is_sized = all(size.isdecimal() for size in sizes)
             size = (int(sizes[0]), int(sizes[1])) if is_sized else None
-            streams[int(name)] = {"kind": kind, "size": size}
+            streams[int(name)] = {
+                "kind": kind,
+                "size": size,
+                "source": node.findtext("./node[@name='info']/attr[@key='source']", ""),
+                "name": node.findtext("./attr[@key='originalOutputName']", ""),
+            }
     return streams
 
 

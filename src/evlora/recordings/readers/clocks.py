@@ -30,11 +30,12 @@ class WrappingClock:
         times = readings.astype(np.int64)
         if not len(times):
             return times
-        before = times[0] if self._last is None else self._last
+        before = int(times[0]) if self._last is None else self._last
         self._last = int(times[-1])
-        steps = np.diff(times, prepend=before)
         half = self.period // 2
-        if int(steps.min()) < -half or int(steps.max()) > half:
+        low, high = min(before, int(times.min())), max(before, int(times.max()))
+        if high - low > half:  # else no step can be a turn
+            steps = np.diff(times, prepend=before)
             turns = np.cumsum((steps < -half).astype(np.int64) - (steps > half)) + self._turns
             self._turns = int(turns[-1])
             times += turns * self.period

@@ -7,6 +7,7 @@ DSEC's `t_offset` is added to the times. Frames, optional, lie in `frames` as in
 
 import importlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evlora.errors import RecordingError
+from evlora.messages import listed
 from evlora.recordings.readers import ecf
 from evlora.recordings.readers.decoding import (
     CHUNK_EVENTS,
@@ -25,7 +27,7 @@ from evlora.recordings.readers.decoding import (
 )
 from evlora.recordings.readers.field_decoder import FieldDecoder
 from evlora.recordings.readers.fields import NOTHING_DECLARED, Declared
-from evlora.recordings.readers.hdf5_frames import read_frames
+from evlora.recordings.readers.hdf5_frames import names_of_frames, read_frames
 from evlora.recordings.readers.hdf5_items import item_in
 from evlora.recordings.readers.hdf5_layout import (
     READ_ERRORS,
@@ -34,10 +36,21 @@ from evlora.recordings.readers.hdf5_layout import (
     nothing_found,
     present_rows,
 )
-from evlora.recordings.readers.locating import note_columns
-from evlora.recordings.readers.prophesee_hdf5 import EcfEvents, keep_triggers
+from evlora.recordings.readers.locating import cure_for, note_columns
+from evlora.recordings.readers.passed_over import NAMES_SHOWN, note_names
+from evlora.recordings.readers.prophesee_hdf5 import (
+    OWN_TRIGGERS,
+    TRIGGERS,
+    EcfEvents,
+    keep_triggers,
+)
 from evlora.recordings.recording import Recording
 
+TRIGGERS_AND_INDICES = (
+    *(*OWN_TRIGGERS, TRIGGERS, "EXT_TRIGGER/indexes", "CD/indexes"),
+    *("ms_to_idx", "frame_idx", "davis/left/image_raw_event_inds"),
+)
+"""What is read as triggers, or only leads into what is read."""
 READ_EVENTS = 4 * CHUNK_EVENTS
 """Larger than elsewhere: a read may have to unpack whole chunks of the file."""
 
@@ -63,8 +76,8 @@ def read(
         RecordingError: No HDF5 file, damaged in its structure, or without events and frames.
     """
     findings = Findings(path)
-    frames = read_frames(path, findings)
     sets = find_events(path, declared)
+    frames = read_frames(path, findings, "/" if sets is None else sets.home)
     if sets is None and frames is not None and declared.columns is None:
         return Recording(None, frames, format, path, (), tuple(findings.remarks))
     if sets is None:
@@ -107,12 +120,16 @@ def _opened(
     )
     note_columns(sets.located, findings)
     if sets.others:
-        findings.warn(f"events in {', '.join(sets.others)} too; {sets.group} was read")
+        others = listed(sets.others, at_most=NAMES_SHOWN)
+        findings.warn(f"events in {others} too; {sets.group} was read; {cure_for(sets.another)}")
+    taken = {*names_of_frames(sets.beside, sets.home), *TRIGGERS_AND_INDICES}
+    note_names((said for name, said in sets.beside.items() if name not in taken), findings)
     if sets.offset_us:
         findings.remark(f"t_offset of {sets.offset_us} µs was added to the times")
     chunks = _decoded(path, sets, findings)
     most = _most_events(path, sets)
-    return EventFile(format, width, height, chunks, findings, most_events=most)
+    frames = partial(read_frames, path, findings, sets.home)
+    return EventFile(format, width, height, chunks, findings, most_events=most, frames=frames)
 
 
 def _most_events(path: Path, sets: EventSets) -> int:

@@ -1,6 +1,6 @@
 """Frames in HDF5 files: this library's `frames`, and those of MVSEC, v2e and event_utils."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,8 +97,27 @@ class HdfImages:
         return as_rgb(images, where=f"{self.path}: {EVENT_UTILS}")
 
 
-def read_frames(path: Path, findings: Findings) -> FrameSequence | None:
+def names_of_frames(names: Collection[str], near: str) -> set[str]:
+    """Of these data sets, those that hold the frames that `read_frames` reads, and their times."""
+    for known in _nearest(near):
+        if known.images in names:
+            return {name for name in (known.images, known.starts, known.ends) if name}
+    return {name for name in names if name.startswith(f"{EVENT_UTILS}/")}
+
+
+def _nearest(group: str) -> Sequence[FrameSet]:
+    """Where frames may be, those below a group in front."""
+    below = f"{group.strip('/')}/"
+    return sorted(FRAME_SETS, key=lambda known: not known.images.startswith(below))
+
+
+def read_frames(path: Path, findings: Findings, near: str) -> FrameSequence | None:
     """The frames of the file; None where it holds none.
+
+    Args:
+        path: The file.
+        findings: Where to note how they were read.
+        near: The group that holds the events; of several cameras' frames, those of theirs.
 
     Raises:
         RecordingError: They have another type or shape, or cannot be read.
@@ -107,7 +126,7 @@ def read_frames(path: Path, findings: Findings) -> FrameSequence | None:
 
     try:
         with h5py.File(path, "r") as file:
-            for known in FRAME_SETS:
+            for known in _nearest(near):
                 data = item_in(file, known.images)
                 if isinstance(data, h5py.Dataset) and (known is OWN or len(data.shape) == 3):
                     return _sequence(path, file, known, data, findings)

@@ -7,8 +7,8 @@ named by an attribute, by pandas beside them, or are known by what their writer 
 
 import math
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from evlora.recordings.readers.locating import (
     located,
     not_found,
 )
+from evlora.recordings.readers.passed_over import large_arrays
 from evlora.recordings.readers.stated_size import stated_size
 from evlora.recordings.readers.stated_time import stated_offset_us
 
@@ -49,6 +50,12 @@ class EventSets:
     offset_us: int
     others: tuple[str, ...]
     """Further groups and data sets that could hold events."""
+    another: str
+    """The first of them, as the caller would name what lies in it."""
+    home: str
+    """The group in which the times themselves lie."""
+    beside: Mapping[str, str]
+    """Further data sets of many numbers by their paths, as messages name them."""
     is_dsec: bool
 
     def path_of(self, name: str) -> str:
@@ -72,29 +79,62 @@ def find_events(path: Path, declared: Declared) -> EventSets | None:
                 if (where := _in_group(path, group, declared, tree)) is not None:
                     found[name] = where
             if not found and declared.columns is not None and declared.columns.names:
-                every = {
-                    f"{name.strip('/')}/{key}".strip("/"): item
-                    for name, group in _groups(file, tree)
-                    for key, item in tree.sets_of(group).items()
-                }
-                if (where := located(every, declared, where=str(path))) is not None:
-                    found["/"] = where
+                where = located(_every_set(file, tree), declared, where=str(path))
+                if where is not None:
+                    found["/"] = _with_unit(path, file, where, tree)
             if not found:
                 return None
-            names = sorted(found, key=lambda name: (name not in ("/events", "/"), name))
-            group, chosen = names[0], found[names[0]]
-            return EventSets(
-                group,
-                chosen,
-                _size(path, file, group, tree),
-                stated_offset_us(_values_beside(file[group], tree), where=str(path)),
-                (*chosen.others, *names[1:]),
-                "ms_to_idx" in file,
-            )
+            return _chosen(path, file, found, tree)
     except READ_ERRORS as error:
         raise RecordingError(
             f"{path}: expected an HDF5 file, could not read it: {error}"
         ) from error
+
+
+def _chosen(path: Path, file: Any, found: Mapping[str, Located], tree: "_Tree") -> EventSets:
+    """The first of the groups that hold events, those of the usual names in front."""
+    names = sorted(found, key=lambda name: (name not in ("/events", "/"), name))
+    group, chosen = names[0], found[names[0]]
+    times = item_in(file, f"{group}/{chosen.places['t'].array}")
+    home = str(times.parent.name)
+    others = (*chosen.others, *names[1:])
+    read = {f"{group}/{name}".strip("/") for name in (*chosen.arrays, *chosen.others)}
+    elsewhere = tuple(f"{name.strip('/')}/" for name in names[1:] if name != "/")
+    beside = {
+        name: item
+        for name, item in _every_set(file, tree).items()
+        if name not in read and not name.startswith(elsewhere)
+    }
+    return EventSets(
+        group,
+        replace(chosen, others=()),
+        _size(path, file, home, tree),
+        stated_offset_us(_values_beside(times.parent, tree), where=str(path)),
+        others,
+        _named(others, found, group),
+        home,
+        large_arrays(beside),
+        "ms_to_idx" in file,
+    )
+
+
+def _named(others: Sequence[str], found: Mapping[str, Located], group: str) -> str:
+    """The path of the first of these groups and data sets, where there is one."""
+    if not others:
+        return ""
+    where = found.get(others[0])
+    if where is None:
+        return f"{group}/{others[0]}".strip("/")
+    return f"{others[0]}/{where.arrays[0]}" if len(where.arrays) == 1 else others[0]
+
+
+def _every_set(file: Any, tree: "_Tree") -> dict[str, Any]:
+    """All data sets by their paths, without the slash in front."""
+    return {
+        f"{name.strip('/')}/{key}".strip("/"): item
+        for name, group in _groups(file, tree)
+        for key, item in tree.sets_of(group).items()
+    }
 
 
 def nothing_found(path: Path, declared: Declared) -> RecordingError:
@@ -188,8 +228,13 @@ def _in_group(path: Path, group: Any, declared: Declared, tree: _Tree) -> Locate
     where = located(sets, declared, where=f"{path}: {group.name}", header=header)
     if where is None:
         return None
-    times = sets[where.places["t"].array]
-    holders = [attributes_of(times), *_values_beside(group, tree)]
+    return _with_unit(path, group, where, tree)
+
+
+def _with_unit(path: Path, group: Any, where: Located, tree: _Tree) -> Located:
+    """The events of this group with the unit that is stated beside their times."""
+    times = item_in(group, where.places["t"].array)
+    holders = [attributes_of(times), *_values_beside(times.parent, tree)]
     return where.with_stated_unit(holders, where=str(path))
 
 

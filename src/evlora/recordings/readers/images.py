@@ -10,6 +10,7 @@ import numpy as np
 
 from evlora.companions import visible
 from evlora.errors import RecordingError
+from evlora.messages import listed
 from evlora.recordings.depth import bits_of, places_looked_at
 from evlora.recordings.frames import FileFrames, FrameSequence, StackFrames
 from evlora.recordings.pictures import Pages, Values, read_pages, read_values
@@ -19,12 +20,17 @@ from evlora.untrusted import existing
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 FEWEST_GAPS = 6
 """Between fewer numbers no rule can be seen."""
+NUMBER = re.compile(r"(?<![a-z])((?:cam|camera|view|sensor|device|dvs)[_-]?)?\d+", re.IGNORECASE)
+"""A number in a name, with the word before it where that makes it a camera's."""
+MOST_KINDS = 8
+"""More kinds of names than this are names of single pictures."""
 
 
 def read(path: Path, *, width: int | None, height: int | None) -> Recording:
     """The frames in a picture or a folder of pictures; width and height come from the pictures.
 
-    A gap in the numbers of a folder's pictures is among the recording's warnings.
+    A gap in the numbers of a folder's pictures and names of several kinds are among the
+    recording's warnings.
 
     Raises:
         RecordingError: No picture there, or its size differs from the one that was given.
@@ -36,12 +42,12 @@ def read(path: Path, *, width: int | None, height: int | None) -> Recording:
             f"{path}: the pictures are {frames.width}×{frames.height}, width and height say "
             f"{given[0]}×{given[1]}; leave them out"
         )
-    gap = missing_pictures(frames) if path.is_dir() else None
+    noted = doubts_of_folder(frames) if path.is_dir() else ()
     assert isinstance(frames.source, FileFrames | StackFrames)
     bits = frames.source.bits
     is_deep = 8 < bits < 16
     remarks = (f"{path}: values of 16 bits were read as {bits} bits",) if is_deep else ()
-    return Recording(None, frames, "images", path, () if gap is None else (gap,), remarks)
+    return Recording(None, frames, "images", path, noted, remarks)
 
 
 def read_images(*paths: Path) -> FrameSequence:
@@ -91,6 +97,32 @@ def _bits(first: Values, places: Sequence[tuple[Path, int]]) -> int:
         return first.bits or 8
     looked_at = (read_values(*places[place]).pixels for place in places_looked_at(len(places)))
     return bits_of(looked_at, where=str(places[0][0]))
+
+
+def doubts_of_folder(frames: FrameSequence) -> tuple[str, ...]:
+    """What is doubtful in a folder of pictures: some seem to be missing, or of several cameras."""
+    return tuple(filter(None, (missing_pictures(frames), mixed_pictures(frames))))
+
+
+def mixed_pictures(frames: FrameSequence) -> str | None:
+    """How the pictures of a folder seem to be several sequences; None where they do not.
+
+    Their names are then of a few kinds: `left_001` and `right_001`, or `001` and `001_mask`.
+    """
+    if not isinstance(frames.source, FileFrames):
+        return None
+    kinds: dict[str, list[Path]] = {}
+    for file in frames.source.paths:
+        kind = NUMBER.sub(lambda found: found[0] if found[1] else "#", file.name.lower())
+        kinds.setdefault(kind, []).append(file)
+    if not 1 < len(kinds) <= MOST_KINDS or min(map(len, kinds.values())) < 2:
+        return None
+    names = listed((files[0].name for files in kinds.values()), at_most=MOST_KINDS)
+    return (
+        f"{frames.source.paths[0].parent}: its pictures have names of {len(kinds)} kinds, such as "
+        f"{names}, and were read as one sequence; move those of another camera to a folder of "
+        "their own"
+    )
 
 
 def missing_pictures(frames: FrameSequence) -> str | None:

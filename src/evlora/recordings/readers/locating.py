@@ -127,9 +127,13 @@ def located(
         RecordingError: A field has two names, or what the caller states fits nothing.
     """
     columns = declared.columns
-    found = _vectors(arrays, columns, where)
-    found = found or _structured(arrays, columns, where)
-    found = found or _plain(arrays, columns, where, header or {})
+    found = _first(
+        [
+            *_vectors(arrays, columns, where),
+            *_structured(arrays, columns, where),
+            *_plain(arrays, columns, where, header or {}),
+        ]
+    )
     if found is None or declared.unit is None:
         return found
     return found.with_unit(declared.unit, BY_CALLER)
@@ -155,13 +159,25 @@ def note_columns(found: Located, findings: Findings) -> None:
         order = " ".join(sorted(FIELDS, key=lambda field: found.places[field].column or 0))
         findings.remark(f"columns {order}, {found.declared_by}")
     if found.others:
-        findings.warn(f"events in {', '.join(found.others)} too; {found.arrays[0]} was read")
+        names = ", ".join(found.others)
+        verb = "was" if len(found.arrays) == 1 else "were"
+        read = f"{', '.join(found.arrays)} {verb} read"
+        findings.warn(f"events in {names} too; {read}; {cure_for(found.others[0])}")
+
+
+def cure_for(name: str) -> str:
+    """How to read this one of several recordings in a file."""
+    name = name.strip("/")
+    return (
+        f"name its fields with columns= or --columns, such as t={name}/t (of its members) or "
+        f"t={name}/0 (of its columns)"
+    )
 
 
 def not_found(arrays: Mapping[str, Any], columns: Columns | None, *, where: str, what: str) -> str:
     """The message that nothing holds the four fields, and what to do."""
-    described = (_described(name, array) for name, array in arrays.items())
-    seen = listed(described, at_most=NAMES_SHOWN, none="nothing")
+    held = (described(name, array) for name, array in arrays.items())
+    seen = listed(held, at_most=NAMES_SHOWN, none="nothing")
     if columns is not None:
         asked = columns.names.values() if columns.names else [f"{columns.count} columns"]
         return f"{where}: expected {', '.join(asked)} as columns= states, got {seen}"
@@ -178,22 +194,22 @@ def not_found(arrays: Mapping[str, Any], columns: Columns | None, *, where: str,
     )
 
 
-def _vectors(arrays: Mapping[str, Any], columns: Columns | None, where: str) -> Located | None:
+def _vectors(arrays: Mapping[str, Any], columns: Columns | None, where: str) -> list[Located]:
     """One array per field."""
     if columns is not None and not columns.names:
-        return None
+        return []
     vectors = [name for name, array in arrays.items() if _length(array) is not None]
     named = named_fields(vectors, columns, where=where)
     if named is None:
-        return None
+        return []
     places = {
         field: Place(name, axis=_long_axis(arrays[name].shape))
         for field, name in named.names.items()
     }
-    return Located(places, "", named.unit, _by_name(named.names, named.unit))
+    return [Located(places, "", named.unit, _by_name(named.names, named.unit))]
 
 
-def _structured(arrays: Mapping[str, Any], columns: Columns | None, where: str) -> Located | None:
+def _structured(arrays: Mapping[str, Any], columns: Columns | None, where: str) -> list[Located]:
     """The members of one array."""
     candidates: list[Located] = []
     for name in _events_first(arrays):
@@ -206,13 +222,13 @@ def _structured(arrays: Mapping[str, Any], columns: Columns | None, where: str) 
             names = {field: members[place] for field, place in columns.places.items()}
             unit = None
         else:
-            named = named_fields(members, columns, where=f"{where}: {name}")
+            named = named_fields(members, _within(name, columns), where=f"{where}: {name}")
             if named is None:
                 continue
             names, unit = dict(named.names), named.unit
         places = {field: Place(name, member=names[field]) for field in FIELDS}
         candidates.append(Located(places, "", unit, _by_name(names, unit)))
-    return _first(candidates)
+    return candidates
 
 
 def _plain(
@@ -220,7 +236,7 @@ def _plain(
     columns: Columns | None,
     where: str,
     header: Mapping[str, StatedColumns],
-) -> Located | None:
+) -> list[Located]:
     """The columns of one array of shape (N, K) or, as MATLAB lays them down, (K, N)."""
     candidates: list[Located] = []
     for name in _events_first(arrays):
@@ -228,11 +244,17 @@ def _plain(
         if not counts:
             continue
         stated = header.get(name)
+        wanted = _within(name, columns)
         unit, unit_by = None, ""
         if columns is not None and columns.places:
             count, order, declared_by = columns.count, dict(columns.places), BY_CALLER
+        elif wanted is not None and all(map(str.isdecimal, wanted.names.values())):
+            order = {field: int(number) for field, number in wanted.names.items()}
+            count, declared_by = min(counts), BY_CALLER
+            if max(order.values()) >= count:
+                continue
         elif stated is not None:
-            named = named_fields(stated.names, columns, where=f"{where}: {name}")
+            named = named_fields(stated.names, wanted, where=f"{where}: {name}")
             if named is None:
                 continue
             count, declared_by = len(stated.names), stated.stated_by
@@ -246,7 +268,15 @@ def _plain(
         axis = counts[count]
         places = {field: Place(name, column=order[field], axis=axis) for field in FIELDS}
         candidates.append(Located(places, declared_by, unit, unit_by))
-    return _first(candidates)
+    return candidates
+
+
+def _within(name: str, columns: Columns | None) -> Columns | None:
+    """The caller's names without that of the array, where all are `ARRAY/MEMBER` of this one."""
+    if columns is None or not all(text.startswith(f"{name}/") for text in columns.names.values()):
+        return columns
+    names = {field: text.removeprefix(f"{name}/") for field, text in columns.names.items()}
+    return Columns(columns.places, names, columns.count)
 
 
 def _first(candidates: Sequence[Located]) -> Located | None:
@@ -292,7 +322,8 @@ def _by_name(names: Mapping[str, str], unit: str | None) -> str:
     return "" if unit is None else f"by the name {names['t']}"
 
 
-def _described(name: str, array: Any) -> str:
+def described(name: str, array: Any) -> str:
+    """An array in a message: its name, and its members or its shape where it has some."""
     shape = getattr(array, "shape", None)
     members = getattr(array.dtype, "names", None)
     if members:

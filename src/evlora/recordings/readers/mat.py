@@ -6,7 +6,7 @@ N-MNIST's authors write them), or the columns of one matrix that the caller name
 
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,12 +14,14 @@ import numpy as np
 
 from evlora.errors import RecordingError
 from evlora.limits import limits, raising
+from evlora.messages import listed
 from evlora.recordings.readers import hdf5
 from evlora.recordings.readers.decoding import EventFile, Findings, collect, sensor_size
 from evlora.recordings.readers.fields import NOTHING_DECLARED, Declared
 from evlora.recordings.readers.located_decoder import decoder_for
 from evlora.recordings.readers.locating import Located, located, not_found
 from evlora.recordings.readers.mat_elements import ElementCheck
+from evlora.recordings.readers.passed_over import NAMES_SHOWN, note_passed_over
 from evlora.recordings.readers.stated_size import stated_size
 from evlora.recordings.recording import Recording
 
@@ -72,8 +74,12 @@ def read(
     if name:
         findings.remark(f"events in the struct {name}")
     if others:
-        places = ", ".join(other for other, _, _ in others)
-        findings.warn(f"events in {places} too; {name or 'the variables'} were read")
+        places = listed((other for other, _, _ in others), at_most=NAMES_SHOWN)
+        findings.warn(
+            f"events in {places} too; {name or 'the variables'} were read; name the fields of "
+            f"another with columns= or --columns, such as t={others[0][0]}.t,x={others[0][0]}.x,…"
+        )
+    note_passed_over(_beside(variables, name, others), where, (), findings)
     chunks = decoder.decoded([where.fields(arrays)])
     return collect(EventFile("mat", width, height, chunks, findings))
 
@@ -89,6 +95,8 @@ def _found(
         if where is not None:
             found.append((name, arrays, where))
         seen.update({f"{name}.{key}".strip("."): array for key, array in arrays.items()})
+    if not found and (where := located(seen, declared, where=str(path))) is not None:
+        return [("", seen, where)]
     if not found:
         raise RecordingError(
             not_found(seen, declared.columns, where=str(path), what="variables or fields named")
@@ -96,22 +104,41 @@ def _found(
     return found
 
 
+def _beside(
+    variables: Mapping[str, Any], chosen: str, others: Sequence[tuple[str, Any, Any]]
+) -> dict[str, Any]:
+    """The arrays of the struct that was read, and by full names those of structs without events."""
+    known = {name for name, _, _ in others}
+    beside: dict[str, Any] = {}
+    for name, arrays in _structs(variables):
+        if name not in known:
+            prefix = "" if name == chosen else f"{name}."
+            beside.update({f"{prefix}{key}".lstrip("."): item for key, item in arrays.items()})
+    return beside
+
+
 def _structs(variables: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """The arrays of the file itself, then those of each struct, with its name."""
     waiting: list[tuple[str, Mapping[str, Any], int]] = [("", variables, 0)]
     while waiting:
         name, content, depth = waiting.pop(0)
-        yield (
-            name,
-            {
-                key: np.asarray(value)
-                for key, value in content.items()
-                if not isinstance(value, dict)
-            },
-        )
-        for key, value in content.items():
+        parts = [part for key, value in content.items() for part in _parts(key, value, depth)]
+        yield name, {key: np.asarray(value) for key, value in parts if not isinstance(value, dict)}
+        for key, value in parts:
             if isinstance(value, dict) and depth < DEEPEST_STRUCT:
                 waiting.append((f"{name}.{key}".strip("."), value, depth + 1))
+
+
+def _parts(name: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:
+    """The parts of a struct or cell array, numbered as in MATLAB; else the value itself."""
+    is_cells = isinstance(value, np.ndarray) and value.dtype == object
+    if not (is_cells or isinstance(value, list)) or depth == DEEPEST_STRUCT:
+        yield name, value
+        return
+    cells = np.asarray(value, object).ravel("F").tolist() if is_cells else list(value)
+    for number, part in enumerate(cells, 1):
+        numbered = f"{name}{{{number}}}" if is_cells else f"{name}({number})"
+        yield from _parts(numbered, part, depth + 1)
 
 
 def _variables(path: Path) -> dict[str, Any]:
@@ -139,7 +166,8 @@ def _variables(path: Path) -> dict[str, Any]:
     return {
         name: value
         for name, value in content.items()
-        if not name.startswith("__") and isinstance(value, np.ndarray | dict | int | float | str)
+        if not name.startswith("__")
+        and isinstance(value, np.ndarray | dict | list | int | float | str)
     }
 
 

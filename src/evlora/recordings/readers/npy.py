@@ -4,12 +4,13 @@ Names and units as in `npz`. A plain array of shape (N, K) does not state which 
 the caller does with `columns`. The array is read in pieces, and a cut file up to its cut.
 """
 
+import ast
 import math
 import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +25,26 @@ from evlora.recordings.readers.decoding import (
 from evlora.recordings.readers.fields import NOTHING_DECLARED, Declared
 from evlora.recordings.readers.located_decoder import decoder_for
 from evlora.recordings.readers.locating import require_located
+from evlora.recordings.readers.passed_over import note_passed_over
 
 ARRAY = "the array"
+LONGEST_HEADER_BYTES = 10_000
+"""As numpy has it: the text is parsed as Python, which a long one could make slow."""
+
+
+def _read_header_3(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """A header of version 3, whose members have names beyond Latin letters."""
+    length = int.from_bytes(stream.read(4), "little")
+    if length > LONGEST_HEADER_BYTES:
+        raise ValueError(f"a header of {length} bytes")
+    about = ast.literal_eval(stream.read(length).decode("utf-8"))
+    return about["shape"], about["fortran_order"], np.lib.format.descr_to_dtype(about["descr"])
+
+
 HEADER_READERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
+    (3, 0): _read_header_3,
 }
 
 HEADER_ERRORS = (
@@ -81,6 +97,7 @@ def open_events(
             f"(byte {array.start + most * values * array.dtype.itemsize}); "
             "those were read"
         )
+    note_passed_over({ARRAY: array}, where, (), findings)
     decoder = decoder_for(where, findings)
     blocks = _blocks(path, array, most, findings)
     pieces = (where.fields({ARRAY: block}) for block in blocks)

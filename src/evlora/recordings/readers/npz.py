@@ -8,28 +8,31 @@ uint8 or uint16 of shape (T, H, W) or (T, H, W, 3) RGB, with `frame_start_us` an
 shape (T,). Triggers, optional, are `trigger_t_us`, `trigger_channel` and `trigger_polarity`.
 """
 
-import math
-import tokenize
-import zipfile
-import zlib
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evlora.companions import is_companion
 from evlora.errors import RecordingError
-from evlora.limits import limits, raising
-from evlora.recordings.depth import as_8_bits, bits_of
-from evlora.recordings.frames import FrameSequence, require_several
+from evlora.recordings.depth import as_8_bits, bits_of, places_looked_at
+from evlora.recordings.frames import FrameSequence, ImageArray, as_rgb, require_several
 from evlora.recordings.readers.decoding import EventFile, Findings, collect, sensor_size
 from evlora.recordings.readers.fields import NOTHING_DECLARED, Declared
 from evlora.recordings.readers.located_decoder import decoder_for
-from evlora.recordings.readers.locating import located, not_found
-from evlora.recordings.readers.npy import HEADER_READERS
+from evlora.recordings.readers.locating import Located, located, not_found
+from evlora.recordings.readers.npz_members import (
+    Member,
+    frames_in,
+    members,
+    opened_archive,
+    pieces,
+    values,
+)
+from evlora.recordings.readers.passed_over import FEW_VALUES, note_passed_over
 from evlora.recordings.readers.stated_size import stated_size
 from evlora.recordings.recording import Recording
 
@@ -38,7 +41,6 @@ TRIGGER_FIELDS = ("trigger_t_us", "trigger_channel", "trigger_polarity")
 EVENTCV_SCALE = "timestamp_scale_ms"
 UNIT_OF_SCALE = {1000.0: "s", 1.0: "ms", 0.001: "us", 0.000001: "ns"}
 """Milliseconds in one step of eventcv's times → unit."""
-BYTES_AT_A_TIME = 2**20
 
 
 def read(
@@ -60,33 +62,192 @@ def read(
         RecordingError: It is no archive, is damaged, or lacks a field.
     """
     findings = Findings(path)
-    arrays = _arrays(path, findings)
+    with opened_archive(path) as archive:
+        held = members(archive, findings)
+        arrays = {name: values(archive, member) for name, member in held.items()}
     frames = _frames(path, arrays, findings)
-    for name, array in arrays.items():
-        if name != "frames" and array.dtype.name in ("uint8", "uint16") and array.ndim in (3, 4):
-            findings.remark(f"{name} of shape {array.shape} was not read: frames are called frames")
     _keep_triggers(arrays, findings)
-    beside = (*FRAME_FIELDS, *TRIGGER_FIELDS)
-    of_events = {name: array for name, array in arrays.items() if name not in beside}
-    scale = of_events.pop(EVENTCV_SCALE, None)
-    if scale is not None and declared.unit is None:
-        declared = replace(declared, unit=_unit_of(scale, path))
-    where = located(of_events, declared, where=str(path))
-    if where is None and frames is not None and declared.columns is None:
+    file = _event_file(arrays, arrays, declared, findings, _at_once, width=width, height=height)
+    if file is None and frames is not None and declared.columns is None:
         return Recording(
             None, frames, "npz", path, tuple(findings.warnings), tuple(findings.remarks)
         )
-    if where is None:
-        raise RecordingError(
-            not_found(of_events, declared.columns, where=str(path), what="arrays or members named")
-            + "".join(f"; {remark}" for remark in findings.remarks)
-        )
-    size = stated_size(arrays, where=str(path))
-    width, height = sensor_size(path, size, width=width, height=height, may_be_swapped=True)
-    decoder = decoder_for(where, findings, [arrays])
-    chunks = decoder.decoded([where.fields(arrays)])
-    recording = collect(EventFile("npz", width, height, chunks, findings))
+    if file is None:
+        raise _nothing_found(arrays, declared, findings)
+    recording = collect(file)
     return recording if frames is None else recording.with_frames(frames)
+
+
+def open_events(
+    path: Path,
+    *,
+    width: int | None,
+    height: int | None,
+    declared: Declared = NOTHING_DECLARED,
+) -> EventFile:
+    """The events of the archive, opened, to be read in pieces; see `read`.
+
+    Raises:
+        RecordingError: It is no archive, is damaged, or lacks a field.
+    """
+    findings = Findings(path)
+    with opened_archive(path) as archive:
+        arrays = members(archive, findings)
+        stated = {
+            name: values(archive, member)
+            for name, member in arrays.items()
+            if member.size <= FEW_VALUES or name in (*FRAME_FIELDS[1:], *TRIGGER_FIELDS)
+        }
+    _keep_triggers(stated, findings)
+    file = _event_file(
+        arrays, stated, declared, findings, _piece_by_piece, width=width, height=height
+    )
+    if file is None and "frames" in arrays and declared.columns is None:
+        raise RecordingError(f"{path}: expected events, the npz file holds only frames")
+    if file is None:
+        raise _nothing_found(arrays, declared, findings)
+    return replace(file, frames=partial(_frames_read_later, path, arrays, stated, findings))
+
+
+Arrays = Mapping[str, NDArray[Any]] | Mapping[str, Member]
+Pieces = Callable[[Any, Located, Findings], Iterable[Mapping[str, NDArray[Any]]]]
+
+
+def _event_file(
+    arrays: Arrays,
+    stated: Mapping[str, NDArray[Any]],
+    declared: Declared,
+    findings: Findings,
+    pieces: Pieces,
+    *,
+    width: int | None,
+    height: int | None,
+) -> EventFile | None:
+    """The events among these arrays; None where nothing holds all four fields.
+
+    Args:
+        arrays: What the file holds, or the headers of that.
+        stated: Those that state a size, a unit or an offset.
+        declared: What the caller states of its columns and times.
+        findings: Where to note what was found out.
+        pieces: The fields of the events, from the arrays and where they lie among them.
+        width: Columns of the sensor, where the archive does not state it.
+        height: Rows of the sensor.
+    """
+    path = findings.path
+    pictures = [name for name, array in arrays.items() if array.ndim in (3, 4)]
+    for name in pictures:
+        if name != "frames":
+            findings.remark(
+                f"{name} of shape {arrays[name].shape} was not read: frames are called frames"
+            )
+    of_events = _of_events(arrays)
+    scale = stated.get(EVENTCV_SCALE)
+    if scale is not None and declared.unit is None:
+        declared = replace(declared, unit=_unit_of(scale, path))
+    where = located(of_events, declared, where=str(path))
+    note_passed_over(of_events, where, pictures, findings)
+    if where is None:
+        return None
+    size = stated_size(stated, where=str(path))
+    width, height = sensor_size(path, size, width=width, height=height, may_be_swapped=True)
+    decoder = decoder_for(where, findings, [stated])
+    return EventFile(
+        "npz", width, height, decoder.decoded(pieces(arrays, where, findings)), findings
+    )
+
+
+def _of_events(arrays: Arrays) -> dict[str, Any]:
+    beside = (*FRAME_FIELDS, *TRIGGER_FIELDS, EVENTCV_SCALE)
+    return {name: array for name, array in arrays.items() if name not in beside}
+
+
+def _nothing_found(arrays: Arrays, declared: Declared, findings: Findings) -> RecordingError:
+    said = not_found(
+        _of_events(arrays),
+        declared.columns,
+        where=str(findings.path),
+        what="arrays or members named",
+    )
+    return RecordingError(said + "".join(f"; {remark}" for remark in findings.remarks))
+
+
+def _at_once(
+    arrays: Mapping[str, NDArray[Any]], where: Located, findings: Findings
+) -> Iterator[Mapping[str, NDArray[Any]]]:
+    del findings
+    yield where.fields(arrays)
+
+
+def _piece_by_piece(
+    arrays: Mapping[str, Member], where: Located, findings: Findings
+) -> Iterator[Mapping[str, NDArray[Any]]]:
+    axes = {place.array: place.axis for place in where.places.values()}
+    count = max(1, where.places["t"].length(arrays[where.places["t"].array]))
+    read = 0
+    with opened_archive(findings.path) as archive:
+        for piece in pieces(archive, axes, arrays):
+            fields = where.fields(piece)
+            yield fields
+            read += len(fields["t"])
+            if findings.ends_at(read / count):
+                return
+
+
+@dataclass(frozen=True, slots=True)
+class NpzFrames:
+    """Frames that lie in an archive, uint8 or uint16 of shape (T, H, W) or (T, H, W, 3)."""
+
+    path: Path
+    member: Member
+    bits: int
+    """That the values use; 8 where they are bytes."""
+
+    def __len__(self) -> int:
+        return self.member.shape[0]
+
+    def read(self, indices: Sequence[int]) -> ImageArray:
+        """The frames of these numbers, shape (len(indices), H, W, 3); all before are unpacked."""
+        numbers = [range(len(self))[index] for index in indices]
+        with opened_archive(self.path) as archive:
+            found = frames_in(archive, self.member, numbers)
+        where = f"{self.path}: frames"
+        return as_rgb(
+            as_8_bits(np.stack([found[n] for n in numbers]), self.bits, where=where), where=where
+        )
+
+
+def _frames_read_later(
+    path: Path,
+    arrays: Mapping[str, Member],
+    stated: Mapping[str, NDArray[Any]],
+    findings: Findings,
+) -> FrameSequence | None:
+    """The frames of the archive, unpacked when they are asked for; None where it holds none."""
+    member = arrays.get("frames")
+    if member is None or not member.size:
+        return None
+    where = f"{path}: frames"
+    require_several(member.shape, where)
+    bits = 8
+    if member.dtype != np.uint8:
+        with opened_archive(path) as archive:
+            looked_at = frames_in(archive, member, list(places_looked_at(member.shape[0])))
+        bits = bits_of(looked_at.values(), where=where)
+        findings.remark(f"frames of {member.dtype} were read as {bits} bits")
+    source = NpzFrames(path, member, bits)
+    height, width = source.read([0]).shape[1:3]
+    return FrameSequence(source, width, height, *_frame_times(path, stated))
+
+
+def _frame_times(
+    path: Path, arrays: Mapping[str, NDArray[Any]]
+) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
+    start_us, end_us = (arrays.get(name) for name in FRAME_FIELDS[1:])
+    for time in (start_us, end_us):
+        if time is not None and (time.dtype.kind not in "iu" or time.ndim != 1):
+            raise RecordingError(f"{path}: expected frame times as whole µs of shape (T,)")
+    return start_us, end_us
 
 
 def _keep_triggers(arrays: Mapping[str, NDArray[Any]], findings: Findings) -> None:
@@ -117,98 +278,12 @@ def _unit_of(scale: NDArray[Any], path: Path) -> str:
     return unit
 
 
-def _array(archive: zipfile.ZipFile, name: str, findings: Findings) -> NDArray[Any] | None:
-    """An array; None where it holds Python's objects, not opened since they could run any code.
-
-    The header, a text of Python, is parsed once: small recordings take as long as their headers.
-    """
-    with archive.open(name) as stream:
-        read_header = HEADER_READERS.get(np.lib.format.read_magic(stream))
-        if read_header is not None:
-            shape, is_fortran, dtype = read_header(stream)
-            if dtype.hasobject:
-                findings.remark(
-                    f"{name.removesuffix('.npy')} holds Python's objects and was skipped"
-                )
-                return None
-            _require_held(archive.getinfo(name), math.prod(shape) * dtype.itemsize)
-            values = bytearray()
-            while part := stream.read(BYTES_AT_A_TIME):
-                values += part
-            return np.ndarray(shape, dtype, buffer=values, order="F" if is_fortran else "C")
-    with archive.open(name) as stream:
-        return np.lib.format.read_array(stream, allow_pickle=False)
-
-
-def _require_held(member: zipfile.ZipInfo, stated_bytes: int) -> None:
-    """Refuse an array whose header asks for more memory than there are values."""
-    if stated_bytes > member.file_size:
-        raise zipfile.BadZipFile(
-            f"{member.filename} states {stated_bytes} bytes of values and has {member.file_size}"
-        )
-
-
-def _require_bounded(path: Path, archive: zipfile.ZipFile) -> None:
-    """Refuse an archive that would grow to far more than its size when it is unpacked.
-
-    zipfile unpacks no more of a member than the archive states.
-    """
-    members = archive.infolist()
-    if len(members) > limits().archive_members:
-        raise RecordingError(
-            f"{path}: expected at most {limits().archive_members} arrays, got {len(members)}; "
-            f"{raising('archive_members')}"
-        )
-    most = limits().unpacked(path.stat().st_size)
-    unpacked = sum(member.file_size for member in members)
-    if unpacked > most:
-        raise RecordingError(
-            f"{path}: expected at most {most} bytes once unpacked, got {unpacked}; it was made to "
-            f"fill the memory, or holds little but zeros: {raising('unpacked_bytes')}"
-        )
-
-
-def _arrays(path: Path, findings: Findings) -> dict[str, NDArray[Any]]:
-    try:
-        # Opened here, because numpy leaves a damaged archive open.
-        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            _require_bounded(path, archive)
-            names = [name for name in archive.namelist() if name.endswith(".npy")]
-            found = {
-                name.removesuffix(".npy"): _array(archive, name, findings)
-                for name in names
-                if not is_companion(name)
-            }
-            return {name: array for name, array in found.items() if array is not None}
-    except (
-        OSError,
-        EOFError,
-        KeyError,
-        MemoryError,
-        NotImplementedError,
-        OverflowError,
-        RuntimeError,
-        SyntaxError,
-        TypeError,
-        ValueError,
-        tokenize.TokenError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        raise RecordingError(
-            f"{path}: expected a whole npz archive, could not read it: {error}; its index lies at "
-            "its end, so a cut archive cannot be read in part"
-        ) from error
-
-
 def _frames(
     path: Path, arrays: dict[str, NDArray[Any]], findings: Findings
 ) -> FrameSequence | None:
     if "frames" not in arrays:
         return None
-    times = [arrays.get(name) for name in FRAME_FIELDS[1:]]
-    if any(time is not None and (time.dtype.kind not in "iu" or time.ndim != 1) for time in times):
-        raise RecordingError(f"{path}: expected frame times as whole µs of shape (T,)")
+    start_us, end_us = _frame_times(path, arrays)
     frames, where = arrays["frames"], f"{path}: frames"
     require_several(frames.shape, where)
     bits = bits_of([frames], where=where)
@@ -216,7 +291,7 @@ def _frames(
         findings.remark(f"frames of {frames.dtype} were read as {bits} bits")
     try:
         return FrameSequence.from_images(
-            as_8_bits(frames, bits, where=where), start_us=times[0], end_us=times[1]
+            as_8_bits(frames, bits, where=where), start_us=start_us, end_us=end_us
         )
     except RecordingError as error:
         raise RecordingError(f"{path}: {error}") from error

@@ -144,12 +144,16 @@ def _described(path: Path, names: Sequence[str] | None) -> _Described:
                     f"the events' times are the sensor's own clock; {base_us} µs were added, so "
                     "that the first packet begins at its stamp, as the pictures' times do"
                 )
+        if bag.parts > 1:
+            remarks.append(
+                f"one of the {bag.parts} files of a bag; {path.parent}, its folder, is the whole"
+            )
         is_ros1 = bag.is_ros1
     return _Described(
         path,
         "ros1" if is_ros1 else "ros2",
         events,
-        tuple(triggers),
+        _of_camera(triggers, events),
         images,
         size if size and min(size) else None,
         base_us,
@@ -173,21 +177,28 @@ def _listed_topics(topics: list[Topic]) -> str:
     return listed(texts, at_most=TOPICS_SHOWN, none="no topic")
 
 
+def _shared(topic: Topic, events: Topic | None) -> int:
+    """How many parts of its name a topic shares with the events' topic, from the first on."""
+    if events is None:
+        return 0
+    parts = zip(topic.name.split("/"), events.name.split("/"), strict=False)
+    return next((n for n, (a, b) in enumerate(parts) if a != b), len(events.name))
+
+
+def _of_camera(triggers: list[Topic], events: Topic | None) -> tuple[Topic, ...]:
+    """The trigger topics whose names share most with that of the events."""
+    most = max((_shared(topic, events) for topic in triggers), default=0)
+    return tuple(topic for topic in triggers if _shared(topic, events) == most)
+
+
 def _nearest(pictures: list[Topic], events: Topic | None) -> Topic | None:
     """The picture topic that shares most parts of its name with the events' topic."""
-
-    def shared(topic: Topic) -> int:
-        if events is None:
-            return 0
-        parts = zip(topic.name.split("/"), events.name.split("/"), strict=False)
-        return next((n for n, (a, b) in enumerate(parts) if a != b), len(events.name))
-
     # Pictures drawn from events are no frames; raw ones are preferred to their compressed twins.
     return min(
         pictures,
         key=lambda topic: (
             "render" in topic.name,
-            -shared(topic),
+            -_shared(topic, events),
             topic.type != IMAGE_TYPES[0],
             topic.name,
         ),

@@ -144,23 +144,22 @@ class Bag:
                 yield Message(connection.topic, raw, where, int(time_ns))
                 number += 1
 
+    @property
+    def parts(self) -> int:
+        """Files of the bag that this file is one of; 1 where it is whole, or nothing states it."""
+        if self.path.is_dir() or not (self.path.parent / METADATA).is_file():
+            return 1
+        try:
+            names, _ = _listed_files(self.path.parent)
+        except RecordingError:
+            return 1
+        return len(names) if self.path.name in names else 1
+
     def _files(self) -> list[Path]:
         """The files of the bag in their order; of a folder, by its metadata."""
         if not self.path.is_dir():
             return [self.path]
-        import yaml
-
-        text = read_text(
-            self.path / METADATA, RecordingError, limit="recipe_bytes", errors="replace"
-        )
-        try:
-            about: Any = parse_yaml(text)["rosbag2_bagfile_information"]
-            names = [PurePath(str(name)).name for name in about["relative_file_paths"]]
-            mode = str(about.get("compression_mode", "")).lower()
-        except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-            raise RecordingError(
-                f"{self.path / METADATA}: expected the metadata of a ROS 2 bag: {error}"
-            ) from error
+        names, mode = _listed_files(self.path)
         if mode == "file":
             raise RecordingError(
                 f"{self.path}: the bag's files are compressed as a whole; unpack them with "
@@ -175,6 +174,25 @@ class Bag:
                 f"{', '.join(missing) or 'any'}"
             )
         return paths
+
+
+def _listed_files(folder: Path) -> tuple[list[str], str]:
+    """The names of a bag's files by its metadata, and what of them is packed.
+
+    Raises:
+        RecordingError: The metadata are not those of a ROS 2 bag.
+    """
+    import yaml
+
+    text = read_text(folder / METADATA, RecordingError, limit="recipe_bytes", errors="replace")
+    try:
+        about: Any = parse_yaml(text)["rosbag2_bagfile_information"]
+        names = [PurePath(str(name)).name for name in about["relative_file_paths"]]
+        return names, str(about.get("compression_mode", "")).lower()
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise RecordingError(
+            f"{folder / METADATA}: expected the metadata of a ROS 2 bag: {error}"
+        ) from error
 
 
 def _head(path: Path) -> bytes:

@@ -37,6 +37,8 @@ def named_by_header(path: Path) -> str | None:
     for signature, name in SIGNATURES:
         if head.startswith(signature):
             return name
+    if path.suffix.lower() == ".mat" and 0 in head[:4]:
+        return "mat"  # of MATLAB 4, which begins with the first variable
     if not head.startswith(b"%"):
         return None
     header = read_header(path)

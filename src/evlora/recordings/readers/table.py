@@ -15,7 +15,7 @@ from evlora.recordings.frames import FrameSequence
 from evlora.recordings.readers.collected_frames import CollectedFrames
 from evlora.recordings.readers.decoding import EventFile, collect
 from evlora.recordings.readers.fields import Columns, Declared
-from evlora.recordings.readers.images import IMAGE_SUFFIXES, missing_pictures, read_images
+from evlora.recordings.readers.images import IMAGE_SUFFIXES, doubts_of_folder, read_images
 from evlora.recordings.readers.signatures import named_by_header
 from evlora.recordings.readers.unread import why_not_read
 from evlora.recordings.recording import Recording
@@ -102,7 +102,7 @@ VIDEO_SUFFIXES = (
 
 FORMATS: tuple[Format, ...] = (
     Format("nmnist", (".bin", ".bs2"), "nmnist"),
-    Format("npz", (".npz",), "npz", streams=False, options=TABLE_OPTIONS),
+    Format("npz", (".npz",), "npz", options=TABLE_OPTIONS),
     Format("npy", (".npy",), "npy", options=TABLE_OPTIONS),
     Format("hdf5", (".h5", ".hdf5", ".mat"), "hdf5", options=TABLE_OPTIONS),
     Format("mat", (".mat",), "mat", streams=False, options=TABLE_OPTIONS),
@@ -213,8 +213,8 @@ def open_frames(frames: str | Path | Sequence[str | Path]) -> FrameSequence:
         if path.suffix.lower() in IMAGE_SUFFIXES or path.is_dir():
             with _reading(path):
                 pictures = read_images(path)
-            if path.is_dir() and (gap := missing_pictures(pictures)) is not None:
-                warnings.warn(gap, RecordingWarning, stacklevel=3)
+            for doubt in doubts_of_folder(pictures) if path.is_dir() else ():
+                warnings.warn(doubt, RecordingWarning, stacklevel=3)
             return pictures
         if path.suffix.lower() in {suffix for row in FORMATS for suffix in row.suffixes}:
             recording = reader_for(path).read(path, width=None, height=None)

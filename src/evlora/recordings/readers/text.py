@@ -25,6 +25,7 @@ from evlora.recordings.readers.decoding import (
 )
 from evlora.recordings.readers.field_decoder import FieldDecoder
 from evlora.recordings.readers.fields import FIELDS, NOTHING_DECLARED, Declared
+from evlora.recordings.readers.passed_over import note_cameras, note_names
 from evlora.recordings.readers.text_header import (
     COMMENTS,
     CURE,
@@ -72,6 +73,8 @@ def open_events(
     is_declared = bool(header.declared_by)
     by = header.declared_by or "the usual order as no line declares one"
     findings.remark(f"columns {order}, {by}")
+    note_names((f"column {name}" for name in header.others), findings)
+    note_cameras(header.others, findings)
     unit, unit_by = declared.unit_or(header.unit, header.unit_by)
     decoder = FieldDecoder(findings, unit=unit, unit_by=unit_by)
     chunks = _decoded(path, header, decoder)

@@ -74,6 +74,8 @@ class TextHeader:
     delimiter: str | None = None
     """What stands between the columns; None for blanks."""
     has_decimal_commas: bool = False
+    others: tuple[str, ...] = ()
+    """Names of further columns, which nobody reads."""
 
 
 def read_text_header(path: Path, columns: Columns | None) -> TextHeader:
@@ -228,6 +230,7 @@ def _with_names(
         columns=len(plain),
         declared_by=f"by line {header.lines + 1}",
         is_prose=False,
+        others=tuple(name for name in plain if name and name not in found.names.values()),
     )
     return header if found.unit is None else _with_unit(header, found.unit)
 
@@ -263,7 +266,9 @@ def _with_columns(
             )
         order = {field: names.index(name) for field, name in columns.names.items()}
         count = len(names)
-    return replace(header, order=order, columns=count, declared_by=BY_CALLER, is_prose=False)
+    return replace(
+        header, order=order, columns=count, declared_by=BY_CALLER, is_prose=False, others=()
+    )
 
 
 def _fitted(header: TextHeader, line: str, path: Path, *, may_have_row_names: bool) -> TextHeader:

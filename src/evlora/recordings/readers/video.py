@@ -47,7 +47,23 @@ def read(path: Path, *, width: int | None, height: int | None) -> Recording:
     Raises:
         RecordingError: No video that can be decoded, or its size differs from the one given.
     """
-    index = read_video_index(path)
+    return _recording(read_video_index(path), width=width, height=height)
+
+
+def read_beginning(
+    path: Path, *, width: int | None, height: int | None
+) -> tuple[Recording, int | None]:
+    """The frames of the video's beginning where all would have to be decoded, else all; see `read`.
+
+    Returns:
+        The recording, and how many bytes of the file it is of; None for all.
+    """
+    index = read_video_index(path, is_part_enough=True)
+    return _recording(index, width=width, height=height), index.part_bytes
+
+
+def _recording(index: VideoIndex, *, width: int | None, height: int | None) -> Recording:
+    path = index.path
     given = (width or index.width, height or index.height)
     if given != (index.width, index.height):
         raise RecordingError(

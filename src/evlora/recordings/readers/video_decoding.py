@@ -66,6 +66,23 @@ def opened_video(path: Path) -> Generator[tuple[Any, Any]]:
         yield container, stream
 
 
+def videos_beside(container: Any, stream: Any) -> list[str]:
+    """A remark where the file holds further videos than this one; a title picture is none."""
+    from av.stream import Disposition
+
+    others = [
+        f"0:{other.index}"
+        for other in container.streams.video
+        if other.index != stream.index and not other.disposition & Disposition.attached_pic
+    ]
+    if not others:
+        return []
+    return [
+        f"not read: the videos in streams {', '.join(others)}; save one as a file of its own, for "
+        f"example with `ffmpeg -i FILE -map {others[0]} -c copy OUT`"
+    ]
+
+
 def packets_of(container: Any, stream: Any) -> Iterator[Any]:
     """The packets of a video, and an empty one at the end, which empties the decoder.
 

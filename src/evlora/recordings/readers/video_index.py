@@ -28,6 +28,7 @@ from evlora.recordings.readers.video_decoding import (
     packets_of,
     pixels_not_square,
     upright,
+    videos_beside,
 )
 
 ORDERED_CONTAINERS = ("mov", "matroska")
@@ -44,6 +45,8 @@ TRIED_FRAMES = 8
 """The number of frames that are decoded to see that a stated order is kept."""
 RESTART_FRAMES = 4
 """A clock that falls by more frames than this begins again; smaller falls are disorder."""
+PART_BYTES, PART_PIXELS = 96 << 20, 1 << 29
+"""Where a part is enough: this much of the file or of the pictures; one to two seconds' work."""
 ENDING_FRAMES = 3
 """A video that ends this many frames before its announced end has been cut."""
 
@@ -61,6 +64,8 @@ class Packet(NamedTuple):
     is_key: bool
     is_hidden: bool
     """Whether it is only there for others: cut off by an edit list."""
+    size: int
+    """In bytes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,6 +91,8 @@ class VideoIndex:
     """Time of showing and time of decoding, in the stream's unit, shape (K, 2)."""
     warnings: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    part_bytes: int | None = None
+    """How much of the file's beginning was decoded; None where the index is of the whole file."""
 
     def __len__(self) -> int:
         return len(self.frame_packets)
@@ -103,22 +110,28 @@ class VideoIndex:
         return int(self.key_packets[found[0]]) if len(found) == 1 else None
 
 
-def read_video_index(path: Path) -> VideoIndex:
+def read_video_index(path: Path, *, is_part_enough: bool = False) -> VideoIndex:
     """The frames of the video, without their pixels.
+
+    Args:
+        path: The video.
+        is_part_enough: Whether the frames of its beginning suffice where all would have to be
+            decoded; see `PART_BYTES`.
 
     Raises:
         RecordingError: No video, or none of its frames can be decoded.
     """
     with opened_video(path) as (container, stream):
-        remarks = tuple(pixels_not_square(stream))
+        remarks = (*pixels_not_square(stream), *videos_beside(container, stream))
         codec = stream.codec_context.codec
         is_ordered = container.format.name.startswith(ORDERED_CONTAINERS)
         if not codec.intra_only and not (is_ordered and codec.canonical_name in ORDERED_CODECS):
-            return replace(_decoded_index(path, container, stream), remarks=remarks)
+            index = _decoded_index(path, container, stream, is_part_enough=is_part_enough)
+            return replace(index, remarks=remarks)
         index = _stated_index(path, container, stream)
     if index is None:
         with opened_video(path) as (container, stream):
-            index = _decoded_index(path, container, stream)
+            index = _decoded_index(path, container, stream, is_part_enough=is_part_enough)
     return replace(index, remarks=remarks)
 
 
@@ -174,7 +187,7 @@ def _shape_if_kept(path: Path, order: Sequence[int]) -> tuple[int, int] | None:
         return _shape(path, first[0][1])
 
 
-def _decoded_index(path: Path, container: Any, stream: Any) -> VideoIndex:
+def _decoded_index(path: Path, container: Any, stream: Any, *, is_part_enough: bool) -> VideoIndex:
     """The frames that decoding from the beginning gives."""
     packets: list[Packet] = []
     numbers: list[int] = []
@@ -182,6 +195,7 @@ def _decoded_index(path: Path, container: Any, stream: Any) -> VideoIndex:
     clock: list[int | None] = []
     shape: tuple[int, int] | None = None
     damage = ""
+    part = _Part(packets)
     try:
         for number, frame in decoded(_recorded(path, container, stream, packets)):
             shape = shape or _shape(path, frame)
@@ -191,6 +205,8 @@ def _decoded_index(path: Path, container: Any, stream: Any) -> VideoIndex:
             numbers.append(number)
             checksums.append(frame_checksum(frame))
             clock.append(packets[-1].dts if frame.dts is not None else None)
+            if is_part_enough and part.is_enough(frame):
+                break
     except av_errors() as error:
         damage = str(error)
     if shape is None or stream.time_base is None:
@@ -200,15 +216,36 @@ def _decoded_index(path: Path, container: Any, stream: Any) -> VideoIndex:
             "coded in an unknown way: copy it again, or leave it out"
         )
     ticks = _ticks(stream, packets, numbers, clock, container=container.format.name)
-    return _index(
+    if not (damage or part.has_ended):
+        damage = _what_is_missing(container, stream, packets)
+    index = _index(
         path,
         packets,
         numbers,
         shape=shape,
         checksums=np.array(checksums, np.uint32),
         t_us=_microseconds(path, ticks, stream.time_base),
-        damage=damage or _what_is_missing(container, stream, packets),
+        damage=damage,
     )
+    return replace(index, part_bytes=part.read_bytes if part.has_ended else None)
+
+
+class _Part:
+    """How much of a video has been decoded."""
+
+    def __init__(self, packets: Sequence[Packet]) -> None:
+        self.read_bytes = 0
+        self.has_ended = False
+        self._packets = packets
+        self._counted = self._pixels = 0
+
+    def is_enough(self, frame: Any) -> bool:
+        """Whether this frame is the last that a part needs."""
+        self.read_bytes += sum(packet.size for packet in self._packets[self._counted :])
+        self._counted = len(self._packets)
+        self._pixels += frame.width * frame.height
+        self.has_ended = self.read_bytes >= PART_BYTES or self._pixels >= PART_PIXELS
+        return self.has_ended
 
 
 def _recorded(
@@ -225,7 +262,7 @@ def _recorded(
                 )
             note = Packet(
                 *(packet.pts, packet.dts, zlib.crc32(packet), packet.duration or 0),
-                *(packet.is_keyframe, packet.is_discard),
+                *(packet.is_keyframe, packet.is_discard, packet.size),
             )
             packets.append(note)
         yield len(packets) - 1, packet
