@@ -20,6 +20,7 @@ from evlora.recipe import (
     recipes_folder,
     shipped_recipes,
 )
+from evlora.training.extras import Extras
 
 SHIPPED = [name for name in shipped_recipes() if not name.startswith("ablations/")]
 ABLATIONS = [name for name in shipped_recipes() if name.startswith("ablations/")]
@@ -210,6 +211,32 @@ def test_a_word_that_yaml_takes_for_a_truth_value_is_text_where_text_is_expected
 def test_a_gpu_may_be_called_as_its_device() -> None:
     recipe = load_recipe("demo", ["training.accelerator=cuda"])
     assert recipe.training.accelerator == "gpu"
+
+
+def test_devices_are_a_number_or_the_numbers_of_gpus() -> None:
+    assert load_recipe("demo", ["training.devices=2"]).training.devices == 2
+    recipe = load_recipe("demo", ["training.devices=[0,2]"])
+    assert recipe.training.devices == [0, 2]
+    assert Extras((), (), None).accelerator_and_devices(recipe.training) == ("gpu", [0, 2])
+    assert load_recipe("demo", {"training.accelerator": "mps"}).training.accelerator == "mps"
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        (["training.devices=[1,1]"], r"numbers of GPUs, each once, got \[1, 1\]"),
+        (["training.devices=[]"], r"numbers of GPUs, each once, got \[\]"),
+        (["training.devices=[-1]"], "devices: expected"),
+        (["training.devices=two"], "devices: expected"),
+        (
+            ["training.accelerator=cpu", "training.devices=[0]"],
+            r"how many devices where training\.accelerator is cpu, got \[0\]",
+        ),
+    ],
+)
+def test_devices_that_are_none_are_refused(keys: list[str], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        load_recipe("demo", keys)
 
 
 def test_keys_of_a_section_that_are_not_named_stay() -> None:

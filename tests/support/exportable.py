@@ -18,6 +18,9 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 """Name → network and clip."""
 
+SCALED = ("DINOv2", "DINOv3")
+"""Families whose blocks begin with a LayerScale of 1e-5, with which no image would matter."""
+
 MIDDLE_ALONE: Mapping[str, int] = {"segments": 1, "crops": 1}
 
 
@@ -37,6 +40,7 @@ def exportable(
         model: More keys of the network's configuration.
     """
     row, made_of = KINDS[kind], FAMILIES[family]
+    options = SIZES | ({"init_values": 1.0} if family in SCALED else {})
     config = RecognizerConfig.model_validate(
         {
             "clip": {
@@ -45,7 +49,7 @@ def exportable(
                 "modalities": row["modalities"],
                 "test_views": test_views,
             },
-            "backbone": BackboneConfig(name=made_of.name, weights="random", options=SIZES),
+            "backbone": BackboneConfig(name=made_of.name, weights="random", options=options),
             "model": {**row["model"], "pool": made_of.pool, **model},
         }
     )

@@ -1,7 +1,7 @@
 """The keys of a recipe: what is learned from, how, and where it is written."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pydantic import (
     Field,
@@ -9,6 +9,7 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    ValidationInfo,
     field_validator,
 )
 
@@ -163,10 +164,10 @@ class TrainingConfig(Config):
     cache_variants: PositiveInt | None = None
     """How many draws of each clip cached features hold, where training changes clips at random:
     epoch e uses draw e modulo this number."""
-    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    """Where to train; `cuda` is another name for `gpu`."""
-    devices: PositiveInt | Literal["auto"] = "auto"
-    """How many devices; `auto` takes all of them."""
+    accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
+    """Where to train; `cuda` is another name for `gpu`, and `mps` is Apple's."""
+    devices: PositiveInt | list[NonNegativeInt] | Literal["auto"] = "auto"
+    """How many devices, or the numbers of GPUs, such as [0, 2]; `auto` takes all of them."""
     nodes: PositiveInt = 1
     """How many machines. On each of them the same command is started, by torchrun or srun."""
     strategy: Literal["ddp", "fsdp"] = "ddp"
@@ -198,6 +199,21 @@ class TrainingConfig(Config):
     @classmethod
     def _as_devices_are_called(cls, accelerator: object) -> object:
         return "gpu" if accelerator == "cuda" else accelerator
+
+    @field_validator("devices")
+    @classmethod
+    def _are_gpus_once(cls, devices: Any, info: ValidationInfo) -> Any:
+        if not isinstance(devices, list):
+            return devices
+        numbers = cast(list[int], devices)
+        if not numbers or len(set(numbers)) < len(numbers):
+            raise ValueError(f"expected the numbers of GPUs, each once, got {numbers}")
+        if (accelerator := info.data.get("accelerator", "auto")) in ("cpu", "mps"):
+            raise ValueError(
+                f"expected how many devices where training.accelerator is {accelerator}, got "
+                f"{numbers}, the numbers of GPUs"
+            )
+        return numbers
 
 
 class RunConfig(Config):

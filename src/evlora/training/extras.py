@@ -34,7 +34,8 @@ class Extras:
         """
         given = self.devices
         if given is None:
-            return training.accelerator, training.devices
+            are_gpus = isinstance(training.devices, list)
+            return "gpu" if are_gpus else training.accelerator, training.devices
         if isinstance(given, int) and not isinstance(given, bool) and given > 0:
             return training.accelerator, given
         if isinstance(given, str) and (found := re.fullmatch(r"cuda:(\d{1,4})", given)):
