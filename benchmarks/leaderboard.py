@@ -23,8 +23,9 @@ import csv
 import json
 import os
 import platform
+import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -122,6 +123,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--smallest", action="store_true", help="one epoch on a few clips")
     parser.add_argument("--by", default="the evlora authors", help="who measures")
+    hardware = f"{platform.machine()}, {os.cpu_count()} cores"
+    parser.add_argument("--hardware", default=hardware, help="what it is measured on")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="recipe keys")
     parser.add_argument("--add", type=Path, help="a file of results to add; trains nothing")
     parser.add_argument("--page", type=Path, help="write the page of results; trains nothing")
@@ -137,10 +140,12 @@ def main() -> None:
         if options.page is not None:
             options.page.write_text(page(known), encoding="utf-8")
             return
-        found = read(options.add).entries if options.add is not None else measured(options)
+        added = [read(options.add).entries] if options.add is not None else measured(options)
+        for found in added:
+            known = together(known, found)
+            write(path, known)
     except DatasetError as error:
         sys.exit(f"error: {error}")
-    write(path, together(known, found))
 
 
 def schema() -> str:
@@ -175,9 +180,8 @@ def together(known: Leaderboard, found: tuple[Entry, ...]) -> Leaderboard:
     return Leaderboard(entries=tuple(entries[key] for key in sorted(entries)))
 
 
-def measured(options: argparse.Namespace) -> tuple[Entry, ...]:
-    """Train and measure the tasks whose data is there."""
-    found: list[Entry] = []
+def measured(options: argparse.Namespace) -> Iterator[tuple[Entry, ...]]:
+    """Train and measure the tasks whose data is there, one after the other."""
     for task, (recipe, root) in datasets(options).items():
         runs = options.out / "runs" / ("smallest" if options.smallest else "full")
         changes: dict[str, Any] = {
@@ -191,11 +195,11 @@ def measured(options: argparse.Namespace) -> tuple[Entry, ...]:
         result = compare(
             recipe, methods=METHODS, seeds=seeds, overrides=changes, repeats=0, report=report
         )
-        for row in result.rows:
-            if row.top1:
-                its = recipe_of(recipe, {**changes, **CLIPS[row.name]})
-                found.append(entry(task, row, its, root, options))
-    return tuple(found)
+        yield tuple(
+            entry(task, row, recipe_of(recipe, {**changes, **CLIPS[row.name]}), root, options)
+            for row in result.rows
+            if row.top1
+        )
 
 
 def report(line: str) -> None:
@@ -217,11 +221,19 @@ def entry(task: str, row: Row, recipe: Recipe, root: Path, options: argparse.Nam
         protocol=Origin(**origin.as_dict()),
         form="smallest" if options.smallest else "full",
         versions={name: version(name) for name in PACKAGES},
-        hardware=f"{platform.machine()}, {os.cpu_count()} cores",
+        hardware=options.hardware,
         date=date.today().isoformat(),
         by=options.by,
-        command="benchmarks/leaderboard.py" + (" --smallest" if options.smallest else ""),
+        command=command(options),
     )
+
+
+def command(options: argparse.Namespace) -> str:
+    """What repeats the measurement, without the folders of whoever measured."""
+    words = ["benchmarks/leaderboard.py"]
+    words += ["--smallest"] if options.smallest else ["--seeds", str(options.seeds)]
+    words += ["--set", *options.set] if options.set else []
+    return shlex.join(words)
 
 
 def datasets(options: argparse.Namespace) -> dict[str, tuple[str, Path]]:

@@ -2,11 +2,14 @@
 
     python benchmarks/packing.py VIDEOS            # a folder of videos
     python benchmarks/packing.py FRAMES --frames   # recordings or pictures as a DAVIS wrote them
+    python benchmarks/packing.py PHOTOGRAPHS --davis 2   # frames like those of a DAVIS
     python benchmarks/packing.py VIDEOS --weights vit_tiny.safetensors
 
 Each way packs the same recordings; clips of 8 moments of 224 px are then read in turns, each way
 once a round, so that a busy machine slows all of them. *Size* is over that of the source, or over
-PNG files of the same frames with --frames. Two more rows stand first: *the video itself*, as
+PNG files of the same frames with --frames. --davis makes 8 grey frames of 346×260 of each
+photograph, a window that moves over it, with normal noise of so many grey levels; reading the PNG
+files is a row more. For videos two more rows stand first: *the video itself*, as
 training without packing reads it, and *AV1* in groups of 8 frames, which evlora does not write:
 decoding begins at the first frame of a group. The clock is the processor time of this process. With
 --weights, a ViT classifies frames of both forms: *same top-1* is the share of equal answers, which
@@ -15,6 +18,8 @@ bounds the loss of accuracy from above.
 
 import argparse
 import io
+import os
+import tempfile
 import time
 from collections.abc import Sequence
 from itertools import islice
@@ -34,7 +39,9 @@ from evlora.recordings.frames import ImageArray
 CLIP = ClipConfig(frames=8, modalities=("rgb",), size=224)
 CLASSIFIER = "vit_tiny_patch16_224"
 FRAMES_CLASSIFIED = 4
+DAVIS_PX, DAVIS_STEP_PX = (346, 260), 2
 AV1_GROUP = 8
+os.environ.setdefault("SVT_LOG", "1")  # errors alone; the encoder prints its settings otherwise
 AV1_OPTIONS = {"crf": "30", "preset": "8", "svtav1-params": "lp=1:pred-struct=1"}
 
 
@@ -67,35 +74,68 @@ def main() -> None:
     parser.add_argument("--recordings", type=int, default=24)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--frames", action="store_true", help="compare with PNG files of frames")
+    parser.add_argument("--davis", type=float, metavar="NOISE", help="frames made of photographs")
     parser.add_argument("--weights", type=Path, help=f"of {CLASSIFIER} of timm")
     arguments = parser.parse_args()
     files = sorted(path for path in arguments.folder.rglob("*") if path.is_file())
     files = [path for path in files if path.suffix not in (".md", ".csv")]
     files = files[:: max(1, len(files) // arguments.recordings)][: arguments.recordings]
+    if arguments.davis is None:
+        measure(files, arguments, is_png=arguments.frames)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        out, generator = Path(folder), np.random.default_rng(0)
+        for number, path in enumerate(files):
+            write_frames(path, out / f"{number:03d}", arguments.davis, generator)
+        measure(sorted(out.iterdir()), arguments, is_png=True)
+
+
+def measure(files: Sequence[Path], arguments: argparse.Namespace, *, is_png: bool) -> None:
+    """Print the table; sizes are over those of PNG files of all frames, or over the files'."""
     recordings = [open_recording(path) for path in files]
-    reference = sum(map(png_bytes, recordings)) if arguments.frames else None
+    reference = sum(map(png_bytes, recordings)) if is_png else None
     source = reference or sum(path.stat().st_size for path in files)
     items = {
         way.name: [encode(one, CLIP, sample="a", label=0, **way.options) for one in recordings]
         for way in WAYS
     }
     seconds = dict.fromkeys(items, 0.0)
+    reading(items["lossless"])  # the first one loads what all of them need
     for _ in range(arguments.rounds):
         for name, packed in items.items():
             seconds[name] += reading(packed)
     clips = arguments.rounds * len(files)
-    over = "PNG" if arguments.frames else "the source"
+    over = "PNG" if is_png else "the source"
     print(f"{len(files)} recordings, {source / 1e6:.1f} MB as {over}")
     print(f"| way | size over {over} | clips/s | largest error of a clip | same top-1 |")
     print("|---|---|---|---|---|")
-    if not arguments.frames:
+    if not is_png:
         print_videos(files, recordings, source, arguments.rounds)
+    elif arguments.davis is not None:
+        begun = time.process_time()
+        for path in [*files] * arguments.rounds:
+            make_clip(open_recording(path), CLIP, sample="a", label=0, generator=None)
+        speed = clips / (time.process_time() - begun)
+        print(f"| the PNG files themselves | 1.00 | {speed:.1f} | 0.0 | not measured |")
     exact = [answers(item, arguments.weights) for item in items["lossless"]]
     for name, packed in items.items():
         size = sum(item["frames"].nbytes for item in packed) / source
         same = agreement(exact, [answers(item, arguments.weights) for item in packed])
         cells = (name, f"{size:.2f}", f"{clips / seconds[name]:.1f}", error(items, name), same)
         print(f"| {' | '.join(cells)} |")
+
+
+def write_frames(photograph: Path, out: Path, noise: float, generator: np.random.Generator) -> None:
+    """Write a folder of frames: a window that moves over a grey photograph."""
+    out.mkdir()
+    (width, height), reach = DAVIS_PX, DAVIS_STEP_PX * CLIP.frames
+    with Image.open(photograph) as opened:
+        grey = opened.convert("L").resize((width + reach, height + reach))
+    for number in range(CLIP.frames):
+        first = DAVIS_STEP_PX * number
+        seen = np.asarray(grey, float)[first : first + height, first : first + width]
+        pixels = (seen + generator.normal(0, noise, seen.shape)).round().clip(0, 255)
+        Image.fromarray(pixels.astype(np.uint8)).save(out / f"{number:03d}.png")
 
 
 def print_videos(

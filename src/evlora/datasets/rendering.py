@@ -16,7 +16,9 @@ from evlora.clips.settings import WindowKind
 from evlora.config import Config
 from evlora.errors import DatasetError
 
-CODEC_VERSION, LOSSY_CODEC_VERSION = 1, 2
+CODEC_VERSION = 3
+"""Form in which pictures are packed. 1 and 2, without loss and with, had no differences; all are
+read."""
 LOSSY_FORMATS = ("jpeg", "webp")
 LATER_KEYS = ("filters", "lossy", "max_frames")
 """Keys that earlier versions do not know; written where they are set."""
@@ -53,11 +55,6 @@ class Rendering(Config):
     def _without_unset_later_keys(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         written = cast(dict[str, Any], write(self))
         return {k: v for k, v in written.items() if k not in LATER_KEYS or v}
-
-    @property
-    def codec(self) -> Literal[1, 2]:
-        """Version of the packed form."""
-        return CODEC_VERSION if self.lossy is None else LOSSY_CODEC_VERSION
 
     @property
     def compression(self) -> str:
@@ -124,7 +121,7 @@ def lossy_fault(text: str) -> str:
 class PackedAbout(Config):
     """What `dataset.json` holds about the shards."""
 
-    codec: Literal[1, 2]
+    codec: Literal[1, 2, 3]
     """Version of the form in which a recording is packed."""
     rendering: Rendering
     """How the pictures were drawn."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from evlora.datasets.manifest import SPLITS, Manifest
 from evlora.datasets.preparing import REJECTED_FILE, SOURCES_FILE
-from evlora.datasets.rendering import PackedAbout
+from evlora.datasets.rendering import CODEC_VERSION, PackedAbout
 from evlora.datasets.storage import write_manifest
 from evlora.errors import DatasetError
 from evlora.escaping import cell
@@ -166,7 +166,7 @@ def _manifest(plan: Plan, done: Sequence[Done]) -> Manifest:
     manifest = Manifest(whole.layout, whole.source, whole.labels, kept)
     rendering = plan.settings.rendering
     about = PackedAbout(
-        codec=rendering.codec,
+        codec=CODEC_VERSION,
         rendering=rendering,
         items=manifest.counts,
         compression=rendering.compression,

@@ -35,7 +35,7 @@ class PackingSettings(Config):
 
     rendering: Rendering
     """How clips are drawn."""
-    codec: int = CODEC_VERSION
+    codec: int
     """Version of the packed form."""
     samples: str
     """Fingerprint of the list of samples, of their labels and splits."""
@@ -87,7 +87,7 @@ def plan_for(dataset: Path, rendering: Rendering, *, source: Path | None = None)
         )
     require_sound(manifest, checks_files=False)
     samples = _fingerprint([manifest.labels, *map(_fields, manifest.samples)])
-    settings = PackingSettings(rendering=rendering, codec=rendering.codec, samples=samples)
+    settings = PackingSettings(rendering=rendering, codec=CODEC_VERSION, samples=samples)
     return Plan(manifest, settings)
 
 

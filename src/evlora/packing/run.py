@@ -298,7 +298,9 @@ def _packed_already(order: Order) -> Packing | None:
     begun = read_plan(target)
     if begun is None:
         return None
-    require_same(begun, order.plan, target)
+    # A finished packing is read whichever version wrote it.
+    settings = begun.settings.model_copy(update={"codec": order.plan.settings.codec})
+    require_same(Plan(begun.manifest, settings), order.plan, target)
     with (target / SOURCES_FILE).open(encoding="utf-8", newline="") as file:
         before = {of_cell(row["sample"]): row["fingerprint"] for row in csv.DictReader(file)}
     _require_same_files(order.plan, before, target)
