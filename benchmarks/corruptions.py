@@ -3,10 +3,11 @@
     python benchmarks/corruptions.py NMNIST_PAIRED OUT
 
 On digits in motion, which evlora makes itself, and on recordings of digits beside their pictures:
-RGB alone, events alone, both with the recipe of the demo, and both with its row `robust`, trained
-with each seed and measured under every fault. What was trained and measured is kept in OUT: given
-the same command again, it goes on where it was stopped. `--strength`, each as often as needed,
-measures a part; `--only NAME` makes one of the tables.
+RGB alone, events alone, both with the recipe of the demo, and both with its rows that are trained
+with faults, `robust` and `robust_side_by_side`, with each seed and under every fault. What was
+trained and measured is kept in OUT: given the same command again, it goes on where it was stopped.
+`--strength`, each as often as needed, measures a part; `--only NAME` makes one of the tables;
+`--hidden` also shows the recognizers of both modalities one of them alone.
 """
 
 import argparse
@@ -36,7 +37,8 @@ ROWS = {
     "velora_rgb": "trained with RGB alone",
     "velora_events": "trained with events alone",
     "velora": "before",
-    "robust": "after",
+    "robust": "VELoRA with faults",
+    "robust_side_by_side": "after",
 }
 HIDDEN = {"both": "both", "RGB alone": "without events", "events alone": "without RGB"}
 """How the table calls what a recognizer of both modalities is shown."""
@@ -74,6 +76,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="instead of the recipe's; for a trial")
     parser.add_argument("--shots", type=int, help="clips of a class to train with; for a trial")
     parser.add_argument("--only", choices=TABLES, action="append", help="this table alone")
+    parser.add_argument("--hidden", action="store_true", help="with a modality hidden, too")
     options = parser.parse_args()
     print(
         f"{date.today()}, {platform.machine()}, {os.cpu_count()} cores, "
@@ -115,13 +118,11 @@ def measured(name: str, options: argparse.Namespace) -> dict[str, list[Faults]]:
             run = runs / "runs" / row / f"seed-{seed}"
             recognizer = load_bundle(run / "bundle")
             config = recognizer.clip_config
-            results = measure_into(
-                run / "robustness",
-                recognizer,
-                manifest,
-                conditions_of(config, strengths=options.strength or STRENGTHS),
-                dataset=name,
-            )
+            conditions = conditions_of(config, strengths=options.strength or STRENGTHS)
+            if len(config.modalities) > 1 and not options.hidden:
+                conditions = [one for one in conditions if one.shown == "both"]
+            folder_of_run = run / "robustness"
+            results = measure_into(folder_of_run, recognizer, manifest, conditions, dataset=name)
             note(f"{name}: {row} seed {seed} is measured")
             for shown, line in lines_of(results).items():
                 name_of_line = f"{label}: {HIDDEN[shown]}" if len(config.modalities) > 1 else label

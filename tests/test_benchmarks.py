@@ -207,7 +207,8 @@ def test_corruptions_are_measured_from_nothing_and_go_on(
     names = ("hot_pixels", "frames_lost", "time_offset")
     monkeypatch.setattr(corruptions, "conditions_of", partial(conditions_of, names=names))
     words = ["x", "nowhere", str(tmp_path), "--only", name, "--clips", "8", "--seeds", "1"]
-    monkeypatch.setattr(sys, "argv", [*words, "--epochs", "1", "--strength", "3"])
+    words += ["--epochs", "1", "--strength", "3"]
+    monkeypatch.setattr(sys, "argv", [*words, "--hidden"])
     corruptions.main()
     first = capsys.readouterr().out
     rows = [line.split(" | ")[0].strip("| ") for line in first.splitlines() if " | " in line]
@@ -220,8 +221,11 @@ def test_corruptions_are_measured_from_nothing_and_go_on(
     corruptions.main()
     assert capsys.readouterr().out == first
     kept = {path for path in written if path.parent.name in ("robustness", "bundle")}
-    assert len(kept) == 8
+    assert len(kept) == 10
     assert all(path.stat().st_mtime_ns == written[path] for path in kept)
+    monkeypatch.setattr(sys, "argv", words)
+    corruptions.main()
+    assert "without RGB" not in capsys.readouterr().out
 
 
 @pytest.fixture(scope="module")
