@@ -1,7 +1,7 @@
 """How messages name many things, answer an unknown name, and explain a value that does not fit."""
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Union, cast, get_args, get_origin
 
@@ -81,7 +81,7 @@ def explain(error: "ValidationError", model: "type[BaseModel] | None" = None) ->
             continue
         reason = _reason(kind, fault["msg"], fault["input"], limits)
         if kind == "extra_forbidden" and holder is not None:
-            reason = f"{reason}; {suggestion(path[-1], holder.model_fields)}"
+            reason = f"{reason}; {_key_for(path, holder)}"
         reasons.setdefault(key, []).append(reason)
     return "; ".join(
         f"{key}: {reason}" if key else reason for key, some in reasons.items() for reason in some
@@ -190,6 +190,24 @@ def _follow(
             model, members = _configs_of(annotation)
         is_choice = not members and _is_choice(annotation)
     return model, path
+
+
+def _key_for(path: Sequence[str], holder: "type[BaseModel]") -> str:
+    """What to use in place of an unknown key: its name in a section below, or the nearest one."""
+    places = list(_places_of(path[-1], holder))
+    if not places:
+        return suggestion(path[-1], holder.model_fields)
+    return f"did you mean {'.'.join([*path[:-1], *min(places, key=len)])}?"
+
+
+def _places_of(name: str, config: "type[BaseModel]") -> "Iterator[list[str]]":
+    if name in config.model_fields:
+        yield [name]
+    for section, field in config.model_fields.items():
+        one, choice = _configs_of(field.annotation)
+        for below in filter(None, (one, *choice.values())):
+            for place in _places_of(name, below):
+                yield [section, *place]
 
 
 def _is_choice(annotation: Any) -> bool:

@@ -127,3 +127,24 @@ def test_an_option_may_begin_with_the_home_folder(
     recording = next((tiny_dataset / "recordings" / "test").glob("*.npz"))
     assert evlora("inspect", recording, "--out=~/shown.png").returncode == 0
     assert (tmp_path / "shown.png").is_file()
+
+
+INTERRUPTED_AT_IMPORT = """
+import sys
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "evlora.cli.printing":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupting())
+from evlora.__main__ import start
+start()
+"""
+
+
+def test_a_command_that_is_interrupted_while_it_is_imported_is_a_line_too() -> None:
+    command = [sys.executable, "-c", INTERRUPTED_AT_IMPORT, "inspect", "x.npz"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 130
+    assert ended.stderr == "interrupted; nothing had begun; run it again\n"

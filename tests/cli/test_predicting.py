@@ -61,6 +61,17 @@ def test_the_frames_beside_a_recording_are_found_as_in_a_folder(
     assert ranked(alone) == ranked(named) == ranked(folder)["ranked"]  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
+def test_of_many_recordings_with_frames_beside_them_each_is_one_line(
+    finished: Path, events: Path, evlora: Command
+) -> None:
+    for suffix in (".npz", ".png"):
+        shutil.copy(events.with_suffix(suffix), events.with_name(f"run{suffix}"))
+    both = evlora("predict", finished / "bundle", events, events.with_name("run.npz"))
+    assert both.returncode == 0, both.stderr
+    assert len(both.stdout.splitlines()) == 2
+    assert both.stderr == ""
+
+
 def test_a_recording_is_opened_once_whose_frames_lie_beside_it(
     events: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

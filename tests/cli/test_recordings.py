@@ -115,7 +115,8 @@ def test_inspect_draws_and_animates_only_where_asked(recording: Path):
     folder = recording.parent
     run("inspect", recording)
     assert [file.name for file in folder.iterdir()] == ["made.npz"]
-    run("inspect", recording, "--out", folder / "a.png", "--animate", folder / "a.gif")
+    drawn = run("inspect", recording, "--out", folder / "a.png", "--animate", folder / "a.gif")
+    assert drawn[1] == f"picture: {folder / 'a.png'}\nanimation: {folder / 'a.gif'}\n"
     assert sorted(file.name for file in folder.iterdir()) == ["a.gif", "a.png", "made.npz"]
     for name in ("a.png", "a.gif"):
         with Image.open(folder / name) as image:

@@ -61,7 +61,7 @@ def test_a_missing_argument_is_named_as_in_the_help(evlora: Command) -> None:
     assert "RECIPE" in evlora("train").stderr
 
 
-def test_arguments_that_evaluate_asks_for_itself_stand_as_required(evlora: Command) -> None:
+def test_arguments_that_evaluate_checks_in_its_own_words_stand_as_required(evlora: Command) -> None:
     shown = evlora("evaluate", "--help").stdout
     assert shown.partition("\n")[0].endswith(" evaluate [OPTIONS] BUNDLE... DATASET")
     arguments = sections(shown)["Arguments"]

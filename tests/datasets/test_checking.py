@@ -83,3 +83,10 @@ def test_a_sound_dataset_has_no_cautions(tmp_path: Path):
         _write(tmp_path / "source" / split / "ab"[number % 2] / f"{number}.npz", number)
     manifest = prepare("class_tree", tmp_path / "source", tmp_path / "dataset")
     assert cautions_of(manifest) == ()
+
+
+def test_one_class_alone_is_cautioned_against(tmp_path: Path):
+    for number in range(12):
+        _write(tmp_path / "source" / "a" / f"{number}.npz", number)
+    manifest = prepare("class_tree", tmp_path / "source", tmp_path / "dataset")
+    assert "one class alone, a: " in _one(cautions_of(manifest), "two or more")

@@ -133,6 +133,8 @@ def test_a_recipe_survives_writing_and_reading() -> None:
     ("text", "overrides", "words"),
     [
         ("training: {epoch: 3}", (), r"training\.epoch: unknown key; did you mean epochs\?"),
+        ("", ["epochs=3"], r"epochs: unknown key; did you mean training\.epochs\?"),
+        ("", ["model.rank=3"], r"model\.rank: unknown key; did you mean model\.adapter\.rank\?"),
         ("trainin: {}", (), r"trainin: unknown key; did you mean training\?"),
         ("zzz: 1", (), r"zzz: unknown key; there are: clip, backbone, model, data"),
         ("training: {epochs: many}", (), r"training\.epochs: expected a whole number, got 'many'"),

@@ -164,7 +164,8 @@ def _index(
     _print_counts(manifest)
     _print_notes(manifest)
     faults = _print_cautions(manifest, checked)
-    echo(f"{len(manifest.labels)} classes; dataset: {out}")
+    count = len(manifest.labels)
+    echo(f"{count} {'class' if count == 1 else 'classes'}; dataset: {out}")
     if faults:
         echo(
             f"error: {faults} of {len(manifest.samples)} samples cannot be read; mend or "

@@ -129,7 +129,8 @@ def _reporting(out: Path) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        raise RunError(f"--out: {out} cannot be written: {error}; name another file") from error
+        reason = error.strerror or error
+        raise RunError(f"--out: {out} cannot be written: {reason}; name another file") from error
 
 
 def _maker(recognizer: Recognizer, asked: str) -> str:

@@ -56,6 +56,7 @@ AFTER_INTERRUPTION = {
     "compare": CONTINUES,
     "demo": CONTINUES,
     "pack": CONTINUES,
+    "predict": "the same command with --out resumes where it was",
     "robustness": CONTINUES,
     "prepare": "the same command continues with what was converted, and lists the rest anew",
     "convert": "files that were written are whole; run it again",

@@ -219,7 +219,8 @@ def _answer(
 ) -> None:
     """Show the answer for a recording, or why there is none."""
     path = turn.reading.path
-    note_frames(path, read.taken)
+    if answers.is_one:
+        note_frames(path, read.taken)
     for note in read.notes:
         warnings.warn(note, RecordingWarning, stacklevel=2)
     if read.error is not None:

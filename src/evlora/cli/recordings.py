@@ -151,11 +151,13 @@ def inspect(
                 save_survey_figure(opened, out)
             else:
                 save_figure(opened, out, part)
+        echo(f"picture: {out}", err=True)
     if animate is not None and isinstance(opened, Recording):
         from evlora.recordings.rendering import animate as pictures_of
         from evlora.recordings.rendering import save_animation
 
         save_animation(counted(pictures_of(opened), "pictures"), animate)
+        echo(f"animation: {animate}", err=True)
 
 
 def _surveyed(

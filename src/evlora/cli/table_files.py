@@ -54,7 +54,10 @@ def write_whole(option: str, path: Path, write: Callable[[Path], Any]) -> None:
         with writing_file(path) as temporary:
             write(temporary)
     except OSError as error:
-        raise RunError(f"{option}: {path} cannot be written: {error}; name another file") from error
+        reason = error.strerror or error
+        raise RunError(
+            f"{option}: {path} cannot be written: {reason}; name another file"
+        ) from error
 
 
 def write_table(

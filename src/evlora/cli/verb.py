@@ -21,7 +21,7 @@ TYPE = re.compile(r" <(?:list\[)?(\S+?)(?: range)?\]?>$")
 """A type at the end of an option's or an argument's name, such as ` <list[Path]>`."""
 
 REQUIRED = "  [required]"
-"""Ends the help of an argument that the verb itself asks for, in a message that says more."""
+"""Ends the help of an argument that the verb itself asks for, in a message of its own."""
 
 OVER_RANKS = ("evaluate", "predict", "prepare", "pack")
 """Verbs whose work the processes of torchrun or srun divide; `train` and `compare` meet in

@@ -106,6 +106,7 @@ def cautions_of(
     """
     found = modalities or {sample.sample: parts_of(sample) for sample in manifest.samples}
     return (
+        *_one_class(manifest),
         *_rare_classes(manifest),
         *_classes_in_one_split(manifest),
         *_imbalance(manifest),
@@ -129,6 +130,11 @@ def _opened_modalities(recording: Any) -> str:
         if part is not None and len(part)
     ]
     return ", ".join(found) or "nothing"
+
+
+def _one_class(manifest: Manifest) -> Iterable[str]:
+    if len(manifest.labels) == 1:
+        yield f"one class alone, {manifest.labels[0]}: a recognizer needs two or more to tell apart"
 
 
 def _rare_classes(manifest: Manifest) -> Iterable[str]:

@@ -102,7 +102,10 @@ def prepare(
             left = "nothing was written"
             if _may_be_taken_over(partial):
                 left = "what was converted is kept for the same command"
-            raise DatasetError(f"{target}: could not be prepared, {left}: {error}") from error
+            raise DatasetError(
+                f"{target}: could not be prepared, {left}: {error.strerror or error}; make room "
+                "there, or name another folder"
+            ) from error
         finally:
             if not _may_be_taken_over(partial):
                 shutil.rmtree(partial, ignore_errors=True)
@@ -183,7 +186,8 @@ def making_parents(target: Path) -> Generator[None]:
             target.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DatasetError(
-                f"{target}: could not be prepared, nothing was written: {error}"
+                f"{target}: could not be prepared, nothing was written: {error.strerror or error}; "
+                "name another folder"
             ) from error
         yield
     except BaseException:
