@@ -1,5 +1,6 @@
 """npy, npz, HDF5 and MATLAB files as people have them: the fields are found, or named."""
 
+import zlib
 from pathlib import Path
 
 import h5py
@@ -376,6 +377,25 @@ def test_of_two_cameras_in_a_matlab_file_the_first_is_read_and_the_other_named(t
 
     with pytest.warns(RecordingWarning, match="events in right too; left were read"):
         require_events(open_recording(path, **SENSOR))
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_an_array_that_claims_to_be_complex_and_is_not_is_refused(tmp_path, is_packed):
+    # scipy would look for the second half of its values behind it, and end the process.
+    path = tmp_path / "sample.mat"
+    rows = np.stack([T, X, Y, P], 1).astype(np.float64)
+    savemat(path, {"events": rows, "width": 346})
+    content = bytearray(path.read_bytes())
+    content[128 + 17] |= 8
+    if is_packed:
+        length = int.from_bytes(content[132:136], "little")
+        packed = zlib.compress(content[128 : 136 + length])
+        tag = (15).to_bytes(4, "little") + len(packed).to_bytes(4, "little")
+        content = content[:128] + tag + packed
+    path.write_bytes(content)
+
+    with pytest.raises(RecordingError, match="an array that lacks 1 of its elements"):
+        open_recording(path, **SENSOR, columns="t,x,y,p")
 
 
 def test_matlab_7_3_is_read_as_the_hdf5_that_it_is(tmp_path):

@@ -119,7 +119,10 @@ class EventFile:
     def of_recording(cls, recording: Recording, events: EventStream) -> "EventFile":
         """A recording that was read at once, as if it were read in pieces."""
         chunk = EventChunk(events.t_us, events.x, events.y, events.polarity)
-        findings = Findings(recording.path or Path(), list(recording.warnings))
+        findings = Findings(
+            recording.path or Path(), list(recording.warnings), list(recording.remarks)
+        )
+        findings.read_share = 1.0
         return cls(recording.format, events.width, events.height, iter([chunk]), findings)
 
 

@@ -21,7 +21,13 @@ from evlora.recordings.readers.fields import NOTHING_DECLARED, Declared
 from evlora.recordings.readers.located_decoder import decoder_for
 from evlora.recordings.readers.locating import Located, located, not_found
 from evlora.recordings.readers.mat_elements import ElementCheck
-from evlora.recordings.readers.passed_over import NAMES_SHOWN, note_passed_over
+from evlora.recordings.readers.mat_variables import (
+    Variable,
+    pieces,
+    plain_variables,
+    value_of,
+)
+from evlora.recordings.readers.passed_over import FEW_VALUES, NAMES_SHOWN, note_passed_over
 from evlora.recordings.readers.stated_size import stated_size
 from evlora.recordings.recording import Recording
 
@@ -82,6 +88,63 @@ def read(
     note_passed_over(_beside(variables, name, others), where, (), findings)
     chunks = decoder.decoded([where.fields(arrays)])
     return collect(EventFile("mat", width, height, chunks, findings))
+
+
+def open_events(
+    path: Path,
+    *,
+    width: int | None,
+    height: int | None,
+    declared: Declared = NOTHING_DECLARED,
+) -> EventFile:
+    """The events of the file, opened, to be read in pieces where its variables are plain arrays.
+
+    Raises:
+        RecordingError: As for `read`.
+    """
+    with path.open("rb") as file:
+        head = file.read(len(HDF5_VERSION))
+    if head == HDF5_VERSION:
+        return hdf5.open_events(path, width=width, height=height, declared=declared, format="mat")
+    variables = plain_variables(path) or {}
+    where = located(variables, declared, where=str(path)) if variables else None
+    if where is None or not _counts_from_zero(path, where, variables):
+        recording = read(path, width=width, height=height, declared=declared)
+        assert recording.events is not None
+        return EventFile.of_recording(recording, recording.events)
+    stated = {
+        name: value_of(path, variable)
+        for name, variable in variables.items()
+        if variable.size <= FEW_VALUES or variable.is_text
+    }
+    size = stated_size(stated, where=str(path))
+    width, height = sensor_size(path, size, width=width, height=height, may_be_swapped=True)
+    findings = Findings(path)
+    decoder = decoder_for(where, findings, [stated])
+    note_passed_over(variables, where, (), findings)
+    chunks = decoder.decoded(_piece_by_piece(path, where, variables, findings))
+    return EventFile("mat", width, height, chunks, findings)
+
+
+def _piece_by_piece(
+    path: Path, where: Located, variables: Mapping[str, Variable], findings: Findings
+) -> Iterator[Mapping[str, Any]]:
+    count = where.places["t"].length(variables[where.places["t"].array])
+    read = 0
+    for piece in pieces(path, where.places, variables):
+        yield piece
+        read += len(piece["t"])
+        if findings.ends_at(read / count):
+            return
+
+
+def _counts_from_zero(path: Path, where: Located, variables: Mapping[str, Variable]) -> bool:
+    """Whether polarities are not 1 and 2, whose pixels may begin at 1, and lengths are equal."""
+    lengths = {place.length(variables[place.array]) for place in where.places.values()}
+    if len(lengths) > 1:
+        return False
+    first = next(pieces(path, {"p": where.places["p"]}, variables), None)
+    return first is not None and not (first["p"] > 1).any()
 
 
 def _found(

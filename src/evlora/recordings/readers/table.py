@@ -105,7 +105,7 @@ FORMATS: tuple[Format, ...] = (
     Format("npz", (".npz",), "npz", options=TABLE_OPTIONS),
     Format("npy", (".npy",), "npy", options=TABLE_OPTIONS),
     Format("hdf5", (".h5", ".hdf5", ".mat"), "hdf5", options=TABLE_OPTIONS),
-    Format("mat", (".mat",), "mat", streams=False, options=TABLE_OPTIONS),
+    Format("mat", (".mat",), "mat", options=TABLE_OPTIONS),
     Format("aedat4", (".aedat4",), "aedat4", collects_frames=True),
     Format("aedat3", (".aedat",), "aedat3", collects_frames=True),
     Format("aedat2", (".aedat",), "aedat2", collects_frames=True),
