@@ -8,7 +8,9 @@ import typer
 
 from evlora.cli.arguments import AsJson
 from evlora.cli.printing import duration, echo, table
+from evlora.cli.table_files import require_file
 
+PAGE_SUFFIXES = (".html", ".htm")
 LONGEST_VALUE = 24
 
 
@@ -19,13 +21,21 @@ def register(app: typer.Typer) -> None:
 
 def runs(
     folder: Annotated[Path, typer.Argument(help="A folder that holds the folders of runs.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Write a page with their curves as well, .html.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show how far runs are, and where their recipes differ."""
     from evlora.datasets.protocol import measured_on
     from evlora.training.overview import runs_in
 
+    require_file("--out", out, PAGE_SUFFIXES)
     found = runs_in(folder)
+    if out is not None:
+        from evlora.report.runs import write_runs
+
+        echo(f"page: {write_runs(folder, out)}", err=as_json)
     if as_json:
         echo(json.dumps([run.as_dict() for run in found]))
         return

@@ -225,6 +225,8 @@ class RunConfig(Config):
     """Fixes the run: same seed, same data, same machine, same numbers."""
     with_backbone: bool = False
     """Whether the bundle includes the frozen weights, so that it needs no other file."""
+    loggers: list[Literal["wandb", "mlflow"]] = Field(default_factory=list)
+    """Where numbers are logged beside CSV and TensorBoard."""
     report: bool = True
     """Whether `evlora train` ends with a page on the run, report.html, measured on the val split if
     there is one."""

@@ -51,7 +51,7 @@ def draw_curves(curves: Curves, path: Path) -> None:
                 axes.plot(epochs, values, marker="o", markersize=3, label=key.partition("/")[0])
         axes.set_xlabel("epoch")
         axes.set_ylabel(name)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.grid(alpha=0.3)
         if axes.lines:
             axes.legend()

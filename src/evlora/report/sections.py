@@ -248,7 +248,7 @@ def _relevance(found: Findings, measured: Measured, folder: Path) -> Section | N
         "How much each patch counts for the predicted label. Top: the clip. Middle: attention "
         "rollout. Bottom: attention weighted by the gradients of the label's score. Bright is "
         "much, by the most of its view in this clip; a difference is shown over the image that it "
-        "leads to.",
+        "leads to, so that the first moment has none.",
         is_faint=True,
     )
     players: list[Html] = []

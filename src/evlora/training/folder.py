@@ -51,7 +51,7 @@ FREE = frozenset(
     {
         *("run.dir", "data.source", "data.workers", "data.cache", "data.cache_gb"),
         *("training.devices", "training.nodes", "training.checkpoint_minutes"),
-        *("training.standing_minutes", "training.strategy", "run.report"),
+        *("training.standing_minutes", "training.strategy", "run.report", "run.loggers"),
     }
 )
 """Keys that may change when a run is resumed: where things lie, and who does the work. Other

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -43,6 +43,7 @@ from evlora.training.folder import (
     write_recipe,
 )
 from evlora.training.kept import Checkpoints, better_mean, checkpoints_of, take_epoch
+from evlora.training.loggers import begin_logging, loggers_named
 from evlora.training.module import RecognizerModule
 from evlora.training.optimizing import clips_of_a_step, require_pairs
 from evlora.training.results import keep_results
@@ -114,6 +115,7 @@ def train(
     report_line = report or _silent
     checkpoints = checkpoints_of(whole, folder)
     with StopSignals(report_line) as signals, ExitStack() as held:
+        named = held.enter_context(loggers_named(whole.run.loggers, folder))
         trainer = _trainer_of(
             whole,
             folder,
@@ -121,7 +123,7 @@ def train(
             signals=signals,
             report=report_line,
             has_progress_bar=has_progress_bar,
-            extras=extras,
+            extras=replace(extras, loggers=(*extras.loggers, *named)),
         )
         is_first = trainer.is_global_zero
         if not is_first:
@@ -135,6 +137,7 @@ def train(
             if resumed
             else find_numbers(whole, trainer, folder, prepared=_prepared, signals=signals)
         )
+        begin_logging(named, whole)
         seed_everything(whole.run.seed, workers=True, verbose=False)
         data, module = _prepared(
             whole, report_line, None if resumed else trainer.strategy.root_device
