@@ -62,6 +62,16 @@ CLIPS: Mapping[str, Mapping[str, Any]] = {
 """What the rows of the recipes change of the clips."""
 METHODS = tuple(CLIPS)
 PACKAGES = ("evlora", "torch", "timm", "peft")
+TASKS: Mapping[str, str] = {
+    "digits in motion": "20 classes that evlora draws of scikit-learn's handwritten digits; 600 "
+    "clips to train with, 2,400 to test with; recipe `demo`",
+    "N-MNIST pairs": "recordings of N-MNIST (Orchard et al., 2015) beside their pictures, 400 of "
+    "1,100 held out evenly; recipe `fusion`",
+    "simulated Caltech": "photographs of ten classes of Caltech101 (Fei-Fei et al., 2004), 350 to "
+    "train with, 150 to test with, and events of a window that moves over them, by evlora's "
+    "simulator; recipe `fusion`",
+}
+"""What a task is, where its data is from, and the recipe that is trained."""
 LARGEST_PX, MARGIN_PX = 128, 6
 STEP_MS, DURATION_MS = 4, 200
 CORNERS_PX = np.array([[0, 0], [6, 10], [12, 0], [0, 0]])
@@ -300,6 +310,10 @@ def page(board: Leaderboard) -> str:
         "alone, events alone and both. `--schema` prints the form in which others' results are",
         "taken (`--add`), and `--page` writes this page. A result is replaced by a newer one of",
         "the same task, method, form and person.",
+        "",
+        "| task | is |",
+        "|---|---|",
+        *(f"| {task} | {what} |" for task, what in TASKS.items()),
     ]
     for form, heading in (("full", "Results"), ("smallest", "Trials")):
         entries = [entry for entry in board.entries if entry.form == form]

@@ -1,12 +1,17 @@
-"""What it costs to open an index of a million samples and to draw from it.
+"""What it costs to open an index of a million samples, to draw from it, and to train its classes.
 
     python benchmarks/scale.py
     python benchmarks/scale.py --before ../before/src     # a checkout of an earlier version
+    python benchmarks/scale.py --train                    # an epoch, scores and answers instead
 
 The index is made for it: N samples of K classes, files not looked for. Each version opens it in a
 process of its own, in turns: processor time and the peak of its memory are those of the process,
 imports counted in memory and not in time. *Drawing* reads 10,000 samples of train in random order,
 from the share of the second of two ranks.
+
+With --train, K classes of a picture to train with and one to test with (32 px of noise around a
+pattern) go through `prepare`, an epoch of `own_recordings`, `evaluate` and `predict`, a process
+each: the time of its processor, the peak of its memory, and the size of what it writes.
 """
 
 import argparse
@@ -16,7 +21,11 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
+from PIL import Image
 
 OPENING = """
 import json, random, resource, sys, time
@@ -32,6 +41,7 @@ peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 drawn = time.process_time()
 print(json.dumps({"opening": opened - begun, "drawing": drawn - opened, "peak_mb": peak_mb}))
 """
+TRAINING = ("training.epochs=1", "training.batch_size=64", "data.validation_fraction=0")
 SPLITS = ("train",) * 8 + ("val", "test")
 
 
@@ -42,7 +52,12 @@ def main() -> None:
     parser.add_argument("--classes", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--before", type=Path, help="the folder src of another version")
+    parser.add_argument("--train", action="store_true", help="train instead of opening an index")
     arguments = parser.parse_args()
+    if arguments.train:
+        with tempfile.TemporaryDirectory() as folder:
+            print_training(Path(folder), arguments.classes)
+        return
     versions = {"before": arguments.before, "now": Path(__file__).parents[1] / "src"}
     with tempfile.TemporaryDirectory() as folder:
         write_index(Path(folder), arguments.samples, arguments.classes)
@@ -81,6 +96,54 @@ def opened(folder: Path, source: Path) -> dict[str, float]:
     command = [sys.executable, "-c", OPENING, str(folder)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
+
+
+def print_training(folder: Path, classes: int) -> None:
+    """Take pictures of these classes from a table to answers, and print what each step costs."""
+    write_pictures(folder / "pictures", classes)
+    source, dataset, run = (str(folder / name) for name in ("pictures", "dataset", "run"))
+    steps: dict[str, tuple[list[str], str]] = {
+        "prepare": (["prepare", "csv", source, dataset], dataset),
+        "train, one epoch": (
+            ["train", "own_recordings", f"data.root={dataset}", f"run.dir={run}", *TRAINING],
+            f"{run}/bundle",
+        ),
+        "evaluate --json": (["evaluate", f"{run}/bundle", dataset, "--json"], "scores.json"),
+        "predict one picture": (["predict", f"{run}/bundle", f"{source}/0_test.png"], "answer"),
+    }
+    print(f"{classes:,} classes, {classes:,} clips to train with and to test with")
+    print("| step | processor, s | peak, MB | written, MB |\n|---|---|---|---|")
+    for name, (words, out) in steps.items():
+        seconds, peak_mb = cost_of(words, folder / out)
+        size = sum(path.stat().st_size for path in [folder / out, *(folder / out).rglob("*")])
+        print(f"| {name} | {seconds:.1f} | {peak_mb:.0f} | {size / 1e6:.1f} |", flush=True)
+
+
+def write_pictures(folder: Path, classes: int) -> None:
+    """Two pictures of each class, and their table."""
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    rows = ["split,frame,label"]
+    for number in range(classes):
+        pattern = np.kron(generator.integers(20, 236, (4, 4, 3)), np.ones((8, 8, 1), int))
+        for split in ("train", "test"):
+            pixels = (pattern + generator.integers(-9, 10, pattern.shape)).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / f"{number}_{split}.png")
+            rows.append(f"{split},{number}_{split}.png,class {number:05d}")
+    (folder / "index.csv").write_text("\n".join(rows) + "\n")
+
+
+def cost_of(words: Sequence[str], out: Path) -> tuple[float, float]:
+    """Seconds of the processor and the peak in MB of a command, whose output goes to `out`."""
+    with tempfile.TemporaryFile() as printed:
+        process = subprocess.Popen([sys.executable, "-m", "evlora", *words], stdout=printed)
+        _, status, usage = os.wait4(process.pid, 0)
+        if status:
+            sys.exit(f"evlora {words[0]} failed")
+        printed.seek(0)
+        if not out.exists():
+            out.write_bytes(printed.read())
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import pytest
 from evlora.datasets import prepare
 from evlora.datasets.checking import cautions_of, check
 from evlora.datasets.manifest import Manifest
+from evlora.datasets.samples import Sample
 
 
 def _write(path: Path, seed: int, *, frames: bool = False) -> None:
@@ -90,3 +91,27 @@ def test_one_class_alone_is_cautioned_against(tmp_path: Path):
         _write(tmp_path / "source" / "a" / f"{number}.npz", number)
     manifest = prepare("class_tree", tmp_path / "source", tmp_path / "dataset")
     assert "one class alone, a: " in _one(cautions_of(manifest), "two or more")
+
+
+@pytest.mark.parametrize(
+    ("layout", "labels", "expected"),
+    [
+        (
+            "cifar10_dvs",
+            2,
+            ["2 classes, CIFAR10-DVS as published: 10", "2 samples, CIFAR10-DVS as published: 10,"],
+        ),
+        ("n_imagenet", 100, []),
+        ("dvs_gesture", 11, []),
+        ("csv", 2, []),
+    ],
+)
+def test_classes_and_samples_are_compared_with_what_the_authors_state(
+    tmp_path: Path, layout: str, labels: int, expected: list[str]
+):
+    names = tuple(f"class {number}" for number in range(labels))
+    samples = tuple(Sample(name, "a.npz", None, name, "train") for name in names)
+    found = cautions_of(Manifest(layout, tmp_path, names, samples))
+    compared = [caution for caution in found if "as published" in caution]
+    assert len(compared) == len(expected)
+    assert all(map(str.startswith, compared, expected))

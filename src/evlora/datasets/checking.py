@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import re
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evlora.datasets.known import known_datasets
 from evlora.datasets.layouts.table import Progress
 from evlora.datasets.manifest import Manifest
 from evlora.datasets.samples import Sample
@@ -22,6 +24,9 @@ FEW_SAMPLES = 10
 IMBALANCE = 10
 """How many times as many training samples the largest class may have as the smallest one."""
 HEAD_BYTES = 4096
+NUMBER = re.compile(r"\d[\d,]*\d|\d")
+NUMBER_STATED = re.compile(rf"({NUMBER.pattern})( letters)?($|, |; | \()")
+"""A fact that begins with a number of samples, not of recordings that are cut or of persons."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +112,27 @@ def cautions_of(
     found = modalities or {sample.sample: parts_of(sample) for sample in manifest.samples}
     return (
         *_one_class(manifest),
+        *_unlike_published(manifest),
         *_rare_classes(manifest),
         *_classes_in_one_split(manifest),
         *_imbalance(manifest),
         *_mixed_modalities(found),
         *_twins(manifest),
     )
+
+
+def _unlike_published(manifest: Manifest) -> Iterable[str]:
+    """What is there beside what authors state of the dataset, where the numbers differ."""
+    for title, known in known_datasets().datasets.items():
+        if known.layout != manifest.layout or title != (manifest.dataset or title):
+            continue
+        for name, count in (
+            ("classes", len(manifest.labels)),
+            ("samples", len(manifest.samples)),
+        ):
+            stated = known.stated(name)
+            if NUMBER_STATED.match(stated) and f"{count:,}" not in NUMBER.findall(stated):
+                yield f"{count:,} {name}, {title} as published: {stated}"
 
 
 def _opened_modalities(recording: Any) -> str:

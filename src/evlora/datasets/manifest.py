@@ -97,9 +97,13 @@ class Manifest:
         train = self.split("train")
         held_out = choose_evenly(train, fraction, seed=seed)
         if not 0 < len(held_out) < len(train):
+            of_class = Counter(sample.label for sample in train)
+            alone = sum(count == 1 for count in of_class.values())
             raise DatasetError(
                 f"{self.source}: expected a validation share that leaves samples on both sides, "
-                f"got {fraction} of {len(train)} training samples; choose another share, or 0"
+                f"got {fraction} of {len(train)} training samples, of which each class keeps one "
+                f"({alone:,} of {len(of_class):,} classes have no other); choose another share, "
+                "or data.validation_fraction=0"
             )
         origin = f"val: {fraction:g} of train, evenly chosen, seed {seed}"
         return replace(

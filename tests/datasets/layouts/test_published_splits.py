@@ -1,5 +1,7 @@
 """Lists of paths and shipped lists: what they say, and what they contradict."""
 
+from collections.abc import Callable
+from functools import partial
 from importlib import resources
 from pathlib import Path
 
@@ -191,3 +193,58 @@ def test_a_number_of_no_action_is_refused(source: Path, out: Path) -> None:
     lists.write_text(lists.read_text().replace(",1\n", ",50\n"))
     with pytest.raises(DatasetError, match=r"test.txt line \d+: .* 0 to 49, got 50"):
         prepare("thu_eact50", source, out)
+
+
+def one_above(source: Path) -> Path:
+    """The folder around a release, as somebody names it who unpacked into a folder of its name."""
+    (around := source.parent / "around").mkdir()
+    source.rename(around / "release")
+    return around
+
+
+@pytest.mark.parametrize(
+    ("layout", "make", "found"),
+    [
+        ("seact", published_miniatures.seact, "SeAct_train.txt, SeAct_val.txt in release"),
+        ("n_imagenet", published_miniatures.n_imagenet, "train_list.txt, val_list.txt in release"),
+        (
+            "n_imagenet",
+            partial(published_miniatures.n_imagenet, with_lists=False),
+            "folder extracted_train in release",
+        ),
+    ],
+)
+def test_a_published_split_one_folder_further_down_is_named_not_replaced(
+    source: Path, out: Path, layout: str, make: Callable[[Path], None], found: str
+) -> None:
+    make(source)
+    around = one_above(source)
+    with pytest.raises(DatasetError, match=f"{found}; name .*around/release.* as the source"):
+        prepare(layout, around, out)
+
+
+def test_the_lists_of_train_and_test_are_needed_together(source: Path, out: Path) -> None:
+    miniatures.hardvs_compact(source)
+    next(source.rglob("test_label.txt")).unlink()
+    with pytest.raises(DatasetError, match=r"together, test_label\.txt is not there; get it too"):
+        prepare("hardvs", source, out)
+
+
+def test_an_archive_that_nobody_unpacked_is_noted(source: Path, out: Path) -> None:
+    published_miniatures.cifar10_dvs(source)
+    (source / "bird.zip").write_bytes(b"PK")
+    (source / "airplane.zip").write_bytes(b"PK")  # unpacked: a folder of its name lies beside it
+    manifest = prepare("cifar10_dvs", source, out)
+    (note,) = (note for note in manifest.notes if "archive" in note)
+    assert note.startswith("1 archives without a folder of their name were not opened")
+    assert note.endswith("bird.zip")
+
+
+def test_an_unfinished_download_is_refused_where_folders_give_the_split(
+    source: Path, out: Path
+) -> None:
+    miniatures.ncars(source)
+    first = min(source.rglob("*.dat"))
+    first.rename(first.with_name(f"{first.name}.part"))
+    with pytest.raises(DatasetError, match=r"found 1 that a download has not finished.*\.part"):
+        prepare("ncars", source, out)

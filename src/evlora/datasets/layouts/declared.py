@@ -82,14 +82,14 @@ class Release:
         source = require_folder(source)
         release, root = release_and_root(source, *self.roots)
         reports = None if self.read is not None else progress
-        found = recordings_below(root, self.suffixes, progress=reports)
+        oddities = Oddities()
+        found = recordings_below(root, self.suffixes, oddities=oddities, progress=reports)
         samples = {
             path: self._sample(root, release, path, label)
             for path in found
             if (label := self.class_of(path)) is not None
         }
         self._require_classes(source, found, samples)
-        oddities = Oddities()
         manifest = choose_split(
             Manifest(
                 self.layout,

@@ -4,7 +4,7 @@ What lists and folders say of each other is checked here, and what they disagree
 counted in the manifest's notes.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -21,8 +21,10 @@ from evlora.datasets.layouts.label_lists import (
 )
 from evlora.datasets.layouts.naming import class_order
 from evlora.datasets.layouts.sequences import FoundSequence, Oddities
+from evlora.datasets.layouts.trees import folders
 from evlora.datasets.manifest import Manifest, Sample, choose_evenly
 from evlora.errors import DatasetError
+from evlora.messages import listed
 from evlora.recordings.readers.table import EVENT_SUFFIXES
 
 LABEL_LISTS: Mapping[str, tuple[str, ...]] = {
@@ -151,6 +153,10 @@ def split_officially(
         options.split, is_there=bool(lists), needs=_names(naming), where=source
     )
     if not is_official:
+        if options.split is None:
+            require_no_lists_below(
+                places, [name for names in naming.lists.values() for name in names]
+            )
         nowhere = f"none of {_names(naming)} in {' or '.join(map(str, places))}"
         reason = f"split={EVEN}" if lists else nowhere
         samples = [sequence.sample for sequence in found.values()]
@@ -181,6 +187,30 @@ def split_officially(
         split_name=OFFICIAL,
     )
     return _called(manifest, naming, oddities)
+
+
+def require_no_lists_below(places: Iterable[Path], names: Collection[str]) -> None:
+    """Check that the lists of a split do not lie one folder further down.
+
+    Args:
+        places: Where they were looked for.
+        names: Of the lists.
+
+    Raises:
+        DatasetError: They do; the even choice in their place would be another split.
+    """
+    for place in places:
+        for inside in folders(place):
+            if there := [name for name in names if (inside / name).is_file()]:
+                raise split_below(place, inside.name, there)
+
+
+def split_below(place: Path, inside: str, there: Iterable[str]) -> DatasetError:
+    """The error about a published split that lies further down than the source."""
+    return DatasetError(
+        f"{place}: expected the published split in this folder, found its {listed(there)} in "
+        f"{inside}; name {place / inside} as the source, or choose split={EVEN}"
+    )
 
 
 def split_evenly(
@@ -216,7 +246,11 @@ def split_evenly(
 
 
 def _lists_in(places: Iterable[Path], naming: Naming) -> dict[str, Path]:
-    """Split → its list; all from the first place that has any."""
+    """Split → its list; all from the first place that has any.
+
+    Raises:
+        DatasetError: Those of train or test are missing there.
+    """
     for place in places:
         lists = {
             split: place / name
@@ -224,8 +258,14 @@ def _lists_in(places: Iterable[Path], naming: Naming) -> dict[str, Path]:
             for name in names
             if (place / name).is_file()
         }
-        if lists:
-            return lists
+        if absent := [naming.lists[split][0] for split in ("train", "test") if split not in lists]:
+            if lists:
+                raise DatasetError(
+                    f"{place}: expected the lists {_names(naming)} together, {listed(absent)} is "
+                    "not there; get it too"
+                )
+            continue
+        return lists
     return {}
 
 

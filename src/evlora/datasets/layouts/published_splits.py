@@ -10,7 +10,13 @@ from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path, PurePosixPath
 
-from evlora.datasets.layouts.official_split import EVEN, ListOptions, split_evenly
+from evlora.datasets.layouts.official_split import (
+    EVEN,
+    ListOptions,
+    require_no_lists_below,
+    split_below,
+    split_evenly,
+)
 from evlora.datasets.layouts.sequences import Oddities
 from evlora.datasets.manifest import Manifest, Sample
 from evlora.errors import DatasetError
@@ -90,8 +96,10 @@ def choose_split(
                 f"found none in {' or '.join(map(str, places))}; get them, name their folder with "
                 f"lists=, or choose another split"
             )
-    needs = " nor ".join(_needs(split) for split in splits.values())
-    reason = "split=even" if wanted == EVEN else needs and f"neither {needs}"
+    if wanted is None:
+        _require_none_below(splits.values(), found, places, manifest.source)
+    needs = " and no ".join(_needs(split) for split in splits.values())
+    reason = "split=even" if wanted == EVEN else needs and f"no {needs}"
     evenly = split_evenly(
         manifest.layout,
         manifest.source,
@@ -106,6 +114,23 @@ def choose_split(
         split_name=EVEN,
         split_source=evenly.split_source,
     )
+
+
+def _require_none_below(
+    splits: Collection[NamedSplit], found: Found, places: Sequence[Path], source: Path
+) -> None:
+    """Check that no lists or folders of a published split lie further down.
+
+    Raises:
+        DatasetError: They do.
+    """
+    names = [name for split in splits for names in split.lists.values() for name in names]
+    require_no_lists_below(places, names)
+    patterns = [pattern for split in splits for pattern in split.folders]
+    for folder in sorted({path.parent for path in found}):
+        for depth, name in enumerate(folder.parts):
+            if depth and any(re.fullmatch(pattern, name) for pattern in patterns):
+                raise split_below(source, "/".join(folder.parts[:depth]), [f"folder {name}"])
 
 
 def _in_split(

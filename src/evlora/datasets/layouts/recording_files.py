@@ -5,22 +5,26 @@ from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
 from evlora.companions import is_companion
+from evlora.datasets.layouts.sequences import ARCHIVES, Oddities
 from evlora.datasets.layouts.table import Progress
-from evlora.errors import DatasetError
+from evlora.datasets.layouts.trees import UNFINISHED, is_packed_alone, unfinished_download
 
-UNFINISHED = (".part", ".partial", ".crdownload", ".download", ".aria2", ".filepart", ".!qb")
-"""Endings of files that a browser or a downloader has not completed."""
 FOLDERS_PER_REPORT = 100
 
 
 def recordings_below(
-    root: Path, suffixes: Collection[str], *, progress: Progress | None = None
+    root: Path,
+    suffixes: Collection[str],
+    *,
+    oddities: Oddities | None = None,
+    progress: Progress | None = None,
 ) -> list[PurePosixPath]:
     """The files with these suffixes at any depth, in the order of their paths.
 
     Args:
         root: Where to look; links to folders are followed, each folder once.
         suffixes: Small letters, with their dots.
+        oddities: Takes archives that nobody unpacked.
         progress: Receives the number of folders looked at, and of those known so far.
 
     Returns:
@@ -50,11 +54,10 @@ def recordings_below(
                     unfinished.append(path)
                 elif os.path.splitext(entry.name)[1].lower() in suffixes:  # noqa: PTH122
                     found.append(PurePosixPath(path))
+                elif oddities is not None and is_packed_alone(root / path):
+                    oddities.add(ARCHIVES, path)
         if progress is not None and len(seen) % FOLDERS_PER_REPORT == 0:
             progress(len(seen), len(seen) + len(waiting))
     if unfinished:
-        raise DatasetError(
-            f"{root}: expected whole files, found {len(unfinished)} that a download has not "
-            f"finished, such as {min(unfinished)}; get them again, or move them away"
-        )
+        raise unfinished_download(root, unfinished)
     return sorted(found)

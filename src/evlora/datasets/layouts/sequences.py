@@ -6,8 +6,16 @@ from pathlib import Path
 
 from evlora.datasets.layouts.picture_folders import picture_sequence
 from evlora.datasets.layouts.table import Progress
-from evlora.datasets.layouts.trees import entries, folders
+from evlora.datasets.layouts.trees import (
+    UNFINISHED,
+    entries,
+    folders,
+    is_packed_alone,
+    unfinished_download,
+)
 from evlora.datasets.manifest import Sample
+
+ARCHIVES = "archives without a folder of their name were not opened; unpack what you need of them"
 
 
 @dataclass(slots=True)
@@ -68,8 +76,19 @@ def sequences_in(
         sensor_px: Width and height of the sensor, where the files do not state it.
         oddities: Takes what is odd.
         progress: Called with the number of entries looked at, and of all.
+
+    Raises:
+        DatasetError: A download was not finished.
     """
     listed = [entry for folder in folders(root) for entry in entries(folder)]
+    if unfinished := [
+        entry.relative_to(root).as_posix()
+        for entry in (*entries(root), *listed)
+        if entry.name.lower().endswith(UNFINISHED)
+    ]:
+        raise unfinished_download(root, unfinished)
+    for entry in filter(is_packed_alone, entries(root)):
+        oddities.add(ARCHIVES, entry.relative_to(root).as_posix())
     found: dict[str, FoundSequence] = {}
     for number, entry in enumerate(listed, start=1):
         if entry.is_dir():

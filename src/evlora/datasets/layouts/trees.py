@@ -1,6 +1,7 @@
 """What every layout of folders shares: listing them, and the message about a wrong tree."""
 
 import os
+from collections.abc import Collection
 from itertools import zip_longest
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from evlora.messages import listed
 
 PACKED = (".zip", ".7z", ".rar", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 """Endings of archives, whose content is not looked for."""
+UNFINISHED = (".part", ".partial", ".crdownload", ".download", ".aria2", ".filepart", ".!qb")
+"""Endings of files that a browser or a downloader has not completed."""
 LINES_SHOWN = 14
 ENTRIES_SHOWN = 4
 
@@ -66,6 +69,20 @@ def release_and_root(source: Path, *names: str) -> tuple[Path, Path]:
     if source.name in names:
         return source.parent, source
     return source, next((source / name for name in names if (source / name).is_dir()), source)
+
+
+def unfinished_download(root: Path, names: Collection[str]) -> DatasetError:
+    """The error about files below a folder that a download has not completed."""
+    return DatasetError(
+        f"{root}: expected whole files, found {len(names)} that a download has not finished, such "
+        f"as {min(names)}; get them again, or move them away"
+    )
+
+
+def is_packed_alone(path: Path) -> bool:
+    """Whether a file is an archive without a folder of its name beside it."""
+    ending = next((ending for ending in PACKED if path.name.lower().endswith(ending)), None)
+    return ending is not None and not path.with_name(path.name[: -len(ending)]).is_dir()
 
 
 def wrong_tree(source: Path, expected_tree: str, found: str, advice: str) -> DatasetError:

@@ -191,6 +191,10 @@ def reader_for(path: Path, format: str | None = None) -> Format:
         )
     if len(rows) == 1:
         return rows[0]
+    if rows and not path.stat().st_size:
+        raise RecordingError(
+            f"{path}: expected {_names(rows)}, got an empty file; copy it again, or delete it"
+        )
     if rows:
         raise RecordingError(
             f"{path}: its {suffix} stands for {_names(rows)}, and its header does not state which; "
