@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from evlora.recordings.converting import Found
     from evlora.recordings.parts import Part
     from evlora.recordings.simulator import SensorModel
+    from evlora.recordings.survey import Survey
 
 RecordingPath = Annotated[
     Path, typer.Argument(metavar="RECORDING", help="A file or folder of any known format.")
@@ -145,20 +146,26 @@ def inspect(
                 "what the frames show; `evlora convert --align` corrects it"
             )
     if out is not None:
-        from evlora.recordings.figure import save_figure, save_survey_figure
-
-        with working(f"drawing {out}"):
-            if isinstance(opened, Survey):
-                save_survey_figure(opened, out)
-            else:
-                save_figure(opened, out)
-        echo(f"picture: {out}", err=True)
+        _draw(opened, out)
     if animate is not None and isinstance(opened, Recording):
         from evlora.recordings.rendering import animate as pictures_of
         from evlora.recordings.rendering import save_animation
 
         save_animation(counted(pictures_of(opened), "pictures"), animate)
         echo(f"animation: {animate}", err=True)
+
+
+def _draw(opened: "Recording | Survey", out: Path) -> None:
+    """Draw what a recording holds into a picture, and name that on standard error."""
+    from evlora.recordings.figure import save_figure, save_survey_figure
+    from evlora.recordings.survey import Survey
+
+    with working(f"drawing {out}"):
+        if isinstance(opened, Survey):
+            save_survey_figure(opened, out)
+        else:
+            save_figure(opened, out)
+    echo(f"picture: {out}", err=True)
 
 
 def note_others(found: "Found") -> None:
