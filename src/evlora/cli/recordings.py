@@ -144,14 +144,7 @@ def inspect(
                 "what the frames show; `evlora convert --align` corrects it"
             )
     if out is not None:
-        from evlora.recordings.figure import save_figure, save_survey_figure
-
-        with working(f"drawing {out}"):
-            if isinstance(opened, Survey):
-                save_survey_figure(opened, out)
-            else:
-                save_figure(opened, out, part)
-        echo(f"picture: {out}", err=True)
+        _draw(opened, out, part)
     if animate is not None and isinstance(opened, Recording):
         from evlora.recordings.rendering import animate as pictures_of
         from evlora.recordings.rendering import save_animation
@@ -178,6 +171,19 @@ def _read(path: Path, format: str | None, options: dict[str, Any]) -> "Recording
     from evlora.recordings import open_recording
 
     return open_recording(path, format=format, **options)
+
+
+def _draw(opened: "Recording | Survey", out: Path, part: "Part | None") -> None:
+    """Draw what a recording holds into a picture, and name that on standard error."""
+    from evlora.recordings.figure import save_figure, save_survey_figure
+    from evlora.recordings.survey import Survey
+
+    with working(f"drawing {out}"):
+        if isinstance(opened, Survey):
+            save_survey_figure(opened, out)
+        else:
+            save_figure(opened, out, part)
+    echo(f"picture: {out}", err=True)
 
 
 def note_others(found: "Found") -> None:
