@@ -100,7 +100,7 @@ def values(archive: zipfile.ZipFile, member: Member) -> NDArray[Any]:
     with archive.open(member.name) as stream:
         _member(archive, member.name, stream)
         held = np.empty(archive.getinfo(member.name).file_size, np.uint8)
-        at, view = 0, memoryview(held)
+        at, view = 0, held.data
         while part := stream.read(BYTES_AT_A_TIME):
             view[at : at + len(part)] = part
             at += len(part)
