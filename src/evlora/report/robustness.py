@@ -89,8 +89,10 @@ def draw_by_corruption(lines: Mapping[str, Line], path: Path) -> None:
             ["0", *(f"{CORRUPTIONS[name].values[s - 1]:g}" for s in strengths)],
             fontsize=7,
         )
-    for axes in panels.flat[len(names) :]:
+    free = list(panels.flat[len(names) :])
+    for axes in free:
         axes.set_axis_off()
     panels[0][0].set_ylabel("top-1, %")
-    panels[0][0].legend(fontsize=7)
+    handles, labels = panels[0][0].get_legend_handles_labels()
+    (free[0] if free else panels[0][0]).legend(handles, labels, fontsize=8 if free else 7)
     save_figure(figure, path)
