@@ -198,9 +198,10 @@ def _decoded_index(path: Path, container: Any, stream: Any, *, is_part_enough: b
     part = _Part(packets)
     try:
         for number, frame in decoded(_recorded(path, container, stream, packets)):
-            shape = shape or _shape(path, frame)
-            if (changed := _shape(path, frame)) != shape:
-                damage = f"the next is {changed[1]}×{changed[0]} instead of {shape[1]}×{shape[0]}"
+            seen = _shape(path, frame)
+            shape = shape or seen
+            if seen != shape:
+                damage = f"the next is {seen[1]}×{seen[0]} instead of {shape[1]}×{shape[0]}"
                 break
             numbers.append(number)
             checksums.append(frame_checksum(frame))
