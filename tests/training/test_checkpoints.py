@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -177,7 +178,14 @@ def test_damaged_files_of_a_run_are_reported(
         resume(stopped, short_settings)
 
 
-def test_what_killed_runs_left_is_swept(stopped: Path, short_settings: dict[str, Any]) -> None:
+def test_what_killed_runs_left_is_swept(
+    stopped: Path, short_settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = stopped / "checkpoints"
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr(Path, "replace", Mock(side_effect=KeyboardInterrupt))
+        checkpoints._keep_as(kept / "previous.ckpt", kept / "last.ckpt")
+    assert list(kept.glob(".previous*"))
     (stopped / ".bundle-x1").mkdir()
     (stopped / ".bundle-x1" / "head.safetensors").touch()
     (stopped / "checkpoints" / ".last-x2.ckpt").touch()

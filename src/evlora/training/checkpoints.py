@@ -68,7 +68,7 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 def _keep_as(name: Path, file: Path) -> None:
     """Give a file a second name, which another file may have had; it is never without its own."""
-    beside = name.with_name(f".{name.name}-{os.getpid()}")
+    beside = name.with_name(f".{name.stem}-{os.getpid()}{name.suffix}")  # as `writing_file` does
     try:
         beside.unlink(missing_ok=True)
         beside.hardlink_to(file)

