@@ -1,7 +1,10 @@
 """A search over keys: what is tried, that it resumes, and what it refuses."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -63,6 +66,27 @@ def test_a_trial_of_a_killed_process_is_resumed_with_its_keys(
     found = search("demo", over=over, overrides=settings, trials=1)
     assert [one.state for one in found] == ["complete", "fail"]
     assert found[0].keys == found[1].keys
+
+
+def test_workers_make_no_more_trials_than_asked_for_and_no_trial_twice(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trained(*_: Any, **__: Any) -> SimpleNamespace:
+        time.sleep(0.3)
+        return SimpleNamespace(metrics={"val_top1": 0.5})
+
+    monkeypatch.setattr("evlora.search.train", trained)
+    over = ["training.learning_rate=1e-4..1e-2"]
+
+    def work(_: int) -> None:
+        search("demo", over=over, overrides=settings, trials=3)
+
+    with ThreadPoolExecutor(2) as workers:
+        list(workers.map(work, range(2)))
+    found = search("demo", over=over, overrides=settings, trials=3)
+    assert [one.state for one in found] == ["complete"] * 3
+    assert len({one.folder for one in found}) == 3
+    assert not list(Path(settings["run.dir"]).rglob("*.lock"))
 
 
 @pytest.mark.parametrize("text", ["rate", "rate=", "rate=3", "rate=2..1", "rate=1..inf", "=1..2"])
