@@ -82,7 +82,9 @@ def test_a_run_that_may_end_past_its_best_epoch_and_keep_its_last_is_noted(
     settings = {**short_settings, "training.patience": 2, "training.keep": keep}
     found = running._kept_although_worse(load_recipe("nano_photographs", settings))
     assert len(found) == notes
-    assert all("2 after the best one; training.keep=best keeps the best one" in n for n in found)
+    assert all(
+        "comes 2 after the best one; training.keep=best keeps the best one" in n for n in found
+    )
 
 
 def test_patience_without_validation_is_refused(

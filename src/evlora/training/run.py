@@ -334,8 +334,8 @@ def _kept_although_worse(recipe: Recipe) -> list[str]:
     if not patience or recipe.training.keep == "best":
         return []
     return [
-        "where training.patience ends the run, training.keep=last keeps the epoch that is "
-        f"{patience} after the best one; training.keep=best keeps the best one"
+        "where training.patience ends the run, training.keep=last keeps its last epoch, which "
+        f"comes {patience} after the best one; training.keep=best keeps the best one"
     ]
 
 
