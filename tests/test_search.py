@@ -50,19 +50,20 @@ def test_a_search_goes_on_where_it_was_stopped(settings: dict[str, Any], tmp_pat
     assert lines == []
 
 
-@pytest.mark.slow
-def test_a_trial_of_a_killed_process_is_resumed_with_its_keys(
-    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("end", [SystemExit(143), KeyboardInterrupt()])
+def test_a_trial_of_a_stopped_process_is_resumed_with_its_keys(
+    end: BaseException, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     over = ["training.learning_rate=1e-4..1e-2"]
 
-    def killed(*_: Any, **__: Any) -> Any:
-        raise SystemExit(143)
+    def stopped(*_: Any, **__: Any) -> Any:
+        raise end
 
-    with monkeypatch.context() as patched:
-        patched.setattr("evlora.search.train", killed)
-        with pytest.raises(SystemExit):
-            search("demo", over=over, overrides=settings, trials=1)
+    monkeypatch.setattr("evlora.search.train", stopped)
+    with pytest.raises(type(end)):
+        search("demo", over=over, overrides=settings, trials=1)
+    trained = SimpleNamespace(metrics={"val_top1": 0.5})
+    monkeypatch.setattr("evlora.search.train", lambda *_, **__: trained)
     found = search("demo", over=over, overrides=settings, trials=1)
     assert [one.state for one in found] == ["complete", "fail"]
     assert found[0].keys == found[1].keys
