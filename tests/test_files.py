@@ -188,6 +188,7 @@ KILLS = int(os.environ.get("EVLORA_REPLACEMENTS", "20"))
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(max(300, 5 * KILLS))
 @pytest.mark.skipif(sys.platform not in ("linux", "darwin"), reason="folders can be exchanged")
 def test_a_folder_is_whole_after_each_of_many_kills(tmp_path: Path) -> None:
     place, target = random.Random(0), tmp_path / "bundle"

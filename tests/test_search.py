@@ -1,7 +1,10 @@
 """A search over keys: what is tried, that it resumes, and what it refuses."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -47,22 +50,44 @@ def test_a_search_goes_on_where_it_was_stopped(settings: dict[str, Any], tmp_pat
     assert lines == []
 
 
-@pytest.mark.slow
-def test_a_trial_of_a_killed_process_is_resumed_with_its_keys(
-    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("end", [SystemExit(143), KeyboardInterrupt()])
+def test_a_trial_of_a_stopped_process_is_resumed_with_its_keys(
+    end: BaseException, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     over = ["training.learning_rate=1e-4..1e-2"]
 
-    def killed(*_: Any, **__: Any) -> Any:
-        raise SystemExit(143)
+    def stopped(*_: Any, **__: Any) -> Any:
+        raise end
 
-    with monkeypatch.context() as patched:
-        patched.setattr("evlora.search.train", killed)
-        with pytest.raises(SystemExit):
-            search("demo", over=over, overrides=settings, trials=1)
+    monkeypatch.setattr("evlora.search.train", stopped)
+    with pytest.raises(type(end)):
+        search("demo", over=over, overrides=settings, trials=1)
+    trained = SimpleNamespace(metrics={"val_top1": 0.5})
+    monkeypatch.setattr("evlora.search.train", lambda *_, **__: trained)
     found = search("demo", over=over, overrides=settings, trials=1)
     assert [one.state for one in found] == ["complete", "fail"]
     assert found[0].keys == found[1].keys
+
+
+def test_workers_make_no_more_trials_than_asked_for_and_no_trial_twice(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trained(*_: Any, **__: Any) -> SimpleNamespace:
+        time.sleep(0.3)
+        return SimpleNamespace(metrics={"val_top1": 0.5})
+
+    monkeypatch.setattr("evlora.search.train", trained)
+    over = ["training.learning_rate=1e-4..1e-2"]
+
+    def work(_: int) -> None:
+        search("demo", over=over, overrides=settings, trials=3)
+
+    with ThreadPoolExecutor(2) as workers:
+        list(workers.map(work, range(2)))
+    found = search("demo", over=over, overrides=settings, trials=3)
+    assert [one.state for one in found] == ["complete"] * 3
+    assert len({one.folder for one in found}) == 3
+    assert not list(Path(settings["run.dir"]).rglob("*.lock"))
 
 
 @pytest.mark.parametrize("text", ["rate", "rate=", "rate=3", "rate=2..1", "rate=1..inf", "=1..2"])

@@ -3,13 +3,14 @@
 import os
 import socket
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
 import yaml
 
 from evlora.errors import BundleError, DatasetError, EvloraError, RecipeError, RecordingError
-from evlora.untrusted import label_fault, parse_json, plain, read_text
+from evlora.untrusted import SHORT_BYTES, label_fault, parse_json, plain, read_text
 from evlora.untrusted_yaml import parse_yaml
 
 ALIASES = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -144,3 +145,20 @@ def test_every_border_refuses_a_pipe_at_once(tmp_path):
     for open_it, kind in opened.values():
         with pytest.raises(kind):
             open_it()
+
+
+def test_text_takes_the_memory_of_its_length_and_not_of_the_limit(tmp_path: Path) -> None:
+    short, long = tmp_path / "short", tmp_path / "long"
+    short.write_text("a")
+    long.write_text("ab" * SHORT_BYTES)
+    tracemalloc.start()
+    assert read_text(short, EvloraError) == "a"
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 * SHORT_BYTES
+    assert read_text(long, EvloraError) == "ab" * SHORT_BYTES
+    assert read_text(long, EvloraError, most_bytes=2 * SHORT_BYTES) == "ab" * SHORT_BYTES
+    with pytest.raises(EvloraError, match="expected text of at most"):
+        read_text(long, EvloraError, most_bytes=2 * SHORT_BYTES - 1)
+    with pytest.raises(EvloraError, match="expected text of at most"):
+        read_text(long, EvloraError, most_bytes=SHORT_BYTES - 1)

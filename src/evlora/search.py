@@ -2,13 +2,14 @@
 
 search.log      Optuna's journal, which all workers of a search read and append to
 trials/<id>/    the run of each trial; its name follows from its keys
+trials/N.lock   held while a worker makes trial N
 """
 
 import hashlib
 import json
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,7 +22,7 @@ from evlora.errors import EvloraError, RecipeError, RunError
 from evlora.locking import holding
 from evlora.recipe import Recipe, as_mapping, load_recipe
 from evlora.training.best import ACCURACY
-from evlora.training.folder import LOCK, folder_of, read_protocol
+from evlora.training.folder import folder_of, read_protocol
 from evlora.training.run import train
 
 JOURNAL, TRIALS, STUDY = "search.log", "trials", "evlora"
@@ -172,34 +173,25 @@ def search(
         load_if_exists=True,
         pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1),
     )
-    # Workers beside one another, and calls after one another, must not draw the same values.
-    study.sampler = optuna.samplers.TPESampler(seed=whole.run.seed + len(study.trials))
 
-    def attempt(trial: Any) -> float:
-        keys = as_mapping([f"{one.key}={one.draw(trial)}" for one in searched])
-        trial.set_user_attr(KEYS, keys)
-        own = _folder_of_trial(folder, keys)
-        run = train(
-            recipe,
-            overrides={**given, **keys, "run.dir": str(own)},
-            resume=True,
-            callbacks=[_Reporter(trial)],
-        )
-        return run.metrics["val_top1"]
-
-    def tell(study: Any, trial: Any) -> None:
-        value = "" if trial.value is None else f" {trial.value:.1%}"
-        done = _done(study)
-        named = ", ".join(f"{key}={value}" for key, value in trial.params.items())
-        report(f"trial {done}/{trials}: {trial.state.name.lower()}{value}  {named}")
-        if done >= trials:
-            study.stop()
-
-    _take_up_killed(study, folder)
-    missing = trials - _done(study)
-    if missing > 0:
-        study.optimize(attempt, n_trials=missing, catch=(EvloraError,), callbacks=[tell])
-    return _results(study, folder)
+    while True:
+        with ExitStack() as held:
+            trial = _next(study, searched, whole, trials, held)
+            if trial is None:
+                return _results(study, folder)
+            keys = trial.user_attrs[KEYS]
+            own = {**given, **keys, "run.dir": str(_folder_of_trial(folder, keys))}
+            try:
+                run = train(recipe, overrides=own, resume=True, callbacks=[_Reporter(trial)])
+            except optuna.TrialPruned:
+                ended = study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+            except EvloraError:
+                ended = study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            else:
+                ended = study.tell(trial, run.metrics["val_top1"])
+        value = "" if ended.value is None else f" {ended.value:.1%}"
+        named = ", ".join(f"{key}={value}" for key, value in ended.params.items())
+        report(f"trial {_done(study)}/{trials}: {ended.state.name.lower()}{value}  {named}")
 
 
 def _require_validation(recipe: Recipe, searched: Sequence[Searched]) -> None:
@@ -219,18 +211,66 @@ def _folder_of_trial(folder: Path, keys: Mapping[str, Any]) -> Path:
     return folder / TRIALS / hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def _next(
+    study: Any, searched: Sequence[Searched], recipe: Recipe, trials: int, held: ExitStack
+) -> Any | None:
+    """A trial that begins, with its keys noted and its lock held; None where all have begun."""
+    import optuna  # pyright: ignore[reportMissingImports]
+
+    folder = folder_of(recipe)
+    with _alone(folder):
+        _take_up_killed(study, folder)
+        if _begun(study) >= trials:
+            return None
+        # Workers beside one another, and calls after one another, must not draw the same values.
+        study.sampler = optuna.samplers.TPESampler(seed=recipe.run.seed + len(study.trials))
+        trial = study.ask()
+        held.enter_context(
+            holding(_lock_of(folder, trial.number), refusal=RunError("search: in use"))
+        )
+        trial.set_user_attr(KEYS, as_mapping([f"{one.key}={one.draw(trial)}" for one in searched]))
+    return trial
+
+
+@contextmanager
+def _alone(folder: Path) -> Generator[None]:
+    """Wait until no other worker chooses a trial: two that count at once would begin one too many.
+
+    A lock whose worker was killed is taken over after half a minute.
+    """
+    from optuna.storages.journal import JournalFileOpenLock  # pyright: ignore[reportMissingImports]
+
+    lock = JournalFileOpenLock(str(folder / "choosing"))
+    lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _lock_of(folder: Path, number: int) -> Path:
+    return folder / TRIALS / f"{number}.lock"
+
+
 def _take_up_killed(study: Any, folder: Path) -> None:
     """Let trials whose process was killed be made again; they resume from their checkpoints."""
     import optuna  # pyright: ignore[reportMissingImports]
 
     for trial in study.trials:
-        keys = trial.user_attrs.get(KEYS)
-        if trial.state != optuna.trial.TrialState.RUNNING or keys is None:
+        if trial.state != optuna.trial.TrialState.RUNNING:
             continue
         with suppress(RunError):  # another worker is at it
-            with holding(_folder_of_trial(folder, keys) / LOCK, refusal=RunError("in use")):
+            with holding(_lock_of(folder, trial.number), refusal=RunError("in use")):
                 study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
             study.enqueue_trial(trial.params, user_attrs={INSTEAD_OF: trial.number})
+
+
+def _begun(study: Any) -> int:
+    """Trials that have ended or that a worker is at, each of them once."""
+    import optuna  # pyright: ignore[reportMissingImports]
+
+    running = optuna.trial.TrialState.RUNNING
+    return _done(study) + sum(one.state == running for one in study.trials)
 
 
 def _done(study: Any) -> int:

@@ -24,6 +24,7 @@ SPECIAL_KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
 )
 NAMES_THAT_CANNOT_BE = (errno.ENAMETOOLONG, errno.ELOOP)
 SHOWN_OF_A_NAME = 60
+SHORT_BYTES = 1 << 20
 
 PathT = TypeVar("PathT", bound=str | os.PathLike[str])
 ErrorT = type[EvloraError]
@@ -97,7 +98,10 @@ def read_text(
     most = getattr(limits(), limit) if most_bytes is None else most_bytes
     try:
         with plain(path, error).open("rb") as file:
-            content = file.read(most + 1)
+            # Reading sets aside as much memory as is asked for, however short the file is.
+            content = file.read(min(most + 1, SHORT_BYTES))
+            if len(content) == SHORT_BYTES:
+                content += file.read(most + 1 - SHORT_BYTES)
     except OSError as refused:
         raise error(f"{path}: could not be read: {refused.strerror}; check the path") from refused
     if len(content) > most:

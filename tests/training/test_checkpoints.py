@@ -230,7 +230,7 @@ KILLS = int(os.environ.get("EVLORA_KILLS", "8"))
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(max(1200, 150 * KILLS))
 def test_a_run_that_is_killed_at_random_moments_ends_as_an_undisturbed_one(
     short_settings: dict[str, Any], tmp_path: Path, project_root: Path
 ) -> None:

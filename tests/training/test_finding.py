@@ -23,7 +23,10 @@ def written(run: Path) -> dict[str, Any]:
 
 @pytest.mark.slow
 def test_a_run_with_the_rate_found_is_that_of_the_number_and_resumes(
-    own_settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own_settings: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(finding, "RATES", 60)
     lines: list[str] = []
@@ -32,6 +35,7 @@ def test_a_run_with_the_rate_found_is_that_of_the_number_and_resumes(
     rate = written(run.dir)["learning_rate"]
     assert 1e-6 < rate < 1
     assert lines[0] == f"training.learning_rate: {rate:g}, found in a test of 60 steps"
+    assert capfd.readouterr().err == ""
     assert not [path for path in run.dir.iterdir() if path.name.startswith(".")]
 
     given = {**settings, "training.learning_rate": rate, "run.dir": str(tmp_path / "given")}

@@ -6,15 +6,17 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from torch.nn.functional import cross_entropy
 
 import evlora
 from evlora.bundle import load_bundle
 from evlora.clips import ClipConfig
-from evlora.datasets import ClipDataset, Manifest, read_manifest
+from evlora.datasets import ClipDataset, Manifest, prepare, read_manifest
 from evlora.datasets.storage import write_manifest
 from evlora.errors import RecipeError
 from evlora.recipe import build, load_recipe
+from evlora.training import run as running
 from evlora.training.data import ClipDataModule
 from evlora.training.module import RecognizerModule
 from evlora.training.objective import balanced_weights
@@ -71,6 +73,18 @@ def test_a_run_ends_when_validation_improves_no_more(
     again = evlora.train("nano_photographs", overrides=settings, resume=True, report=lines.append)
     assert not [line for line in lines if line.startswith("epoch ")]
     assert again.metrics["epoch"] == run.metrics["epoch"]
+
+
+@pytest.mark.parametrize(("keep", "notes"), [("last", 1), ("best", 0)])
+def test_a_run_that_may_end_past_its_best_epoch_and_keep_its_last_is_noted(
+    keep: str, notes: int, short_settings: dict[str, Any]
+) -> None:
+    settings = {**short_settings, "training.patience": 2, "training.keep": keep}
+    found = running._kept_although_worse(load_recipe("nano_photographs", settings))
+    assert len(found) == notes
+    assert all(
+        "comes 2 after the best one; training.keep=best keeps the best one" in n for n in found
+    )
 
 
 def test_patience_without_validation_is_refused(
@@ -136,6 +150,21 @@ def test_imbalance_and_a_constant_modality_are_noted(short_settings: dict[str, A
     imbalance, constant = data.notes
     assert "classes have 2 to 40 training clips; data.balanced=true" in imbalance
     assert "rgb has the same value 255 everywhere in 3 training clips" in constant
+
+
+def test_white_pictures_are_noted_although_augmentation_gives_each_its_own_brightness(
+    short_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    for number in range(8):
+        place = tmp_path / "source" / "train" / f"class{number % 2}" / f"{number}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 32), "white").save(place)
+    prepare("image_folder", tmp_path / "source", tmp_path / "dataset")
+    settings = {**short_settings, "data.root": str(tmp_path / "dataset")}
+    recipe = load_recipe("nano_photographs", {**settings, "clip.augmentation.colour": 0.2})
+    data = ClipDataModule(recipe.data, recipe.clip, batch_size=4, seed=0)
+    data.try_clips()
+    assert "rgb has the same value 255 everywhere in 8 training clips" in data.notes[0]
 
 
 def test_layer_decay_lowers_the_rates_of_lower_blocks(short_settings: dict[str, Any]) -> None:

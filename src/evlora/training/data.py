@@ -107,7 +107,9 @@ class ClipDataModule(LightningDataModule):
             if isinstance(self.training, ClipDataset):
                 step = max(1, len(self.training) // CLIPS_TRIED)
                 places = range(0, len(self.training), step)[:CLIPS_TRIED]
-                self._tried = [self.training[index] for index in places]
+                # Without augmentation, which gives even blank images many values.
+                plain = ClipDataset(self.manifest, "train", self.training.config)
+                self._tried = [plain[index] for index in places]
 
     def cache_features(self, place: str, *, variants: int) -> None:
         """Let training go on from features, which `fill_caches` computes.

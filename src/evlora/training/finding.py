@@ -8,12 +8,13 @@ import tempfile
 import warnings
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import Trainer, seed_everything
-from lightning.pytorch.tuner import Tuner
+from lightning.pytorch.tuner import Tuner, lr_finder
 
 from evlora.errors import RecipeError, RunError
 from evlora.recipe import Recipe
@@ -78,7 +79,8 @@ def find_numbers(
             signals.report(f"training.batch_size: {size} clips, found by trying")
             recipe = _with(recipe, batch_size=size)
         if training.learning_rate == AUTO:
-            rate = _steepest_rate(*parts(_trying(recipe)), signals)
+            with _bar_of_rates(shown=trainer.progress_bar_callback is not None):
+                rate = _steepest_rate(*parts(_trying(recipe)), signals)
             if training.learning_rate_per_256:
                 rate *= 256 / clips_of_a_step(recipe.training, world_size=1)
             rate = float(f"{rate:.3g}")
@@ -157,6 +159,17 @@ def _trial(trainer: Trainer, module: RecognizerModule, signals: StopSignals) -> 
     with ends_explained(trainer, module, signals), without_its_deprecations():
         warnings.filterwarnings("ignore", "Total length of `list` across ranks is zero")
         yield
+
+
+@contextmanager
+def _bar_of_rates(*, shown: bool) -> Generator[None]:
+    """Show Lightning's bar of the test of rates where the run has one; it has no key for that."""
+    bar = lr_finder.tqdm
+    lr_finder.tqdm = partial(bar, disable=not shown, leave=False)
+    try:
+        yield
+    finally:
+        lr_finder.tqdm = bar
 
 
 def _largest_batch(

@@ -324,8 +324,19 @@ def _first_lines(
     yield _summary(recognizer, data)
     yield _batch_line(recipe, world_size)
     doubts = cautions(data.manifest) if recipe.training.keep == "best" else []
-    for note in (*_named_layers(recognizer), *data.notes, *doubts):
+    for note in (*_named_layers(recognizer), *data.notes, *doubts, *_kept_although_worse(recipe)):
         yield f"note: {note}"
+
+
+def _kept_although_worse(recipe: Recipe) -> list[str]:
+    """What early stopping keeps where the recipe asks for the last epoch."""
+    patience = recipe.training.patience
+    if not patience or recipe.training.keep == "best":
+        return []
+    return [
+        "where training.patience ends the run, training.keep=last keeps its last epoch, which "
+        f"comes {patience} after the best one; training.keep=best keeps the best one"
+    ]
 
 
 def _batch_line(recipe: Recipe, world_size: int) -> str:
