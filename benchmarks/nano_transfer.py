@@ -39,7 +39,7 @@ from evlora.models.backbone import (
     image_statistics,
     pool_tokens,
 )
-from evlora.models.nano import NANO
+from evlora.models.backbone_names import NANO
 from evlora.pretraining.run import WEIGHTS_FILE
 
 FRAMES = 3

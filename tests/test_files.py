@@ -1,5 +1,6 @@
 """Writing without leaving halves."""
 
+import errno
 import os
 import random
 import signal
@@ -31,6 +32,20 @@ def test_an_error_leaves_the_old_file_and_no_trace(tmp_path: Path) -> None:
         raise ZeroDivisionError
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("named", [None, "the temporary file", "another file"])
+def test_an_error_of_the_disk_names_the_file_that_was_to_be_written(
+    tmp_path: Path, named: str | None
+) -> None:
+    with (
+        pytest.raises(OSError, match="No space left") as raised,
+        writing_file(tmp_path / "x") as it,
+    ):
+        name = {None: (), "the temporary file": (str(it),)}.get(named, (named,))
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), *name)
+    is_of_another = named == "another file"
+    assert raised.value.filename == (named if is_of_another else str(tmp_path / "x"))
 
 
 def test_an_error_leaves_the_old_folder_and_no_trace(tmp_path: Path) -> None:

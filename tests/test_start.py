@@ -48,6 +48,11 @@ def test_help_imports_no_numbers():
         ("compare", "demo", "training.epoch=1"),
         ("compare", "demo", "--over", "model.adapter.rank="),
         ("compare", "demo", "--over", "training.epoch=1,2"),
+        ("compare", "demo", "--methods", "nonsense"),
+        ("compare", "demo", "--over", "model.adapter=lora,lorra"),
+        ("train", "demo", "model.adapter=lorra"),
+        ("train", "demo", "backbone.name=vit_of_nobody"),
+        ("profile", "demo", "backbone.name=vit_of_nobody"),
     ],
 )
 def test_a_mistake_in_a_recipe_is_reported_without_torch(arguments: tuple[str, ...]):

@@ -10,7 +10,7 @@ from typing import Any
 from evlora.comparison_over import Over
 from evlora.errors import RecipeError
 from evlora.messages import suggestion
-from evlora.models.adapters import METHODS
+from evlora.models.adapters.names import method_names
 from evlora.recipe import Recipe, as_mapping, recipe_of
 
 ADAPTER = "model.adapter"
@@ -18,6 +18,18 @@ ALL = "all"
 """What stands for all methods of the catalogue."""
 OF_METHOD = (ADAPTER, f"{ADAPTER}.method")
 """The keys that name a method."""
+WITHOUT_ADAPTER = ("none", "full")
+"""The methods that add nothing to the network."""
+
+
+def require_rows(methods: Sequence[str], comparison: Mapping[str, Mapping[str, Any]]) -> None:
+    """Check that each name is one of a row or a method, which takes no peft.
+
+    Raises:
+        RecipeError: One is not.
+    """
+    for name in _each(methods, comparison):
+        _keys_of(name, comparison)
 
 
 def recipes_of(
@@ -59,7 +71,7 @@ def _each(methods: Sequence[str], comparison: Mapping[str, Any]) -> Iterator[str
     """The names, with those of all methods in place of `all`, unless a row is called so."""
     for name in methods:
         if name == ALL and ALL not in comparison:
-            yield from METHODS
+            yield from method_names()
         else:
             yield name
 
@@ -68,9 +80,9 @@ def _keys_of(name: str, comparison: Mapping[str, Mapping[str, Any]]) -> dict[str
     """The keys that make a recipe the row of this name: the recipe's own row, or a bare method."""
     if name in comparison:
         return dict(comparison[name])
-    if name in METHODS:
+    if name in method_names():
         return {ADAPTER: {"method": name}}
-    known = [*comparison, *METHODS, ALL]
+    known = [*comparison, *method_names(), ALL]
     raise RecipeError(
         f"--methods: expected a method or a row of the recipe's `comparison`, got {name!r}; "
         f"{suggestion(name, known, listing='evlora compare --list')}"
@@ -86,7 +98,7 @@ def _settings_of(
     """
     varied = [] if over is None else [over.key]
     for key in [*changes, *varied]:
-        if key in OF_METHOD and (name in METHODS or any(one in OF_METHOD for one in row)):
+        if key in OF_METHOD and (name in method_names() or any(one in OF_METHOD for one in row)):
             raise RecipeError(
                 f"{key}: expected no method beside the row {name}, which has its own; name "
                 "the methods with --methods"
@@ -122,14 +134,13 @@ def _is_idle(row: Mapping[str, Any], key: str) -> bool:
     """Whether a key is about the adapter of a row that adds none."""
     adapter = row.get(ADAPTER)
     method = adapter.get("method") if isinstance(adapter, Mapping) else adapter
-    is_without = method in METHODS and METHODS[method].config is None
-    return is_without and key.startswith(f"{ADAPTER}.") and key not in OF_METHOD
+    return method in WITHOUT_ADAPTER and key.startswith(f"{ADAPTER}.") and key not in OF_METHOD
 
 
 def _require_its_method(name: str, recipe: Recipe) -> None:
     """Check that a row which is named like a method trains that method."""
     method = recipe.model.adapter.method
-    if name in METHODS and method != name:
+    if name in method_names() and method != name:
         raise RecipeError(
             f"comparison.{name}: expected a row that is named like a method to train it, got "
             f"{method}, the recipe's own; add model.adapter: {{method: {name}}} to the row, or "

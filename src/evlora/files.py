@@ -30,9 +30,18 @@ def writing_file(path: Path, *, durable: bool = False) -> Generator[Path]:
         path: The file; its parents are made too.
         durable: Whether the content is on the disk before the file has its name, so that not even
             a loss of power leaves an empty file. It costs some milliseconds.
+
+    Raises:
+        OSError: The disk takes no file, or no more of it; its `filename` is `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    try:
+        handle, name = tempfile.mkstemp(
+            prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent
+        )
+    except OSError as error:
+        error.filename = str(path)
+        raise
     os.close(handle)
     temporary = Path(name)
     try:
@@ -43,6 +52,10 @@ def writing_file(path: Path, *, durable: bool = False) -> Generator[Path]:
         temporary.replace(path)
         if durable:
             _sync(path.parent)
+    except OSError as error:
+        if error.filename is None or str(error.filename) == name:
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

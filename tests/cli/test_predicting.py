@@ -13,7 +13,10 @@ from PIL import Image
 from evlora import prediction
 from evlora.bundle import load_bundle
 from evlora.clips import ClipConfig
+from evlora.datasets import read_manifest
 from evlora.errors import BundleError
+from evlora.recipe import build, load_recipe
+from evlora.recipe.from_data import filled_from_data
 from evlora.recordings import EventStream, Recording, open_recording, write_recording
 
 
@@ -148,6 +151,23 @@ def test_a_bundle_is_profiled_as_it_is(finished: Path, evlora: Command) -> None:
     refused = evlora("profile", finished, "model.adapter.rank=2")
     assert refused.returncode == 2
     assert "expected no keys and no --classes beside a bundle" in refused.stderr
+
+
+def test_a_recipe_that_leaves_keys_to_its_data_is_profiled_as_it_would_be_trained(
+    tiny_dataset: Path, evlora: Command
+) -> None:
+    shown = evlora("profile", "own_recordings", f"data.root={tiny_dataset}", "--json")
+    assert shown.stderr == ""
+    recipe = filled_from_data(load_recipe("own_recordings", [f"data.root={tiny_dataset}"]))
+    recognizer = build(recipe, num_classes=len(read_manifest(tiny_dataset).labels))
+    trained = sum(tensor.numel() for tensor in recognizer.trained_tensors().values())
+    assert json.loads(shown.stdout)["parameters"]["trained"] == trained
+
+
+def test_without_a_dataset_the_profile_notes_whose_sizes_it_has(evlora: Command) -> None:
+    shown = evlora("profile", "own_recordings", "--classes", "5")
+    assert shown.returncode == 0
+    assert "note: sizes and modalities are defaults; with data.root=DATASET" in shown.stderr
 
 
 def test_a_folder_of_recordings_is_inspected_line_by_line(events: Path, evlora: Command) -> None:

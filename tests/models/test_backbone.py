@@ -12,7 +12,8 @@ from timm.models.vision_transformer import VisionTransformer
 
 from evlora.errors import BackboneError
 from evlora.models import BackboneConfig, build_backbone, weights_sha256
-from evlora.models.backbone import TESTED, blocks_of, embed_images, pool_tokens, share_weights
+from evlora.models.backbone import blocks_of, embed_images, pool_tokens, share_weights
+from evlora.models.backbone_names import TESTED
 
 WEIGHTS = "weights/vit_tiny_patch16_224.in1k.fp16.safetensors"
 

@@ -1,5 +1,6 @@
 """Writing: what is written and read back is equal, and no half file takes a name."""
 
+import os
 import warnings
 
 import faery
@@ -263,6 +264,25 @@ def test_a_writer_that_fails_leaves_the_old_file_and_no_other(
 
     assert path.read_bytes() == b"the old file"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="limits of POSIX")
+@pytest.mark.parametrize("bytes_left", [0, 1000, 4096, 8192])
+def test_hdf5_survives_a_disk_that_fills_up_anywhere(tmp_path, bytes_left):
+    import resource
+
+    number = np.arange(20_000)
+    events = EventStream(number * 10, number % 64, number * 7 % 48, number % 2 == 0, 64, 48)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_left, hard))
+    try:
+        with pytest.raises(
+            RecordingError, match=r"x\.h5: could not be written: .*; make room there"
+        ):
+            write_recording(Recording(events, None, "made"), tmp_path / "x.h5")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_place_that_cannot_be_written_to_is_named(tmp_path):

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evlora.cli.arguments import AsJson, Overrides, Recipe, Split
-from evlora.cli.early import require_recipe
+from evlora.cli.early import named_recipe, require_recipe
 from evlora.cli.printing import echo
 from evlora.comparison_over import Over
 from evlora.messages import listed
-from evlora.ranks import is_first_rank
+from evlora.ranks import alike_on_a_machine, is_first_rank
 
 if TYPE_CHECKING:
     from evlora.comparison_table import Comparison, Row
@@ -69,7 +69,12 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Train a recipe with several methods side by side."""
+    from evlora.comparison_rows import require_rows
+
     varied = None if over is None else Over.parse(over)
+    names = [name.strip() for name in methods.split(",") if name.strip()]
+    with alike_on_a_machine():
+        require_rows(names, named_recipe(recipe, overrides or ()).comparison)
     require_recipe(recipe, overrides or ())
     for setting in varied.settings if varied else ():
         require_recipe(recipe, [*(overrides or ()), setting])
@@ -77,7 +82,6 @@ def compare(
     from evlora.comparison import compare as run
     from evlora.comparison_table import cells, columns
 
-    names = [name.strip() for name in methods.split(",") if name.strip()]
     result = run(
         recipe,
         methods=names,

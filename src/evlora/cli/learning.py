@@ -1,4 +1,4 @@
-"""The verbs around learning: demo, train, predict, profile."""
+"""The verbs around learning: demo, train, predict."""
 
 import json
 import sys
@@ -9,7 +9,6 @@ import typer
 
 from evlora.cli.answers import opened_each, require_alone, require_out
 from evlora.cli.arguments import (
-    RECIPE_HELP,
     AnswerPrecision,
     AsJson,
     Bundle,
@@ -20,9 +19,9 @@ from evlora.cli.arguments import (
     Without,
     Workers,
 )
-from evlora.cli.early import bundle_that_is_there, require_recipe
+from evlora.cli.early import require_recipe
 from evlora.cli.live import is_still_recorded, show_live, show_stream
-from evlora.cli.printing import echo, listing, table
+from evlora.cli.printing import echo, listing
 from evlora.cli.recordings import (
     ColumnsOption,
     FormatOption,
@@ -73,7 +72,7 @@ def _show_origins(recipe: Path, keys: list[str]) -> None:
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command."""
-    for verb in (demo, train, predict, profile):
+    for verb in (demo, train, predict):
         app.command()(verb)
 
 
@@ -307,76 +306,3 @@ def predict(
 
     how = How(options, part, without, precision, workers=workers, batch_size=batch_size)
     predict_all(recognizer, given, how, top=top, as_json=as_json, out=out)
-
-
-def _note(line: str) -> None:
-    """Print a line that is no result."""
-    echo(line, err=True)
-
-
-def profile(
-    recipe: Annotated[
-        Path, typer.Argument(metavar="RECIPE|BUNDLE", help=f"{RECIPE_HELP[:-1]}; or a bundle.")
-    ],
-    overrides: Overrides = None,
-    classes: Annotated[
-        int | None,
-        typer.Option(min=2, help="Number of classes: 114 unless given, or those of the bundle."),
-    ] = None,
-    repeats: Annotated[
-        int, typer.Option(min=0, help="Forward passes to time; 0 measures no time and memory.")
-    ] = 0,
-    as_json: AsJson = False,
-) -> None:
-    """Count parameters and operations, and time them."""
-    from evlora.errors import RecipeError
-    from evlora.recipe import build, load_recipe, shipped_recipes
-
-    # `make demo` leaves a folder that is called like a recipe; the recipe is meant.
-    if recipe.is_dir() and str(recipe) not in shipped_recipes():
-        if overrides or classes is not None:
-            raise RecipeError(
-                f"{recipe}: expected no keys and no --classes beside a bundle, which is as it was "
-                "trained; give its recipe to change it"
-            )
-        bundle_that_is_there(recipe)
-        from evlora.bundle import load_bundle
-
-        recognizer = load_bundle(recipe)
-    else:
-        whole = load_recipe(recipe, overrides or (), report=_note)  # before slow imports
-        recognizer = build(whole, num_classes=classes or 114)
-    from evlora import profiling
-
-    result = profiling.profile(recognizer, repeats=repeats)
-    if as_json:
-        echo(json.dumps(result.as_dict()))
-        return
-    counts = result.parameters
-    table(
-        ("part", "parameters", "trained"),
-        [
-            *((part.part, f"{part.total:,}", f"{part.trained:,}") for part in counts.by_part),
-            ("in all, shared weights once", f"{counts.total:,}", f"{counts.trained:,}"),
-        ],
-    )
-    echo(f"trained: {counts.trained_percent:.2f} %, saved as {counts.saved_mb:.2f} MB")
-    echo(f"adapters: {counts.adapter_percent:.2f} % of the backbone's parameters")
-    echo(f"one clip's forward pass: {result.flops / 1e9:.1f} GFLOP")
-    for measured in (result.latency, result.memory):
-        for name, value in (measured or {}).items():
-            echo(f"{name}: {value:.1f}")
-    found = result.efficiency
-    if found is None:
-        return
-    echo(
-        f"share of the measured peak of {found.peak_gflops_per_s:.0f} GFLOP/s: "
-        f"{found.utilisation:.0%}"
-    )
-    echo(f"limited by {found.limit}")
-    table(
-        ("kept for backward of a clip", "MB"),
-        [(part, f"{size:.1f}") for part, size in found.kept_mb.items()],
-    )
-    there = "" if found.has_bf16 else ", which this device only emulates"
-    echo(f"largest difference of a probability in bf16{there}: {found.bf16_difference:.4f}")

@@ -20,6 +20,7 @@ from evlora.cli import (
     learning,
     overview,
     playing,
+    profiling,
     publishing,
     recordings,
     reporting,
@@ -105,8 +106,8 @@ def _place_in_help(command: CommandInfo) -> int:
 
 
 for group in (
-    *(learning, evaluating, robustness, reporting, comparing, searching, overview, known),
-    *(datasets, recordings, playing, converting, publishing, exporting, serving),
+    *(learning, profiling, evaluating, robustness, reporting, comparing, searching),
+    *(overview, known, datasets, recordings, playing, converting, publishing, exporting, serving),
 ):
     group.register(app)
 for command in app.registered_commands:

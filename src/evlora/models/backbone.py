@@ -23,24 +23,13 @@ from torch import Tensor, nn
 from evlora.config import expanded
 from evlora.errors import BackboneError
 from evlora.messages import suggestion
+from evlora.models.backbone_names import HUB_NAMES, NANO, unknown_backbone
 from evlora.models.config import PRETRAINED, RANDOM, BackboneConfig
-from evlora.models.nano import NANO, embedded_weights
+from evlora.models.nano import embedded_weights
 from evlora.models.positions import give_positions
 from evlora.models.weight_files import load_weights
 
 HUB_TIMEOUT_S = 5
-HUB_NAMES = ("hf_hub", "hf-hub")
-"""What stands before the colon of a name such as `hf_hub:timm/vit_tiny_patch16_224`."""
-LISTING = "`python -c \"import timm; print(timm.list_models('vit*'))\"`"
-TESTED = (
-    "vit_base_patch16_clip_quickgelu_224.openai",
-    "vit_base_patch16_224.augreg_in21k",
-    "vit_base_patch14_reg4_dinov2.lvd142m",
-    "vit_base_patch16_dinov3.lvd1689m",
-    "eva02_base_patch14_224.mim_in22k",
-    "vit_base_patch16_siglip_224.v2_webli",
-)
-"""One of each family at base size, with its weights; docs/backbones.md describes them."""
 
 Backbone = VisionTransformer | Eva
 """The two classes with which timm has the ViTs: `Eva` those with rotary positions."""
@@ -113,10 +102,8 @@ def _architecture(name: str) -> str:
     if hub not in HUB_NAMES:
         architecture = name.split(".", maxsplit=1)[0]
         if not is_model(architecture):
-            raise BackboneError(
-                f"backbone.name: timm has no model {name!r}; "
-                f"{suggestion(architecture, _names_of_vits(), listing=LISTING)}"
-            )
+            vits = (*list_models(module="vision_transformer"), *list_models(module="eva"))
+            raise unknown_backbone(name, vits)
         _require_known_tag(name)
         return architecture
     try:
@@ -149,11 +136,6 @@ def impatient_hub() -> Generator[None]:
         yield
     finally:
         constants.HF_HUB_OFFLINE = before
-
-
-def _names_of_vits() -> list[str]:
-    """All of them; those that a message shows come first."""
-    return [NANO, *TESTED, *list_models(module="vision_transformer"), *list_models(module="eva")]
 
 
 def _require_known_tag(name: str) -> None:

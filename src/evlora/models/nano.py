@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu
 
 from evlora.errors import BackboneError
+from evlora.models.backbone_names import NANO
 from evlora.models.fast import through_convolution
 
-NANO = "evlora_nano"
 WEIGHTS = Path(__file__).with_name("evlora_nano.safetensors")
 """What ships with the package; docs/nano.md shows how it was made."""
 WEIGHTS_SHA256 = "d59c8e0200f5b1b98d6ac224782f89b8ace81f7bdcc61fd3639fde6bfb63b863"

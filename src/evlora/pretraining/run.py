@@ -24,7 +24,7 @@ from evlora.config import Config
 from evlora.errors import RunError
 from evlora.files import writing_file
 from evlora.models.backbone import image_statistics
-from evlora.models.nano import NANO
+from evlora.models.backbone_names import NANO
 from evlora.pretraining.objective import WEIGHTS, Objective, ViewBatch
 from evlora.pretraining.scenes import make_views
 

@@ -7,10 +7,10 @@ from typing import Any
 from evlora.config import Config
 from evlora.datasets import Manifest, read_manifest
 from evlora.datasets.opening import open_sample
+from evlora.models.backbone_names import NANO
 from evlora.recipe.schema import Recipe
 from evlora.recordings import Recording
 
-NANO = "evlora_nano"
 SAMPLES_OPENED = 8
 MOMENTS = 4
 LEAST_VALIDATION = 50

@@ -1,6 +1,7 @@
 """The key `adapter` of a recipe: which method is added, where, and how large.
 
-The keys themselves are read without torch; what a method has is asked of its row, which needs peft.
+The keys and the method's name are read without torch; what a method has is asked of its row, which
+needs peft.
 """
 
 from collections.abc import Generator
@@ -13,7 +14,8 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from evlora.config import Config
 from evlora.errors import AdapterError
 from evlora.limits import limits, raising, require_bounded_options
-from evlora.messages import explain, suggestion
+from evlora.messages import explain
+from evlora.models.adapters.names import require_method
 from evlora.models.adapters.site_names import Site
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ _asks_methods = ContextVar("_asks_methods", default=True)
 
 @contextmanager
 def keys_alone() -> Generator[None]:
-    """Inside, adapters are checked for their keys and types alone, which takes no peft."""
+    """Inside, adapters are checked for keys, types and the method's name, which takes no peft."""
     token = _asks_methods.set(False)
     try:
         yield
@@ -86,6 +88,7 @@ class AdapterConfig(Config):
 
     @model_validator(mode="after")
     def _require_what_the_method_has(self) -> "AdapterConfig":
+        require_method(self.method)
         if not _asks_methods.get():
             return self
         settings, method = self.settings(), self._row()
@@ -155,19 +158,9 @@ class AdapterConfig(Config):
         return names
 
     def _row(self) -> "Method":
-        from evlora.models.adapters.from_peft.refused import REFUSED
         from evlora.models.adapters.methods import METHODS
 
-        if self.method in REFUSED:
-            raise AdapterError(
-                f"adapter.method: {self.method} of peft does not suit a vision transformer: "
-                f"{REFUSED[self.method]}; choose another (evlora compare --list)"
-            )
-        if self.method not in METHODS:
-            raise AdapterError(
-                f"adapter.method: no adapter is called {self.method!r}; "
-                f"{suggestion(self.method, METHODS)}"
-            )
+        require_method(self.method)
         return METHODS[self.method]
 
 

@@ -5,6 +5,7 @@ milliseconds or more behind it (https://dsec.ifi.uzh.ch/data-format/). Frames li
 with their times beside them; triggers, of which DSEC has none, in `triggers/t_us channel polarity`.
 """
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +24,54 @@ LONGEST_INDEX_MS = 2 * 3_600_000
 
 
 def write(recording: Recording, path: Path) -> None:
-    """Write events and frames, the frames a few at a time."""
+    """Write events and frames, the frames a few at a time.
+
+    Raises:
+        OSError: The disk takes no more.
+    """
     import h5py
 
-    with h5py.File(path, "w") as file:
-        if recording.events is not None:
-            _write_events(file, recording.events)
-        if recording.frames is not None:
-            _write_frames(file, recording.frames)
-        if recording.triggers is not None:
-            file["triggers/t_us"] = recording.triggers.t_us
-            file["triggers/channel"] = recording.triggers.channel
-            file["triggers/polarity"] = recording.triggers.polarity
+    with _PatientFile(path, "w+") as written:
+        with h5py.File(written, "w") as file:
+            _write_all(file, recording)
+        if written.error is not None:
+            raise written.error
+
+
+class _PatientFile(io.FileIO):
+    """A file that keeps its first error to itself: HDF5 crashes the process after one."""
+
+    error: OSError | None = None
+
+    def write(self, data: Any, /) -> int:
+        """Write all of it, or nothing more once that has failed."""
+        left = memoryview(data).cast("B")
+        size = len(left)
+        try:
+            while self.error is None and left:
+                left = left[super().write(left) or 0 :]
+        except OSError as error:
+            self.error = error
+        return size
+
+    def truncate(self, size: int | None = None, /) -> int:
+        """Give it this size, in bytes; unless a write has failed or this does."""
+        try:
+            return super().truncate(size) if self.error is None else size or 0
+        except OSError as error:
+            self.error = error
+            return size or 0
+
+
+def _write_all(file: Any, recording: Recording) -> None:
+    if recording.events is not None:
+        _write_events(file, recording.events)
+    if recording.frames is not None:
+        _write_frames(file, recording.frames)
+    if recording.triggers is not None:
+        file["triggers/t_us"] = recording.triggers.t_us
+        file["triggers/channel"] = recording.triggers.channel
+        file["triggers/polarity"] = recording.triggers.polarity
 
 
 def _write_events(file: Any, events: EventStream) -> None:

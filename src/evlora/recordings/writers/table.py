@@ -85,7 +85,10 @@ def write_recording(recording: Recording, path: str | Path, format: str | None =
         with writing_file(target) as temporary:
             writer.write(recording, temporary)
     except OSError as error:
-        raise RecordingError(f"{target}: could not be written: {error}") from error
+        reason = error.strerror or error
+        raise RecordingError(
+            f"{target}: could not be written: {reason}; make room there, or name another folder"
+        ) from error
 
 
 def writer_named(format: str, path: Path) -> tuple[Writer, str]:
