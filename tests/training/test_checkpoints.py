@@ -231,8 +231,9 @@ KILLS = int(os.environ.get("EVLORA_KILLS", "8"))
 
 @pytest.mark.slow
 @pytest.mark.timeout(max(1200, 150 * KILLS))
+@pytest.mark.parametrize("ranks", [1, 2])
 def test_a_run_that_is_killed_at_random_moments_ends_as_an_undisturbed_one(
-    short_settings: dict[str, Any], tmp_path: Path, project_root: Path
+    ranks: int, short_settings: dict[str, Any], tmp_path: Path, project_root: Path
 ) -> None:
     """Over training, validation, checkpoints, the bundle and its replacement."""
     settings = {
@@ -241,12 +242,17 @@ def test_a_run_that_is_killed_at_random_moments_ends_as_an_undisturbed_one(
         "training.keep": "best",
         "training.epochs": 2,
         "training.checkpoint_minutes": 0,
+        "training.batch_size": 4 // ranks,
+        "training.devices": ranks,
     }
     keys = tmp_path / "keys.json"
     keys.write_text(json.dumps(settings))
     script = project_root / "tests" / "support" / "killed_runs.py"
     done = subprocess.run(
-        [sys.executable, script, keys, str(KILLS), "0"], capture_output=True, text=True, check=False
+        [sys.executable, script, keys, str(KILLS), "0", str(ranks)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.split()[-1]) == KILLS
