@@ -53,7 +53,8 @@ def writing_file(path: Path, *, durable: bool = False) -> Generator[Path]:
         if durable:
             _sync(path.parent)
     except OSError as error:
-        if error.filename is None or str(error.filename) == name:
+        is_of_it = error.filename is None or str(error.filename) == name
+        if is_of_it and error.errno is not None:  # one without a number is a text of its own
             error.filename = str(path)
         raise
     finally:
