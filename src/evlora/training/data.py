@@ -108,7 +108,7 @@ class ClipDataModule(LightningDataModule):
                 step = max(1, len(self.training) // CLIPS_TRIED)
                 places = range(0, len(self.training), step)[:CLIPS_TRIED]
                 # Without augmentation, which gives even blank images many values.
-                plain = ClipDataset(self.manifest, "train", self.training.config)
+                plain = clip_dataset(self.manifest, "train", self.training.config)
                 self._tried = [plain[index] for index in places]
 
     def cache_features(self, place: str, *, variants: int) -> None:
