@@ -23,12 +23,15 @@ KILLED_AT = [1, 14]
 
 
 class Note(Callback):
-    """Writes epoch, step and clips of each step into a file of this process."""
+    """Writes epoch, step and clips of each step into a file of this process.
+
+    Before the step: a kill between its checkpoint and a note behind it would lose the note.
+    """
 
     def __init__(self, folder):
         self.folder = folder
 
-    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
         note = [trainer.current_epoch, trainer.global_step, batch.samples]
         with (self.folder / f"{trainer.global_rank}-{os.getpid()}").open("a") as file:
             file.write(json.dumps(note) + "\n")
