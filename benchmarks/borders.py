@@ -30,6 +30,7 @@ OPENINGS = {"evt3": 30, "hdf5": 60, "npz": 60, "csv": 20, "png": 400, "mp4": 60,
 RECIPES, MANIFESTS, ANSWERS = 10, 5, 5
 CHECKS: dict[str, Callable[..., Any]] = {
     "evlora.untrusted:plain": lambda path, _error: path,
+    "evlora.untrusted:is_folder": lambda path, _error: path.is_dir(),
     "evlora.untrusted:existing": lambda path, _error: path if path.exists() else None,
     "evlora.untrusted:label_fault": lambda _labels: "",
     "evlora.untrusted:name_faults": lambda _names: iter(()),

@@ -41,7 +41,7 @@ def plain(path: PathT, error: ErrorT) -> PathT:
         EvloraError: Of the kind that was asked for: a pipe, a device or a socket lies there, or
             no file can have this name.
     """
-    _lies_there(path, error)
+    _mode(path, error)
     return path
 
 
@@ -51,26 +51,36 @@ def existing(path: Path, error: ErrorT) -> Path:
     Raises:
         EvloraError: Of the kind that was asked for: nothing lies there, or what `plain` refuses.
     """
-    if not _lies_there(path, error):
+    if not _mode(path, error):
         raise error(f"{path}: no such file or folder; check the path")
     return path
 
 
-def _lies_there(path: str | os.PathLike[str], error: ErrorT) -> bool:
+def is_folder(path: Path, error: ErrorT) -> bool:
+    """Whether a folder lies there; neither a file nor nothing at all does.
+
+    Raises:
+        EvloraError: Of the kind that was asked for: what `plain` refuses.
+    """
+    return stat.S_ISDIR(_mode(path, error))
+
+
+def _mode(path: str | os.PathLike[str], error: ErrorT) -> int:
+    """The mode of the file or folder that lies there; 0 where nothing does."""
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116 - also for paths that are text
     except ValueError:
         raise error(f"{_cut(path)}: expected a path, got one with a zero byte") from None
     except OSError as refused:
         if refused.errno not in NAMES_THAT_CANNOT_BE:
-            return False
+            return 0
         raise error(f"{_cut(path)}: cannot be opened: {refused.strerror}; check the path") from None
     for is_of_kind, name in SPECIAL_KINDS:
         if is_of_kind(mode):
             raise error(
                 f"{path}: expected a file or a folder, got {name}; copy its content to a file"
             )
-    return True
+    return mode
 
 
 def read_text(

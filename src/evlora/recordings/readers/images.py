@@ -15,7 +15,7 @@ from evlora.recordings.depth import bits_of, places_looked_at
 from evlora.recordings.frames import FileFrames, FrameSequence, StackFrames
 from evlora.recordings.pictures import Pages, Values, read_pages, read_values
 from evlora.recordings.recording import Recording
-from evlora.untrusted import plain
+from evlora.untrusted import is_folder
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 FEWEST_GAPS = 6
@@ -154,7 +154,7 @@ def missing_pictures(frames: FrameSequence) -> str | None:
 
 
 def _pictures(path: Path) -> list[Path]:
-    if not plain(path, RecordingError).is_dir():
+    if not is_folder(path, RecordingError):
         return [path]
     files = [file for file in visible(path) if file.suffix.lower() in IMAGE_SUFFIXES]
     if not files:

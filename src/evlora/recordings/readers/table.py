@@ -19,7 +19,7 @@ from evlora.recordings.readers.images import IMAGE_SUFFIXES, doubts_of_folder, r
 from evlora.recordings.readers.signatures import named_by_header
 from evlora.recordings.readers.unread import why_not_read
 from evlora.recordings.recording import Recording
-from evlora.untrusted import plain
+from evlora.untrusted import is_folder, plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,7 @@ def reader_for(path: Path, format: str | None = None) -> Format:
         RecordingError: No such format, a suffix that no format claims, or a header that states
             something else than the suffix.
     """
-    if plain(path, RecordingError).is_dir() and format is None:
+    if is_folder(path, RecordingError) and format is None:
         format = "ros2" if (path / "metadata.yaml").is_file() else "images"
     if format is not None:
         for row in FORMATS:
