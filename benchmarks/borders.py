@@ -38,8 +38,7 @@ CHECKS: dict[str, Callable[..., Any]] = {
     "evlora.recordings.pictures:require_size": lambda _where, _width, _height: None,
     "evlora.recordings.readers.hdf5_items:_require_own_values": lambda _group, _name, _data: None,
     "evlora.recordings.readers.hdf5_attributes:require_sound_heaps": lambda _path: None,
-    "evlora.recordings.readers.npz:_require_bounded": lambda _path, _archive: None,
-    "evlora.recordings.readers.npz:_require_held": lambda _member, _stated: None,
+    "evlora.recordings.readers.npz_members:_require_bounded": lambda _path, _archive: None,
 }
 """Module and name of what checks, and what stands in its place; checks of a line amid others, a
 comparison with a limit, stay."""

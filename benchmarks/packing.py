@@ -8,8 +8,8 @@
 Each way packs the same recordings; clips of 8 moments of 224 px are then read in turns, each way
 once a round, so that a busy machine slows all of them. *Size* is over that of the source, or over
 PNG files of the same frames with --frames. --davis makes 8 grey frames of 346×260 of each
-photograph, a window that moves over it, with Gaussian noise of this standard deviation; reading the PNG
-files is a row more. For videos two more rows stand first: *the video itself*, as
+photograph, a window that moves over it, with Gaussian noise of this standard deviation; reading
+the PNG files is a row more. For videos two more rows stand first: *the video itself*, as
 training without packing reads it, and *AV1* in groups of 8 frames, which evlora does not write:
 decoding begins at the first frame of a group. The clock is the processor time of this process. With
 --weights, a ViT classifies frames of both forms: *same top-1* is the share of equal answers, which

@@ -1,5 +1,6 @@
 """The benchmarks run, and evlora is right in them."""
 
+import importlib
 import importlib.util
 import json
 import re
@@ -226,6 +227,13 @@ def test_corruptions_are_measured_from_nothing_and_go_on(
     monkeypatch.setattr(sys, "argv", words)
     corruptions.main()
     assert "without RGB" not in capsys.readouterr().out
+
+
+def test_the_checks_that_borders_puts_others_in_the_places_of_are_there(project_root: Path) -> None:
+    borders = loaded(project_root / "benchmarks" / "borders.py")
+    for place in borders.CHECKS:
+        module, name = place.split(":")
+        assert callable(getattr(importlib.import_module(module), name))
 
 
 @pytest.fixture(scope="module")
