@@ -1,17 +1,14 @@
 """Softmax attention and its gradients from queries, keys and values alone.
 
 torch's fused attention keeps its output and a logarithm for the way back. Here the way back begins
-with queries, keys and values and makes the rest again. On a processor in float32 that is done a few
-images at a time, whose matrices of weights stay in the cache; elsewhere the fused kernel is used,
-and repeated.
+with queries, keys and values and makes the rest again: on a processor in float32 image by image, so
+that matrices of weights stay in the cache and heads are read where they lie; elsewhere by repeating
+the fused kernel.
 """
 
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
-
-CACHED_WEIGHTS = 2**19
-"""Attention weights of the images that are computed at a time: 2 MB."""
 
 
 def attend(qkv: tuple[Tensor, Tensor, Tensor], *, scale: float) -> Tensor:
@@ -24,15 +21,7 @@ def attend(qkv: tuple[Tensor, Tensor, Tensor], *, scale: float) -> Tensor:
     Returns:
         Shape (B, N, heads, d).
     """
-    if not _is_written_out(qkv[0]):
-        return scaled_dot_product_attention(*qkv, scale=scale).transpose(1, 2)
-    batch, heads, tokens, width = qkv[0].shape
-    output = qkv[0].new_empty(batch, tokens, heads, width)
-    for images in _parts(qkv[0]):
-        q, k, v = (part[images].flatten(0, 1) for part in qkv)  # (images·heads, N, d)
-        attended = _weights(q, k, scale) @ v
-        output[images] = attended.unflatten(0, (-1, heads)).transpose(1, 2)
-    return output
+    return scaled_dot_product_attention(*qkv, scale=scale).transpose(1, 2)
 
 
 def attention_gradients(
@@ -54,24 +43,26 @@ def attention_gradients(
     batch, heads, tokens, width = qkv[0].shape
     of_qkv = gradient.new_empty(batch, tokens, 3, heads, width)
     output = torch.empty_like(gradient) if needs_output else None
-    for images in _parts(qkv[0]):
-        q, k, v = (part[images].flatten(0, 1) for part in qkv)  # (images·heads, N, d)
-        of_output = gradient[images].transpose(1, 2).flatten(0, 1)
+    for image, (q, k, v, of_output) in enumerate(zip(*qkv, gradient.transpose(1, 2), strict=True)):
         weights = _weights(q, k, scale)
-        of_v = weights.transpose(1, 2) @ of_output
         if output is not None:
-            output[images] = (weights @ v).unflatten(0, (-1, heads)).transpose(1, 2)
-        of_weights = of_output @ v.transpose(1, 2)
+            output[image] = torch.bmm(weights, v).transpose(0, 1)
+        of_weights = torch.bmm(of_output, v.transpose(1, 2))
         of_scores = torch.ops.aten._softmax_backward_data(of_weights, weights, -1, weights.dtype)
-        of_scores *= scale
-        of_each = (of_scores @ k, of_scores.transpose(1, 2) @ q, of_v)
-        for place, of_part in enumerate(of_each):
-            of_qkv[images, :, place] = of_part.unflatten(0, (-1, heads)).transpose(1, 2)
+        of_q, of_k, of_v = of_qkv[image].permute(1, 2, 0, 3)  # (heads, N, d) each
+        of_q.copy_(_scaled_product(of_scores, k, scale))
+        of_k.copy_(_scaled_product(of_scores.transpose(1, 2), q, scale))
+        of_v.copy_(torch.bmm(weights.transpose(1, 2), of_output))
     return of_qkv, output
 
 
 def _weights(q: Tensor, k: Tensor, scale: float) -> Tensor:
-    return torch.softmax((q * scale) @ k.transpose(1, 2), dim=-1)
+    return torch.softmax(_scaled_product(q, k.transpose(1, 2), scale), dim=-1)
+
+
+def _scaled_product(left: Tensor, right: Tensor, scale: float) -> Tensor:
+    """scale·left·right, without a pass over it for the scale."""
+    return torch.baddbmm(left.new_empty(1, 1, 1), left, right, beta=0, alpha=scale)
 
 
 def _by_autograd(
@@ -86,9 +77,3 @@ def _by_autograd(
 
 def _is_written_out(q: Tensor) -> bool:
     return q.device.type == "cpu" and q.dtype == torch.float32
-
-
-def _parts(q: Tensor) -> list[slice]:
-    batch, heads, tokens, _ = q.shape
-    step = max(1, CACHED_WEIGHTS // (heads * tokens * tokens))
-    return [slice(first, first + step) for first in range(0, batch, step)]
