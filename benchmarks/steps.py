@@ -9,11 +9,14 @@ answers cost.
     python benchmarks/steps.py                                   # short: ViT-S, two moments
     python benchmarks/steps.py --backbone vit_base_patch16_224 --clips 4 --rounds 5
     python benchmarks/steps.py --device cuda --clips 8           # the same on a CUDA card
+    python benchmarks/steps.py --tables methods --frames 4 --checkpointing none block \
+        --methods lora '{method: lora, sites: both}'
 
 On a CPU the clock is the processor time of the process. The CUDA path has not been run yet.
 """
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -37,6 +40,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.functional import cross_entropy, mse_loss
 
 from evlora.models.adapters import METHODS
+from evlora.models.config import Checkpointing
 from evlora.recipe import build
 from evlora.recognizer import Recognizer
 
@@ -108,7 +112,11 @@ def main() -> None:
     parser.add_argument("--classes", type=int, default=CLASSES, help="K")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--methods", nargs="*", default=list(METHODS), help="of the catalogue")
+    parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
+    parser.add_argument(
+        "--methods", nargs="*", default=list(METHODS), help="of the catalogue, or whole adapters"
+    )
+    parser.add_argument("--checkpointing", nargs="+", default=["none"], help="of the methods")
     parser.add_argument("--variant", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.variant:
@@ -116,8 +124,8 @@ def main() -> None:
         return
     require_device(arguments.device)
     print(header(arguments))
-    print_variants(arguments)
-    print_methods(arguments)
+    for name in arguments.tables:
+        TABLES[name](arguments)
 
 
 def require_device(device: str) -> None:
@@ -162,17 +170,23 @@ def print_variants(arguments: argparse.Namespace) -> None:
 
 def print_methods(arguments: argparse.Namespace) -> None:
     """The second table: every method's step as a ratio to full fine-tuning, in this process."""
-    print("\n| method, fp32 | time to full fine-tuning | kept bytes to full fine-tuning |")
-    print("|---|---|---|")
+    print("\n| method, fp32 | checkpointing | time to full fine-tuning | kept bytes to it |")
+    print("|---|---|---|---|")
     full = Step(arguments, *built(arguments, ["model.adapter=full"], is_half=False))
     kept_by_full = full.kept_mb()
-    for method in arguments.methods:
+    for method, checkpointing in itertools.product(arguments.methods, arguments.checkpointing):
         if method == "full":
             continue
-        step = Step(arguments, *built(arguments, [f"model.adapter={method}"], is_half=False))
+        network = built(
+            arguments, [f"model.adapter={method}"], is_half=False, checkpointing=checkpointing
+        )
+        step = Step(arguments, *network)
         kept = step.kept_mb() / kept_by_full
-        ratios = [step.seconds() / full.seconds() for _ in range(min(2, arguments.rounds))]
-        print(f"| {method} | {spread(ratios)} | {kept:.2f} |", flush=True)
+        ratios = [step.seconds() / full.seconds() for _ in range(arguments.rounds)]
+        print(f"| {method} | {checkpointing} | {spread(ratios)} | {kept:.3f} |", flush=True)
+
+
+TABLES = {"variants": print_variants, "methods": print_methods}
 
 
 class Step:
@@ -251,7 +265,11 @@ def measured_alone(arguments: argparse.Namespace) -> dict[str, float]:
 
 
 def built(
-    arguments: argparse.Namespace, overrides: list[str], *, is_half: bool
+    arguments: argparse.Namespace,
+    overrides: list[str],
+    *,
+    is_half: bool,
+    checkpointing: Checkpointing = "none",
 ) -> tuple[nn.Module, Forward, bool]:
     """Evlora's network by its recipe, prepared as a run prepares it."""
     keys = [
@@ -265,7 +283,7 @@ def built(
     )
     prepare = getattr(recognizer, "prepare_training", None)
     if prepare is not None:
-        prepare(precision="bf16-mixed" if is_half else "32-true")
+        prepare(precision="bf16-mixed" if is_half else "32-true", checkpointing=checkpointing)
 
     def forward(rgb: Tensor, events: Tensor, labels: Tensor) -> Tensor:
         output = recognizer(rgb, events)

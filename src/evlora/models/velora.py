@@ -232,6 +232,7 @@ class View(nn.Module):
         self.blank = blank
         self.over_time = over_time
         self.adapted = adapted
+        self.sees_moments = sees_moments(adapted)
         self.embedding = nn.Parameter(torch.zeros(self.vit.embed_dim))
 
     @property
@@ -249,7 +250,8 @@ class View(nn.Module):
             Shape (B, T, N, D).
         """
         flat = images.flatten(0, 1)  # (B·T, 3, H, W)
-        set_moments(self.adapted, images.shape[1])
+        if self.sees_moments:
+            set_moments(self.adapted, images.shape[1])
         tokens = embed_images(self.vit, flat)  # (B·T, N, D)
         blocks = blocks_of(self.vit)[: self.low_blocks]
         rows, columns = cast(tuple[int, int], self.vit.patch_embed.grid_size)
@@ -276,7 +278,8 @@ class View(nn.Module):
         Returns:
             Shape (B, D).
         """
-        set_moments(self.adapted, 1)  # what is seen here are means over time
+        if self.sees_moments:
+            set_moments(self.adapted, 1)  # what is seen here are means over time
         for block in blocks_of(self.vit)[self.low_blocks : self.depth]:
             seen = through(block, tokens)
             tokens = seen if shared is None else seen + shared

@@ -97,8 +97,14 @@ def is_idle(module: nn.Module) -> bool:
 
 def has_hooks(module: nn.Module, *, own: int = 0) -> bool:
     """Whether calling the module does more than its `forward`, and than some hooks of its own."""
-    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    return sum(len(getattr(module, name)) for name in hooks) > own
+    layer = cast(Any, module)
+    hooks = (
+        layer._forward_hooks,
+        layer._forward_pre_hooks,
+        layer._backward_hooks,
+        layer._backward_pre_hooks,
+    )
+    return sum(map(len, hooks)) > own
 
 
 def _frozen(layer: nn.Linear) -> AdaptedLinear:

@@ -36,12 +36,12 @@ def _collect(value: tuple[object, ...], leaves: list[Tensor | None]) -> None:
 
 
 def _filled(value: tuple[object, ...], others: Iterator[Any]) -> tuple[object, ...]:
-    parts: list[object] = []
-    for part in value:
-        if part is None or isinstance(part, Tensor):
-            parts.append(next(others))
-        elif isinstance(part, tuple):
-            parts.append(_filled(cast(tuple[object, ...], part), others))
-        else:
-            parts.append(part)
-    return cast(Any, type(value))(*parts) if hasattr(value, "_fields") else tuple(parts)
+    parts = [
+        next(others)
+        if part is None or isinstance(part, Tensor)
+        else _filled(cast(tuple[object, ...], part), others)
+        if isinstance(part, tuple)
+        else part
+        for part in value
+    ]
+    return tuple.__new__(type(value), parts)  # of named tuples too, without their slower own one
