@@ -3,55 +3,54 @@
     python benchmarks/fusion_stages.py DATA OUT
     python benchmarks/fusion_stages.py DATA OUT --development
 
-DATA holds the folders dark_actions, ucf101_six and nmnist_paired, each with `index.csv`. Videos get
-events from the simulator; digits in motion are made here. `--development` trains and measures on
-parts of the videos' training clips alone, split by source, to choose on; without it, the test clips
-are measured on. What was trained is kept in OUT: given the same command again, it goes on where it
-was stopped. `--only SET` and `--rows NAME …` split the work between processes.
+DATA holds the folders dark_actions, ucf101_six and nmnist_paired, each with `index.csv`, and
+weights. Videos get events from the simulator; digits in motion are made here. `--development`
+trains and measures on parts of the videos' training clips alone, split by source, to choose on;
+without it, the test clips are measured on. What was trained is kept in OUT: given the same command
+again, it goes on where it was stopped. `--only SET` and `--rows NAME …` split the work between
+processes.
+
+What precedes the trained blocks is computed once for each set, the test clips' as well.
 """
 
 import argparse
+import json
 import os
 import platform
 import re
+import statistics
 import sys
+from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, cast
+
+import torch
 
 import real_scenes
-from evlora.comparison import compare
-from evlora.comparison_table import Comparison
+from evlora.bundle import load_bundle
+from evlora.comparison_rows import recipes_of
 from evlora.datasets import prepare
 from evlora.datasets.storage import is_prepared
-from evlora.recipe import build
+from evlora.files import writing_file
+from evlora.models.network import MomentwiseNetwork
+from evlora.packing import clip_dataset
+from evlora.recipe import Recipe, build, recipe_of
+from evlora.training.features import FeatureDataset
+from evlora.training.opening import open_dataset
+from evlora.training.run import train
 
 DIGITS_IN_MOTION = {"train": 600, "val": 0, "test": 2400, "digits": 5}
-DARK_CLASSES = ("jump", "run", "sit", "stand", "turn", "walk")
-DARK_SOURCES = real_scenes.HeldOut(
-    re.compile(r"_(\d+)_\d+\.mp4"),
-    frozenset((name, source) for name in DARK_CLASSES for source in ("3", "7", "10", "11")),
-)
-"""Held out of all classes: a source that stays with one class and is held out of another one
-makes that one look like the first, and accuracy falls below chance."""
-UCF_CLASSES = (
-    *("Archery", "BasketballDunk", "HorseRace"),
-    *("PlayingPiano", "PlayingViolin", "Surfing"),
-)
-UCF_GROUPS = real_scenes.HeldOut(
-    re.compile(r"_g(\d+)_"),
-    frozenset((name, f"{group:02}") for name in UCF_CLASSES for group in range(8, 13)),
-)
+WEIGHTS = Path("weights", "vit_tiny_patch16_224.in1k.fp16.safetensors")
+RESULT_FILE = "test.json"
 ROWS = (
-    "velora_rgb",
-    "velora_events",
-    "lora",
-    "view_losses",
-    "trend",
-    "change",
-    "velora",
+    *("velora_rgb", "velora_events"),
+    *("lora", "view_losses", "trend", "change"),
+    *("difference_alone", "reconstruction_alone", "shared_stage_alone", "velora", "as_published"),
 )
 LAST_BLOCKS = {
     "model.high_blocks": "2",
@@ -67,12 +66,15 @@ LAST_BLOCKS = {
 """LoRA in the two blocks that follow the mean over time, so that what comes before is computed once
 for each of two draws of a clip."""
 VIDEOS = {
-    "clip.frames": "4",
+    "backbone.name": "vit_tiny_patch16_224",
+    "model.pool": "token",
+    "clip.size": "96",
+    "clip.frames": "8",
     "clip.fit": "stretch",
     "clip.augmentation.flip": "true",
     "data.memory_mb": "2000",
 }
-"""Keys of all rows on videos, set before the first run."""
+"""Keys of all rows on videos."""
 
 
 @dataclass(frozen=True)
@@ -80,57 +82,64 @@ class Scenes:
     """A dataset, and what all rows are trained with on it."""
 
     recipe: str
-    prepared: Callable[[Path, Path, bool], Path]
+    prepared: Callable[[Path, Path, int | None], Path]
+    """From the data, a folder and the number of a fold, or None for the whole, to a dataset."""
     overrides: dict[str, str] = field(default_factory=dict[str, str])
-    is_developed_on: bool = False
-    """Whether anything was chosen on a part of its training clips."""
+    weights: Path | None = None
+    """Of the backbone, in the data."""
+    folds: int = 0
+    """Parts of its training clips that anything was chosen on."""
 
 
 def videos(
-    name: str, *, threshold: float, held_out: real_scenes.HeldOut
-) -> Callable[[Path, Path, bool], Path]:
+    name: str, *, threshold: float, source: str, folds: list[list[str]]
+) -> Callable[[Path, Path, int | None], Path]:
     """What prepares a folder of videos with events of this threshold."""
 
-    def prepared(data: Path, out: Path, is_development: bool) -> Path:
+    def prepared(data: Path, out: Path, fold: int | None) -> Path:
+        if fold is None:
+            return real_scenes.prepared(data / name, out, threshold=threshold)
+        held_out = real_scenes.HeldOut(re.compile(source), frozenset(folds[fold]))
         return real_scenes.prepared(
-            data / name, out, threshold=threshold, held_out=held_out if is_development else None
+            data / name, out, threshold=threshold, held_out=held_out, fold=fold
         )
 
     return prepared
 
 
-def nmnist(data: Path, out: Path, is_development: bool) -> Path:
+def dark_actions(threshold: float) -> Callable[[Path, Path, int | None], Path]:
+    """What prepares dark actions; two folds of sources, each with clips of every class."""
+    folds = [["2", "7", "10", "11"], ["1", "3", "4", "8", "14"]]
+    return videos("dark_actions", threshold=threshold, source=r"_(\d+)_\d+\.mp4", folds=folds)
+
+
+def ucf(threshold: float) -> Callable[[Path, Path, int | None], Path]:
+    """What prepares six classes of UCF101; three folds of six groups each."""
+    folds = [[f"{group:02}" for group in range(first, first + 6)] for first in (8, 14, 20)]
+    return videos("ucf101_six", threshold=threshold, source=r"_g(\d+)_", folds=folds)
+
+
+def nmnist(data: Path, out: Path, fold: int | None) -> Path:
     """N-MNIST with its pictures, split as in `fusion.py`."""
-    del is_development
+    del fold
     if not is_prepared(out / "dataset"):
         prepare("csv", data / "nmnist_paired", out / "dataset", options={"test": 400})
     return out / "dataset"
 
 
-def digits_in_motion(data: Path, out: Path, is_development: bool) -> Path:
+def digits_in_motion(data: Path, out: Path, fold: int | None) -> Path:
     """Generated digits, those of `fusion.py`."""
-    del data, is_development
+    del data, fold
     if not is_prepared(out / "dataset"):
         prepare("generated", None, out / "dataset", options=DIGITS_IN_MOTION)
     return out / "dataset"
 
 
 SETS = {
-    "dark actions": Scenes(
-        "demo",
-        videos("dark_actions", threshold=0.2, held_out=DARK_SOURCES),
-        VIDEOS,
-        is_developed_on=True,
-    ),
-    "UCF101, six": Scenes(
-        "demo",
-        videos("ucf101_six", threshold=0.2, held_out=UCF_GROUPS),
-        VIDEOS,
-        is_developed_on=True,
-    ),
-    "dark actions, threshold 0.4": Scenes(
-        "demo", videos("dark_actions", threshold=0.4, held_out=DARK_SOURCES), VIDEOS
-    ),
+    "UCF101, six": Scenes("demo", ucf(0.2), VIDEOS, WEIGHTS, folds=3),
+    "UCF101, six, threshold 0.4": Scenes("demo", ucf(0.4), VIDEOS, WEIGHTS),
+    "dark actions": Scenes("demo", dark_actions(0.2), VIDEOS, WEIGHTS, folds=2),
+    "dark actions, threshold 0.4": Scenes("demo", dark_actions(0.4), VIDEOS, WEIGHTS),
     "N-MNIST at 0.0156": Scenes("fusion", nmnist, {"clip.exposure": "0.0156"}),
     "digits in motion": Scenes("demo", digits_in_motion),
 }
@@ -147,33 +156,19 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--set", nargs="*", default=[], help="keys to change, KEY=VALUE")
     parser.add_argument("--precision", default="32-true", help="bf16-mixed where it is fast")
+    parser.add_argument("--failures", metavar="ROW", help="list what all seeds of a row get wrong")
     options = parser.parse_args()
+    changes = dict(entry.split("=", 1) for entry in options.set)
     names = options.only or [
-        name for name, scenes in SETS.items() if scenes.is_developed_on or not options.development
+        name for name, its in SETS.items() if its.folds or not options.development
     ]
-    results: dict[str, Comparison] = {}
+    results: dict[str, dict[str, list[Path]]] = {}
     for name in names:
-        scenes, folder = SETS[name], options.out / name.replace(" ", "_").replace(",", "")
-        folder.mkdir(parents=True, exist_ok=True)
-        root = scenes.prepared(options.data, folder, options.development)
-        changes = dict(entry.split("=", 1) for entry in options.set)
-        tag = "".join(f"_{key}={value}" for key, value in sorted(changes.items()))
-        results[name] = compare(
-            scenes.recipe,
-            methods=options.rows,
-            seeds=options.seeds,
-            overrides={
-                **LAST_BLOCKS,
-                **scenes.overrides,
-                "training.cache_features": str(options.out / "features"),
-                "training.precision": options.precision,
-                "data.root": str(root),
-                "run.dir": str(folder / f"runs_{root.name}{tag}"),
-                **changes,
-            },
-            repeats=0,
-            report=lambda line: print(line, file=sys.stderr, flush=True),
-        )
+        folds = range(SETS[name].folds) if options.development else [None]
+        for fold in folds:
+            found = runs_of(name, fold, options, changes)
+            for row, folders in found.items():
+                results.setdefault(name, {}).setdefault(row, []).extend(folders)
     print(
         f"{date.today()}, {platform.machine()}, {os.cpu_count()} cores, "
         f"Python {platform.python_version()}, "
@@ -181,18 +176,103 @@ def main() -> None:
         + "\n"
     )
     print(table(results, options.rows))
+    if options.failures:
+        for name, found in results.items():
+            print(f"\n{name}: {', '.join(failures(found[options.failures])) or 'none'}")
 
 
-def table(results: dict[str, Comparison], rows: tuple[str, ...] | list[str]) -> str:
-    """A line for each row, a column for each set: mean ± standard deviation over the seeds."""
+def runs_of(
+    name: str, fold: int | None, options: argparse.Namespace, changes: dict[str, str]
+) -> dict[str, list[Path]]:
+    """The folders of the runs on a set or a fold of it by row, all of them trained and scored."""
+    scenes, folder = SETS[name], options.out / name.replace(" ", "_").replace(",", "")
+    folder.mkdir(parents=True, exist_ok=True)
+    root = scenes.prepared(options.data, folder, fold)
+    tag = "".join(f"_{key}={value}" for key, value in sorted(changes.items()))
+    keys = {
+        **LAST_BLOCKS,
+        **scenes.overrides,
+        **(
+            {}
+            if scenes.weights is None
+            else {"backbone.weights": str(options.data / scenes.weights)}
+        ),
+        "training.cache_features": str(options.out / "features"),
+        "training.precision": options.precision,
+        "data.root": str(root),
+        **changes,
+    }
+    base = recipe_of(scenes.recipe, keys)
+    rows = recipes_of(
+        scenes.recipe, base, options.rows, changes=keys, over=None, report=lambda line: None
+    )
+    found: dict[str, list[Path]] = {}
+    for (row, _), recipe in rows.items():
+        for seed in range(options.seeds):
+            place = folder / f"runs_{root.name}{tag}" / row / f"seed-{seed}"
+            run = recipe.run.model_copy(update={"dir": place, "seed": seed})
+            top1 = scored(recipe.model_copy(update={"run": run, "comparison": {}}), place)
+            print(f"{name} {row} {seed}: {100 * top1:.1f} %", file=sys.stderr, flush=True)
+            found.setdefault(row, []).append(place)
+    return found
+
+
+def scored(recipe: Recipe, place: Path) -> float:
+    """The accuracy of a run on the test clips, from their features; trained if it is not yet."""
+    file = place / RESULT_FILE
+    if not file.is_file():
+        recognizer = load_bundle(train(recipe, resume=True).bundle)
+        manifest = open_dataset(recipe.data, seed=recipe.run.seed)
+        clips = clip_dataset(
+            manifest, "test", recognizer.clip_config, memory_mb=recipe.data.memory_mb
+        )
+        features = FeatureDataset(clips, variants=1)
+        features.fill(
+            recognizer.eval(),
+            Path(recipe.training.cache_features),
+            batch_size=16,
+            workers=0,
+            precision=nullcontext(),
+        )
+        network = cast(MomentwiseNetwork, recognizer.network)
+        wrong: list[str] = []
+        for first in range(0, len(features), 64):
+            batch = features.collate(list(range(len(features)))[first : first + 64])
+            with torch.inference_mode():
+                predicted = network.conclude(batch.encoded).logits.argmax(dim=1)
+            assert batch.labels is not None  # a manifest's samples have labels
+            is_wrong = (predicted != batch.labels).tolist()
+            wrong += [name for name, is_it in zip(batch.samples, is_wrong, strict=True) if is_it]
+        result: dict[str, Any] = {"top1": 1 - len(wrong) / len(features), "wrong": wrong}
+        with writing_file(file) as temporary:
+            temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    return float(json.loads(file.read_text(encoding="utf-8"))["top1"])
+
+
+def table(results: dict[str, dict[str, list[Path]]], rows: tuple[str, ...] | list[str]) -> str:
+    """A line for each row, a column for each set: mean ± standard deviation over the runs."""
     lines = ["| accuracy, % | trained | " + " | ".join(results) + " |"]
     lines.append("|---|" + "---:|" * (1 + len(results)))
-    folder = next(iter(results.values())).folder
-    for name in rows:
-        recipe = folder / "runs" / name / "seed-0" / "recipe.yaml"
-        cells = " | ".join(result.at(name, "").accuracy for result in results.values())
-        lines.append(f"| `{name}` | {trained(recipe):,} | {cells} |")
+    for row in rows:
+        cells = " | ".join(accuracy(found[row]) for found in results.values())
+        (recipe, *_) = next(iter(results.values()))[row]
+        lines.append(f"| `{row}` | {trained(recipe / 'recipe.yaml'):,} | {cells} |")
     return "\n".join(lines)
+
+
+def accuracy(runs: list[Path]) -> str:
+    """The mean over runs in per cent, and their standard deviation where there are several."""
+    top1 = [100 * float(json.loads((run / RESULT_FILE).read_text())["top1"]) for run in runs]
+    spread = f" ± {statistics.stdev(top1):.1f}" if len(top1) > 1 else ""
+    return f"{statistics.fmean(top1):.1f}{spread}"
+
+
+def failures(runs: list[Path]) -> list[str]:
+    """The test clips that all of the runs get wrong."""
+    wrong = Counter(
+        name for run in runs for name in json.loads((run / RESULT_FILE).read_text())["wrong"]
+    )
+    return sorted(name for name, count in wrong.items() if count == len(runs))
 
 
 def trained(recipe: Path) -> int:

@@ -1,7 +1,7 @@
 """What the networks have in common: frozen backbone, images by modality, scores out."""
 
 from collections.abc import Mapping
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
@@ -144,6 +144,13 @@ class MomentwiseNetwork(Network):
 
     def encoding_parts(self) -> list[nn.Module]:
         """The modules that `encode` uses."""
+        raise NotImplementedError
+
+    def encoding_keys(self) -> dict[str, dict[str, Any]]:
+        """By view, the keys of the model on which what `encode_once` gives depends.
+
+        Adapters and weights apart: where something learns in the encoding, nothing is kept of it.
+        """
         raise NotImplementedError
 
     def conclude(self, encoded: Mapping[str, Tensor]) -> Output:

@@ -4,7 +4,7 @@ The protocol, and the head with a norm, are AdaptFormer's (Chen et al., NeurIPS 
 """
 
 from collections.abc import Mapping
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from torch import Tensor, nn
 
@@ -77,6 +77,11 @@ class SingleStream(MomentwiseNetwork):
     def encoding_parts(self) -> list[nn.Module]:
         """The whole backbone."""
         return [self.backbone]
+
+    def encoding_keys(self) -> dict[str, dict[str, Any]]:
+        """The pooling of the one modality; see `MomentwiseNetwork.encoding_keys`."""
+        keys = {"network": "single_stream", "pool": self.config.pool}
+        return dict.fromkeys(self.modalities, keys)
 
     def conclude(self, encoded: Mapping[str, Tensor]) -> Output:
         """Temporal part and head; see `MomentwiseNetwork.conclude`."""

@@ -4,7 +4,7 @@ Departures from the paper and from its released code are rows in docs/decisions.
 """
 
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -132,6 +132,19 @@ class VELoRA(MomentwiseNetwork):
     def encoding_parts(self) -> list[nn.Module]:
         """The low-level blocks of every view, and what makes tokens for them."""
         return [part for name in self.views for part in self.view(name).low_parts()]
+
+    def encoding_keys(self) -> dict[str, dict[str, Any]]:
+        """How many blocks a view's images pass, which patches, and whether moments are kept."""
+        return {
+            name: {
+                "network": "velora",
+                "low_blocks": self.view(name).low_blocks,
+                "active_patches": self.view(name).active_patches,
+                "thin_answers": self.view(name).thin_answers,
+                "keeps_moments": bool(self.config.beside_mean),
+            }
+            for name in self.views
+        }
 
     def conclude(self, encoded: Mapping[str, Tensor]) -> Output:
         """Reconstruction, fusion, high-level blocks and head; see `MomentwiseNetwork.conclude`."""

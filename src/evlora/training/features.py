@@ -31,6 +31,12 @@ from evlora.recognizer import Recognizer
 
 MEMORY = "memory"
 OFF = "off"
+FEATURES = "features"
+"""The only tensor of a file."""
+DRAWN_FOR_BOTH = frozenset(
+    ("clip.jitter", *(f"clip.augmentation.{name}" for name in ("crop", "aspect", "flip", "erase")))
+)
+"""Random keys whose draws are the same whether a clip shows both modalities or one of them."""
 
 
 class FeatureBatch(NamedTuple):
@@ -117,27 +123,29 @@ class FeatureDataset(Dataset[int]):
         self._kept = []
         with precision, torch.no_grad():
             for variant in range(self.variants):
-                path = None if folder is None else folder / self._file_name(recognizer, variant)
-                kept = None if path is None or not path.is_file() else _read(path)
-                if kept is None:
+                kept: dict[str, Tensor] = {}
+                paths = {} if folder is None else self._paths(recognizer, folder, variant)
+                for name, path in paths.items():
+                    if path.is_file():
+                        kept[name] = _read(path)
+                missing = [name for name in _views(recognizer) if name not in kept]
+                if missing:
                     self.clips.set_epoch(variant)
                     options = loader_options(batch_size=batch_size, workers=workers)
                     loader = DataLoader(self.clips, sampler=InOrder(self.clips), **options)
-                    batches = [_encoded(recognizer, batch) for batch in loader]
-                    kept = {name: torch.cat([b[name] for b in batches]) for name in batches[0]}
-                    if path is not None:
-                        with writing_file(path) as temporary:
-                            save_file(kept, temporary)
+                    batches = [_encoded(recognizer, batch, missing) for batch in loader]
+                    for name in missing:
+                        kept[name] = torch.cat([batch[name] for batch in batches])
+                        if name in paths:
+                            with writing_file(paths[name]) as temporary:
+                                save_file({FEATURES: kept[name]}, temporary)
                 self._kept.append(kept)
 
-    def _file_name(self, recognizer: Recognizer, variant: int) -> str:
-        """A name that holds everything that the features depend on."""
-        model = recognizer.config.model.model_dump(mode="json")
-        model = {name: value for name, value in model.items() if "adapter" not in name}
+    def _paths(self, recognizer: Recognizer, folder: Path, variant: int) -> dict[str, Path]:
+        """A file for each view, whose name holds everything that its features depend on."""
         depends_on = {
             "weights": recognizer.backbone_sha256,
-            "clip": self.config.model_dump(mode="json"),
-            "model": model,
+            "clip": _clip_keys(self.config),
             "training": recognizer.training,
             "precision": str(
                 torch.get_autocast_dtype("cpu")
@@ -147,8 +155,12 @@ class FeatureDataset(Dataset[int]):
             "draw": [*self.clips.drawn_by, variant],
             "samples": [repr(sample) for sample in self.clips.samples],
         }
-        text = json.dumps(depends_on, sort_keys=True)
-        return f"features-{hashlib.sha256(text.encode()).hexdigest()[:32]}.safetensors"
+        paths: dict[str, Path] = {}
+        for name, keys in _views(recognizer).items():
+            text = json.dumps({**depends_on, "view": name, "model": keys}, sort_keys=True)
+            digest = hashlib.sha256(text.encode()).hexdigest()[:32]
+            paths[name] = folder / f"features-{digest}.safetensors"
+        return paths
 
 
 def require_cacheable(recipe: Recipe, recognizer: Recognizer) -> None:
@@ -208,20 +220,34 @@ def _drops(module: nn.Module) -> bool:
     return isinstance(module, nn.Dropout) and module.p > 0
 
 
-def _encoded(recognizer: Recognizer, batch: Batch) -> dict[str, Tensor]:
+def _views(recognizer: Recognizer) -> dict[str, dict[str, Any]]:
+    """What is encoded, and the keys of the model that it depends on."""
+    return cast(MomentwiseNetwork, recognizer.network).encoding_keys()
+
+
+def _clip_keys(clip: ClipConfig) -> dict[str, Any]:
+    """The keys on which one modality's images depend, those of the other one not among them."""
+    keys = clip.model_dump(mode="json")
+    if set(random_keys(clip)) <= DRAWN_FOR_BOTH:
+        del keys["modalities"]
+    return keys
+
+
+def _encoded(recognizer: Recognizer, batch: Batch, views: Sequence[str]) -> dict[str, Tensor]:
     network = cast(MomentwiseNetwork, recognizer.network)
     on_device = batch.to(next(recognizer.parameters()).device)
     images = [
         None if x is None else recognizer.normalize(x) for x in (on_device.rgb, on_device.events)
     ]
-    encoded = network.encode_once(network.images_by_view(*images))
+    shown = network.images_by_view(*images)
+    encoded = network.encode_once({name: shown[name] for name in views})
     return {name: features.cpu() for name, features in encoded.items()}
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def _read(path: Path) -> Tensor:
     try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
+        return load_file(path)[FEATURES]
+    except (SafetensorError, KeyError, OSError) as error:
         raise RecipeError(
             f"training.cache_features: {path} is damaged: {error}; delete it, it is made anew"
         ) from error
