@@ -8,7 +8,7 @@ import torch
 
 from evlora.bundle import load_bundle
 from evlora.errors import EvloraError, RecipeError
-from evlora.models.velora import View
+from evlora.models.velora import VELoRA, View
 from evlora.recipe import build
 from evlora.recognizer import Recognizer, tensors_beside_adapters
 from evlora.training.run import train
@@ -17,6 +17,11 @@ AUGMENTATION = {"crop": 1.0, "colour": 0.0, "event_drop": 0.0}
 STILL: dict[str, Any] = {"clip.jitter": False, "clip.augmentation": AUGMENTATION}
 PROBE: dict[str, Any] = {"model": {"network": "single_stream", "adapter": "none"}}
 ONE_MODALITY: dict[str, Any] = {**PROBE, "clip.modalities": ["rgb"]}
+BOTH: dict[str, Any] = {
+    "model.adapter": "none",
+    "model.shared_stage": False,
+    "model.reconstruction": False,
+}
 LAST_BLOCK: dict[str, Any] = {
     "model.adapter": {"method": "lora", "sites": "ffn", "rank": 4, "blocks": 1},
 }
@@ -35,7 +40,11 @@ def _require_equal(one: Recognizer, other: Recognizer) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("keys", [ONE_MODALITY, LAST_BLOCK], ids=["linear probe", "last block"])
+@pytest.mark.parametrize(
+    "keys",
+    [ONE_MODALITY, BOTH, LAST_BLOCK],
+    ids=["linear probe", "linear probe of both modalities", "last block"],
+)
 def test_training_from_cached_features_learns_the_same(
     tiny_settings: dict[str, Any], tmp_path: Path, keys: dict[str, Any]
 ) -> None:
@@ -101,6 +110,22 @@ def test_what_would_not_be_the_same_is_refused(
     cache = {"training.cache_features": "memory"}
     with pytest.raises(RecipeError, match=message):
         _trained({**tiny_settings, **keys}, tmp_path / "run", **cache)
+
+
+def test_of_a_probe_the_head_alone_learns_and_one_vector_a_view_is_kept(
+    tiny_settings: dict[str, Any],
+) -> None:
+    probe = build("velora_vitb16_clip", num_classes=5, overrides={**tiny_settings, **BOTH})
+    learning = [name for name, p in probe.named_parameters() if p.requires_grad]
+    assert learning == ["network.head.weight", "network.head.bias"]
+    network = probe.network
+    assert isinstance(network, VELoRA)
+    images = network.images_by_view(*torch.randn(2, 1, 4, 3, 32, 32))
+    kept = network.encode_once(images)
+    assert {x.shape for x in kept.values()} == {(1, 1, network.vit.embed_dim)}
+    reordered = dict(reversed(kept.items()))
+    whole = network.decide(network.over_time(network.encode(images)))
+    torch.testing.assert_close(network.conclude(reordered).logits, whole)
 
 
 def test_only_the_last_blocks_are_adapted(tiny_settings: dict[str, Any]) -> None:

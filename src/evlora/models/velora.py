@@ -106,6 +106,16 @@ class VELoRA(MomentwiseNetwork):
             # φ shares a block with the views, and its adapter has frozen that.
             self.vit.requires_grad_(True)
         self.head = nn.Linear(backbone.embed_dim * len(self.head_views), num_classes)
+        if self.is_probe:
+            for name in self.views:
+                self.view(name).embedding.requires_grad_(False)
+
+    @property
+    def is_probe(self) -> bool:
+        """Whether the head is all that learns: no adapter, and no stage with weights of its own."""
+        stages = (self.reconstruction, self.shared_stage)
+        has_stages = any(stage is not None for stage in stages) or bool(self.config.beside_mean)
+        return self.config.adapter.method == "none" and not has_stages
 
     @property
     def vit(self) -> Backbone:
@@ -117,20 +127,27 @@ class VELoRA(MomentwiseNetwork):
 
         Takes and raises what `Network.forward` does.
         """
-        return self.conclude(self.encode(self.images_by_view(rgb, events)))
+        return self.conclude(self.encode_once(self.images_by_view(rgb, events)))
 
     def encode_once(self, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The mean over time of each view's low-level tokens, shape (B, 1, N, D).
 
-        Those of all moments, shape (B, T, N, D), where more is kept of them than their mean.
+        Those of all moments, shape (B, T, N, D), where more is kept of them than their mean; and
+        what the head gets, shape (B, 1, D), where nothing else learns.
         """
         encoded = self.encode(images)
+        if self.is_probe:
+            return {
+                name: x.unsqueeze(1) for name, x in self.features(self.over_time(encoded)).items()
+            }
         if self.config.beside_mean:
             return encoded
         return {name: x.mean(dim=1, keepdim=True) for name, x in encoded.items()}
 
     def encoding_parts(self) -> list[nn.Module]:
-        """The low-level blocks of every view, and what makes tokens for them."""
+        """The low-level blocks of every view and what makes tokens for them; all of a probe."""
+        if self.is_probe:
+            return [*self.views.values()]
         return [part for name in self.views for part in self.view(name).low_parts()]
 
     def encoding_keys(self) -> dict[str, dict[str, Any]]:
@@ -138,6 +155,7 @@ class VELoRA(MomentwiseNetwork):
         return {
             name: {
                 "network": "velora",
+                "probe": self._probed(name),
                 "low_blocks": self.view(name).low_blocks,
                 "active_patches": self.view(name).active_patches,
                 "thin_answers": self.view(name).thin_answers,
@@ -148,6 +166,9 @@ class VELoRA(MomentwiseNetwork):
 
     def conclude(self, encoded: Mapping[str, Tensor]) -> Output:
         """Reconstruction, fusion, high-level blocks and head; see `MomentwiseNetwork.conclude`."""
+        if self.is_probe:
+            features = {name: encoded[name].squeeze(1) for name in self.head_views}
+            return Output(self.head(concatenated(features)), {}, self.scores_by_view(features))
         tokens = self.over_time(encoded)  # (B, N, D)
         terms: dict[str, Tensor] = {}
         if self.reconstruction is not None:
@@ -165,6 +186,7 @@ class VELoRA(MomentwiseNetwork):
         return {
             name: self.view(name).over_time(moments[name]) + self.view(name).embedding
             for name in self.views  # the order in which φ sees them
+            if name in moments
         }
 
     def decide(self, joined: Mapping[str, Tensor]) -> Tensor:
@@ -177,7 +199,13 @@ class VELoRA(MomentwiseNetwork):
         return {
             name: self.view(name).high(tokens[name], shared.get(name), pool=self.config.pool)
             for name in self.head_views
+            if name in tokens
         }
+
+    def _probed(self, name: str) -> list[Any] | None:
+        """What a probe's features depend on beyond those of its low-level blocks."""
+        view = self.view(name)
+        return [view.depth, self.config.pool, view.embedding.tolist()] if self.is_probe else None
 
     def scores_by_view(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What the head's columns for one view, and its bias, make of that view: (B, K) each."""
