@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         starting_from_inputs,
     )
     from evlora.models.adapters.low_rank_pair import added_by_lora, require_low_rank_pair
+    from evlora.models.adapters.lst import LstConfig
     from evlora.models.adapters.lv_adapter import LvAdapterConfig
     from evlora.models.adapters.methods import METHODS
     from evlora.models.adapters.moments import sees_moments, set_moments
@@ -36,6 +37,7 @@ __all__ = [
     "AdaptFormerConfig",
     "AdapterConfig",
     "AdapterPlusConfig",
+    "LstConfig",
     "LvAdapterConfig",
     "SsfConfig",
     "StAdapterConfig",
@@ -88,6 +90,7 @@ _HOMES = {
         "added_by_lora",
         "require_low_rank_pair",
     ),
+    "evlora.models.adapters.lst": ("LstConfig",),
     "evlora.models.adapters.lv_adapter": ("LvAdapterConfig",),
     "evlora.models.adapters.methods": ("METHODS",),
     "evlora.models.adapters.ssf": ("SsfConfig",),

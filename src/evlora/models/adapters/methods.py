@@ -1,6 +1,14 @@
 """The table of methods."""
 
-from evlora.models.adapters import adapter_plus, adaptformer, lv_adapter, ssf, st_adapter, vpt
+from evlora.models.adapters import (
+    adapter_plus,
+    adaptformer,
+    lst,
+    lv_adapter,
+    ssf,
+    st_adapter,
+    vpt,
+)
 from evlora.models.adapters.from_peft import (
     adalora,
     boft,
@@ -37,6 +45,7 @@ METHODS: dict[str, Method] = {
     "adapter_plus": adapter_plus.METHOD,
     "vpt": vpt.METHOD,
     "st_adapter": st_adapter.METHOD,
+    "lst": lst.METHOD,
     **ROWS,
 }
 """Name → method: `none` trains the head alone (a linear probe), `full` the whole backbone."""
