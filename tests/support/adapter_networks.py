@@ -91,6 +91,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "vpt": {},
     "st_adapter": {},
     "lst": {"rank": 8},
+    "gps": {"options": {"entries": 4}},
     "adamss": {"rank": 8, "options": {"num_subspaces": 2}},
     "beft": {},
     "c3a": {"options": {"block_size": 8}},

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
         models_awaiting_inputs,
         starting_from_inputs,
     )
+    from evlora.models.adapters.gps import (
+        GpsConfig,
+        Places,
+        choosing_entries,
+        models_choosing_entries,
+    )
     from evlora.models.adapters.low_rank_pair import added_by_lora, require_low_rank_pair
     from evlora.models.adapters.lst import LstConfig
     from evlora.models.adapters.lv_adapter import LvAdapterConfig
@@ -37,8 +43,10 @@ __all__ = [
     "AdaptFormerConfig",
     "AdapterConfig",
     "AdapterPlusConfig",
+    "GpsConfig",
     "LstConfig",
     "LvAdapterConfig",
+    "Places",
     "SsfConfig",
     "StAdapterConfig",
     "VptConfig",
@@ -48,11 +56,13 @@ __all__ = [
     "before_loading",
     "before_saving",
     "begin_training",
+    "choosing_entries",
     "fill_kept_ranks",
     "fold",
     "is_foldable",
     "load_training_state",
     "models_awaiting_inputs",
+    "models_choosing_entries",
     "require_low_rank_pair",
     "sees_moments",
     "set_moments",
@@ -85,6 +95,12 @@ _HOMES = {
     "evlora.models.adapters.from_peft.inputs_seen": (
         "starting_from_inputs",
         "models_awaiting_inputs",
+    ),
+    "evlora.models.adapters.gps": (
+        "GpsConfig",
+        "Places",
+        "choosing_entries",
+        "models_choosing_entries",
     ),
     "evlora.models.adapters.low_rank_pair": (
         "added_by_lora",

@@ -3,6 +3,7 @@
 from evlora.models.adapters import (
     adapter_plus,
     adaptformer,
+    gps,
     lst,
     lv_adapter,
     ssf,
@@ -46,6 +47,7 @@ METHODS: dict[str, Method] = {
     "vpt": vpt.METHOD,
     "st_adapter": st_adapter.METHOD,
     "lst": lst.METHOD,
+    "gps": gps.METHOD,
     **ROWS,
 }
 """Name → method: `none` trains the head alone (a linear probe), `full` the whole backbone."""
