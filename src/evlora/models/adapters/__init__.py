@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from evlora.models.adapters.adapter_plus import AdapterPlusConfig
     from evlora.models.adapters.adaptformer import AdaptFormerConfig
     from evlora.models.adapters.adapting import adapt, unwrapped
+    from evlora.models.adapters.aim import AimConfig
     from evlora.models.adapters.config import AdapterConfig
     from evlora.models.adapters.folding import fold, is_foldable
     from evlora.models.adapters.from_peft.adalora.schedule import (
@@ -43,6 +44,7 @@ __all__ = [
     "AdaptFormerConfig",
     "AdapterConfig",
     "AdapterPlusConfig",
+    "AimConfig",
     "GpsConfig",
     "LstConfig",
     "LvAdapterConfig",
@@ -78,6 +80,7 @@ _HOMES = {
         "adapt",
         "unwrapped",
     ),
+    "evlora.models.adapters.aim": ("AimConfig",),
     "evlora.models.adapters.config": ("AdapterConfig",),
     "evlora.models.adapters.folding": (
         "fold",

@@ -3,6 +3,7 @@
 from evlora.models.adapters import (
     adapter_plus,
     adaptformer,
+    aim,
     gps,
     lst,
     lv_adapter,
@@ -46,6 +47,7 @@ METHODS: dict[str, Method] = {
     "adapter_plus": adapter_plus.METHOD,
     "vpt": vpt.METHOD,
     "st_adapter": st_adapter.METHOD,
+    "aim": aim.METHOD,
     "lst": lst.METHOD,
     "gps": gps.METHOD,
     **ROWS,
