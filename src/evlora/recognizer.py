@@ -1,7 +1,7 @@
 """A recognizer: a network, its labels, and how its clips are made."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any, Self
@@ -19,6 +19,7 @@ from evlora.models import (
     build_network,
     weights_sha256,
 )
+from evlora.models.adapters import Places
 from evlora.models.backbone import RANDOM
 from evlora.models.fast import (
     FROZEN_TYPES,
@@ -208,8 +209,13 @@ class Recognizer(nn.Module):
         return {name: p for name, p in self.named_parameters() if p.requires_grad}
 
     def learned_tensors(self) -> dict[str, Tensor]:
-        """What is optimised, and the statistics that norms outside the backbone gather, by name."""
+        """What is optimised, and what goes with it, by name.
+
+        These are the statistics that norms outside the backbone gather, and the places of entries
+        that an adapter has chosen.
+        """
         inside = {id(b) for m in self._adapted_modules() for b in m.buffers()}
+        inside -= {id(b) for m in self._adapted_modules() for b in _places(m)}
         kept = self.state_dict(keep_vars=True).items()
         gathered = {
             name: tensor
@@ -256,10 +262,15 @@ def adapted_parts(recognizer: Recognizer) -> dict[str, PeftModel]:
     }
 
 
+def _places(adapted: nn.Module) -> Iterator[Tensor]:
+    """Where the entries are that an adapter trains, if it has chosen some."""
+    return (b for part in adapted.modules() if isinstance(part, Places) for b in part.buffers())
+
+
 def tensors_beside_adapters(recognizer: Recognizer) -> dict[str, Tensor]:
     """What is learned outside the adapters, by name: head, embeddings, gates, temporal part."""
     modules = [recognizer.network.vit, *adapted_parts(recognizer).values()]
-    inside = {id(p) for module in modules for p in module.parameters()}
+    inside = {id(t) for module in modules for t in (*module.parameters(), *_places(module))}
     return {
         name.removeprefix("network."): tensor.detach()
         for name, tensor in recognizer.learned_tensors().items()

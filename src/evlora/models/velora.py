@@ -56,6 +56,7 @@ class VELoRA(MomentwiseNetwork):
         has_both = len(modalities) == 2
         all_blocks = len(backbone.blocks)
         low_blocks = all_blocks - config.high_blocks
+        stops = (low_blocks - 1,)  # behind them is the mean over time
         names: list[str] = list(modalities)
         if has_both and config.difference:
             names.insert(0, "difference")  # the order in which φ sees them, [Δ; R; E]
@@ -64,7 +65,7 @@ class VELoRA(MomentwiseNetwork):
         self.all_views = (
             None
             if config.adapter_per_view
-            else adapt(share_weights(backbone), config.adapter, name="all views")
+            else adapt(share_weights(backbone), config.adapter, name="all views", stops=stops)
         )
         seen_alone = {
             "event": config.active_patches,
@@ -76,7 +77,9 @@ class VELoRA(MomentwiseNetwork):
             if adapted is None:
                 reaches_head = name in self.head_views
                 vit = _as_seen_by(name, backbone, low_blocks=low_blocks, reaches_head=reaches_head)
-                adapted = adapt(vit, config.adapter, name=f"{name} view", depth=all_blocks)
+                adapted = adapt(
+                    vit, config.adapter, name=f"{name} view", depth=all_blocks, stops=stops
+                )
             depth = low_blocks if name == "difference" else all_blocks
             self.views[name] = View(
                 adapted,

@@ -19,6 +19,7 @@ from evlora.models.streaming import StreamingNetwork
 
 CONFIGS = {
     "st_adapter": AdapterConfig(method="st_adapter", rank=4),
+    "aim": AdapterConfig(method="aim", rank=4),
     "moment_heads": AdapterConfig(method="lv_adapter", rank=2, moment_heads=2),
 }
 every_kind = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from evlora.models.adapters.adapter_plus import AdapterPlusConfig
     from evlora.models.adapters.adaptformer import AdaptFormerConfig
     from evlora.models.adapters.adapting import adapt, unwrapped
+    from evlora.models.adapters.aim import AimConfig
     from evlora.models.adapters.config import AdapterConfig
     from evlora.models.adapters.folding import fold, is_foldable
     from evlora.models.adapters.from_peft.adalora.schedule import (
@@ -23,7 +24,14 @@ if TYPE_CHECKING:
         models_awaiting_inputs,
         starting_from_inputs,
     )
+    from evlora.models.adapters.gps import (
+        GpsConfig,
+        Places,
+        choosing_entries,
+        models_choosing_entries,
+    )
     from evlora.models.adapters.low_rank_pair import added_by_lora, require_low_rank_pair
+    from evlora.models.adapters.lst import LstConfig
     from evlora.models.adapters.lv_adapter import LvAdapterConfig
     from evlora.models.adapters.methods import METHODS
     from evlora.models.adapters.moments import sees_moments, set_moments
@@ -36,7 +44,11 @@ __all__ = [
     "AdaptFormerConfig",
     "AdapterConfig",
     "AdapterPlusConfig",
+    "AimConfig",
+    "GpsConfig",
+    "LstConfig",
     "LvAdapterConfig",
+    "Places",
     "SsfConfig",
     "StAdapterConfig",
     "VptConfig",
@@ -46,11 +58,13 @@ __all__ = [
     "before_loading",
     "before_saving",
     "begin_training",
+    "choosing_entries",
     "fill_kept_ranks",
     "fold",
     "is_foldable",
     "load_training_state",
     "models_awaiting_inputs",
+    "models_choosing_entries",
     "require_low_rank_pair",
     "sees_moments",
     "set_moments",
@@ -66,6 +80,7 @@ _HOMES = {
         "adapt",
         "unwrapped",
     ),
+    "evlora.models.adapters.aim": ("AimConfig",),
     "evlora.models.adapters.config": ("AdapterConfig",),
     "evlora.models.adapters.folding": (
         "fold",
@@ -84,10 +99,17 @@ _HOMES = {
         "starting_from_inputs",
         "models_awaiting_inputs",
     ),
+    "evlora.models.adapters.gps": (
+        "GpsConfig",
+        "Places",
+        "choosing_entries",
+        "models_choosing_entries",
+    ),
     "evlora.models.adapters.low_rank_pair": (
         "added_by_lora",
         "require_low_rank_pair",
     ),
+    "evlora.models.adapters.lst": ("LstConfig",),
     "evlora.models.adapters.lv_adapter": ("LvAdapterConfig",),
     "evlora.models.adapters.methods": ("METHODS",),
     "evlora.models.adapters.ssf": ("SsfConfig",),

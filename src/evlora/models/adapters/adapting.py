@@ -1,5 +1,6 @@
 """Adding an adapter to a network: every method in the same way, through peft."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 from peft import PeftModel, get_peft_model
@@ -14,7 +15,12 @@ from evlora.models.adapters.sites import is_named
 
 
 def adapt(
-    module: nn.Module, config: AdapterConfig, *, name: str, depth: int | None = None
+    module: nn.Module,
+    config: AdapterConfig,
+    *,
+    name: str,
+    depth: int | None = None,
+    stops: Sequence[int] = (),
 ) -> nn.Module:
     """The module with adapters: a `PeftModel` around it, or itself for `none` and `full`.
 
@@ -24,6 +30,8 @@ def adapt(
         name: What the module is called in a message.
         depth: Blocks of the backbone that `config.blocks` counts from, where the module is a view
             of it that may lack the last ones; None is as many as the module has.
+        stops: Numbers of the blocks, beside the last, from which the network takes tokens to do
+            something else with them before the next block.
 
     Raises:
         AdapterError: The method finds nothing to adapt in this module, or its settings do not suit
@@ -45,6 +53,8 @@ def adapt(
         peft_config = method.peft_config(config.settings(), module)
         if skipped is not None:
             cast(Any, peft_config).exclude_modules = skipped.pattern
+        if method.stops is not None:
+            setattr(peft_config, method.stops, [*stops])
         with method.while_adapting(held, peft_config):
             adapted = get_peft_model(cast(Any, held), peft_config)
     except (AdapterError, ValueError, TypeError) as error:

@@ -60,6 +60,13 @@ FFN = (
     "intermediate.dense",
     "output.dense",
 )
+WINDOW_MARKS = (
+    "window_size",
+    "rel_pos",
+    "relative_position_bias",
+    "relative_position_bias_table",
+)
+"""What a block or its attention has where attention runs within windows or by relative position."""
 PATCH_EMBEDDING = r"(.*\.)?patch_embed\w*(\..+)?"
 """The patch embedding and all that is in it: a regular expression over module names."""
 
@@ -105,6 +112,12 @@ def known_blocks_of(model: nn.Module) -> list[Block]:
 def is_block(module: nn.Module) -> bool:
     """Whether a module is a transformer block: it holds an attention and an FFN."""
     return bool(child_called(module, ATTENTION_NAMES) and child_called(module, FFN_NAMES))
+
+
+def is_local(block: nn.Module, attention: nn.Module) -> bool:
+    """Whether a block's attention runs within windows or by relative position."""
+    marks = (getattr(module, mark, None) for module in (block, attention) for mark in WINDOW_MARKS)
+    return any(mark is not None for mark in marks)
 
 
 def adds_residual_itself(ffn_module: str, siblings: Container[str]) -> bool:

@@ -119,6 +119,8 @@ class Method:
     """Whether it replaces whole blocks, so that a network that is a block needs a container."""
     adapts_convolutions: bool = False
     """Whether it also adapts a patch embedding, which is a convolution or several."""
+    stops: str | None = None
+    """Field of `config` for the numbers of blocks behind which a network goes on in its own way."""
     trains_backbone: bool = False
     """Whether the backbone's own weights are trained; for a method without `config`."""
 

@@ -1,6 +1,16 @@
 """The table of methods."""
 
-from evlora.models.adapters import adapter_plus, adaptformer, lv_adapter, ssf, st_adapter, vpt
+from evlora.models.adapters import (
+    adapter_plus,
+    adaptformer,
+    aim,
+    gps,
+    lst,
+    lv_adapter,
+    ssf,
+    st_adapter,
+    vpt,
+)
 from evlora.models.adapters.from_peft import (
     adalora,
     boft,
@@ -37,6 +47,9 @@ METHODS: dict[str, Method] = {
     "adapter_plus": adapter_plus.METHOD,
     "vpt": vpt.METHOD,
     "st_adapter": st_adapter.METHOD,
+    "aim": aim.METHOD,
+    "lst": lst.METHOD,
+    "gps": gps.METHOD,
     **ROWS,
 }
 """Name → method: `none` trains the head alone (a linear probe), `full` the whole backbone."""

@@ -7,17 +7,15 @@ from timm.models.vision_transformer import ResPostBlock
 from torch import nn
 
 from evlora.errors import AdapterError
-from evlora.models.adapters.blocks import FIRST_NORM_NAMES, blocks_of, child_called, width_of
+from evlora.models.adapters.blocks import (
+    FIRST_NORM_NAMES,
+    blocks_of,
+    child_called,
+    is_local,
+    width_of,
+)
 from evlora.models.adapters.tuners import UnfoldableTuner
 from evlora.models.adapters.vpt.layer import VptLayer
-
-WINDOW_MARKS = (
-    "window_size",
-    "rel_pos",
-    "relative_position_bias",
-    "relative_position_bias_table",
-)
-"""What a block or its attention has where attention runs within windows or by relative position."""
 
 
 class VptModel(UnfoldableTuner):
@@ -50,8 +48,7 @@ class VptModel(UnfoldableTuner):
 
 
 def _require_plain(block: nn.Module, attention: nn.Module) -> nn.Module:
-    marks = [getattr(module, mark, None) for module in (block, attention) for mark in WINDOW_MARKS]
-    if any(mark is not None for mark in marks):
+    if is_local(block, attention):
         raise AdapterError(
             f"{type(block).__name__}: vpt needs attention over all tokens; this one runs within "
             "windows or by relative position, where a prompt token has no place; use another method"
