@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PureWindowsPath
 from typing import Any, NamedTuple, cast
 
@@ -18,6 +18,7 @@ from evlora.bundle_place import DESCRIPTION
 from evlora.errors import BundleError
 from evlora.files import writing_file
 from evlora.messages import explain, listed, shown
+from evlora.models.adapters.earlier_defaults import are_earlier, with_earlier_defaults
 from evlora.recognizer import RecognizerConfig
 from evlora.untrusted import label_fault, parse_json, plain, read_text
 
@@ -101,6 +102,8 @@ def read_description(folder: Path) -> Description:
             raise ValueError(f"unknown keys: {listed(unknown)}")
         _require_hashes(folder, content)
         parts = {key: content[key] for key in ("clip", "backbone", "model")}
+        if are_earlier(_peft_configs(folder)):
+            parts["model"] = with_earlier_defaults(parts["model"])
         config = RecognizerConfig.model_validate(parts)
         labels, sha256 = _labels(content["labels"]), str(content["backbone_sha256"])
         return Description(config, labels, sha256, _temperature(content.get(TEMPERATURE, 1.0)))
@@ -163,6 +166,15 @@ def _labels(found: Any) -> tuple[str, ...]:
         twice = [label for label, count in Counter(labels).items() if count > 1]
         raise ValueError(f"expected each label once, got more of {listed(twice)}")
     return tuple(labels)
+
+
+def _peft_configs(folder: Path) -> Iterator[Any]:
+    """What the bundle's adapters were made with; those that are damaged are reported later."""
+    for path in sorted(folder.glob("adapters/*/adapter_config.json")):
+        try:
+            yield parse_json(read_text(path, BundleError, limit="recipe_bytes"))
+        except (BundleError, ValueError):
+            continue
 
 
 def _require_hashes(folder: Path, content: dict[str, Any]) -> None:

@@ -206,3 +206,29 @@ def test_loraplus_raises_the_rate_of_the_second_half_of_each_pair(
     without = load_recipe("nano_photographs", {**short_settings, **keys, "model.adapter": "bitfit"})
     with pytest.raises(RecipeError, match=r"loraplus_ratio: .* bitfit has none; take lora"):
         require_pairs(build(without, num_classes=2), without.training)
+
+
+def test_pairs_and_vectors_of_an_lv_adapter_learn_at_rates_of_their_own(
+    short_settings: dict[str, Any],
+) -> None:
+    keys = {"training.loraplus_ratio": 4, "training.vector_ratio": 8}
+    keys |= {"training.learning_rate": 0.01, "training.learning_rate_per_256": False}
+    adapter = {"method": "lv_adapter", "options": {"vector": "both", "shift": True}}
+    recipe = load_recipe("nano_photographs", {**short_settings, **keys, "model.adapter": adapter})
+    recognizer = build(recipe, num_classes=2)
+    rates = {
+        id(parameter): group["lr"]
+        for group in make_optimizer(recognizer, recipe.training).param_groups
+        for parameter in group["params"]
+    }
+    found: dict[str, set[float]] = {}
+    for name, parameter in recognizer.trained_tensors().items():
+        part = name.rpartition("lv_adapter_")[2].split(".")[0]
+        found.setdefault(part, set()).add(round(rates[id(parameter)], 6))
+    assert found.pop("network") == {0.01}  # the head
+    fast = {"vector": {0.08}, "input_vector": {0.08}, "shift": {0.08}}
+    assert found == {"down": {0.01}, "up": {0.04}, **fast}
+
+    without = load_recipe("nano_photographs", {**short_settings, **keys, "model.adapter": "lora"})
+    with pytest.raises(RecipeError, match=r"vector_ratio: .* lora has none; take lv_adapter"):
+        require_pairs(build(without, num_classes=2), without.training)

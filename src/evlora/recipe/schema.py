@@ -105,6 +105,8 @@ class TrainingConfig(Config):
     loraplus_ratio: PositiveFloat = 1.0
     """What the learning rate of the second half of each low-rank pair, which starts at zero, is of
     that of the first half: LoRA+ (Hayou et al., ICML 2024), whose authors take 16."""
+    vector_ratio: PositiveFloat = 1.0
+    """What the learning rate of an Lv-Adapter's vectors and shifts is of that of its pairs."""
     weight_decay: NonNegativeFloat = 1e-4
     """Weight decay, on matrices only."""
     warmup_epochs: NonNegativeFloat = 1.0

@@ -123,10 +123,11 @@ def _require_findable(recipe: Recipe, trainer: Trainer) -> None:
             f"{trainer.strategy.root_device.type}, where the system would end the process "
             "instead; set a number"
         )
-    if training.learning_rate == AUTO and (training.layer_decay, training.loraplus_ratio) != (1, 1):
+    ratios = (training.layer_decay, training.loraplus_ratio, training.vector_ratio)
+    if training.learning_rate == AUTO and ratios != (1, 1, 1):
         raise RecipeError(
             "training.learning_rate: auto finds one rate for all layers; set a number, or "
-            "training.layer_decay=1 and training.loraplus_ratio=1"
+            "training.layer_decay=1, training.loraplus_ratio=1 and training.vector_ratio=1"
         )
 
 

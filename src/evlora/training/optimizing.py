@@ -2,6 +2,7 @@
 
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
@@ -14,8 +15,10 @@ from evlora.recognizer import Recognizer
 
 SGD_MOMENTUM = 0.9
 BLOCK = re.compile(r"\.blocks\.(\d+)\.")
-UP = ".lora_B."
+UP = (".lora_B.", ".lv_adapter_up.")
 """In the names of the second half of a low-rank pair, which starts at zero."""
+VECTOR = (".lv_adapter_vector.", ".lv_adapter_input_vector.", ".lv_adapter_shift.")
+"""In the names of what stands beside a low-rank pair."""
 BELOW_BLOCKS = re.compile(r"\.(patch_embed|pos_embed|cls_token|reg_token|norm_pre)\b")
 
 
@@ -39,18 +42,21 @@ def make_optimizer(
 
 
 def require_pairs(recognizer: Recognizer, config: TrainingConfig) -> None:
-    """Refuse a rate for the halves of low-rank pairs where there are none.
+    """Refuse a rate for the halves of low-rank pairs, or for vectors, where there are none.
 
     Raises:
-        RecipeError: The adapter has no pairs.
+        RecipeError: The adapter has no pairs, or no vectors.
     """
-    has_pairs = any(UP in name for name in recognizer.trained_tensors())
-    if config.loraplus_ratio != 1 and not has_pairs:
-        raise RecipeError(
-            "training.loraplus_ratio: expected low-rank pairs, the adapter "
-            f"{recognizer.config.model.adapter.method} has none; take lora, dora or lv_adapter, or "
-            "remove the key"
-        )
+    names, method = list(recognizer.trained_tensors()), recognizer.config.model.adapter.method
+    for key, places, what, others in (
+        ("loraplus_ratio", UP, "low-rank pairs", "lora, dora or lv_adapter"),
+        ("vector_ratio", VECTOR, "an Lv-Adapter's vectors", "lv_adapter"),
+    ):
+        if getattr(config, key) != 1 and not any(_is_of(name, places) for name in names):
+            raise RecipeError(
+                f"training.{key}: expected {what}, the adapter {method} has none; take {others}, "
+                "or remove the key"
+            )
 
 
 def clips_of_a_step(config: TrainingConfig, *, world_size: int) -> int:
@@ -65,7 +71,7 @@ def _groups(recognizer: Recognizer, config: TrainingConfig, rate: float) -> list
     by_rate = defaultdict(lambda: ([], []))
     for name, parameter in recognizer.trained_tensors().items():
         layer = layers if config.layer_decay == 1 else _layer_of(name, layers)
-        ratio = config.loraplus_ratio if UP in name else 1.0
+        ratio = _ratio_of(name, config)
         by_rate[layer, ratio][parameter.ndim <= 1].append(parameter)
     groups: list[dict[str, Any]] = []
     for (layer, ratio), (matrices, others) in sorted(by_rate.items()):
@@ -73,6 +79,16 @@ def _groups(recognizer: Recognizer, config: TrainingConfig, rate: float) -> list
         groups.append({"params": matrices, "lr": own_rate})
         groups.append({"params": others, "lr": own_rate, "weight_decay": 0.0})
     return groups
+
+
+def _ratio_of(name: str, config: TrainingConfig) -> float:
+    if _is_of(name, UP):
+        return config.loraplus_ratio
+    return config.vector_ratio if _is_of(name, VECTOR) else 1.0
+
+
+def _is_of(name: str, places: Sequence[str]) -> bool:
+    return any(place in name for place in places)
 
 
 def _layer_of(name: str, layers: int) -> int:

@@ -1,6 +1,7 @@
 """Lv-Adapter as a peft tuner, on the networks that it is for."""
 
 import copy
+import json
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel, get_peft_model
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from vision_networks import COMPILED, NETWORKS, WIDTHS, answer, timm_model, transformers_model
 
@@ -73,14 +75,6 @@ def test_without_arguments_it_finds_its_layers(name: str) -> None:
     assert all(any(layer.endswith(f".{end}") for end in ends) for layer in found)
 
 
-def with_called_layers(model: nn.Module) -> nn.Module:
-    """The same, where timm's EVA adds the bias of query, key and value by itself."""
-    for part in model.modules():
-        if hasattr(part, "qkv_bias_separate"):
-            part.qkv_bias_separate = True
-    return model
-
-
 @pytest.mark.parametrize("name", NETWORKS)
 def test_sites_are_found_by_their_words(name: str) -> None:
     network = NETWORKS[name]
@@ -91,7 +85,7 @@ def test_sites_are_found_by_their_words(name: str) -> None:
         "ffn": network.ffn,
         "both": (*attention, *network.ffn),
     }.items():
-        model = get_peft_model(with_called_layers(network.make()), LvAdapterConfig(sites=sites))
+        model = get_peft_model(network.make(), LvAdapterConfig(sites=sites))
         assert len(model.base_model.targeted_module_names) == network.blocks * len(ends), sites
 
 
@@ -99,7 +93,7 @@ def test_sites_are_found_by_their_words(name: str) -> None:
 def test_an_adapter_at_any_site_has_an_effect(name: str) -> None:
     network = NETWORKS[name]
     config = LvAdapterConfig(sites="both", rank=2)
-    model = get_peft_model(with_called_layers(network.make()), config).train()
+    model = get_peft_model(network.make(), config).train()
     perturb(model)
     answer(model, network.images()).square().mean().backward()
     found = gradients(model)
@@ -107,9 +101,17 @@ def test_an_adapter_at_any_site_has_an_effect(name: str) -> None:
     assert all(gradient.any() for gradient in found.values())
 
 
+class OwnBias(nn.Module):
+    """An attention that adds its bias by itself, and reads the weight without calling the layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv, self.q_bias = nn.Linear(6, 18, bias=False), nn.Parameter(torch.zeros(18))
+
+
 def test_an_attention_on_which_it_would_have_no_effect_is_refused() -> None:
-    with pytest.raises(AdapterError, match=r"blocks.0.attn.qkv.*EvaAttention.*qkv_bias_separate"):
-        get_peft_model(NETWORKS["timm EVA-02"].make(), LvAdapterConfig(sites="attention"))
+    with pytest.raises(AdapterError, match=r"qkv: OwnBias adds a bias of its own"):
+        get_peft_model(OwnBias(), LvAdapterConfig(target_modules=["qkv"]))
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -174,25 +176,87 @@ def test_clips_text_tower_is_unchanged() -> None:
 
 
 def test_the_layer_computes_the_formula() -> None:
-    model = plain_with(scale=0.5)
+    model = plain_with(scale=0.5, vector="both", shift=True)
     perturb(model)
     layer = model.base_model.model.qkv
     x = torch.randn(3, 6)
     weight, bias = layer.base_layer.weight, layer.base_layer.bias
-    vector = layer.lv_adapter_vector["default"]
+    v, u = layer.lv_adapter_vector["default"], layer.lv_adapter_input_vector["default"]
     a, b = layer.lv_adapter_down["default"].weight, layer.lv_adapter_up["default"].weight
     assert a.shape == (2, 6)
     assert b.shape == (18, 2)
-    expected = vector * (x @ weight.T + bias) + 0.5 * x @ a.T @ b.T
+    shift = layer.lv_adapter_shift["default"]
+    expected = v * ((u * x) @ weight.T + bias) + 0.5 * x @ a.T @ b.T + shift
     torch.testing.assert_close(layer(x), expected)
+
+
+def test_ranks_of_single_layers_go_by_their_names() -> None:
+    model = plain_with(rank_pattern={"qkv": 3, "last": 0})
+    assert model.base_model.model.qkv.lv_adapter_down["default"].weight.shape == (3, 6)
+    assert not model.base_model.model.last.lv_adapter_down
+    model.add_adapter("second", LvAdapterConfig(target_modules=PLAIN_TARGETS, rank=1))
+    assert model.base_model.model.last.lv_adapter_down["second"].weight.shape == (1, 6)
+
+
+OF_BEFORE = {
+    "auto_mapping": {"base_model_class": "Plain", "parent_library": "test_lv_adapter"},
+    "base_model_name_or_path": None,
+    "exclude_modules": None,
+    "inference_mode": True,
+    "modules_to_save": None,
+    "peft_type": "LV_ADAPTER",
+    "peft_version": "0.21.2",
+    "revision": None,
+    "task_type": None,
+    "activation": "none",
+    "dropout": 0.0,
+    "initialisation": "kaiming",
+    "pair": True,
+    "rank": 2,
+    "scale": 1.0,
+    "sites": ["attention_output", "ffn"],
+    "target_modules": PLAIN_TARGETS,
+}
+"""What adapter_config.json held until 30 November 2026, but for the vector."""
+
+
+@pytest.mark.parametrize("has_vector", [True, False])
+def test_a_file_of_before_gives_what_it_gave(has_vector: bool, tmp_path: Path) -> None:
+    text = json.dumps({**OF_BEFORE, "vector": has_vector})
+    (tmp_path / "adapter_config.json").write_text(text, encoding="utf-8")
+    generator = torch.Generator().manual_seed(0)
+    tensors: dict[str, Tensor] = {}
+    for name, outputs in (("qkv", 18), ("last", 4)):
+        shapes = {"down.weight": (2, 6), "up.weight": (outputs, 2)}
+        shapes |= {"vector": (outputs,)} if has_vector else {}
+        for part, shape in shapes.items():
+            value = torch.randn(shape, generator=generator)
+            tensors[f"base_model.model.{name}.lv_adapter_{part}"] = value
+    save_file(tensors, tmp_path / "adapter_model.safetensors")
+    plain = Plain().eval()
+    x = torch.randn(3, 6)
+    expected: dict[str, Tensor] = {}
+    for name in PLAIN_TARGETS:
+        prefix = f"base_model.model.{name}.lv_adapter_"
+        vector = tensors.get(f"{prefix}vector", torch.ones(()))
+        added = x @ tensors[f"{prefix}down.weight"].T @ tensors[f"{prefix}up.weight"].T
+        expected[name] = vector * getattr(plain, name)(x) + added
+    model = PeftModel.from_pretrained(plain, tmp_path)
+    for name in PLAIN_TARGETS:
+        torch.testing.assert_close(getattr(model.base_model.model, name)(x), expected[name])
 
 
 @pytest.mark.parametrize(
     ("options", "names"),
     [
-        ({}, {"vector", "down", "up"}),
-        ({"vector": False}, {"down", "up"}),
-        ({"pair": False}, {"vector"}),
+        ({"vector": "output"}, {"vector", "down", "up"}),
+        ({"vector": True}, {"vector", "down", "up"}),
+        ({"vector": "input"}, {"input_vector", "down", "up"}),
+        ({"vector": "both", "shift": True}, {"vector", "input_vector", "shift", "down", "up"}),
+        ({"vector": "none", "shift": False}, {"down", "up"}),
+        ({"vector": False, "shift": False}, {"down", "up"}),
+        ({"vector": "output", "shift": False, "pair": False}, {"vector"}),
+        ({"vector": "none", "shift": True, "pair": False}, {"shift"}),
     ],
 )
 def test_vector_and_pair_can_be_turned_off(options: dict[str, Any], names: set[str]) -> None:
@@ -202,6 +266,12 @@ def test_vector_and_pair_can_be_turned_off(options: dict[str, Any], names: set[s
     perturb(model)
     x = torch.randn(3, 6)
     expected = model(x)
+    before = model.base_model.model.last.base_layer.bias
+    model.merge_adapter()
+    torch.testing.assert_close(model(x), expected, atol=1e-5, rtol=0)
+    model.unmerge_adapter()
+    assert model.base_model.model.last.base_layer.bias is before
+    assert torch.equal(model(x), expected)
     torch.testing.assert_close(model.merge_and_unload()(x), expected, atol=1e-5, rtol=0)
 
 
@@ -326,9 +396,10 @@ def test_several_adapters_do_not_disturb_each_other(tmp_path: Path) -> None:
 
 
 def test_active_together_they_merge_to_what_they_computed() -> None:
-    model = plain_with()
+    model = plain_with(vector="both", shift=True)
     perturb(model, seed=1)
-    model.add_adapter("second", LvAdapterConfig(target_modules=PLAIN_TARGETS, rank=3))
+    second = LvAdapterConfig(target_modules=PLAIN_TARGETS, rank=3, vector="both", shift=True)
+    model.add_adapter("second", second)
     model.base_model.set_adapter(["default", "second"])
     perturb(model, seed=2)
     x = torch.randn(3, 6)
@@ -431,7 +502,9 @@ def test_gradient_checkpointing_changes_no_gradient(name: str) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"vector": False, "pair": False}, "both off"),
+        ({"vector": "none", "shift": False, "pair": False}, "all off"),
+        ({"vector": "left"}, "vector: expected one of output, input, both, none, got 'left'"),
+        ({"rank_pattern": {"fc1": -1}}, "rank_pattern: expected ranks of 0 or more"),
         ({"rank": 0}, "rank: expected 1 or more, got 0"),
         ({"dropout": 1.0}, "dropout: expected 0…1, got 1.0"),
         ({"activation": "tanh"}, "activation: expected one of none, relu, gelu, got 'tanh'"),

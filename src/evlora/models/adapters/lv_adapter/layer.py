@@ -1,10 +1,11 @@
-"""A frozen linear layer with Lv-Adapters: y = v ⊙ (W·x + b) + s·B·A·x, our reading of the abstract.
+"""A frozen linear layer with Lv-Adapters: y = v ⊙ (W·(u ⊙ x) + b) + s·B·A·x + c, our reading.
 
-Several active adapters apply one after the other, y ← v ⊙ y + s·B·A·x, which is also what merging
-them one after the other gives.
+Several active adapters apply one after the other: each has the layer with those before it in the
+place of W·x + b, which is also what merging them one after the other gives.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -23,16 +24,28 @@ class LvAdapterLayer(nn.Module, BaseTunerLayer):
         base_layer: The frozen layer; unchanged, and put back when the model is unloaded.
         adapter_name: Name of the first adapter.
         config: Its settings.
+        path: Name of the layer in the network.
     """
 
-    adapter_layer_names = ("lv_adapter_vector", "lv_adapter_down", "lv_adapter_up")
+    adapter_layer_names = (
+        "lv_adapter_vector",
+        "lv_adapter_input_vector",
+        "lv_adapter_shift",
+        "lv_adapter_down",
+        "lv_adapter_up",
+    )
     other_param_names = ("lv_adapter_dropout", "lv_adapter_config")
 
-    def __init__(self, base_layer: nn.Linear, adapter_name: str, config: LvAdapterConfig) -> None:
+    def __init__(
+        self, base_layer: nn.Linear, adapter_name: str, config: LvAdapterConfig, *, path: str = ""
+    ) -> None:
         super().__init__()
         self.base_layer = base_layer
+        self.path = path
         self.in_features, self.out_features = base_layer.in_features, base_layer.out_features
         self.lv_adapter_vector = nn.ParameterDict()
+        self.lv_adapter_input_vector = nn.ParameterDict()
+        self.lv_adapter_shift = nn.ParameterDict()
         self.lv_adapter_down = nn.ModuleDict()
         self.lv_adapter_up = nn.ModuleDict()
         self.lv_adapter_dropout = nn.ModuleDict()
@@ -47,11 +60,17 @@ class LvAdapterLayer(nn.Module, BaseTunerLayer):
     def update_layer(self, adapter_name: str, config: LvAdapterConfig) -> None:
         """Adds an adapter of this name, which changes nothing before its first training step."""
         self.lv_adapter_config[adapter_name] = config
-        if config.vector:
+        if config.has_output_vector:
             self.lv_adapter_vector[adapter_name] = nn.Parameter(torch.ones(self.out_features))
-        if config.pair:
-            down = nn.Linear(self.in_features, config.rank, bias=False)
-            up = nn.Linear(config.rank, self.out_features, bias=False)
+        if config.has_input_vector:
+            self.lv_adapter_input_vector[adapter_name] = nn.Parameter(torch.ones(self.in_features))
+        has_bias = cast(Tensor | None, self.base_layer.bias) is not None
+        if config.shift and has_bias:
+            self.lv_adapter_shift[adapter_name] = nn.Parameter(torch.zeros(self.out_features))
+        rank = config.rank_of(self.path)
+        if rank > 0:
+            down = nn.Linear(self.in_features, rank, bias=False)
+            up = nn.Linear(rank, self.out_features, bias=False)
             _initialise(down.weight, config.initialisation)
             nn.init.zeros_(up.weight)
             self.lv_adapter_down[adapter_name] = down
@@ -71,17 +90,29 @@ class LvAdapterLayer(nn.Module, BaseTunerLayer):
         """
         if self.disable_adapters and self.merged:
             self.unmerge()
-        output = self.base_layer(x)
         if self.disable_adapters or self.merged:
-            return output
-        dtype = output.dtype
-        for name in self.active_adapters:
-            if name in self.lv_adapter_vector:
-                # v stays near 1, where half precision is coarse: the product is taken in v's type.
-                output = output * self.lv_adapter_vector[name]
-            if name in self.lv_adapter_down:
-                output = output + self.pair(name, x)
+            return self.base_layer(x)
+        output, dtype = self._adapted(self.active_adapters, x)
         return output.to(dtype)
+
+    def _adapted(self, names: Sequence[str], x: Tensor) -> tuple[Tensor, torch.dtype]:
+        """The output with the first of these adapters innermost, and the type of the layer's."""
+        if not names:
+            output = self.base_layer(x)
+            return output, output.dtype
+        *before, name = names
+        # Vectors stay near 1, where half precision is coarse: products are taken in their type.
+        inner = x
+        if name in self.lv_adapter_input_vector:
+            inner = (x * self.lv_adapter_input_vector[name]).to(x.dtype)
+        output, dtype = self._adapted(before, inner)
+        if name in self.lv_adapter_vector:
+            output = output * self.lv_adapter_vector[name]
+        if name in self.lv_adapter_shift:
+            output = output + self.lv_adapter_shift[name]
+        if name in self.lv_adapter_down:
+            output = output + self.pair(name, x)
+        return output, dtype
 
     def pair(self, name: str, x: Tensor) -> Tensor:
         """What the low-rank pair of this adapter adds, s·B·A·x, shape (…, D of the output)."""
@@ -159,6 +190,10 @@ class LvAdapterLayer(nn.Module, BaseTunerLayer):
             vector = self.lv_adapter_vector[name].to(precise)
             folded = vector[:, None] * folded
             folded_bias = None if folded_bias is None else vector * folded_bias
+        if name in self.lv_adapter_input_vector:
+            folded = folded * self.lv_adapter_input_vector[name].to(precise)
+        if name in self.lv_adapter_shift and folded_bias is not None:
+            folded_bias = folded_bias + self.lv_adapter_shift[name].to(precise)
         if name in self.lv_adapter_down:
             down, up = (part.weight.to(precise) for part in self._down_and_up(name))
             folded = folded + self.lv_adapter_config[name].scale * (up @ down)

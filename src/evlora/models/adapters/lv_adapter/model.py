@@ -35,7 +35,8 @@ class LvAdapterModel(DiscoveringTuner):
         self, target: nn.Module, adapter_name: str, config: Any, *, parent: nn.Module, path: str
     ) -> LvAdapterLayer:
         """The linear layer with vector and pair."""
-        return LvAdapterLayer(_require_linear(target, parent, path), adapter_name, config)
+        layer = _require_linear(target, parent, path)
+        return LvAdapterLayer(layer, adapter_name, config, path=path)
 
     def merge_adapter(
         self, adapter_names: list[str] | None = None, safe_merge: bool = False
@@ -87,13 +88,15 @@ def _require_linear(target: nn.Module, parent: nn.Module, name: str) -> nn.Linea
             "name other layers in target_modules"
         )
     has_own_bias = getattr(parent, "q_bias", None) is not None
-    is_called = getattr(parent, "qkv_bias_separate", False)
-    if name.endswith(("qkv", "query", "key", "value")) and has_own_bias and not is_called:
-        raise AdapterError(
-            f"lv_adapter: {name}: {type(parent).__name__} adds a bias of its own and reads the "
-            "layer's weight without calling it, so an adapter would have no effect; in timm "
-            "set qkv_bias_separate = True on these attentions first, or name other layers"
-        )
+    if name.endswith(("qkv", "query", "key", "value")) and has_own_bias:
+        if not hasattr(parent, "qkv_bias_separate"):
+            raise AdapterError(
+                f"lv_adapter: {name}: {type(parent).__name__} adds a bias of its own and may read "
+                "the layer's weight without calling it, so that an adapter would have no effect; "
+                "name other layers in target_modules"
+            )
+        # timm's way to have the layer called, and the bias added afterwards, which is the same
+        cast(Any, parent).qkv_bias_separate = True
     if not isinstance(target, nn.Linear):
         raise AdapterError(
             f"lv_adapter: {name}: expected a torch.nn.Linear, got {type(target).__name__}; "
