@@ -91,20 +91,7 @@ class VELoRA(MomentwiseNetwork):
                 over_time=_over_time(backbone, config),
             )
         _require_images_alone(config, self.views)
-        self.reconstruction = (
-            Reconstruction(
-                blocks_of(backbone)[low_blocks - 1],
-                config.adapter,
-                has_fixed_targets=config.fixed_targets,
-            )
-            if has_both and config.reconstruction
-            else None
-        )
-        self.shared_stage = (
-            SharedStage(blocks_of(backbone)[low_blocks], config.shared_adapter, modalities)
-            if has_both and config.shared_stage
-            else None
-        )
+        self.reconstruction, self.shared_stage = _stages(config, backbone, modalities)
         if config.adapter.method == "full":
             # φ shares a block with the views, and its adapter has frozen that.
             self.vit.requires_grad_(True)
@@ -348,6 +335,23 @@ def _as_seen_by(name: str, backbone: Backbone, *, low_blocks: int, reaches_head:
         vit.norm = vit.fc_norm = nn.Identity()
         vit.attn_pool = None
     return vit
+
+
+def _stages(
+    config: VELoRAConfig, backbone: Backbone, modalities: tuple[Modality, ...]
+) -> tuple[Reconstruction | None, SharedStage | None]:
+    """What compares and what fuses two modalities, each where it is on."""
+    if len(modalities) < 2:
+        return None, None
+    blocks, first_high = blocks_of(backbone), len(backbone.blocks) - config.high_blocks
+    reconstruction = shared_stage = None
+    if config.reconstruction:
+        last_low = blocks[first_high - 1]
+        fixed = config.fixed_targets
+        reconstruction = Reconstruction(last_low, config.adapter, has_fixed_targets=fixed)
+    if config.shared_stage:
+        shared_stage = SharedStage(blocks[first_high], config.shared_adapter, modalities)
+    return reconstruction, shared_stage
 
 
 def _over_time(backbone: Backbone, config: VELoRAConfig) -> TokensOverTime:
