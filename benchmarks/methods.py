@@ -205,8 +205,8 @@ def table(
     if ranks:
         difference = critical_difference(len(ranks), len(whole))
         lines.append(
-            f"Mean ranks over {len(whole)} of the tasks ({', '.join(whole)}); the critical difference "
-            f"of {len(ranks)} methods is {difference:.2f} (Nemenyi, p < {LEVEL})."
+            f"Mean ranks over {len(whole)} of the tasks ({', '.join(whole)}); the critical "
+            f"difference of {len(ranks)} methods is {difference:.2f} (Nemenyi, p < {LEVEL})."
         )
     return "\n".join(lines)
 
