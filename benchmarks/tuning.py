@@ -31,7 +31,7 @@ from evlora.errors import EvloraError, RecipeError, RunError
 from evlora.evaluation import evaluate
 from evlora.files import writing_file
 from evlora.locking import holding
-from evlora.messages import suggestion
+from evlora.messages import listed, suggestion
 from evlora.models.adapters import METHODS
 from evlora.recipe import Recipe, load_recipe
 from evlora.training.folder import with_found
@@ -191,11 +191,14 @@ def work(
 
     Raises:
         RecipeError: A recipe is wrong; nothing was trained.
+        RunError: The folder holds runs of a task with other keys; nothing was trained.
     """
     pairs = [(task, name) for task in tasks for name in methods]
     for task, name in pairs:  # a mistake is reported before anything is trained
         for keys in settings_of(methods[name], budget).values():
             load_recipe(task.recipe, {**task.keys, **keys})
+    for task in tasks:
+        _claim(out / task.name, task)
     results: Results = {}
     while True:
         made = False
@@ -223,6 +226,25 @@ def found(
             if tuned is not None:
                 results[task.name, name] = tuned
     return results
+
+
+def _claim(folder: Path, task: Task) -> None:
+    """Note with which keys a task is learned, or check that they are those noted before."""
+    path, keys = folder / "task.json", {"recipe": str(task.recipe), **task.keys}
+    noted = json.loads(json.dumps(keys))
+    if path.is_file():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        changed = [key for key in {**before, **noted} if before.get(key) != noted.get(key)]
+        if changed:
+            raise RunError(
+                f"{path}: runs of {task.name} were made with another {listed(changed)}; "
+                f"give what they had ({', '.join(f'{k}={before.get(k)}' for k in changed)}), or "
+                "choose another folder"
+            )
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with writing_file(path) as temporary:
+        temporary.write_text(json.dumps(noted, indent=2) + "\n", encoding="utf-8")
 
 
 def _steps(

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evlora.errors import DatasetError, RecipeError
+from evlora.errors import DatasetError, RecipeError, RunError
 
 TINY = [
     "clip.size=32",
@@ -110,6 +110,13 @@ def test_mistakes_are_reported_before_anything_is_trained(
     tasks.write_text("task,folder\nlight,light\n")
     with pytest.raises(DatasetError, match="columns task, folder, group, got task, folder"):
         vtab.tasks_of(tasks, tmp_path, "caltech101_subset", {})
+
+
+def test_a_folder_holds_runs_of_the_same_keys_alone(tuning: ModuleType, tmp_path: Path) -> None:
+    tuning._claim(tmp_path, tuning.Task("a", "demo", {"training.epochs": 2}))
+    tuning._claim(tmp_path, tuning.Task("a", "demo", {"training.epochs": 2}))
+    with pytest.raises(RunError, match=r"another training\.epochs; .*training\.epochs=2"):
+        tuning._claim(tmp_path, tuning.Task("a", "demo", {"training.epochs": 3}))
 
 
 @pytest.mark.slow
