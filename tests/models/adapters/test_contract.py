@@ -227,7 +227,8 @@ def test_two_adapters_trained_in_turn_do_not_change_each_other(method: str, netw
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "method", ["lv_adapter", "adaptformer", "ssf", "adapter_plus", "vpt", "st_adapter"]
+    "method",
+    ["lv_adapter", "adaptformer", "ssf", "adapter_plus", "vpt", "st_adapter", "gps", "aim"],
 )
 def test_our_own_tuners_compile_in_one_piece_and_allow_checkpointing(method: str) -> None:
     model = adapted(method, "vit")

@@ -4,8 +4,6 @@ The first block also adds a position to the tokens of each moment. Positions and
 all bottlenecks start at zero, so that nothing changes at the start, as released.
 """
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
@@ -49,6 +47,10 @@ class AimLayer(nn.Module, ModuleLayer, SeesMoments):
         self.aim_up = nn.ModuleDict()
         self.aim_positions = nn.ParameterDict()
         self.aim_scale: dict[str, float] = {}
+        self._inside: list[str] = []
+        """The adapters that attention and FFN have while this layer calls the block."""
+        self._attention().register_forward_hook(self._behind)
+        cast(Any, base_layer).mlp.register_forward_hook(self._beside)
         self._active_adapter = adapter_name
         self.update_layer(adapter_name, config)
 
@@ -78,8 +80,11 @@ class AimLayer(nn.Module, ModuleLayer, SeesMoments):
         over_time = self._over_time(tokens)
         for name in names:
             tokens = tokens + self._bottleneck(name, "temporal", over_time)
-        with self._adapted_inside(names):
+        self._inside = names
+        try:
             return self.base_layer(tokens, *args, **kwargs)
+        finally:
+            self._inside = []
 
     def _positions(self, name: str, tokens: Tensor) -> Tensor:
         """The position of each image's moment, shape (B·T, 1, D)."""
@@ -94,48 +99,32 @@ class AimLayer(nn.Module, ModuleLayer, SeesMoments):
 
     def _over_time(self, tokens: Tensor) -> Tensor:
         """The block's attention over the moments of each place, shape (B·T, N, D) to the same."""
-        block = self.get_base_layer()
-        norm, attention = (
-            cast(tuple[str, nn.Module], child_called(block, names))[1]
-            for names in (FIRST_NORM_NAMES, ATTENTION_NAMES)
-        )
+        norm = cast(tuple[str, nn.Module], child_called(self.base_layer, FIRST_NORM_NAMES))[1]
         clips = by_clip(norm(tokens), self.moments)  # (B, T, N, D)
         of_places = clips.transpose(1, 2)  # (B, N, T, D)
-        attended = attention(of_places.flatten(0, 1))
+        attended = self._attention()(of_places.flatten(0, 1))
         attended = attended[0] if isinstance(attended, tuple) else attended
         return attended.view_as(of_places).transpose(1, 2).flatten(0, 1)
+
+    def _attention(self) -> nn.Module:
+        return cast(tuple[str, nn.Module], child_called(self.base_layer, ATTENTION_NAMES))[1]
 
     def _bottleneck(self, name: str, place: str, x: Tensor) -> Tensor:
         down, up = (cast(Any, parts[name])[place] for parts in (self.aim_down, self.aim_up))
         return up(functional.gelu(down(x.to(down.weight.dtype)))).to(x.dtype)
 
-    @contextmanager
-    def _adapted_inside(self, names: list[str]) -> Generator[None]:
-        """Inside, the block's attention has an adapter behind it, and its FFN one beside it."""
+    def _behind(self, _attention: nn.Module, _given: Any, output: Any) -> Any:
+        """The attention's output a + S(a)."""
+        a: Tensor = output[0] if isinstance(output, tuple) else output
+        for name in self._inside:
+            a = a + self._bottleneck(name, "spatial", a)
+        return (a, *output[1:]) if isinstance(output, tuple) else a
 
-        def behind(_attention: nn.Module, _given: Any, output: Any) -> Any:
-            a: Tensor = output[0] if isinstance(output, tuple) else output
-            for name in names:
-                a = a + self._bottleneck(name, "spatial", a)
-            return (a, *output[1:]) if isinstance(output, tuple) else a
-
-        def beside(_ffn: nn.Module, given: tuple[Any, ...], output: Tensor) -> Tensor:
-            for name in names:
-                added = self._bottleneck(name, "joint", given[0])
-                output = output + self.aim_scale[name] * added
-            return output
-
-        block = self.get_base_layer()
-        attention = cast(tuple[str, nn.Module], child_called(block, ATTENTION_NAMES))[1]
-        handles = [
-            attention.register_forward_hook(behind),
-            cast(Any, block).mlp.register_forward_hook(beside),
-        ]
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
+    def _beside(self, _ffn: nn.Module, given: tuple[Any, ...], output: Tensor) -> Tensor:
+        """The FFN's output + s·J of its input."""
+        for name in self._inside:
+            output = output + self.aim_scale[name] * self._bottleneck(name, "joint", given[0])
+        return output
 
     def __repr__(self) -> str:
         return f"aim.{super().__repr__()}"
