@@ -6,18 +6,36 @@ import pytest
 
 from evlora import demo
 from evlora.demo import MORE_ROWS, RECIPE, ROWS, run_demo
-from evlora.recipe import load_recipe
+from evlora.recipe import build, load_recipe
 
 
 def test_each_row_stands_in_the_recipe() -> None:
     assert {*ROWS, *MORE_ROWS} <= set(load_recipe(RECIPE).comparison)
 
 
-def test_the_demo_differs_from_the_measured_recipe_in_its_length_alone() -> None:
+def test_the_demo_differs_from_the_measured_recipe_in_what_makes_it_short_alone() -> None:
     quick, measured = (load_recipe(name).model_dump() for name in (RECIPE, "demo"))
     for recipe in (quick, measured):
-        del recipe["training"]["epochs"], recipe["training"]["warmup_epochs"]
+        for key in ("epochs", "warmup_epochs", "fast"):
+            del recipe["training"][key]
+        for key in ("sites", "target_modules"):  # less of the stem
+            del recipe["model"]["adapter"][key]
     assert quick == measured
+
+
+def test_the_demo_adapts_the_last_quarter_of_the_stem() -> None:
+    network = build(RECIPE, num_classes=20).network
+    adapted = {
+        name.split("patch_embed.")[1]
+        for name, _ in network.named_parameters()
+        if "lora_A" in name and "patch_embed" in name
+    }
+    assert {name.removesuffix(".lora_A.default.weight") for name in adapted} == {
+        "proj.11",
+        "proj.14.first",
+        "proj.14.second",
+        "proj.15",
+    }
 
 
 @pytest.mark.slow
