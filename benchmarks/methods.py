@@ -44,7 +44,8 @@ ROWS: dict[str, dict[str, Any]] = {
 }
 """Adapters that are no method with its defaults."""
 NANO = {"backbone.name": "evlora_nano", "backbone.weights": "pretrained", "clip.size": 64}
-VIDEO = {**NANO, "clip.frames": 4, "training.epochs": 10, "training.warmup_epochs": 1}
+VIDEO = {**NANO, "model.pool": "mean", "clip.frames": 4}
+ACTIONS = {**VIDEO, "training.epochs": 10}
 PAIRS = {**NANO, "model.difference": False, "model.shared_stage": False, "training.view_weight": 0}
 STEPS = 5
 """Timed, of each method and of full fine-tuning in turn."""
@@ -65,8 +66,8 @@ class Source:
 
 SOURCES = {
     "photographs": Source("image_folder", "caltech101_subset", {}, "nano_photographs", NANO),
-    "dark_actions": Source("csv", "dark_actions", {}, "generated_videos", VIDEO),
-    "ucf101_six": Source("csv", "ucf101_six", {}, "generated_videos", VIDEO),
+    "dark_actions": Source("csv", "dark_actions", {}, "generated_videos", ACTIONS),
+    "ucf101_six": Source("csv", "ucf101_six", {}, "generated_videos", ACTIONS),
     "digits": Source("generated", None, {"train": 600, "test": 2000}, "demo", PAIRS),
     "nmnist": Source("csv", "nmnist_paired", {}, "demo", {**PAIRS, "clip.frames": 3}),
     "generated_videos": Source(
@@ -74,7 +75,7 @@ SOURCES = {
         None,
         {"train": 480, "val": 120, "test": 300},
         "generated_videos",
-        {**NANO, "clip.frames": 4},
+        VIDEO,
     ),
 }
 """Task → its dataset and recipe."""

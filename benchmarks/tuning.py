@@ -27,7 +27,7 @@ from scipy.stats import t as student_t
 from evlora.bundle import load_bundle
 from evlora.datasets import prepare
 from evlora.datasets.storage import is_prepared
-from evlora.errors import EvloraError, RecipeError, RunError
+from evlora.errors import DatasetError, EvloraError, RecipeError, RunError
 from evlora.evaluation import evaluate
 from evlora.files import writing_file
 from evlora.locking import holding
@@ -347,7 +347,13 @@ def _trained(recipe: Recipe, split: str) -> dict[str, Any]:
             batch_size=with_found(recipe).training.clips_of_a_batch,
             workers=recipe.data.workers,
         )
-    except (EvloraError, ValueError, RuntimeError) as error:  # as `compare`, which goes on as well
+    except (RecipeError, DatasetError):
+        raise  # a mistake that all methods share
+    except (
+        EvloraError,
+        ValueError,
+        RuntimeError,
+    ) as error:  # one method's must not stop the others
         return {"failure": f"{type(error).__name__}: {error}"}
     return {"top1": result.top1, "process_s": round(time.process_time() - begun, 1)}
 

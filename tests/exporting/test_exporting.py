@@ -305,8 +305,14 @@ def test_only_8_bits_take_a_calibration(image_recognizer: Recognizer, tmp_path: 
 
 
 @pytest.mark.slow
-def test_adapters_that_do_not_fold_stay_in_the_graph_at_any_batch(tmp_path: Path) -> None:
-    recognizer = exportable("image", adapter={"method": "vpt"}, head="norm_linear")
+@pytest.mark.parametrize(
+    ("kind", "method"),
+    [("image", "vpt"), ("image", "lst"), ("video", "st_adapter"), ("velora", "aim")],
+)
+def test_adapters_that_do_not_fold_stay_in_the_graph_at_any_batch(
+    kind: str, method: str, tmp_path: Path
+) -> None:
+    recognizer = exportable(kind, adapter={"method": method})
     made = evlora.export(recognizer, tmp_path / "x.onnx")
     assert made.check.largest_difference < 1e-4
 

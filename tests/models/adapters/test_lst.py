@@ -1,5 +1,6 @@
 """LST: its formula, where it joins the backbone, and that nothing is kept of the frozen blocks."""
 
+import copy
 from typing import Any, cast
 
 import pytest
@@ -103,6 +104,21 @@ def test_blocks_that_are_called_again_or_alone_are_refused() -> None:
     cast(Any, model).base_model.model.set_grad_checkpointing(True)
     with pytest.raises(AdapterError, match=r"set_grad_checkpointing"):
         model(inputs("vit")).sum().backward()
+
+
+@pytest.mark.slow
+def test_it_compiles_in_one_piece_and_a_copy_has_a_side_network_of_its_own() -> None:
+    model = adapt(base("vit"), CONFIG, name="vit").eval()
+    shake(model)
+    x = inputs("vit")
+    expected = model(x)
+    compiled = torch.compile(model, fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(x), expected)
+    copied = copy.deepcopy(model)
+    torch.testing.assert_close(copied(x), expected)
+    sides = [{layer.side for layer in layers_of(one)} for one in (model, copied)]
+    assert [len(side) for side in sides] == [1, 1]
+    assert not sides[0] & sides[1]
 
 
 def test_heads_that_do_not_divide_the_width_and_other_places_are_refused() -> None:

@@ -41,9 +41,10 @@ def by_clip(x: Tensor, moments: int) -> Tensor:
     Raises:
         AdapterError: T does not divide the number of images.
     """
-    if len(x) % moments:
+    images = x.shape[0]  # a symbol while a graph is recorded, which len() would make a number
+    if images % moments:
         raise AdapterError(
-            f"expected clips of {moments} moments, got {len(x)} images, which is no multiple; call "
+            f"expected clips of {moments} moments, got {images} images, which is no multiple; call "
             "evlora.models.adapters.moments.set_moments with the length of your clips"
         )
     return x.unflatten(0, (-1, moments))

@@ -94,7 +94,7 @@ class AimLayer(nn.Module, ModuleLayer, SeesMoments):
                 f"aim: expected clips of at most {len(known)} moments, got {self.moments}; set "
                 "model.adapter.options.moments to clip.frames or more"
             )
-        clips = len(tokens) // self.moments
+        clips = tokens.shape[0] // self.moments
         return known[: self.moments].repeat(clips, 1).unsqueeze(1).to(tokens.dtype)
 
     def _over_time(self, tokens: Tensor) -> Tensor:

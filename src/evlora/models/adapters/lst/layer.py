@@ -21,6 +21,13 @@ TEMPERATURE = 0.1
 """Of the gates."""
 
 
+class Side:
+    """What a rung leaves for the next one, by adapter; the layers of a network share it."""
+
+    def __init__(self) -> None:
+        self.left: dict[str, Tensor] = {}
+
+
 class LstLayer(nn.Module, ModuleLayer):
     """A frozen transformer block and a rung beside it, for each adapter's name.
 
@@ -28,7 +35,7 @@ class LstLayer(nn.Module, ModuleLayer):
         base_layer: The block.
         adapter_name: Name of the first adapter.
         config: Its settings.
-        side: What the rung before leaves for this one, by adapter; all layers have the same.
+        side: What the rung before leaves for this one; all layers have the same.
         begins: Whether no rung is before it.
         joins: Whether the side network is added to the backbone here.
     """
@@ -41,7 +48,7 @@ class LstLayer(nn.Module, ModuleLayer):
         adapter_name: str,
         config: LstConfig,
         *,
-        side: dict[str, Tensor],
+        side: Side,
         begins: bool,
         joins: bool,
     ) -> None:
@@ -90,7 +97,7 @@ class LstLayer(nn.Module, ModuleLayer):
             if self.joins:
                 tokens = tokens + self.lst_up[name](climbed).to(z.dtype)
             else:
-                self.side[name] = climbed
+                self.side.left = {**self.side.left, name: climbed}
         return (tokens, *output[1:]) if isinstance(output, tuple) else tokens
 
     def _climbed(self, name: str, z: Tensor) -> Tensor:
@@ -98,7 +105,9 @@ class LstLayer(nn.Module, ModuleLayer):
         down = cast(nn.Linear, self.lst_down[name])
         seen: Tensor = down(z.to(down.weight.dtype))
         if not self.begins:
-            before = self.side.pop(name, None)
+            left = dict(self.side.left)
+            before = left.pop(name, None)
+            self.side.left = left
             if before is None or before.shape != seen.shape:
                 raise AdapterError(
                     "lst: expected the blocks of a network to be called one after the other, with "

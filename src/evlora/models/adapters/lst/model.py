@@ -3,11 +3,11 @@
 from typing import Any
 
 from peft import PeftConfig
-from torch import Tensor, nn
+from torch import nn
 
 from evlora.errors import AdapterError
 from evlora.models.adapters.blocks import blocks_of, width_of
-from evlora.models.adapters.lst.layer import LstLayer
+from evlora.models.adapters.lst.layer import LstLayer, Side
 from evlora.models.adapters.tuners import UnfoldableTuner
 
 
@@ -38,7 +38,7 @@ class LstModel(UnfoldableTuner):
         ends = {ladder[0] for ladder in ladders}, {ladder[-1] for ladder in ladders}
         if "_ends" not in self.__dict__:
             self._ends = ends
-            self._side: dict[str, Tensor] = {}
+            self._side = Side()
         elif ends != self._ends:
             raise AdapterError(
                 "lst: expected a second adapter whose side network begins and joins behind the "
