@@ -229,7 +229,7 @@ def main() -> None:
     names = options.only or list(TASKS)
     log = Log(options.out)
     split = HELD_OUT if options.test is None else TEST
-    readings = options.readings if options.test is None else [options.test, "old", "lora", "full"]
+    readings = options.readings if options.test is None else [options.test, "lora", "full", "old"]
     seeds = range(options.seeds if options.test is None else SEEDS)
     for seed in seeds:
         for reading in dict.fromkeys(readings):

@@ -115,15 +115,15 @@ class LvAdapterLayer(nn.Module, BaseTunerLayer):
         return output, dtype
 
     def output_vector(self, name: str) -> Tensor:
-        """v of this adapter, shape (D of the output,)."""
+        """What the adapter multiplies the output by, v, shape (D of the output,)."""
         return self._away_from_one(self.lv_adapter_vector[name], name)
 
     def input_vector(self, name: str) -> Tensor:
-        """u of this adapter, shape (D of the input,)."""
+        """What it multiplies the input by, u, shape (D of the input,)."""
         return self._away_from_one(self.lv_adapter_input_vector[name], name)
 
     def shift(self, name: str) -> Tensor:
-        """c of this adapter, shape (D of the output,)."""
+        """What it adds to the output, c, shape (D of the output,)."""
         return self.lv_adapter_config[name].vector_scale * self.lv_adapter_shift[name]
 
     def _away_from_one(self, stored: Tensor, name: str) -> Tensor:
