@@ -101,6 +101,8 @@ READINGS: dict[str, Reading] = {
     ),
 }
 
+TESTED = ("default", "lora", "full", "old")
+"""What is measured on the test clips; another reading may take the place of the first."""
 SEARCHED_AS = {"default": "both_shift"}
 """The default holds in `vector_scale` what this reading has as a rate of training."""
 
@@ -227,9 +229,9 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     names = options.only or list(TASKS)
-    log = Log(options.out)
+    log = Log(options.out / "log.csv")
     split = HELD_OUT if options.test is None else TEST
-    readings = options.readings if options.test is None else [options.test, "lora", "full", "old"]
+    readings = options.readings if options.test is None else [options.test, *TESTED[1:]]
     seeds = range(options.seeds if options.test is None else SEEDS)
     for seed in seeds:
         for reading in dict.fromkeys(readings):
@@ -247,10 +249,10 @@ def main() -> None:
 
 
 class Log:
-    """The lines of OUT/log.csv."""
+    """The lines of a file, one for each run."""
 
-    def __init__(self, out: Path) -> None:
-        self.path = out / "log.csv"
+    def __init__(self, path: Path) -> None:
+        self.path = path
         self.lines: list[dict[str, str]] = []
         if self.path.is_file():
             with self.path.open(newline="") as file:
@@ -374,19 +376,21 @@ def parameters_of(task: str, adapter: str) -> int:
 
 def table(log: Log, split: str, tasks: Sequence[str], readings: Sequence[str]) -> str:
     """A line for each reading, a column for each task: mean ± deviation at the best rate."""
-    lines = ["| accuracy, % | " + " | ".join((*tasks, "mean")) + " |"]
-    lines.append("|---|" + "---:|" * (1 + len(tasks)))
+    lines = ["| accuracy, % | " + " | ".join(tasks) + " |", "|---|" + "---:|" * len(tasks)]
     for reading in readings:
-        cells, means = list[str](), list[float]()
-        for task in tasks:
-            rate = log.best_rate(task, reading)
-            keys = {"split": split, "task": task, "reading": reading, "learning_rate": rate}
-            scores = [100 * float(line["top1"]) for line in log.of(keys)]
-            means.append(statistics.mean(scores))
-            spread = f" ± {statistics.stdev(scores):.1f}" if len(scores) > 1 else ""
-            cells.append(f"{means[-1]:.1f}{spread}")
-        lines.append(f"| `{reading}` | {' | '.join(cells)} | {statistics.mean(means):.1f} |")
+        cells = [_cell(log, split, task, reading) for task in tasks]
+        lines.append(f"| `{reading}` | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _cell(log: Log, split: str, task: str, reading: str) -> str:
+    rate = log.best_rate(task, reading)
+    keys = {"split": split, "task": task, "reading": reading, "learning_rate": rate}
+    scores = [100 * float(line["top1"]) for line in log.of(keys)]
+    if not scores:
+        return "–"
+    spread = f" ± {statistics.stdev(scores):.1f}" if len(scores) > 1 else ""
+    return f"{statistics.mean(scores):.1f}{spread}"
 
 
 if __name__ == "__main__":
