@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -364,3 +365,53 @@ def test_stages_are_measured_on_a_set_in_one_table(
     found = re.findall(r"^\| `(\w+)` \| ([\d,]+) \| (\d+\.\d) \|$", tables[0], re.MULTILINE)
     assert [name for name, _, _ in found] == ["lora", "trend"]
     assert int(found[0][1].replace(",", "")) < int(found[1][1].replace(",", ""))
+
+
+@pytest.fixture(scope="module")
+def lv_search(project_root: Path) -> ModuleType:
+    return loaded(project_root / "benchmarks" / "lv_search.py")
+
+
+def test_the_tables_of_the_search_are_those_of_its_log(lv_search: ModuleType, project_root: Path):
+    page = (project_root / "docs" / "lv-adapter.md").read_text(encoding="utf-8")
+    log = lv_search.Log(project_root / "docs" / "lv_search_log.csv")
+    tasks = list(lv_search.TASKS)
+    for split, readings in ((lv_search.HELD_OUT, list(lv_search.READINGS)), (lv_search.TEST, [])):
+        searched = [name for name in readings if any(log.of({"split": split, "reading": name}))]
+        assert lv_search.table(log, split, tasks, searched or list(lv_search.TESTED)) in page
+
+
+@pytest.mark.slow
+def test_readings_are_chosen_on_training_clips_and_measured_on_test_clips(
+    lv_search: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def few_digits(data: Path, out: Path) -> Any:
+        del data
+        sizes = {"train": 24, "val": 0, "test": 8, "digits": 2}
+        return prepare("generated", None, out, options=sizes)
+
+    few = {**lv_search.TASKS["digits"].keys, "training.epochs": 1, "clip.size": 32}
+    task = replace(lv_search.TASKS["digits"], source=few_digits, keys=few)
+    monkeypatch.setitem(lv_search.TASKS, "digits", task)
+    monkeypatch.setattr(lv_search, "SEEDS", 1)
+    monkeypatch.setattr(lv_search.torch, "set_num_threads", lambda threads: None)
+    where = [str(tmp_path), str(tmp_path / "out"), "--weights", "none", "--only", "digits"]
+    readings = ["--readings", "lora", "both_shift", "--rates", "0.5", "1"]
+    for arguments in (readings, readings, ["--test", "default"]):
+        monkeypatch.setattr(sys, "argv", ["lv_search.py", *where, *arguments])
+        lv_search.main()
+    lines = lv_search.Log(tmp_path / "out" / "log.csv").lines
+    assert [line["reading"] for line in lines[:4]] == ["lora", "lora", "both_shift", "both_shift"]
+    assert [line["split"] for line in lines[4:]] == [lv_search.TEST] * 4
+    assert "| `default` |" in capsys.readouterr().out
+    sizes = {line["reading"]: int(line["adapter_parameters"]) for line in lines}
+    backbone = sizes.pop("full")
+    assert all(0.025 * backbone < size <= 0.03 * backbone for size in sizes.values())
+    folder = tmp_path / "out" / "digits"
+    whole, part = (read_manifest(folder / name) for name in ("packed", "packed_training"))
+    names = {split: {s.sample for s in whole.split(split)} for split in ("train", "test")}
+    assert {s.sample for s in part.samples} == names["train"]
+    assert {s.sample for s in part.split("test")}.isdisjoint(names["test"])

@@ -1,7 +1,7 @@
 import pytest
 
 from evlora.errors import EvloraError
-from evlora.limits import Limits, limits, raising
+from evlora.limits import Limits, limits, raising, require_bounded_options
 
 
 def test_limits_are_the_documented_ones_by_default(monkeypatch):
@@ -43,3 +43,10 @@ def test_a_packed_file_may_grow_by_its_size_or_by_a_fixed_amount():
 
 def test_a_message_states_how_to_raise_a_limit():
     assert "EVLORA_LIMITS=rank=NUMBER" in raising("rank")
+
+
+def test_numbers_inside_of_an_option_are_bounded_too():
+    require_bounded_options({"rank_pattern": {"mlp.fc1": 8}, "seed": 2**40})
+
+    with pytest.raises(ValueError, match=r"rank_pattern: expected a number of at most 16,384"):
+        require_bounded_options({"rank_pattern": {"attention.key": 10**9}})

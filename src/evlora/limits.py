@@ -8,10 +8,10 @@ outside as well. docs/limits.md explains each limit.
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from evlora.errors import EvloraError
 from evlora.messages import suggestion
@@ -99,13 +99,20 @@ def require_bounded_options(options: Mapping[str, Any]) -> None:
     Raises:
         ValueError: One is larger than the limit `option`; seeds may be.
     """
-    for name, value in options.items():
+    for name, value in _numbered(options):
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if is_number and "seed" not in name and "key" not in name and value > limits().option:
             raise ValueError(
                 f"{name}: expected a number of at most {limits().option:,}, got {value:,}; "
                 f"{raising('option')}"
             )
+
+
+def _numbered(options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Each option with its value, or with those inside of it, such as ranks by layer."""
+    for name, value in options.items():
+        inside = cast(Mapping[str, Any], value).values() if isinstance(value, Mapping) else (value,)
+        yield from ((name, one) for one in inside)
 
 
 @lru_cache(maxsize=8)

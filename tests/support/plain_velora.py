@@ -192,8 +192,11 @@ class PlainVELoRA:
         if f"{name}.weight" in self.tensors:
             return x @ weight.T + bias
         vector = self.tensors.get(f"{name}.lv_adapter_vector.default")
-        if vector is not None:  # v ⊙ (W·x + b) + B·A·x
-            return vector * (x @ weight.T + bias) + self.pair(name, x, adapter)
+        if vector is not None:  # v ⊙ (W·x + b) + s·B·A·x + c, with v = 1 + t·(stored − 1)
+            scale = adapter.settings().options.vector_scale
+            shift = scale * self.tensors.get(f"{name}.lv_adapter_shift.default", torch.zeros(1))
+            vector = 1 + scale * (vector - 1)
+            return vector * (x @ weight.T + bias) + self.pair(name, x, adapter) + shift
         magnitude = self.tensors.get(f"{name}.lora_magnitude_vector.default.weight")
         if magnitude is not None:  # m ⊙ (W + ΔW)·x / ‖W + ΔW‖, the norm taken as a constant
             changed = weight + self.pair(name, torch.eye(weight.shape[1]), adapter).T
@@ -211,7 +214,8 @@ class PlainVELoRA:
         """What the low-rank pair of a layer adds."""
         if adapter.method == "lv_adapter":
             down = self.tensors[f"{name}.lv_adapter_down.default.weight"]
-            return x @ down.T @ self.tensors[f"{name}.lv_adapter_up.default.weight"].T
+            up = self.tensors[f"{name}.lv_adapter_up.default.weight"]
+            return adapter.settings().options.scale * (x @ down.T @ up.T)
         settings = adapter.settings()
         if adapter.method == "adalora":
             a = self.tensors[f"{name}.lora_A.default"] * self.tensors[f"{name}.lora_E.default"]

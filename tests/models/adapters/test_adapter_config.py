@@ -60,7 +60,7 @@ def test_a_name_alone_is_the_method_with_its_defaults(method: str) -> None:
         ),
         (
             {"method": "lv_adapter", "options": {"vector": False, "pair": False}},
-            "cannot configure lv_adapter: .*both off",
+            "cannot configure lv_adapter: .*all off",
         ),
     ],
 )

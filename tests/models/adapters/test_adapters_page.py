@@ -67,9 +67,7 @@ def test_the_defaults_are_those_of_the_catalogue(page: str) -> None:
     assert listed.keys() == {name for name, method in METHODS.items() if method.config is not None}
     for name, (sites, rank, alpha, dropout, options) in listed.items():
         method = METHODS[name]
-        assert sites == {None: "–", "own": "attention output and FFN"}.get(
-            method.sites, method.sites
-        )
+        assert sites == {None: "–", "own": "attention and FFN"}.get(method.sites, method.sites)
         defaults = method.default_settings()
         for cell, setting in ((rank, "rank"), (alpha, "alpha"), (dropout, "dropout")):
             value = defaults.get(setting)

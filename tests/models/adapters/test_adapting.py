@@ -80,5 +80,5 @@ def test_lv_adapter_takes_sites_and_half_of_itself() -> None:
     config = AdapterConfig(method="lv_adapter", sites="attention", options={"pair": False})
     network = adapt(base("vit"), config, name="vit")
     names = [name for name, p in network.named_parameters() if p.requires_grad]
-    assert len(names) == 4
-    assert all(".attn." in name and "vector" in name for name in names)
+    assert len(names) == 8
+    assert all(".attn." in name and ("vector" in name or "shift" in name) for name in names)

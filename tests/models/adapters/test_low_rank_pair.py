@@ -9,7 +9,7 @@ from timm.models.vision_transformer import VisionTransformer
 
 from evlora.errors import AdapterError
 from evlora.models import VELoRA, VELoRAConfig
-from evlora.models.adapters import AdapterConfig, added_by_lora, unwrapped
+from evlora.models.adapters import AdapterConfig, LvAdapterConfig, added_by_lora, unwrapped
 
 
 def test_the_shared_stage_takes_an_lv_adapter(vit: VisionTransformer) -> None:
@@ -22,7 +22,8 @@ def test_the_shared_stage_takes_an_lv_adapter(vit: VisionTransformer) -> None:
     fc1 = cast(Any, unwrapped(stage.phi)).mlp.fc1
     x = torch.randn(2, 5, 24)
     pair = fc1.lv_adapter_up["default"](fc1.lv_adapter_down["default"](x))
-    torch.testing.assert_close(added_by_lora(fc1, x), pair)
+    scale = LvAdapterConfig().scale
+    torch.testing.assert_close(added_by_lora(fc1, x), scale * pair)
     assert not torch.allclose(network(rgb, events).logits, before)
 
 

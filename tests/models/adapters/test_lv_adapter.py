@@ -70,7 +70,7 @@ def test_without_arguments_it_finds_its_layers(name: str) -> None:
     network = NETWORKS[name]
     model = get_peft_model(network.make(), LvAdapterConfig())
     found = model.base_model.targeted_module_names
-    ends = (network.attention_output, *network.ffn)
+    ends = (*network.attention_input, network.attention_output, *network.ffn)
     assert len(found) == network.blocks * len(ends)
     assert all(any(layer.endswith(f".{end}") for end in ends) for layer in found)
 
@@ -171,21 +171,24 @@ def test_clips_text_tower_is_unchanged() -> None:
     clip = transformers_model("CLIP", vision_config=WIDTHS, text_config=text)
     model = get_peft_model(clip, LvAdapterConfig(rank=1))
     found = model.base_model.targeted_module_names
-    assert len(found) == 6
+    assert len(found) == 12
     assert all(name.startswith("vision_model.") for name in found)
 
 
 def test_the_layer_computes_the_formula() -> None:
-    model = plain_with(scale=0.5, vector="both", shift=True)
+    model = plain_with(scale=0.5, vector="both", shift=True, vector_scale=3)
     perturb(model)
     layer = model.base_model.model.qkv
     x = torch.randn(3, 6)
     weight, bias = layer.base_layer.weight, layer.base_layer.bias
-    v, u = layer.lv_adapter_vector["default"], layer.lv_adapter_input_vector["default"]
+    v, u = (
+        1 + 3 * (stored["default"] - 1)
+        for stored in (layer.lv_adapter_vector, layer.lv_adapter_input_vector)
+    )
     a, b = layer.lv_adapter_down["default"].weight, layer.lv_adapter_up["default"].weight
     assert a.shape == (2, 6)
     assert b.shape == (18, 2)
-    shift = layer.lv_adapter_shift["default"]
+    shift = 3 * layer.lv_adapter_shift["default"]
     expected = v * ((u * x) @ weight.T + bias) + 0.5 * x @ a.T @ b.T + shift
     torch.testing.assert_close(layer(x), expected)
 
@@ -249,12 +252,13 @@ def test_a_file_of_before_gives_what_it_gave(has_vector: bool, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("options", "names"),
     [
-        ({"vector": "output"}, {"vector", "down", "up"}),
+        ({}, {"vector", "shift", "down", "up"}),
+        ({"vector": "output", "shift": False}, {"vector", "down", "up"}),
         ({"vector": True}, {"vector", "down", "up"}),
-        ({"vector": "input"}, {"input_vector", "down", "up"}),
+        ({"vector": "input", "shift": False}, {"input_vector", "down", "up"}),
         ({"vector": "both", "shift": True}, {"vector", "input_vector", "shift", "down", "up"}),
         ({"vector": "none", "shift": False}, {"down", "up"}),
-        ({"vector": False, "shift": False}, {"down", "up"}),
+        ({"vector": False}, {"down", "up"}),
         ({"vector": "output", "shift": False, "pair": False}, {"vector"}),
         ({"vector": "none", "shift": True, "pair": False}, {"shift"}),
     ],
@@ -547,7 +551,7 @@ def test_three_per_cent_of_a_vit_b_whatever_the_denominator() -> None:
         total = sum(p.numel() for p in backbone.parameters())
         trained = trained_numbers(get_peft_model(backbone, LvAdapterConfig()))
     assert total == 85_798_656
-    assert trained == 2_598_912
+    assert trained == 2_525_184
     head = 769 * 1000
     assert 2.9 <= 100 * trained / total <= 3.1
     assert 2.9 <= 100 * trained / (total + head) <= 3.1
@@ -559,4 +563,4 @@ def test_a_larger_rank_adds_the_same_number_again() -> None:
         model = get_peft_model(NETWORKS["timm ViT"].make(), LvAdapterConfig(rank=rank))
         counts.append(trained_numbers(model))
     steps = [b - a for a, b in pairwise(counts)]
-    assert steps[0] == steps[1] == 2 * (2 * 24 + 2 * (24 + 96))
+    assert steps[0] == steps[1] == 2 * (4 * 24 + 2 * 24 + 2 * (24 + 96))

@@ -65,7 +65,7 @@ def test_fine_tuning_takes_fewer_than_15_lines_and_nothing_of_ours_but_the_confi
 @pytest.mark.slow
 def test_the_counts_of_the_table_are_those_of_a_vit_b(page: str) -> None:
     rows = ROW.findall(page)
-    assert len(rows) == 10
+    assert len(rows) == 12
     for text, trained, without_classifier, with_classifier in rows:
         arguments = ", ".join(SETTINGS.findall(text))
         config = eval(f"LvAdapterConfig({arguments})", {"LvAdapterConfig": LvAdapterConfig})
@@ -92,5 +92,5 @@ def test_the_recipe_of_the_larger_setting_trains_three_and_a_half_per_cent() -> 
     model = load_recipe("lv_adapter_vitb16_3p5").model
     assert isinstance(model, SingleStreamConfig)
     trained = trained_numbers(adapt(vit_b(), model.adapter, name="backbone"))
-    assert trained == 3_041_280
-    assert 3.45 <= 100 * trained / 85_798_656 < 3.55
+    assert trained == 2_967_552
+    assert 3.4 <= 100 * trained / 85_798_656 < 3.6

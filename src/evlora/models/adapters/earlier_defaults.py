@@ -12,7 +12,9 @@ RANK = 23
 OPTIONS: Mapping[str, Any] = {
     "sites": ["attention_output", "ffn"],
     "vector": "output",
+    "shift": False,
     "scale": 1.0,
+    "vector_scale": 1.0,
 }
 
 

@@ -152,11 +152,11 @@ def _with_lv_adapter(layer: LvAdapterLayer) -> AdaptedLinear | None:
         if config.activation != "none" or config.has_input_vector:
             return None
         if name in layer.lv_adapter_vector:
-            vector = layer.lv_adapter_vector[name]
+            vector = layer.output_vector(name)
             bias = None if base.bias is None else vector * base.bias
             base = base._replace(vector=vector, bias=bias)
         if name in layer.lv_adapter_shift:
-            shift = layer.lv_adapter_shift[name]
+            shift = layer.shift(name)
             base = base._replace(bias=shift if base.bias is None else base.bias + shift)
         if name in layer.lv_adapter_down:
             rate = _dropout(layer.lv_adapter_dropout[name])

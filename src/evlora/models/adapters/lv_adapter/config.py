@@ -30,7 +30,7 @@ class LvAdapterConfig(TunerConfig):
     method_name = "lv_adapter"
 
     sites: list[str] | str = field(
-        default_factory=lambda: ["attention_output", "ffn"],
+        default="both",
         metadata={
             "help": "Where no target_modules are given, which layers of each block: one word or "
             "several of attention_input (query, key and value, or all in one), attention_output, "
@@ -38,10 +38,10 @@ class LvAdapterConfig(TunerConfig):
         },
     )
     rank: int = field(
-        default=23,
+        default=16,
         metadata={
-            "help": "Rows of A and columns of B. With the default sites, 23 is 3.0 % of a ViT-B, "
-            "27 is 3.5 %."
+            "help": "Rows of A and columns of B. With all else by default, 16 is 2.9 % of a ViT-B, "
+            "19 is 3.5 %."
         },
     )
     rank_pattern: dict[str, int] = field(
@@ -54,12 +54,13 @@ class LvAdapterConfig(TunerConfig):
     vector: Literal["output", "input", "both", "none"] | bool = field(
         default="output",
         metadata={
-            "help": "Where the vector is: output (v), input (u), both or none. Files of before "
-            "30 November 2026 have true for output and false for none."
+            "help": "Where the vector is: output (v), input (u), both or none. True and false, as "
+            "in files of before 30 November 2026, are output and none, with vector_scale=1 and "
+            "without shift, which these files lack."
         },
     )
     shift: bool = field(
-        default=False,
+        default=True,
         metadata={"help": "Whether there is c, a shift of the output where the layer has a bias."},
     )
     pair: bool = field(default=True, metadata={"help": "Whether there is the low-rank pair A, B."})
@@ -71,12 +72,21 @@ class LvAdapterConfig(TunerConfig):
         default="kaiming", metadata={"help": "Of A; kaiming is uniform, as LoRA's."}
     )
     dropout: float = field(default=0.0, metadata={"help": "On the input of A, in training."})
-    scale: float = field(default=1.0, metadata={"help": "s, on what the pair adds."})
+    scale: float = field(default=4.0, metadata={"help": "s, on what the pair adds."})
+    vector_scale: float = field(
+        default=5.0,
+        metadata={
+            "help": "t, on what vectors and shift are away from their start: they learn t times as "
+            "fast as the pair with an optimizer such as Adam, whose steps do not grow with the "
+            "gradient."
+        },
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if isinstance(self.vector, bool):
             self.vector = "output" if self.vector else "none"
+            self.vector_scale, self.shift = 1.0, False
         self.require(
             "sites", all(site in SITES for site in self.site_names), f"some of {', '.join(SITES)}"
         )

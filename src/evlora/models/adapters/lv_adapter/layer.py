@@ -104,15 +104,31 @@ class LvAdapterLayer(nn.Module, BaseTunerLayer):
         # Vectors stay near 1, where half precision is coarse: products are taken in their type.
         inner = x
         if name in self.lv_adapter_input_vector:
-            inner = (x * self.lv_adapter_input_vector[name]).to(x.dtype)
+            inner = (x * self.input_vector(name)).to(x.dtype)
         output, dtype = self._adapted(before, inner)
         if name in self.lv_adapter_vector:
-            output = output * self.lv_adapter_vector[name]
+            output = output * self.output_vector(name)
         if name in self.lv_adapter_shift:
-            output = output + self.lv_adapter_shift[name]
+            output = output + self.shift(name)
         if name in self.lv_adapter_down:
             output = output + self.pair(name, x)
         return output, dtype
+
+    def output_vector(self, name: str) -> Tensor:
+        """What the adapter multiplies the output by, v, shape (D of the output,)."""
+        return self._away_from_one(self.lv_adapter_vector[name], name)
+
+    def input_vector(self, name: str) -> Tensor:
+        """What it multiplies the input by, u, shape (D of the input,)."""
+        return self._away_from_one(self.lv_adapter_input_vector[name], name)
+
+    def shift(self, name: str) -> Tensor:
+        """What it adds to the output, c, shape (D of the output,)."""
+        return self.lv_adapter_config[name].vector_scale * self.lv_adapter_shift[name]
+
+    def _away_from_one(self, stored: Tensor, name: str) -> Tensor:
+        scale = self.lv_adapter_config[name].vector_scale
+        return stored if scale == 1 else 1 + scale * (stored - 1)
 
     def pair(self, name: str, x: Tensor) -> Tensor:
         """What the low-rank pair of this adapter adds, s·B·A·x, shape (…, D of the output)."""
@@ -187,13 +203,13 @@ class LvAdapterLayer(nn.Module, BaseTunerLayer):
         precise = torch.promote_types(weight.dtype, torch.float32)
         folded, folded_bias = weight.to(precise), None if bias is None else bias.to(precise)
         if name in self.lv_adapter_vector:
-            vector = self.lv_adapter_vector[name].to(precise)
+            vector = self.output_vector(name).to(precise)
             folded = vector[:, None] * folded
             folded_bias = None if folded_bias is None else vector * folded_bias
         if name in self.lv_adapter_input_vector:
-            folded = folded * self.lv_adapter_input_vector[name].to(precise)
+            folded = folded * self.input_vector(name).to(precise)
         if name in self.lv_adapter_shift and folded_bias is not None:
-            folded_bias = folded_bias + self.lv_adapter_shift[name].to(precise)
+            folded_bias = folded_bias + self.shift(name).to(precise)
         if name in self.lv_adapter_down:
             down, up = (part.weight.to(precise) for part in self._down_and_up(name))
             folded = folded + self.lv_adapter_config[name].scale * (up @ down)

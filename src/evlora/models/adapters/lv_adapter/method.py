@@ -16,6 +16,7 @@ METHOD = Method(
         "activation",
         "initialisation",
         "scale",
+        "vector_scale",
         "rank_pattern",
     ),
 )
