@@ -91,6 +91,8 @@ class Scenes:
     """Of the backbone, in the data."""
     folds: int = 0
     """Parts of its training clips that anything was chosen on."""
+    dataset_of: str = ""
+    """The set that has the same recordings, where another one has."""
 
 
 def videos(
@@ -142,7 +144,9 @@ IN_THE_DARK = {"clip.exposure": "0.0156"}
 MANY_CLIPS = {"training.epochs": "8"}
 SETS = {
     "UCF101, six": Scenes("demo", ucf(0.2), VIDEOS, WEIGHTS, folds=3),
-    "UCF101, six, in the dark": Scenes("demo", ucf(0.2), VIDEOS | IN_THE_DARK, WEIGHTS),
+    "UCF101, six, in the dark": Scenes(
+        "demo", ucf(0.2), VIDEOS | IN_THE_DARK, WEIGHTS, dataset_of="UCF101, six"
+    ),
     "UCF101, six, threshold 0.4": Scenes("demo", ucf(0.4), VIDEOS, WEIGHTS),
     "dark actions": Scenes("demo", dark_actions(0.2), VIDEOS, WEIGHTS, folds=2),
     "dark actions, threshold 0.4": Scenes("demo", dark_actions(0.4), VIDEOS, WEIGHTS),
@@ -191,9 +195,13 @@ def runs_of(
     name: str, fold: int | None, options: argparse.Namespace, changes: dict[str, str]
 ) -> dict[str, list[Path]]:
     """The folders of the runs on a set or a fold of it by row, all of them trained and scored."""
-    scenes, folder = SETS[name], options.out / name.replace(" ", "_").replace(",", "")
-    folder.mkdir(parents=True, exist_ok=True)
-    root = scenes.prepared(options.data, folder, fold)
+    scenes = SETS[name]
+    folder, made = (
+        options.out / each.replace(" ", "_").replace(",", "")
+        for each in (name, scenes.dataset_of or name)
+    )
+    made.mkdir(parents=True, exist_ok=True)
+    root = scenes.prepared(options.data, made, fold)
     tag = "".join(f"_{key}={value}" for key, value in sorted(changes.items()))
     keys = {
         **LAST_BLOCKS,
