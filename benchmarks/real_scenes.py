@@ -25,8 +25,6 @@ from evlora.recordings.writers import write_recording
 
 DEVELOPMENT = "development"
 """The split of further clips of held-out sources, which a development set alone has."""
-WIDTH, HEIGHT = 160, 120
-"""Pixels of the simulated sensor, half of the videos' 320×240."""
 
 
 @dataclass(frozen=True)
@@ -93,13 +91,14 @@ def prepared(
 
 
 def recorded(video: Path, *, threshold: float) -> Recording:
-    """A video as a small sensor with frames would have recorded it."""
+    """A video as a sensor with frames, of half its width and height, would have recorded it."""
     frames = open_recording(video).frames
     assert frames is not None  # a video holds some
     assert frames.end_us is not None
     pixels = halved(frames.take(range(len(frames))))  # (T, H, W, 3)
     sensor = SensorModel(positive_threshold=threshold, negative_threshold=threshold)
-    simulator = EventSimulator(width=WIDTH, height=HEIGHT, sensor=sensor)
+    _, height, width, _ = pixels.shape
+    simulator = EventSimulator(width=width, height=height, sensor=sensor)
     events = join_streams(
         simulator.push(image.astype(np.float64) @ np.array(LUMA), int(t_us))
         for image, t_us in zip(pixels, frames.end_us, strict=True)
@@ -111,5 +110,6 @@ def recorded(video: Path, *, threshold: float) -> Recording:
 
 def halved(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Images of half the height and width, each pixel the mean of four; shape (T, H, W, 3)."""
+    images = images[:, : images.shape[1] // 2 * 2, : images.shape[2] // 2 * 2]
     rows = images[:, 0::2].astype(np.uint16) + images[:, 1::2]
     return ((rows[:, :, 0::2] + rows[:, :, 1::2] + 2) // 4).astype(np.uint8)

@@ -88,6 +88,40 @@ def test_a_folder_keeps_features_for_later_runs_of_the_same_weights_and_clips(
         _trained(settings, tmp_path / "damaged")
 
 
+def test_seeds_share_the_features_of_clips_that_nothing_changes_at_random(
+    tiny_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    kept = tmp_path / "features"
+    settings = {**tiny_settings, **ONE_MODALITY, "training.cache_features": str(kept)}
+    settings = {k: v for k, v in settings.items() if not k.startswith("backbone.")}
+    settings |= {"backbone": {"name": "evlora_nano"}, "model.pool": "mean"}  # of one SHA-256
+    drawn = {"clip.jitter": True, "training.cache_variants": 1}
+    counts: list[int] = []
+    for keys in ({}, drawn):
+        for seed in range(2):
+            place = tmp_path / f"{len(counts)}"
+            _trained({**settings, **STILL, **keys}, place, **{"run.seed": seed})
+            counts.append(len(list(kept.iterdir())))
+    assert counts[0] == counts[1] < counts[2] < counts[3]
+
+
+def test_rows_that_differ_behind_the_frozen_blocks_share_the_features_of_their_views(
+    tiny_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    kept = tmp_path / "features"
+    keys = {**LAST_BLOCK, **STILL, "training.cache_features": str(kept)}
+    settings = {**tiny_settings, **keys, "model.difference": False}
+    _trained(settings, tmp_path / "both")
+    files = sorted(kept.iterdir())
+    assert len(files) == 4  # train and val, of each modality
+    beside = {"model.shared_stage": False, "model.reconstruction": False}
+    _trained(settings, tmp_path / "beside", **beside)
+    _trained(settings, tmp_path / "rgb", **{"clip.modalities": ["rgb"]})
+    assert sorted(kept.iterdir()) == files
+    _trained(settings, tmp_path / "trend", **{"model.beside_mean": ["trend"]})
+    assert len(list(kept.iterdir())) == 8  # all moments instead of their mean
+
+
 @pytest.mark.parametrize(
     ("keys", "message"),
     [

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch.nn.functional import cross_entropy, log_softmax
 
 from evlora.clips import Batch
@@ -55,6 +56,25 @@ def test_each_view_has_a_cross_entropy_of_its_own(recognizer: Recognizer, batch:
     # Beside mixed labels as well, and not where it is absent.
     mixed = loss_of(recognizer, batch, view_weight=0.5, mixup=0.8)
     assert mixed > loss_of(recognizer, batch, mixup=0.8)
+
+
+def test_each_view_may_learn_by_itself(recognizer: Recognizer, batch: Batch) -> None:
+    by_view = recognizer.recognize(batch.rgb, batch.events).by_view
+    expected = sum(cross_entropy(scores, batch.labels) for scores in by_view.values())
+    alone = {"view_weight": 1, "joint_weight": 0, "reconstruction_weight": 0}
+    torch.testing.assert_close(loss_of(recognizer, batch, **alone), expected)
+
+
+def test_something_learns_from_the_labels(recognizer: Recognizer, batch: Batch) -> None:
+    with pytest.raises(ValidationError, match="joint_weight or view_weight above 0"):
+        loss_of(recognizer, batch, joint_weight=0)
+
+
+def test_the_weight_of_the_sum_changes_nothing_for_one_modality(batch: Batch) -> None:
+    settings = {"clip.modalities": ["rgb"], "clip.size": 32, "backbone.weights": "random"}
+    single = build("demo", num_classes=4, overrides=settings)
+    plain = loss_of(single, batch)
+    assert loss_of(single, batch, view_weight=1, joint_weight=0) == plain
 
 
 def test_smoothing_gives_every_class_its_share(recognizer: Recognizer, batch: Batch) -> None:

@@ -1,7 +1,7 @@
 """The keys of a recipe: what is learned from, how, and where it is written."""
 
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, Self, cast
 
 from pydantic import (
     Field,
@@ -11,6 +11,7 @@ from pydantic import (
     PositiveInt,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from evlora.config import Config, UserPath, expanded
@@ -135,6 +136,9 @@ class TrainingConfig(Config):
     """Weight of a cross-entropy of each view's own part of the scores, beside that of their sum:
     every modality learns, although another one might suffice (Wang et al., CVPR 2020); 0 for
     none."""
+    joint_weight: NonNegativeFloat = 1.0
+    """Weight of the cross-entropy of the views' sum where they have some of their own: with 0 and
+    a view weight of 1 each view learns by itself, and the sum of their scores is the answer."""
     mixup: NonNegativeFloat = 0.0
     """Each clip is blended with another one of its batch, both modalities alike, in a proportion
     drawn from Beta(mixup, mixup) (Zhang et al., ICLR 2018); 0 for none."""
@@ -201,6 +205,15 @@ class TrainingConfig(Config):
     @classmethod
     def _as_devices_are_called(cls, accelerator: object) -> object:
         return "gpu" if accelerator == "cuda" else accelerator
+
+    @model_validator(mode="after")
+    def _learns_from_labels(self) -> Self:
+        if not self.joint_weight and not self.view_weight:
+            raise ValueError(
+                "expected joint_weight or view_weight above 0, got 0 for both, which learns from "
+                "no label; set view_weight to 1, or leave joint_weight out"
+            )
+        return self
 
     @field_validator("devices")
     @classmethod

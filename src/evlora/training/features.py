@@ -141,6 +141,12 @@ class FeatureDataset(Dataset[int]):
                                 save_file({FEATURES: kept[name]}, temporary)
                 self._kept.append(kept)
 
+    def _drawn_by(self, variant: int) -> list[Any]:
+        """What the draw of a variant depends on: no seed where nothing is drawn."""
+        folder, seed, is_training = self.clips.drawn_by
+        is_drawn = is_training and random_keys(self.config)
+        return [folder, seed, is_training, variant] if is_drawn else [folder]
+
     def _paths(self, recognizer: Recognizer, folder: Path, variant: int) -> dict[str, Path]:
         """A file for each view, whose name holds everything that its features depend on."""
         depends_on = {
@@ -152,7 +158,7 @@ class FeatureDataset(Dataset[int]):
                 if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda")
                 else torch.float32
             ),
-            "draw": [*self.clips.drawn_by, variant],
+            "draw": self._drawn_by(variant),
             "samples": [repr(sample) for sample in self.clips.samples],
         }
         paths: dict[str, Path] = {}

@@ -359,7 +359,8 @@ class RecognizerModule(LightningModule):
             for name, value in objective.items()
         }
         loss = mean_cross_entropy(logits, targets, objective)
-        if self.config.view_weight:
+        if self.config.view_weight and by_view:
+            loss = self.config.joint_weight * loss
             for scores in by_view.values():
                 own = mean_cross_entropy(scores, targets, objective)
                 loss = loss + self.config.view_weight * own
