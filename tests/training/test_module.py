@@ -134,3 +134,19 @@ def test_what_is_trained_is_optimised_once_and_only_matrices_decay(
     trained = recognizer.trained_tensors().values()
     assert decay == {id(p): 0.05 if p.ndim > 1 else 0.0 for p in trained}
     assert sum(len(g["params"]) for g in optimizer.param_groups) == len(decay)
+
+
+@pytest.mark.parametrize(
+    ("keys", "world_size", "is_fused"),
+    [
+        ({}, 1, True),
+        ({"precision": "bf16-mixed"}, 1, False),
+        ({"precision": "bf16-mixed", "gradient_clip": 0}, 1, True),
+        ({}, 2, False),
+    ],
+)
+def test_adamw_is_fused_on_a_processor_where_lightning_clips_for_it(
+    keys: dict[str, Any], world_size: int, is_fused: bool, recognizer: Recognizer
+) -> None:
+    optimizer = make_optimizer(recognizer, TrainingConfig(**keys), world_size=world_size)
+    assert all(bool(group["fused"]) is is_fused for group in optimizer.param_groups)

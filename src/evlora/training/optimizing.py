@@ -38,7 +38,18 @@ def make_optimizer(
     groups = _groups(recognizer, config, rate)
     if config.optimizer == "sgd":
         return SGD(groups, lr=rate, momentum=SGD_MOMENTUM, weight_decay=config.weight_decay)
-    return AdamW(groups, lr=rate, weight_decay=config.weight_decay)
+    is_fused = world_size == 1 and _suits_fused(recognizer, config)
+    return AdamW(groups, lr=rate, weight_decay=config.weight_decay, fused=is_fused or None)
+
+
+def _suits_fused(recognizer: Recognizer, config: TrainingConfig) -> bool:
+    """Whether AdamW can take one pass over each tensor in place of several.
+
+    On a processor that is a fifth of the time for an adapter's many small tensors. Lightning does
+    not clip gradients for it under mixed precision.
+    """
+    is_on_processor = all(p.device.type == "cpu" for p in recognizer.parameters())
+    return is_on_processor and (config.precision == "32-true" or not config.gradient_clip)
 
 
 def require_pairs(recognizer: Recognizer, config: TrainingConfig) -> None:
