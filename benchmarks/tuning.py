@@ -18,7 +18,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,12 @@ from scipy.stats import t as student_t
 
 from evlora.bundle import load_bundle
 from evlora.datasets import prepare
-from evlora.datasets.storage import is_prepared
+from evlora.datasets.manifest import Manifest
+from evlora.datasets.samples import SPLITS
+from evlora.datasets.storage import is_prepared, read_manifest, write_manifest
 from evlora.errors import DatasetError, EvloraError, RecipeError, RunError
 from evlora.evaluation import evaluate
-from evlora.files import writing_file
+from evlora.files import writing_file, writing_folder
 from evlora.locking import holding
 from evlora.messages import listed, suggestion
 from evlora.models.adapters import METHODS
@@ -114,9 +116,22 @@ def numbers(text: str) -> tuple[float, ...]:
 
 
 def prepared(
-    root: Path, layout: str, source: Path | None, options: Mapping[str, Any] | None = None
+    root: Path,
+    layout: str,
+    source: Path | None,
+    options: Mapping[str, Any] | None = None,
+    *,
+    most_of_train: int | None = None,
 ) -> Path:
     """A dataset, prepared by one process; the others wait for it.
+
+    Args:
+        root: Where it is made, if it is not there yet.
+        layout: As `evlora prepare` takes it.
+        source: The same.
+        options: Of the layout.
+        most_of_train: Of a larger training split, the same number of each class is drawn, this
+            many in all at most; None takes all.
 
     Raises:
         DatasetError: The source is not laid out like this.
@@ -129,9 +144,25 @@ def prepared(
             except RunError:
                 time.sleep(WAIT_S)
                 continue
-            if not is_prepared(root):
+            if is_prepared(root):
+                break
+            if most_of_train is None:
                 prepare(layout, source, root, options=options)
+            else:
+                whole = root.with_name(f"{root.name}-whole")
+                prepare(layout, source, whole, options=options, overwrite=True)
+                drawn = _drawn(read_manifest(whole), most_of_train)
+                with writing_folder(root) as temporary:
+                    write_manifest(drawn, temporary)
     return root
+
+
+def _drawn(manifest: Manifest, most_of_train: int) -> Manifest:
+    """The manifest with as many training samples as that at most, of each class the same number."""
+    if len(manifest.split("train")) <= most_of_train:
+        return manifest
+    few = manifest.with_shots(most_of_train // len(manifest.labels), seed=0)
+    return replace(few, samples=tuple(sample for sample in few.samples if sample.split in SPLITS))
 
 
 def adapter_of(name: str, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

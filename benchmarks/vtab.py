@@ -17,7 +17,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from evlora.datasets import read_manifest
 from evlora.errors import DatasetError, EvloraError
 from evlora.files import writing_file
 from evlora.recipe import as_mapping
@@ -88,13 +87,13 @@ def tasks_of(table: Path, out: Path, recipe: str, keys: dict[str, Any]) -> list[
         )
     tasks: list[Task] = []
     for row in rows:
-        source = table.parent / row["folder"]
-        root = prepared(out / "datasets" / row["task"], "image_folder", source)
-        manifest = read_manifest(root)
-        trained = sum(sample.split == "train" for sample in manifest.samples)
-        drawn = {"data.shots": PICTURES // len(manifest.labels)} if trained > PICTURES else {}
-        own = {"data.root": str(root), **drawn, **keys}
-        tasks.append(Task(row["task"], recipe, own, row["group"]))
+        root = prepared(
+            out / "datasets" / row["task"],
+            "image_folder",
+            table.parent / row["folder"],
+            most_of_train=PICTURES,
+        )
+        tasks.append(Task(row["task"], recipe, {"data.root": str(root), **keys}, row["group"]))
     return tasks
 
 

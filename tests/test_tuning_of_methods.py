@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from evlora.datasets import read_manifest
 from evlora.errors import DatasetError, RecipeError, RunError
 
 TINY = [
@@ -110,6 +111,19 @@ def test_mistakes_are_reported_before_anything_is_trained(
     tasks.write_text("task,folder\nlight,light\n")
     with pytest.raises(DatasetError, match="columns task, folder, group, got task, folder"):
         vtab.tasks_of(tasks, tmp_path, "caltech101_subset", {})
+
+
+def test_of_more_pictures_than_wanted_the_same_number_of_each_class_is_drawn(
+    tuning: ModuleType, tmp_path: Path, tasks: Path
+) -> None:
+    root = tmp_path / "out" / "light"
+    tuning.prepared(root, "image_folder", tasks.parent / "light", most_of_train=9)
+    manifest = read_manifest(root)
+    assert [sample.label for sample in manifest.split("train")] == ["class0"] * 4 + ["class1"] * 4
+    assert len(manifest.samples) == 8 + 6  # and the whole test split
+    before = (root / "manifest.jsonl").stat().st_mtime_ns
+    tuning.prepared(root, "image_folder", tasks.parent / "light", most_of_train=9)
+    assert (root / "manifest.jsonl").stat().st_mtime_ns == before
 
 
 def test_a_folder_holds_runs_of_the_same_keys_alone(tuning: ModuleType, tmp_path: Path) -> None:
