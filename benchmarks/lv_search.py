@@ -1,15 +1,15 @@
 """Which reading of Lv-Adapter is best: the search of docs/lv-adapter.md, on four tasks.
 
     python benchmarks/lv_search.py DATA OUT --weights VIT_TINY
-    python benchmarks/lv_search.py DATA OUT --weights VIT_TINY --test CHOSEN
+    python benchmarks/lv_search.py DATA OUT --weights VIT_TINY --test default lora full old
 
 DATA holds the folders caltech101_subset and ucf101_six; videos of motions and digits in motion are
 made here. All readings train the same share of the backbone, 3 % of its parameters, and so does
 LoRA. The first command trains them on a part of each task's training clips and measures on the
-others: by source for real videos. The second one looks at the test clips, once: for the reading
-CHOSEN, the default of before, LoRA and full fine-tuning, each at the rate that was best before,
+others: by source for real videos. The second one looks at the test clips, once: for what was
+chosen, LoRA, full fine-tuning and the default of before, each at the rate that was best before,
 with three seeds. Every run is a line of OUT/log.csv; given the same command again, what has a line
-is skipped. `--only TASK` and `--readings NAME …` choose what is trained.
+is skipped. `--only TASK`, `--readings NAME …` and `--rates FACTOR …` choose what is trained.
 """
 
 import argparse
@@ -102,7 +102,7 @@ READINGS: dict[str, Reading] = {
 }
 
 TESTED = ("default", "lora", "full", "old")
-"""What is measured on the test clips; another reading may take the place of the first."""
+"""What was measured on the test clips."""
 SEARCHED_AS = {"default": "both_shift"}
 """The default holds in `vector_scale` what this reading has as a rate of training."""
 
@@ -225,13 +225,13 @@ def main() -> None:
     parser.add_argument("--readings", nargs="+", choices=READINGS, default=list(READINGS))
     parser.add_argument("--rates", type=float, nargs="+", default=[1.0], help="of the tasks' own")
     parser.add_argument("--seeds", type=int, default=1, help="of the search")
-    parser.add_argument("--test", choices=READINGS, help="measure this reading on the test clips")
+    parser.add_argument("--test", nargs="+", choices=READINGS, help="measured on the test clips")
     options = parser.parse_args()
     torch.set_num_threads(1)
     names = options.only or list(TASKS)
     log = Log(options.out / "log.csv")
     split = HELD_OUT if options.test is None else TEST
-    readings = options.readings if options.test is None else [options.test, *TESTED[1:]]
+    readings = options.test or options.readings
     seeds = range(options.seeds if options.test is None else SEEDS)
     for seed in seeds:
         for reading in dict.fromkeys(readings):

@@ -404,7 +404,7 @@ def test_readings_are_chosen_on_training_clips_and_measured_on_test_clips(
     monkeypatch.setattr(lv_search.torch, "set_num_threads", lambda threads: None)
     where = [str(tmp_path), str(tmp_path / "out"), "--weights", "none", "--only", "digits"]
     readings = ["--readings", "lora", "both_shift", "--rates", "0.5", "1"]
-    for arguments in (readings, readings, ["--test", "default"]):
+    for arguments in (readings, readings, ["--test", *lv_search.TESTED]):
         monkeypatch.setattr(sys, "argv", ["lv_search.py", *where, *arguments])
         lv_search.main()
     lines = lv_search.Log(tmp_path / "out" / "log.csv").lines
