@@ -51,7 +51,7 @@ RESULT_FILE = "test.json"
 MOST_COLUMNS = 5
 ROWS = (
     *("velora_rgb", "velora_events"),
-    *("lora", "view_losses", "sum_of_views", "trend", "change"),
+    *("lora", "view_losses", "whole_view_losses", "sum_of_views", "trend", "change"),
     *("difference_alone", "reconstruction_alone", "shared_stage_alone", "velora", "as_published"),
 )
 LAST_BLOCKS = {
