@@ -36,10 +36,11 @@ from evlora.bundle import load_bundle
 from evlora.comparison_rows import recipes_of
 from evlora.datasets import prepare
 from evlora.datasets.storage import is_prepared
+from evlora.figures import new_figure, save_figure
 from evlora.files import writing_file
 from evlora.models.network import MomentwiseNetwork
 from evlora.packing import clip_dataset
-from evlora.recipe import Recipe, build, recipe_of
+from evlora.recipe import Recipe, build, load_recipe, recipe_of
 from evlora.training.features import FeatureDataset
 from evlora.training.opening import open_dataset
 from evlora.training.run import train
@@ -47,9 +48,10 @@ from evlora.training.run import train
 DIGITS_IN_MOTION = {"train": 600, "val": 0, "test": 2400, "digits": 5}
 WEIGHTS = Path("weights", "vit_tiny_patch16_224.in1k.fp16.safetensors")
 RESULT_FILE = "test.json"
+MOST_COLUMNS = 5
 ROWS = (
     *("velora_rgb", "velora_events"),
-    *("lora", "view_losses", "sum_of_views", "trend", "change"),
+    *("lora", "view_losses", "whole_view_losses", "sum_of_views", "trend", "change"),
     *("difference_alone", "reconstruction_alone", "shared_stage_alone", "velora", "as_published"),
 )
 LAST_BLOCKS = {
@@ -167,6 +169,9 @@ def main() -> None:
     parser.add_argument("--set", nargs="*", default=[], help="keys to change, KEY=VALUE")
     parser.add_argument("--precision", default="32-true", help="bf16-mixed where it is fast")
     parser.add_argument("--failures", metavar="ROW", help="list what all seeds of a row get wrong")
+    parser.add_argument(
+        "--pictures", type=Path, metavar="FOLDER", help="and draw an event image of each"
+    )
     options = parser.parse_args()
     changes = dict(entry.split("=", 1) for entry in options.set)
     names = options.only or [
@@ -188,7 +193,11 @@ def main() -> None:
     print(table(results, options.rows))
     if options.failures:
         for name, found in results.items():
-            print(f"\n{name}: {', '.join(failures(found[options.failures])) or 'none'}")
+            wrong = failures(found[options.failures])
+            print(f"\n{name}: {', '.join(wrong) or 'none'}")
+            if wrong and options.pictures:
+                path = options.pictures / f"{name.replace(', ', '_').replace(' ', '_')}.png"
+                draw_clips(found[options.failures][0], wrong, path)
 
 
 def runs_of(
@@ -287,6 +296,24 @@ def failures(runs: list[Path]) -> list[str]:
         name for run in runs for name in json.loads((run / RESULT_FILE).read_text())["wrong"]
     )
     return sorted(name for name, count in wrong.items() if count == len(runs))
+
+
+def draw_clips(run: Path, names: list[str], path: Path) -> None:
+    """Event images of the middle moment of test clips: frames may not be passed on."""
+    recipe, clip = load_recipe(run / "recipe.yaml"), load_bundle(run / "bundle").clip_config
+    clips = clip_dataset(open_dataset(recipe.data, seed=recipe.run.seed), "test", clip)
+    places = {sample.sample: place for place, sample in enumerate(clips.samples)}
+    columns = min(MOST_COLUMNS, len(names))
+    rows = -(-len(names) // columns)
+    figure = new_figure((1.6 * columns, 1.8 * rows))
+    for number, name in enumerate(names):
+        axes = figure.add_subplot(rows, columns, number + 1)
+        events = clips[places[name]].events
+        assert events is not None  # both modalities are there
+        axes.imshow(events[len(events) // 2].permute(1, 2, 0).numpy())
+        axes.set_title(Path(name).stem, fontsize=7)
+        axes.set_axis_off()
+    save_figure(figure, path)
 
 
 def trained(recipe: Path) -> int:
