@@ -1,6 +1,7 @@
 """What the tests of adapters share: a tiny backbone as evlora builds it."""
 
 import pytest
+import torch
 from timm.models.vision_transformer import VisionTransformer
 
 from evlora.models import BackboneConfig, build_backbone
@@ -15,3 +16,9 @@ TINY = BackboneConfig(
 @pytest.fixture
 def vit() -> VisionTransformer:
     return build_backbone(TINY, size=(32, 32))
+
+
+@pytest.fixture
+def fresh_compiler() -> None:
+    """What was compiled before does not count: of one function, eight versions are the limit."""
+    torch.compiler.reset()

@@ -277,6 +277,7 @@ def test_autocast_gives_nearly_the_same(name: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("fresh_compiler")
 @pytest.mark.parametrize("name", COMPILED)
 def test_compiled_in_one_piece_it_is_the_same(name: str) -> None:
     model = adapted(name)

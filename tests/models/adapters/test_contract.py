@@ -226,6 +226,7 @@ def test_two_adapters_trained_in_turn_do_not_change_each_other(method: str, netw
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("fresh_compiler")
 @pytest.mark.parametrize(
     "method",
     ["lv_adapter", "adaptformer", "ssf", "adapter_plus", "vpt", "st_adapter", "gps", "aim"],

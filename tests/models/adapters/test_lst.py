@@ -107,6 +107,7 @@ def test_blocks_that_are_called_again_or_alone_are_refused() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("fresh_compiler")
 def test_it_compiles_in_one_piece_and_a_copy_has_a_side_network_of_its_own() -> None:
     model = adapt(base("vit"), CONFIG, name="vit").eval()
     shake(model)

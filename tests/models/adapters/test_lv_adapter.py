@@ -469,6 +469,7 @@ def test_a_vector_near_one_is_not_rounded_away_in_half_precision() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("fresh_compiler")
 @pytest.mark.parametrize("name", COMPILED)
 def test_compiled_it_is_the_same(name: str) -> None:
     network = NETWORKS[name]
