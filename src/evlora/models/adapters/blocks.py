@@ -104,6 +104,25 @@ def blocks_of(model: nn.Module) -> list[Block]:
     ]
 
 
+def names_of_blocks(model: nn.Module, what: str) -> list[str]:
+    """The names of a network's transformer blocks.
+
+    Args:
+        model: The network.
+        what: What a method does to them, such as "aim adapts".
+
+    Raises:
+        AdapterError: There is none.
+    """
+    names = [block.name for block in blocks_of(model) if block.name]
+    if not names:
+        raise AdapterError(
+            f"{type(model).__name__}: {what} transformer blocks (modules with an attention and a "
+            "feed-forward network), and there is none"
+        )
+    return names
+
+
 def known_blocks_of(model: nn.Module) -> list[Block]:
     """Those of the network's blocks whose attention and FFN have layers under known names."""
     return [block for block in blocks_of(model) if block.attention_output and block.ffn]

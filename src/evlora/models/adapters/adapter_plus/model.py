@@ -5,9 +5,8 @@ from typing import Any
 from peft import PeftConfig
 from torch import nn
 
-from evlora.errors import AdapterError
 from evlora.models.adapters.adapter_plus.layer import AdapterPlusLayer
-from evlora.models.adapters.blocks import blocks_of
+from evlora.models.adapters.blocks import names_of_blocks
 from evlora.models.adapters.tuners import UnfoldableTuner
 
 
@@ -20,13 +19,7 @@ class AdapterPlusModel(UnfoldableTuner):
 
     def find_targets(self, config: PeftConfig, model: nn.Module) -> list[str]:
         """All transformer blocks."""
-        names = [block.name for block in blocks_of(model) if block.name]
-        if not names:
-            raise AdapterError(
-                f"{type(model).__name__}: adapter_plus sits behind transformer blocks (modules "
-                "with an attention and a feed-forward network), and there is none"
-            )
-        return names
+        return names_of_blocks(model, "adapter_plus sits behind")
 
     def make_layer(
         self, target: nn.Module, adapter_name: str, config: Any, *, parent: nn.Module, path: str

@@ -14,6 +14,7 @@ from evlora.models.adapters.blocks import (
     blocks_of,
     child_called,
     is_local,
+    names_of_blocks,
 )
 from evlora.models.adapters.moments import SeesMoments
 from evlora.models.adapters.tuners import UnfoldableTuner
@@ -34,13 +35,7 @@ class AimModel(UnfoldableTuner):
 
     def find_targets(self, config: PeftConfig, model: nn.Module) -> list[str]:
         """All transformer blocks."""
-        names = [block.name for block in blocks_of(model) if block.name]
-        if not names:
-            raise AdapterError(
-                f"{type(model).__name__}: aim adapts transformer blocks (modules with an attention "
-                "and a feed-forward network), and there is none"
-            )
-        return names
+        return names_of_blocks(model, "aim adapts")
 
     def make_layer(
         self, target: nn.Module, adapter_name: str, config: Any, *, parent: nn.Module, path: str

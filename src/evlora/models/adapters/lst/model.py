@@ -6,7 +6,7 @@ from peft import PeftConfig
 from torch import nn
 
 from evlora.errors import AdapterError
-from evlora.models.adapters.blocks import blocks_of, width_of
+from evlora.models.adapters.blocks import blocks_of, names_of_blocks, width_of
 from evlora.models.adapters.lst.layer import LstLayer, Side
 from evlora.models.adapters.tuners import UnfoldableTuner
 
@@ -47,13 +47,7 @@ class LstModel(UnfoldableTuner):
 
     def find_targets(self, config: PeftConfig, model: nn.Module) -> list[str]:
         """All transformer blocks."""
-        names = [block.name for block in blocks_of(model) if block.name]
-        if not names:
-            raise AdapterError(
-                f"{type(model).__name__}: lst stands beside transformer blocks (modules with an "
-                "attention and a feed-forward network), and there is none"
-            )
-        return names
+        return names_of_blocks(model, "lst stands beside")
 
     def make_layer(
         self, target: nn.Module, adapter_name: str, config: Any, *, parent: nn.Module, path: str
