@@ -35,7 +35,7 @@ from evlora.models.adapters import METHODS
 from evlora.profiling import count_parameters
 from evlora.recipe import as_mapping, build, load_recipe
 from evlora.training.cost import measure_step
-from tuning import Budget, Results, Task, adapter_of, found, numbers, prepared, work
+from tuning import Budget, Results, Task, adapter_of, add_budget, budget_of, found, prepared, work
 
 ROWS: dict[str, dict[str, Any]] = {
     "lora_both": {"method": "lora", "sites": "both"},
@@ -89,9 +89,7 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="folder of all runs and of the tables")
     parser.add_argument("--tasks", default=",".join(SOURCES))
     parser.add_argument("--methods", default=",".join([*METHODS, *ROWS]), help="or rows of them")
-    parser.add_argument("--rates", type=numbers, default="2e-4,1e-3,5e-3", help="to try")
-    parser.add_argument("--scales", type=numbers, default="1", help="factors to try")
-    parser.add_argument("--seeds", type=int, default=3)
+    add_budget(parser)
     parser.add_argument("--found", action="store_true", help="tables alone, without training")
     parser.add_argument("keys", nargs="*", help="KEY=VALUE of the recipes, for every task")
     arguments = parser.parse_intermixed_args()
@@ -106,7 +104,7 @@ def run(arguments: argparse.Namespace) -> str:
     """Make what is missing, unless only what is found is asked for; the page as Markdown."""
     out: Path = arguments.out
     methods = {name: adapter_of(name, ROWS) for name in arguments.methods.split(",")}
-    budget = Budget(arguments.rates, arguments.scales, arguments.seeds)
+    budget = budget_of(arguments)
     keys = as_mapping(arguments.keys)
     tasks = [_task(name, arguments.data, out, keys) for name in arguments.tasks.split(",")]
     complete = found if arguments.found else work

@@ -13,6 +13,7 @@ OUT/TASK/METHOD/tested/RATE-SCALE-SEED/  a run of the best setting, the same way
 `vtab.py` and `methods.py` are made of it.
 """
 
+import argparse
 import json
 import statistics
 import time
@@ -64,6 +65,18 @@ class Budget:
     rates: tuple[float, ...]
     scales: tuple[float, ...] = (1.0,)
     seeds: int = 3
+
+
+def add_budget(parser: argparse.ArgumentParser) -> None:
+    """Give a command the options of a budget."""
+    parser.add_argument("--rates", type=numbers, default="2e-4,1e-3,5e-3", help="to try")
+    parser.add_argument("--scales", type=numbers, default="1", help="factors to try")
+    parser.add_argument("--seeds", type=int, default=3)
+
+
+def budget_of(arguments: argparse.Namespace) -> Budget:
+    """What the options of `add_budget` ask for."""
+    return Budget(arguments.rates, arguments.scales, arguments.seeds)
 
 
 @dataclass

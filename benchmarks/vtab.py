@@ -20,7 +20,7 @@ from typing import Any
 from evlora.errors import DatasetError, EvloraError
 from evlora.files import writing_file
 from evlora.recipe import as_mapping
-from tuning import Budget, Results, Task, adapter_of, numbers, prepared, work
+from tuning import Budget, Results, Task, adapter_of, add_budget, budget_of, prepared, work
 
 PICTURES = 1000
 COLUMNS = ("task", "folder", "group")
@@ -35,9 +35,7 @@ def main() -> None:
     parser.add_argument("--methods", default="none,lora,lv_adapter,full", help="of the catalogue")
     parser.add_argument("--recipe", default="caltech101_subset", help="for images, or its file")
     parser.add_argument("--weights", help="of the backbone: a file, pretrained or random")
-    parser.add_argument("--rates", type=numbers, default="2e-4,1e-3,5e-3", help="to try")
-    parser.add_argument("--scales", type=numbers, default="1", help="factors to try")
-    parser.add_argument("--seeds", type=int, default=3)
+    add_budget(parser)
     parser.add_argument("keys", nargs="*", help="KEY=VALUE of the recipe, for every task")
     arguments = parser.parse_intermixed_args()
     try:
@@ -53,7 +51,7 @@ def run(arguments: argparse.Namespace) -> str:
     if arguments.weights:
         keys["backbone.weights"] = arguments.weights
     methods = {name: adapter_of(name, {}) for name in arguments.methods.split(",")}
-    budget = Budget(arguments.rates, arguments.scales, arguments.seeds)
+    budget = budget_of(arguments)
     tasks = tasks_of(arguments.tasks, arguments.out, arguments.recipe, keys)
     results = work(arguments.out / "runs", tasks, methods, budget)
     page = table(tasks, list(methods), results, budget)

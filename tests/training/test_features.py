@@ -195,3 +195,17 @@ def test_blocks_are_refused_where_the_whole_backbone_learns_or_there_are_too_few
         keys = {**tiny_settings, "model.adapter": adapter}
         with pytest.raises(EvloraError, match=message):
             build("velora_vitb16_clip", num_classes=5, overrides=keys)
+
+
+@pytest.mark.parametrize("network", [PROBE, {"model.adapter": "none"}], ids=["single", "velora"])
+def test_moment_heads_have_features_of_their_own(
+    network: dict[str, Any], tiny_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    kept = tmp_path / "features"
+    settings = {**tiny_settings, **STILL, **network, "training.cache_features": str(kept)}
+    if network is PROBE:
+        settings["clip.modalities"] = ["rgb"]
+    _trained(settings, tmp_path / "alone")
+    before = len(list(kept.iterdir()))
+    _trained(settings, tmp_path / "heads", **{"model.adapter.moment_heads": 2})
+    assert len(list(kept.iterdir())) == 2 * before

@@ -149,9 +149,11 @@ class FeatureDataset(Dataset[int]):
 
     def _paths(self, recognizer: Recognizer, folder: Path, variant: int) -> dict[str, Path]:
         """A file for each view, whose name holds everything that its features depend on."""
+        adapter = recognizer.config.model.adapter
         depends_on = {
             "weights": recognizer.backbone_sha256,
             "clip": _clip_keys(self.config),
+            "moment_heads": [adapter.moment_heads, adapter.blocks],  # learn nothing, and change all
             "training": recognizer.training,
             "precision": str(
                 torch.get_autocast_dtype("cpu")
