@@ -92,3 +92,15 @@ def test_no_gradient_and_more_entries_than_inputs_are_refused() -> None:
         pass
     with pytest.raises(AdapterError, match=r"at most its 24 inputs .* got 25"):
         adapted(entries=25)
+
+
+@pytest.mark.parametrize("column", [-1, 10_000])
+def test_columns_that_the_weight_does_not_have_are_refused(column: int) -> None:
+    model = get_peft_model(cast(Any, base("vit")), GpsConfig(entries=2))
+    damaged = {
+        name: torch.full_like(tensor, column) if "gps_places" in name else tensor
+        for name, tensor in model.state_dict().items()
+    }
+    with pytest.raises(AdapterError, match=r"gps_places.*expected columns 0…"):
+        model.load_state_dict(damaged)
+    model.load_state_dict(model.state_dict())

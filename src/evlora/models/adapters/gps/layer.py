@@ -79,6 +79,18 @@ class GpsLayer(nn.Module, BaseTunerLayer):
         places = cast(Tensor, self.gps_places[adapter_name])
         places.copy_(_largest(gradient, places.shape[1]))
 
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        width = self.base_layer.weight.shape[1]
+        for name, places in state_dict.items():
+            if name.startswith(f"{prefix}gps_places.") and (
+                places.min() < 0 or places.max() >= width
+            ):
+                raise AdapterError(
+                    f"gps: {name}: expected columns 0…{width - 1}, got {int(places.min())} to "
+                    f"{int(places.max())}; the file is damaged, or of another network"
+                )
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
     def forward(self, x: Tensor) -> Tensor:
         """The adapted layer's output, shape (…, D of the input) to (…, D of the output)."""
         if self.disable_adapters and self.merged:
