@@ -278,6 +278,18 @@ def test_memory_takes_what_fits_and_reads_the_rest_each_time(manifest, monkeypat
     assert read == ["s0", "s1", "s2", "s3", "s2", "s3"]
 
 
-def test_a_video_is_never_kept_in_memory(tmp_path):
-    write_video(tmp_path / "a.mp4", np.zeros((4, 16, 16, 3), np.uint8))
-    assert bytes_of(open_recording(tmp_path / "a.mp4")) is None
+def test_of_a_video_its_index_is_kept_and_its_pixels_are_not(tmp_path, monkeypatch):
+    """An AVI does not say where its frames are, so all of them are decoded to index it."""
+    pixels = np.random.default_rng(0).integers(0, 255, (8, 16, 16, 3), np.uint8)
+    write_video(tmp_path / "a.avi", pixels)
+    assert 0 < bytes_of(open_recording(tmp_path / "a.avi")) < 1_000 < pixels.nbytes
+    manifest = Manifest("test", tmp_path, ("a",), (Sample("a", None, "a.avi", "a", "train"),))
+    config = ClipConfig(frames=4, size=16, modalities=("rgb",))
+    plain = ClipDataset(manifest, "train", config, is_training=True)
+    keeping = ClipDataset(manifest, "train", config, is_training=True, memory_mb=1)
+    read = opened_files(monkeypatch)
+    for epoch in range(3):
+        plain.set_epoch(epoch)
+        keeping.set_epoch(epoch)
+        assert torch.equal(plain[0].rgb, keeping[0].rgb)
+    assert read == ["a"] * 4

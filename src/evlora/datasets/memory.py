@@ -1,9 +1,11 @@
 """Recordings that stay in memory once they were read, as far as they fit."""
 
 from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+
+import numpy as np
 
 from evlora.recordings import Recording
-from evlora.recordings.frames import FileFrames, FrameSequence, MemoryFrames
 
 BYTES_IN_A_MB = 1_000_000
 
@@ -13,6 +15,7 @@ class RecordingMemory:
 
     What is kept is never dropped for another one: epochs are shuffled, so that each recording is
     needed once before any is needed again, and which of them are kept makes no difference.
+    Pixels of videos and picture files are read anew each time, where they are in the file is not.
 
     Args:
         limit_mb: Megabytes in all; 0 keeps nothing.
@@ -33,27 +36,19 @@ class RecordingMemory:
             return self._kept[number]
         recording = read()
         size = bytes_of(recording)
-        if size is not None and size <= self._free:
+        if size <= self._free:
             self._free -= size
             self._kept[number] = recording
         return recording
 
 
-def bytes_of(recording: Recording) -> int | None:
-    """The bytes of a recording's arrays; None where its pixels are decoded from a video."""
-    events = recording.events
-    size = 0
-    if events is not None:
-        size += sum(array.nbytes for array in (events.t_us, events.x, events.y, events.polarity))
-    for frames in (recording.frames, recording.event_images):
-        pixels = 0 if frames is None else _pixel_bytes(frames)
-        if pixels is None:
-            return None
-        size += pixels
-    return size
+def bytes_of(held: object) -> int:
+    """The bytes of all arrays that a recording, or a part of one, holds in memory.
 
-
-def _pixel_bytes(frames: FrameSequence) -> int | None:
-    if isinstance(frames.source, MemoryFrames):
-        return frames.source.images.nbytes
-    return 0 if isinstance(frames.source, FileFrames) else None
+    Pixels that are read when they are asked for lie in none; the index of a video does.
+    """
+    if isinstance(held, np.ndarray | memoryview):
+        return held.nbytes
+    if not is_dataclass(held):
+        return 0
+    return sum(bytes_of(getattr(held, each.name)) for each in fields(held))

@@ -48,7 +48,7 @@ class DataConfig(Config):
     """Processes that read and render clips; 0 does it in the training process."""
     memory_mb: NonNegativeFloat = 256.0
     """Megabytes of recordings of each split that such a process keeps once it has read them, so
-    that later epochs need not read them again; videos are never kept."""
+    that later epochs need not read them again; of videos their index is kept, not the pixels."""
 
     @field_validator("root", mode="before")
     @classmethod
