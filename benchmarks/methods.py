@@ -5,10 +5,10 @@
 
 DATA holds the folders caltech101_subset (photographs), dark_actions and ucf101_six (actions) and
 nmnist_paired (N-MNIST with its pictures); digits in motion and videos of six motions are generated
-into OUT. All tasks use evlora-nano on images of 64 px. `tuning.py` has the protocol: one budget of
-trials for every method, the best one tested with several seeds, nothing chosen on the test split.
-The same command resumes, and may run in several processes at the same time; `--found` writes the
-tables of what is complete by now.
+into OUT. All tasks use evlora-nano on images of 48 px, from packed pictures. `tuning.py` has the
+protocol: one budget of trials for every method, the best one tested with several seeds, nothing
+chosen on the test split. The same command resumes, and may run in several processes at the same
+time; `--found` writes the tables of what is complete by now.
 
 It writes OUT/methods.md, OUT/methods.csv and OUT/methods.png. Ranks are over the tasks that all
 methods have; two mean ranks differ significantly (p < 0.05) where they are farther apart than the
@@ -35,7 +35,18 @@ from evlora.models.adapters import METHODS
 from evlora.profiling import count_parameters
 from evlora.recipe import as_mapping, build, load_recipe
 from evlora.training.cost import measure_step
-from tuning import Budget, Results, Task, adapter_of, add_budget, budget_of, found, prepared, work
+from tuning import (
+    Budget,
+    Results,
+    Task,
+    adapter_of,
+    add_budget,
+    budget_of,
+    found,
+    packed,
+    prepared,
+    work,
+)
 
 ROWS: dict[str, dict[str, Any]] = {
     "lora_both": {"method": "lora", "sites": "both"},
@@ -43,10 +54,22 @@ ROWS: dict[str, dict[str, Any]] = {
     "lv_adapter_moments": {"method": "lv_adapter", "moment_heads": 2},
 }
 """Adapters that are no method with its defaults."""
-NANO = {"backbone.name": "evlora_nano", "backbone.weights": "pretrained", "clip.size": 64}
+SIZE = 48
+NANO = {
+    "backbone.name": "evlora_nano",
+    "backbone.weights": "pretrained",
+    "clip.size": SIZE,
+    "clip.augmentation.colour": 0,
+}
+PHOTOGRAPHS = {**NANO, "data.shots": 16, "training.epochs": 8}
 VIDEO = {**NANO, "model.pool": "mean", "clip.frames": 4}
-ACTIONS = {**VIDEO, "training.epochs": 10}
+MOTIONS = {**VIDEO, "training.batch_size": 8}
+ACTIONS = {**VIDEO, "training.epochs": 8}
 PAIRS = {**NANO, "model.difference": False, "model.shared_stage": False, "training.view_weight": 0}
+DIGITS = {"train": 240, "val": 0, "test": 240, "digits": 3}
+NMNIST = {**PAIRS, "data.shots": 16, "training.epochs": 4}
+PACKED_PX = 72
+"""The shorter side of packed pictures: half as much again as a network sees."""
 STEPS = 5
 """Timed, of each method and of full fine-tuning in turn."""
 LEVEL = 0.05
@@ -65,17 +88,17 @@ class Source:
 
 
 SOURCES = {
-    "photographs": Source("image_folder", "caltech101_subset", {}, "nano_photographs", NANO),
+    "photographs": Source("image_folder", "caltech101_subset", {}, "nano_photographs", PHOTOGRAPHS),
     "dark_actions": Source("csv", "dark_actions", {}, "generated_videos", ACTIONS),
     "ucf101_six": Source("csv", "ucf101_six", {}, "generated_videos", ACTIONS),
-    "digits": Source("generated", None, {"train": 600, "test": 2000}, "demo", PAIRS),
-    "nmnist": Source("csv", "nmnist_paired", {}, "demo", {**PAIRS, "clip.frames": 3}),
+    "digits": Source("generated", None, DIGITS, "demo", PAIRS),
+    "nmnist": Source("csv", "nmnist_paired", {"test": 400}, "demo", NMNIST),
     "generated_videos": Source(
         "generated_videos",
         None,
-        {"train": 480, "val": 120, "test": 300},
+        {"train": 240, "val": 0, "test": 150},
         "generated_videos",
-        VIDEO,
+        MOTIONS,
     ),
 }
 """Task → its dataset and recipe."""
@@ -134,7 +157,9 @@ def _task(name: str, data: Path, out: Path, keys: Mapping[str, Any]) -> Task:
         raise RecipeError(f"--tasks: no task is called {name!r}; {suggestion(name, [*SOURCES])}")
     source = SOURCES[name]
     folder = None if source.folder is None else data / source.folder
-    root = prepared(out / "datasets" / name, source.layout, folder, source.options)
+    whole = prepared(out / "datasets" / name, source.layout, folder, source.options)
+    clip = load_recipe(source.recipe, source.keys).clip
+    root = packed(whole, clip, shorter_side_px=PACKED_PX)
     return Task(name, source.recipe, {**source.keys, "data.root": str(root), **keys})
 
 

@@ -26,6 +26,7 @@ from typing import Any
 from scipy.stats import t as student_t
 
 from evlora.bundle import load_bundle
+from evlora.clips import ClipConfig
 from evlora.datasets import prepare
 from evlora.datasets.manifest import Manifest
 from evlora.datasets.samples import SPLITS
@@ -36,6 +37,7 @@ from evlora.files import writing_file, writing_folder
 from evlora.locking import holding
 from evlora.messages import listed, suggestion
 from evlora.models.adapters import METHODS
+from evlora.packing import pack
 from evlora.recipe import Recipe, load_recipe
 from evlora.training.folder import with_found
 from evlora.training.opening import open_dataset
@@ -43,6 +45,8 @@ from evlora.training.run import train
 
 HELD_OUT = 0.2
 """Of the training split, for the trials: 200 of 1,000."""
+LOSSY = "jpeg:95"
+"""How pictures are packed where that is smaller."""
 WAIT_S = 5.0
 """Between two looks at what other processes have made."""
 
@@ -69,7 +73,7 @@ class Budget:
 
 def add_budget(parser: argparse.ArgumentParser) -> None:
     """Give a command the options of a budget."""
-    parser.add_argument("--rates", type=numbers, default="2e-4,1e-3,5e-3", help="to try")
+    parser.add_argument("--rates", type=numbers, default="3e-4,2e-3,1e-2", help="to try")
     parser.add_argument("--scales", type=numbers, default="1", help="factors to try")
     parser.add_argument("--seeds", type=int, default=3)
 
@@ -149,25 +153,48 @@ def prepared(
     Raises:
         DatasetError: The source is not laid out like this.
     """
-    lock = root.with_name(f"{root.name}.lock")
-    while not is_prepared(root):
+
+    def make() -> None:
+        if most_of_train is None:
+            prepare(layout, source, root, options=options)
+            return
+        whole = root.with_name(f"{root.name}-whole")
+        prepare(layout, source, whole, options=options, overwrite=True)
+        drawn = _drawn(read_manifest(whole), most_of_train)
+        with writing_folder(root) as temporary:
+            write_manifest(drawn, temporary)
+
+    return _by_one(root, make)
+
+
+def packed(root: Path, clip: ClipConfig, *, shorter_side_px: int) -> Path:
+    """A prepared dataset as small packed pictures, made by one process: many runs read them.
+
+    Args:
+        root: The dataset.
+        clip: What is packed.
+        shorter_side_px: Larger pictures are scaled to it.
+    """
+    out = root.with_name(f"{root.name}-packed")
+    return _by_one(
+        out,
+        lambda: pack(root, out, clip, shorter_side_px=shorter_side_px, lossy=LOSSY, workers=0),
+    )
+
+
+def _by_one(folder: Path, make: Callable[[], object]) -> Path:
+    """A folder of clips, made by one process; the others wait for it."""
+    lock = folder.with_name(f"{folder.name}.lock")
+    while not is_prepared(folder):
         with ExitStack() as held:
             try:
-                held.enter_context(holding(lock, refusal=RunError(f"{root} is being prepared")))
+                held.enter_context(holding(lock, refusal=RunError(f"{folder} is being made")))
             except RunError:
                 time.sleep(WAIT_S)
                 continue
-            if is_prepared(root):
-                break
-            if most_of_train is None:
-                prepare(layout, source, root, options=options)
-            else:
-                whole = root.with_name(f"{root.name}-whole")
-                prepare(layout, source, whole, options=options, overwrite=True)
-                drawn = _drawn(read_manifest(whole), most_of_train)
-                with writing_folder(root) as temporary:
-                    write_manifest(drawn, temporary)
-    return root
+            if not is_prepared(folder):
+                make()
+    return folder
 
 
 def _drawn(manifest: Manifest, most_of_train: int) -> Manifest:
@@ -237,7 +264,7 @@ def work(
         RecipeError: A recipe is wrong; nothing was trained.
         RunError: The folder holds runs of a task with other keys; nothing was trained.
     """
-    pairs = [(task, name) for task in tasks for name in methods]
+    pairs = [(task, name) for name in methods for task in tasks]
     for task, name in pairs:  # a mistake is reported before anything is trained
         for keys in settings_of(methods[name], budget).values():
             load_recipe(task.recipe, {**task.keys, **keys})
