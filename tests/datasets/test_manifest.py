@@ -303,6 +303,50 @@ def test_the_choice_depends_on_the_seed_and_not_on_the_order():
     assert choose_evenly(samples, 0.2, seed=0) != choose_evenly(samples, 0.2, seed=1)
 
 
+def filmed(persons: int) -> tuple[Sample, ...]:
+    """Three clips of each of two classes by each person."""
+    return tuple(
+        replace(
+            sample(f"{label}{number}", label=label), columns=(("subject", str(number % persons)),)
+        )
+        for label in "ab"
+        for number in range(3 * persons)
+    )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_person_is_on_both_sides_of_a_validation_share_that_keeps_them_apart(seed):
+    manifest = Manifest("test", Path(), ("a", "b"), filmed(10))
+    divided = manifest.with_validation(0.2, seed=seed, apart="subject")
+    persons = {
+        split: {one.value_of("subject") for one in divided.split(split)}
+        for split in ("train", "val")
+    }
+    assert [len(persons[split]) for split in ("train", "val")] == [8, 2]
+    assert not persons["train"] & persons["val"]
+    assert divided.counts == {"train": 48, "val": 12}
+    assert divided.split_source == f"val: 0.2 of train, no subject on both sides, seed {seed}"
+
+
+def test_persons_are_held_out_so_that_each_class_keeps_a_sample():
+    """The only person of class c stays, whatever the seed."""
+    of_c = replace(sample("c0", label="c"), columns=(("subject", "9"),))
+    samples = (*(one for one in filmed(10) if one.value_of("subject") != "9"), of_c)
+    manifest = Manifest("test", Path(), ("a", "b", "c"), samples)
+    for seed in range(20):
+        held_out = manifest.with_validation(0.3, seed=seed, apart="subject").split("val")
+        assert held_out
+        assert all(one.value_of("subject") != "9" for one in held_out)
+
+
+def test_persons_that_cannot_be_kept_apart_are_refused():
+    alone = Manifest("test", Path(), ("a", "b"), filmed(1))
+    with pytest.raises(DatasetError, match="of its 1 none can; choose another share or column"):
+        alone.with_validation(0.2, seed=0, apart="subject")
+    with pytest.raises(DatasetError, match=r"'person', sa0 has none \(its columns: subject\)"):
+        alone.with_validation(0.2, seed=0, apart="person")
+
+
 def test_a_validation_split_of_its_own_is_kept(manifest):
     assert manifest.with_validation(0.5, seed=0) is manifest
 

@@ -66,3 +66,20 @@ def test_training_sees_only_the_chosen(by_digit: Path) -> None:
     seen = {name for batch in module.train_dataloader() for name in batch.samples}
     assert seen == chosen(module.manifest)
     assert len(seen) == 20
+
+
+def test_a_recipe_may_keep_the_values_of_a_column_apart(by_digit: Path) -> None:
+    manifest = read_manifest(by_digit)
+    numbered = tuple(
+        replace(s, columns=(("subject", str(number % 7)),))
+        for number, s in enumerate(manifest.samples)
+    )
+    write_manifest(replace(manifest, samples=numbered), by_digit)
+    data = DataConfig(root=str(by_digit), validation_fraction=0.25, validation_apart="subject")
+    divided = open_dataset(data, seed=0)
+    train, val = (
+        {sample.value_of("subject") for sample in divided.split(split)}
+        for split in ("train", "val")
+    )
+    assert val
+    assert not train & val

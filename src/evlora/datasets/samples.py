@@ -2,7 +2,7 @@
 
 import json
 import operator
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Iterator, Sequence, Set
 from dataclasses import dataclass, fields
 from itertools import repeat
@@ -240,4 +240,37 @@ def choose_evenly(samples: Sequence[Sample], fraction: float, *, seed: int) -> s
         order = generator.permutation(len(by_label[name]))
         most = min(int(count), len(order) - 1)
         chosen |= {by_label[name][place] for place in order[:most]}
+    return chosen
+
+
+def choose_apart(samples: Sequence[Sample], column: str, fraction: float, *, seed: int) -> set[str]:
+    """Names of about a share of the samples, those of a value of a column all or none.
+
+    Values, such as persons, are taken in the seed's order where that brings the classes nearer to
+    their shares and leaves each class a sample; empty where none can be taken so.
+
+    Args:
+        samples: Whom to choose from; each has the column.
+        column: Of the samples, as `Sample.value_of` takes it.
+        fraction: The share, in (0, 1).
+        seed: Orders the values.
+    """
+    counts = Counter(sample.label for sample in samples)
+    by_value: dict[str, list[Sample]] = {}
+    for sample in samples:
+        by_value.setdefault(sample.value_of(column) or "", []).append(sample)
+    values = sorted(by_value)
+    chosen: set[str] = set()
+    held: Counter[str] = Counter()
+
+    def distance(counted: Counter[str]) -> float:
+        return sum(abs(counted[label] - fraction * count) for label, count in counts.items())
+
+    for place in np.random.default_rng(seed).permutation(len(values)):
+        own = by_value[values[place]]
+        added = held + Counter(sample.label for sample in own)
+        leaves_one = all(added[label] < count for label, count in counts.items())
+        if leaves_one and distance(added) < distance(held):
+            held = added
+            chosen |= {sample.sample for sample in own}
     return chosen

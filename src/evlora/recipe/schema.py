@@ -40,6 +40,9 @@ class DataConfig(Config):
     validation_fraction: float = Field(default=0.1, ge=0, lt=1)
     """Part of the training split held out to choose the best epoch, where there is no val split;
     0 holds out nothing, for training.keep: last."""
+    validation_apart: str | None = None
+    """A column of the dataset's table, such as subject, no value of which is both in what is held
+    out and in what trains; by default each class gives its part."""
     cache: UserPath | None = None
     """Folder to keep what is fetched from a bucket; a temporary one where none is named."""
     cache_gb: PositiveFloat = CACHE_GB

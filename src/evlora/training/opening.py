@@ -17,5 +17,7 @@ def open_dataset(data: DataConfig, *, seed: int) -> Manifest:
     root = root_of(data)
     manifest = read_manifest(root, source=data.source, cache=data.cache, cache_gb=data.cache_gb)
     if "val" not in manifest.splits:
-        manifest = manifest.with_validation(data.validation_fraction, seed=seed)
+        manifest = manifest.with_validation(
+            data.validation_fraction, seed=seed, apart=data.validation_apart
+        )
     return manifest if data.shots is None else manifest.with_shots(data.shots, seed=seed)
