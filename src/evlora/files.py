@@ -116,6 +116,17 @@ def place_folder(made: Path, path: Path) -> None:
     shutil.rmtree(former, ignore_errors=True)
 
 
+def state_of(path: Path) -> list[object]:
+    """Size and time of change of a file, or of each file in a folder; empty where there is none."""
+    try:
+        if path.is_dir():
+            return [[entry.name, *state_of(entry)] for entry in sorted(path.iterdir())]
+        state = path.stat()
+    except OSError:  # whoever reads it says what is wrong
+        return []
+    return [state.st_size, state.st_mtime_ns]
+
+
 def standing(path: Path) -> Path:
     """Where the content of this folder stands: at `path`, or aside if a replacement was stopped."""
     former = _former(path)

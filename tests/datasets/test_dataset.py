@@ -278,6 +278,19 @@ def test_memory_takes_what_fits_and_reads_the_rest_each_time(manifest, monkeypat
     assert read == ["s0", "s1", "s2", "s3", "s2", "s3"]
 
 
+def test_a_file_that_is_replaced_changes_the_states(manifest):
+    clips = ClipDataset(manifest, "train", CONFIG)
+    before = clips.states()
+    assert clips.states() == before
+    recording = manifest.source / "3.npz"
+    content = recording.read_bytes()
+    recording.unlink()
+    recording.write_bytes(content)  # of the same size
+    assert [one == other for one, other in zip(before, clips.states(), strict=True)] == (
+        [True] * 6 + [False] + [True] * 5
+    )
+
+
 def test_of_a_video_its_index_is_kept_and_its_pixels_are_not(tmp_path, monkeypatch):
     """An AVI does not say where its frames are, so all of them are decoded to index it."""
     pixels = np.random.default_rng(0).integers(0, 255, (8, 16, 16, 3), np.uint8)

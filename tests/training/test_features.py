@@ -1,5 +1,6 @@
 """Cached features: the same training without encoding each clip in every epoch."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,10 @@ import pytest
 import torch
 
 from evlora.bundle import load_bundle
+from evlora.clips import ClipConfig
 from evlora.errors import EvloraError, RecipeError
 from evlora.models.velora import VELoRA, View
+from evlora.packing import pack
 from evlora.recipe import build
 from evlora.recognizer import Recognizer, tensors_beside_adapters
 from evlora.training.run import train
@@ -86,6 +89,30 @@ def test_a_folder_keeps_features_for_later_runs_of_the_same_weights_and_clips(
     files[0].write_bytes(b"damaged")
     with pytest.raises(RecipeError, match="damaged"):
         _trained(settings, tmp_path / "damaged")
+
+
+def test_recordings_that_are_replaced_or_packed_anew_are_encoded_anew(
+    tiny_settings: dict[str, Any], tiny_dataset: Path, tmp_path: Path
+) -> None:
+    kept = tmp_path / "features"
+    settings = {**tiny_settings, **STILL, **ONE_MODALITY, "training.cache_features": str(kept)}
+    recordings = tmp_path / "moved"
+    shutil.copytree(tiny_dataset, recordings)
+    of_recordings = {**settings, "data.source": str(recordings)}
+    _trained(of_recordings, tmp_path / "first")
+    _trained(of_recordings, tmp_path / "second")
+    assert len(list(kept.iterdir())) == 2  # train and val
+    replaced = next((recordings / "recordings" / "train").iterdir())
+    shutil.copy(next((recordings / "recordings" / "val").iterdir()), replaced)
+    _trained(of_recordings, tmp_path / "third")
+    assert len(list(kept.iterdir())) == 3
+
+    packed = tmp_path / "packed"
+    for number, frames in enumerate((3, 2)):
+        clip = ClipConfig(frames=2, size=32)
+        pack(tiny_dataset, packed, clip, max_frames=frames, overwrite=True, workers=0)
+        _trained({**settings, "data.root": str(packed)}, tmp_path / f"packed-{number}")
+        assert len(list(kept.iterdir())) == 3 + 2 * (number + 1)
 
 
 def test_seeds_share_the_features_of_clips_that_nothing_changes_at_random(

@@ -12,6 +12,7 @@ from evlora.datasets.manifest import Manifest, Sample
 from evlora.datasets.memory import RecordingMemory
 from evlora.datasets.opening import open_sample
 from evlora.errors import DatasetError, RecordingError
+from evlora.files import state_of
 from evlora.recordings import Recording
 
 FINDS_ALL = "evlora prepare with --check finds all such recordings"
@@ -66,6 +67,10 @@ class ClipDataset(Dataset[Clip]):
     def drawn_by(self) -> tuple[str, int, bool]:
         """What a clip depends on beside sample and epoch: folder, seed, and whether it trains."""
         return str(self._source), self._seed, self._is_training
+
+    def states(self) -> list[object]:
+        """What differs once a file that the samples are read from has changed."""
+        return [state_of(self._source / path) for sample in self.samples for path in sample.paths]
 
     @property
     def chunk_sizes(self) -> list[int]:

@@ -27,6 +27,7 @@ from evlora.datasets.dataset import ClipDataset
 from evlora.datasets.manifest import Manifest
 from evlora.datasets.rendering import Rendering
 from evlora.errors import DatasetError
+from evlora.files import state_of
 from evlora.messages import reason_of
 from evlora.packing.codec import decode, name_of
 from evlora.recordings import Recording
@@ -133,6 +134,12 @@ class Shards:
         """Which file an item lies in, for messages."""
         return f"{self.where}/{self._chunks[int(self.chunks_of(np.asarray(number)))].filename}"
 
+    def states(self) -> list[object]:
+        """What differs once a chunk has changed: the index, and the files where they lie here."""
+        folder = self._source / self._split
+        local = [] if self._bucket else [state_of(folder / one.filename) for one in self._chunks]
+        return [self._version, *local]
+
     def to_fetch(self, number_of_chunk: int) -> dict[str, Any]:
         """What `Bucket.chunk` has to be asked for."""
         chunk = self._chunks[number_of_chunk]
@@ -220,6 +227,10 @@ class PackedDataset(ClipDataset):
                 f"{self._shards.where}: expected {len(numbers)} clips as the manifest states, the "
                 f"shards hold {len(self._shards)}; copy the dataset again, or pack it again"
             )
+
+    def states(self) -> list[object]:
+        """What differs once a shard has changed."""
+        return self._shards.states()
 
     @property
     def chunk_sizes(self) -> list[int]:

@@ -162,6 +162,7 @@ class FeatureDataset(Dataset[int]):
             ),
             "draw": self._drawn_by(variant),
             "samples": [repr(sample) for sample in self.clips.samples],
+            "files": self.clips.states(),
         }
         paths: dict[str, Path] = {}
         for name, keys in _views(recognizer).items():
