@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from evlora.datasets.manifest import Manifest, Sample, choose_evenly
+from evlora.datasets.holding_out import choose_evenly
+from evlora.datasets.manifest import Manifest, Sample
 from evlora.datasets.storage import (
     DATASET_FILE,
     MANIFEST_FILE,
@@ -341,7 +342,7 @@ def test_persons_are_held_out_so_that_each_class_keeps_a_sample():
 
 def test_persons_that_cannot_be_kept_apart_are_refused():
     alone = Manifest("test", Path(), ("a", "b"), filmed(1))
-    with pytest.raises(DatasetError, match="of its 1 none can; choose another share or column"):
+    with pytest.raises(DatasetError, match="of its 1 none can; choose another share or another"):
         alone.with_validation(0.2, seed=0, apart="subject")
     with pytest.raises(DatasetError, match=r"'person', sa0 has none \(its columns: subject\)"):
         alone.with_validation(0.2, seed=0, apart="person")

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from evlora.datasets.bucket import Bucket
+from evlora.datasets.holding_out import hold_out
 from evlora.datasets.plain_lines import PlainSamples
 from evlora.datasets.rendering import PackedAbout
-from evlora.datasets.samples import NO_SPLIT, SPLITS, Sample, choose_apart, choose_evenly
+from evlora.datasets.samples import NO_SPLIT, SPLITS, Sample
 from evlora.errors import DatasetError
-from evlora.messages import listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Manifest:
     ) -> "Manifest":
         """The manifest with a split val: its own, or else a part of train, held out evenly.
 
-        The choice is that of `choose_evenly`, or of `choose_apart`.
+        The choice is that of `hold_out`.
 
         Args:
             fraction: Share of train to hold out, in [0, 1); 0 holds out nothing.
@@ -94,20 +94,22 @@ class Manifest:
             apart: A column of the samples, no value of which is on both sides then.
 
         Raises:
-            DatasetError: The share leaves nothing in one of the two parts, or a sample lacks the
-                column.
+            DatasetError: The share leaves nothing in one of the two parts, a sample lacks the
+                column, or no value of it can be held out.
         """
         if "val" in self.splits or fraction == 0:
             return self
         train = self.split("train")
-        if apart is None:
-            held_out, how = choose_evenly(train, fraction, seed=seed), "evenly chosen"
-        else:
-            self._require_column(apart)
-            held_out = choose_apart(train, apart, fraction, seed=seed)
-            how = f"no {apart} on both sides"
+        held_out, how = hold_out(train, fraction, seed=seed, apart=apart, where=self.source)
         if not 0 < len(held_out) < len(train):
-            raise DatasetError(self._not_divided(fraction, apart))
+            of_class = Counter(sample.label for sample in train)
+            alone = sum(count == 1 for count in of_class.values())
+            raise DatasetError(
+                f"{self.source}: expected a validation share that leaves samples on both sides, "
+                f"got {fraction} of {len(train)} training samples, of which each class keeps one "
+                f"({alone:,} of {len(of_class):,} classes have no other); choose another share, "
+                "or data.validation_fraction=0"
+            )
         origin = f"val: {fraction:g} of train, {how}, seed {seed}"
         return replace(
             self,
@@ -116,37 +118,6 @@ class Manifest:
                 replace(sample, split="val") if sample.sample in held_out else sample
                 for sample in self.samples
             ),
-        )
-
-    def _require_column(self, column: str) -> None:
-        for sample in self.split("train"):
-            if not sample.value_of(column):
-                columns = listed(sorted(dict(sample.columns))) or "none"
-                raise DatasetError(
-                    f"{self.source}: expected each training sample to have a value of {column!r}, "
-                    f"{sample.sample} has none (its columns: {columns}); set "
-                    "data.validation_apart to a column that all have, or prepare the dataset from "
-                    "a table with one"
-                )
-
-    def _not_divided(self, fraction: float, apart: str | None) -> str:
-        """What is wrong with a validation share that leaves nothing on one side."""
-        train = self.split("train")
-        of_class = Counter(sample.label for sample in train)
-        if apart is not None:
-            values = {sample.value_of(apart) for sample in train}
-            return (
-                f"{self.source}: expected values of {apart!r} of which some can be held out, about "
-                f"{fraction} of {len(train):,} training samples, so that each class keeps one; of "
-                f"its {len(values):,} none can; choose another share or column, or "
-                "data.validation_fraction=0"
-            )
-        alone = sum(count == 1 for count in of_class.values())
-        return (
-            f"{self.source}: expected a validation share that leaves samples on both sides, "
-            f"got {fraction} of {len(train)} training samples, of which each class keeps one "
-            f"({alone:,} of {len(of_class):,} classes have no other); choose another share, "
-            "or data.validation_fraction=0"
         )
 
     def with_shots(self, shots: int, *, seed: int) -> "Manifest":

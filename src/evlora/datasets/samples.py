@@ -2,14 +2,13 @@
 
 import json
 import operator
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Collection, Iterator, Sequence, Set
 from dataclasses import dataclass, fields
 from itertools import repeat
 from types import NoneType
 from typing import Any, Literal
 
-import numpy as np
 from pydantic_core import from_json
 
 from evlora.recordings.parts import Part, part_faults
@@ -213,64 +212,3 @@ def _part(fields: dict[str, Any]) -> Part | str | None:
         if not isinstance(value, int) or isinstance(value, bool):
             return f"expected a whole number as {key}, got {value!r}"
     return part_faults(start, end) or Part(start, end, unit)
-
-
-def choose_evenly(samples: Sequence[Sample], fraction: float, *, seed: int) -> set[str]:
-    """Names of a share of the samples, each class giving its part and keeping one at least.
-
-    The choice depends on the seed and on the samples' names and labels, not on their order.
-
-    Args:
-        samples: Whom to choose from.
-        fraction: The share, in (0, 1); one sample is chosen at least where a class can spare it.
-        seed: Picks the samples.
-    """
-    by_label: dict[str, list[str]] = {}
-    for sample in sorted(samples, key=lambda sample: sample.sample):
-        by_label.setdefault(sample.label, []).append(sample.sample)
-    names = sorted(by_label)
-    shares = np.array([fraction * len(by_label[name]) for name in names])
-    counts = np.floor(shares).astype(int)
-    missing = max(1, round(fraction * len(samples))) - int(counts.sum())
-    for place in np.argsort(counts - shares, kind="stable")[: max(0, missing)]:
-        counts[place] += 1
-    generator = np.random.default_rng(seed)
-    chosen: set[str] = set()
-    for name, count in zip(names, counts, strict=True):
-        order = generator.permutation(len(by_label[name]))
-        most = min(int(count), len(order) - 1)
-        chosen |= {by_label[name][place] for place in order[:most]}
-    return chosen
-
-
-def choose_apart(samples: Sequence[Sample], column: str, fraction: float, *, seed: int) -> set[str]:
-    """Names of about a share of the samples, those of a value of a column all or none.
-
-    Values, such as persons, are taken in the seed's order where that brings the classes nearer to
-    their shares and leaves each class a sample; empty where none can be taken so.
-
-    Args:
-        samples: Whom to choose from; each has the column.
-        column: Of the samples, as `Sample.value_of` takes it.
-        fraction: The share, in (0, 1).
-        seed: Orders the values.
-    """
-    counts = Counter(sample.label for sample in samples)
-    by_value: dict[str, list[Sample]] = {}
-    for sample in samples:
-        by_value.setdefault(sample.value_of(column) or "", []).append(sample)
-    values = sorted(by_value)
-    chosen: set[str] = set()
-    held: Counter[str] = Counter()
-
-    def distance(counted: Counter[str]) -> float:
-        return sum(abs(counted[label] - fraction * count) for label, count in counts.items())
-
-    for place in np.random.default_rng(seed).permutation(len(values)):
-        own = by_value[values[place]]
-        added = held + Counter(sample.label for sample in own)
-        leaves_one = all(added[label] < count for label, count in counts.items())
-        if leaves_one and distance(added) < distance(held):
-            held = added
-            chosen |= {sample.sample for sample in own}
-    return chosen

@@ -15,7 +15,7 @@ def tree(tmp_path):
         for path in paths:
             (source / path).parent.mkdir(parents=True, exist_ok=True)
             (source / path).touch()
-        return prepare("class_tree", source, tmp_path / "out", options=options)
+        return prepare("class_tree", source, tmp_path / "out", options=options, overwrite=True)
 
     return make
 
@@ -161,6 +161,37 @@ def test_folders_inside_of_a_class_hold_its_samples_where_asked(tree):
         "cat/tuesday/3": (None, "cat/tuesday/3/rgb"),
         "cat/tuesday/4": (None, "cat/tuesday/4"),
     }
+
+
+def test_whole_sessions_are_held_out_where_asked(tree):
+    paths = [
+        f"{label}/day{day}/{number}.npz"
+        for label in ("cat", "dog")
+        for day in range(5)
+        for number in range(3)
+    ]
+    mixed = tree(*paths, subfolders=True)
+    said = "sessions of which train and test have samples; apart=session holds out whole ones"
+    assert said in mixed.notes[0]
+    manifest = tree(*paths, subfolders=True, apart="session")
+    days = {
+        split: {one.value_of("session") for one in manifest.split(split)}
+        for split in ("train", "test")
+    }
+    assert [len(days[split]) for split in ("train", "test")] == [4, 1]
+    assert manifest.counts == {"train": 24, "test": 6}
+    assert manifest.split_source == "no session on both sides, seed 0"
+    assert not any(said in note for note in manifest.notes)
+
+
+def test_sessions_that_are_not_there_cannot_be_held_out(tree):
+    with pytest.raises(DatasetError, match=r"cat/1 has none \(its columns: none\)"):
+        tree("cat/1.npz", "cat/2.npz", subfolders=True, apart="session")
+
+
+def test_sessions_beside_folders_for_splits_are_refused(tree):
+    with pytest.raises(DatasetError, match="got train, which are the split; remove apart"):
+        tree("train/cat/a/1.npz", subfolders=True, apart="session")
 
 
 def test_recordings_beside_pictures_in_a_folder_are_not_lost(tree):

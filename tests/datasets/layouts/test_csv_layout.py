@@ -131,6 +131,19 @@ def test_a_test_split_may_be_chosen_anew_evenly_over_the_classes(folder, tmp_pat
     assert other.samples != manifest.samples
 
 
+def test_a_test_split_may_hold_out_whole_persons(folder, tmp_path):
+    source = two_classes_of_six(folder)
+    rows = (source / "index.csv").read_text().split()[1:]
+    persons = [f"{row},{number // 4}" for number, row in enumerate(rows)]
+    (source / "index.csv").write_text("\n".join(["split,events,label,person", *persons]))
+    manifest = prepare("csv", source, tmp_path / "a", options={"test": 4, "apart": "person"})
+    assert manifest.counts == {"train": 8, "test": 4}
+    assert len({sample.value_of("person") for sample in manifest.split("test")}) == 1
+    assert manifest.split_source == "4 rows for test, no person on both sides, seed 0"
+    with pytest.raises(DatasetError, match="add test=N, or remove apart"):
+        prepare("csv", source, tmp_path / "b", options={"apart": "person"})
+
+
 def test_a_test_split_of_all_rows_is_refused(folder, tmp_path):
     source = two_classes_of_six(folder)
     with pytest.raises(DatasetError, match=r"test=12 of 12; choose fewer"):

@@ -9,7 +9,8 @@ A sample is one of these:
   a picture or a video), `rgb` (a picture, a video or a folder of pictures), or both.
 
 With `subfolders=true`, a class may have folders inside, such as one for each session, that hold its
-samples. Without folders for splits, a part of each class becomes the test split.
+samples; the folder's name is the sample's `session` then. Without folders for splits, a part of
+each class becomes the test split, or whole sessions with `apart=session`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,6 +51,8 @@ ADVICE = "lay the folder out like this, or list its samples in a table and use t
 Kind = Literal["recording", "picture", "pictures", "folder"]
 """What lies in the folder of a class: a picture is a file, pictures are a folder of them, and any
 other folder holds the parts of a sample."""
+SESSION = "session"
+BOTH_SIDES = "sessions of which train and test have samples; apart=session holds out whole ones"
 IN_SUBFOLDERS = "; if that folder is a part of its class, such as a session, add subfolders=true"
 
 
@@ -58,6 +61,8 @@ class Options(EvenSplit, SensorOptions):
 
     subfolders: bool = False
     """Take the samples in folders inside of a class's folder as samples of that class."""
+    apart: str | None = None
+    """`session`: no folder of this name inside of the classes gives both train and test."""
 
 
 def collect(
@@ -89,7 +94,10 @@ def collect(
                 unknown.append(entry)
         label, split_of_it = class_folder.name, split_name(split.name) or "train"
         samples += [
-            _sample(path, same, source, label=label, split=split_of_it)
+            replace(
+                _sample(path, same, source, label=label, split=split_of_it),
+                columns=_session(path.relative_to(class_folder)),
+            )
             for path, same in by_path.items()
         ]
         if not by_path:
@@ -101,8 +109,17 @@ def collect(
     notes = tuple(_notes(source, unknown, empty))
     if not splits:
         reason = "no folders for splits"
-        manifest = split_evenly("class_tree", source.resolve(), samples, options, reason=reason)
+        manifest = split_evenly(
+            *("class_tree", source.resolve(), samples, options), reason=reason, apart=options.apart
+        )
+        if mixed := _sessions(manifest, "train") & _sessions(manifest, "test"):
+            notes += (f"{listed(sorted(mixed))}: {BOTH_SIDES}",)
         return replace(manifest, notes=(*notes, *manifest.notes))
+    if options.apart is not None:
+        raise DatasetError(
+            f"{source}: expected apart={options.apart} for classes without folders for splits, got "
+            f"{listed(split.name for split in splits)}, which are the split; remove apart"
+        )
     return Manifest(
         "class_tree",
         source.resolve(),
@@ -130,6 +147,16 @@ def _entries_of_class(folder: Path, *, goes_deeper: bool) -> Iterator[Path]:
             yield from _entries_of_class(entry, goes_deeper=True)
         else:
             yield entry
+
+
+def _session(place: Path) -> tuple[tuple[str, str], ...]:
+    """The column of a sample at this place in its class's folder, if it lies further inside."""
+    return ((SESSION, place.parts[0]),) if len(place.parts) > 1 else ()
+
+
+def _sessions(manifest: Manifest, split: str) -> set[str]:
+    of_it = (sample for sample in manifest.samples if sample.split == split)
+    return {session for sample in of_it if (session := sample.value_of(SESSION))}
 
 
 def _is_sample(folder: Path) -> bool:

@@ -16,12 +16,13 @@ from pathlib import Path
 from pydantic import NonNegativeInt, PositiveInt
 
 from evlora.companions import visible
+from evlora.datasets.holding_out import hold_out
 from evlora.datasets.layouts import parts
 from evlora.datasets.layouts.csv_rows import rows_of
 from evlora.datasets.layouts.naming import class_order, split_name
 from evlora.datasets.layouts.sensors import SensorOptions
 from evlora.datasets.layouts.table import Progress
-from evlora.datasets.manifest import Manifest, Sample, choose_evenly
+from evlora.datasets.manifest import Manifest, Sample
 from evlora.errors import DatasetError
 from evlora.messages import listed
 
@@ -49,6 +50,8 @@ class Options(SensorOptions):
     and the column split is passed over."""
     seed: NonNegativeInt = 0
     """Picks them."""
+    apart: str | None = None
+    """A column, such as subject, no value of which is in both train and that test split."""
 
 
 def collect(source: Path, folder: Path, options: Options, progress: Progress | None) -> Manifest:
@@ -84,24 +87,31 @@ def collect(source: Path, folder: Path, options: Options, progress: Progress | N
         notes,
         split_source=f"column {header[columns['split']]} of {table.name}",
     )
-    return manifest if options.test is None else _split_anew(manifest, options.test, options.seed)
+    if options.test is None and options.apart is not None:
+        raise DatasetError(
+            f"{table}: expected apart={options.apart} with test=N, which it is about; without it "
+            "the column split counts: add test=N, or remove apart"
+        )
+    return manifest if options.test is None else _split_anew(manifest, options.test, options)
 
 
-def _split_anew(manifest: Manifest, test: int, seed: int) -> Manifest:
-    samples = manifest.samples
+def _split_anew(manifest: Manifest, test: int, options: Options) -> Manifest:
+    samples, seed = manifest.samples, options.seed
     if not test < len(samples):
         raise DatasetError(
             f"{manifest.source}: expected fewer test samples than the table has rows, got "
             f"test={test} of {len(samples)}; choose fewer"
         )
-    chosen = choose_evenly(samples, test / len(samples), seed=seed)
+    chosen, how = hold_out(
+        samples, test / len(samples), seed=seed, apart=options.apart, where=manifest.source
+    )
     return replace(
         manifest,
         samples=tuple(
             replace(sample, split="test" if sample.sample in chosen else "train")
             for sample in samples
         ),
-        split_source=f"{test} rows for test, evenly chosen, seed {seed}",
+        split_source=f"{len(chosen)} rows for test, {how}, seed {seed}",
     )
 
 

@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import Field, NonNegativeInt
 
 from evlora.config import Config
+from evlora.datasets.holding_out import hold_out
 from evlora.datasets.layouts.label_lists import (
     ListedSample,
     label_base,
@@ -22,7 +23,7 @@ from evlora.datasets.layouts.label_lists import (
 from evlora.datasets.layouts.naming import class_order
 from evlora.datasets.layouts.sequences import FoundSequence, Oddities
 from evlora.datasets.layouts.trees import folders
-from evlora.datasets.manifest import Manifest, Sample, choose_evenly
+from evlora.datasets.manifest import Manifest, Sample
 from evlora.errors import DatasetError
 from evlora.messages import listed
 from evlora.recordings.readers.table import EVENT_SUFFIXES
@@ -214,7 +215,13 @@ def split_below(place: Path, inside: str, there: Iterable[str]) -> DatasetError:
 
 
 def split_evenly(
-    layout: str, source: Path, samples: Iterable[Sample], options: EvenSplit, *, reason: str
+    layout: str,
+    source: Path,
+    samples: Iterable[Sample],
+    options: EvenSplit,
+    *,
+    reason: str,
+    apart: str | None = None,
 ) -> Manifest:
     """The manifest of these samples, a part of each class becoming the test split.
 
@@ -224,12 +231,19 @@ def split_evenly(
         samples: All of them; their splits are not looked at.
         options: The share and the seed.
         reason: Why no official split is used, for the note.
+        apart: A column no value of which comes to be on both sides.
+
+    Raises:
+        DatasetError: A sample lacks the column, or no value of it can be held out.
     """
     present = list(samples)
-    held_out = choose_evenly(present, options.test_fraction, seed=options.seed)
+    held_out, how = hold_out(
+        present, options.test_fraction, seed=options.seed, apart=apart, where=source
+    )
+    said = "evenly from the classes" if apart is None else how
     note = (
         f"no official split ({reason}): {len(held_out):,} of {len(present):,} samples became the "
-        f"test split, evenly from the classes (seed {options.seed})"
+        f"test split, {said} (seed {options.seed})"
     )
     return Manifest(
         layout,
@@ -240,7 +254,7 @@ def split_evenly(
             for sample in present
         ),
         (note,),
-        split_source=f"evenly chosen, seed {options.seed}",
+        split_source=f"{how}, seed {options.seed}",
         split_name=EVEN,
     )
 
