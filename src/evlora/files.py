@@ -122,7 +122,7 @@ def state_of(path: Path) -> list[object]:
         if path.is_dir():
             return [[entry.name, *state_of(entry)] for entry in sorted(path.iterdir())]
         state = path.stat()
-    except OSError:  # whoever reads it says what is wrong
+    except OSError:  # reading it will fail with a reason
         return []
     return [state.st_size, state.st_mtime_ns]
 
