@@ -22,7 +22,7 @@ from evlora.models.fast.ffn import FfnBranch, ffn_branch
 from evlora.models.fast.parts import has_hooks, is_idle, linear_of, norm_of
 from evlora.models.fast.precision import types_for
 from evlora.models.fast.settings import PLAIN, Settings, settings_of
-from evlora.models.positions import positions_of
+from evlora.models.positions import with_positions
 
 Halves = tuple[AttentionBranch | None, FfnBranch | None]
 
@@ -54,7 +54,7 @@ def through_all(blocks: Sequence[nn.Module], tokens: Tensor, **named: Any) -> Te
         settings = settings_of(rest[-1])
         if settings == PLAIN or settings.checkpointing == "block":
             break
-        named_here = {**positions_of(rest[-1], tokens), **named}
+        named_here = with_positions(rest[-1], tokens, named)
         halves = _chain_of(_halves(rest[-1], settings, named_here))
         if not halves:
             break
@@ -68,7 +68,7 @@ def through_all(blocks: Sequence[nn.Module], tokens: Tensor, **named: Any) -> Te
 def _by_halves(
     block: nn.Module, tokens: Tensor, settings: Settings, named: dict[str, Any]
 ) -> Tensor:
-    named = {**positions_of(block, tokens), **named}
+    named = with_positions(block, tokens, named)
     types, parts = types_for(tokens), cast(Any, block)
     attention, ffn = halves = _halves(block, settings, named)
     if chain := _chain_of(halves):
