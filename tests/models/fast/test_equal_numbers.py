@@ -165,6 +165,18 @@ def test_pruned_images_keep_their_rotary_positions(family: str) -> None:
         assert distance(learned(network, checkpointing=checkpointing, size=kind.size), plain) < 1e-5
 
 
+@pytest.mark.parametrize("adapter_per_view", [True, False])
+@pytest.mark.parametrize("method", ["lora", "lv_adapter"])
+def test_blocks_that_are_repeated_see_the_same_moments_again(
+    method: str, adapter_per_view: bool
+) -> None:
+    adapter = {"method": method, "moment_heads": 2}
+    network = network_of(adapter=adapter, adapter_per_view=adapter_per_view)
+    plain = learned(network, ())
+    for ideas in ((), IDEAS):
+        assert distance(learned(network, ideas, "block"), plain) < 1e-5
+
+
 @pytest.mark.parametrize(
     "adapter",
     [{}, {"sites": "both"}, {"method": "lv_adapter"}, {"method": "ssf"}, {"method": "bitfit"}],

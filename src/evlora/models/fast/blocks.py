@@ -16,6 +16,7 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from evlora.models.adapters.moments import moments_of, set_moments
 from evlora.models.fast.attention import AttentionBranch, attention_branch
 from evlora.models.fast.chain import Half, chained
 from evlora.models.fast.ffn import FfnBranch, ffn_branch
@@ -42,7 +43,9 @@ def through(block: nn.Module, tokens: Tensor, **named: Any) -> Tensor:
     if settings == PLAIN:
         return block(tokens, **named)
     if settings.checkpointing == "block":
-        return checkpoint(_by_halves, block, tokens, settings, named, use_reentrant=False)
+        return checkpoint(
+            _repeatable, block, tokens, settings, named, moments_of(block), use_reentrant=False
+        )
     return _by_halves(block, tokens, settings, named)
 
 
@@ -63,6 +66,14 @@ def through_all(blocks: Sequence[nn.Module], tokens: Tensor, **named: Any) -> Te
     for block in rest:
         tokens = through(block, tokens, **named)
     return chained(tuple(chain), tokens, types_for(tokens)) if chain else tokens
+
+
+def _repeatable(
+    block: nn.Module, tokens: Tensor, settings: Settings, named: dict[str, Any], moments: int
+) -> Tensor:
+    """`_by_halves` of clips of T moments: on the way back the block may have seen others since."""
+    set_moments(block, moments)
+    return _by_halves(block, tokens, settings, named)
 
 
 def _by_halves(
