@@ -9,11 +9,13 @@ import torch
 
 from evlora.bundle import load_bundle
 from evlora.clips import ClipConfig
+from evlora.datasets import ClipDataset, read_manifest
 from evlora.errors import EvloraError, RecipeError
 from evlora.models.velora import VELoRA, View
 from evlora.packing import pack
 from evlora.recipe import build
 from evlora.recognizer import Recognizer, tensors_beside_adapters
+from evlora.training.features import FeatureDataset
 from evlora.training.run import train
 
 AUGMENTATION = {"crop": 1.0, "colour": 0.0, "event_drop": 0.0}
@@ -149,11 +151,48 @@ def test_rows_that_differ_behind_the_frozen_blocks_share_the_features_of_their_v
     assert len(list(kept.iterdir())) == 8  # all moments instead of their mean
 
 
+def test_what_is_done_with_the_same_weights_and_clips_keeps_features_of_its_own(
+    tiny_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    kept = tmp_path / "features"
+    keys = {**BOTH, **STILL, "model.difference": False, "training.cache_features": str(kept)}
+    settings = {**tiny_settings, **keys}
+    counts: list[int] = []
+    for number, changed in enumerate(
+        (
+            {},
+            {"backbone.options": {**tiny_settings["backbone.options"], "num_heads": 3}},
+            {"clip.modalities": ["event"]},  # events are seen as large as frames beside them
+        )
+    ):
+        _trained({**settings, **changed}, tmp_path / f"{number}")
+        counts.append(len(list(kept.iterdir())))
+    assert counts == [4, 8, 10]  # train and val, of each modality
+
+
+def test_features_of_each_type_of_half_precision_are_kept_apart(
+    tiny_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    kept = tmp_path / "features"
+    settings = {**tiny_settings, **STILL, **ONE_MODALITY, "training.cache_features": str(kept)}
+    recognizer = build("velora_vitb16_clip", num_classes=40, overrides=settings)
+    clips = ClipDataset(read_manifest(tiny_settings["data.root"]), "train", recognizer.clip_config)
+    for count, dtype in enumerate((torch.bfloat16, torch.float16, torch.float32), start=1):
+        features = FeatureDataset(clips, variants=1)
+        precision = torch.autocast("cpu", dtype, enabled=dtype != torch.float32)
+        features.fill(recognizer, kept, batch_size=4, workers=0, precision=precision)
+        assert len(list(kept.iterdir())) == count
+
+
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
         ({}, "expected nothing to learn where images are encoded"),
         (ONE_MODALITY, r"clip\.jitter.*cache_variants"),
+        (
+            {**ONE_MODALITY, **STILL, "clip.corruption": "hot_pixels:3"},
+            r"clip\.corruption.*cache_variants",
+        ),
         ({**ONE_MODALITY, **STILL, "training.mixup": 0.4}, "mixup"),
         (
             {

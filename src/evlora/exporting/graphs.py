@@ -97,13 +97,20 @@ def live_graphs(recognizer: Recognizer) -> tuple[Graph, Graph]:
     """The two graphs for live use: encode each moment once, and decide on the last T.
 
     Raises:
-        ExportError: The network looks at whole clips only.
+        ExportError: The network looks at whole clips only, or its adapters do.
     """
     network = for_answers(recognizer).network
     if not isinstance(network, MomentwiseNetwork):
         raise ExportError(
             "live: expected a network that looks at each moment by itself, such as velora or "
             f"single_stream, got {type(network).__name__}; export it without --live"
+        )
+    if not network.encodes_alone:
+        raise ExportError(
+            "live: expected adapters that see each moment alone, got "
+            f"{recognizer.config.model.adapter.method}, which makes of a moment what depends on "
+            "those around it; export it without --live, or train it with another adapter and "
+            "model.adapter.moment_heads: 0"
         )
     config = recognizer.clip_config
     lengths = _images_by_view(network, config)

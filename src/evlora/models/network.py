@@ -1,11 +1,12 @@
 """What the networks have in common: frozen backbone, images by modality, scores out."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
 from evlora.errors import RecipeError, ShapeError
+from evlora.models.adapters import sees_moments
 from evlora.models.backbone import Backbone, image_statistics
 from evlora.models.config import Modality, Pool
 from evlora.tensors import require_shape
@@ -36,9 +37,6 @@ class Network(nn.Module):
         RecipeError: No modality is named, or one twice.
     """
 
-    depends_on_batch: ClassVar[bool] = False
-    """Whether a clip's answer depends on the clips beside it, as it should not."""
-
     def __init__(self, backbone: Backbone, modalities: tuple[Modality, ...]) -> None:
         super().__init__()
         if not modalities or len(set(modalities)) < len(modalities):
@@ -51,6 +49,11 @@ class Network(nn.Module):
         self.std: Tensor
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("std", std, persistent=False)
+
+    @property
+    def depends_on_batch(self) -> bool:
+        """Whether a clip's answer depends on the clips beside it, as it should not."""
+        return False
 
     @property
     def vit(self) -> Backbone:
@@ -115,10 +118,23 @@ class MomentwiseNetwork(Network):
     the moments one after the other encodes each of them once.
     """
 
+    mixes_images: bool = False
+    """Whether its adapters make of an image what depends on the others of the call."""
+
+    @property
+    def depends_on_batch(self) -> bool:
+        """Whether its adapters mix images."""
+        return self.mixes_images
+
     @property
     def least_moments(self) -> int:
         """So few moments are a clip that it can answer."""
         return 1
+
+    @property
+    def encodes_alone(self) -> bool:
+        """Whether what `encode` makes of a moment is the same whatever is around it."""
+        return not (sees_moments(self) or self.mixes_images)
 
     def images_by_view(self, rgb: Tensor | None, events: Tensor | None) -> dict[str, Tensor]:
         """What each view sees: the moments of a clip, or the steps from one to the next.

@@ -5,6 +5,7 @@ Here every block finds them itself, so that whoever calls blocks one by one hand
 those of one image, or of several views joined, where a patch has the same angles in every view.
 """
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
@@ -62,6 +63,16 @@ def positions_at(vit: nn.Module, places: Tensor) -> dict[str, Tensor]:
     return {"rope": torch.cat([of_patches, without_place], dim=1).unsqueeze(1)}
 
 
+def with_positions(block: nn.Module, tokens: Tensor, named: Mapping[str, Any]) -> dict[str, Any]:
+    """What a block is called with beside the tokens: the positions that are given, or its own.
+
+    Takes, and raises, what `positions_of` does.
+    """
+    if named.get("rope") is not None:
+        return {**named}
+    return {**named, **positions_of(block, tokens)}
+
+
 def positions_of(block: nn.Module, tokens: Tensor) -> dict[str, Tensor]:
     """What a block needs beside the tokens of whole images, of one or several views.
 
@@ -99,6 +110,4 @@ def _unturned(rotations: Tensor) -> Tensor:
 def _with_rotations(
     block: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    if named.get("rope") is not None:  # timm's own forward hands them on
-        return arguments, named
-    return arguments, {**named, **positions_of(block, arguments[0])}
+    return arguments, with_positions(block, arguments[0], named)  # timm's own forward hands them on

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from evlora.errors import RecipeError, ShapeError
-from evlora.models.adapters import sees_moments
 from evlora.models.network import MomentwiseNetwork, Network
 from evlora.tensors import require_shape
 
@@ -23,8 +22,8 @@ class StreamingNetwork:
     those `stride`, 2·`stride`, … pushes before it, T in all, or as many as there are yet. The
     difference is that between neighbours in the clip; T moments have T−1 of them.
 
-    A network whose adapters see time encodes all T moments for each answer: what it makes of one
-    depends on those around it.
+    A network whose adapters see time, or mix images, encodes all T moments for each answer: what it
+    makes of one depends on those around it.
 
     Args:
         network: One that looks at each moment by itself; it is put into evaluation mode.
@@ -53,7 +52,7 @@ class StreamingNetwork:
         self.frames = frames
         self.stride = stride
         # Adapters that see time make something else of a moment when the next one is there.
-        self._encodes_clips = sees_moments(network)
+        self._encodes_clips = not network.encodes_alone
         self.reset()
 
     def reset(self) -> None:

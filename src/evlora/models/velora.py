@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from evlora.errors import RecipeError, ShapeError
-from evlora.models.adapters import adapt, sees_moments, set_moments, unwrapped
+from evlora.models.adapters import METHODS, adapt, sees_moments, set_moments, unwrapped
 from evlora.models.backbone import (
     Backbone,
     blocks_of,
@@ -53,6 +53,7 @@ class VELoRA(MomentwiseNetwork):
         super().__init__(backbone, modalities)
         _require_consistent(config, backbone, modalities)
         self.config = config
+        self.mixes_images = METHODS[config.adapter.method].mixes_images
         has_both = len(modalities) == 2
         all_blocks = len(backbone.blocks)
         low_blocks = all_blocks - config.high_blocks

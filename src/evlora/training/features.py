@@ -36,7 +36,7 @@ FEATURES = "features"
 DRAWN_FOR_BOTH = frozenset(
     ("clip.jitter", *(f"clip.augmentation.{name}" for name in ("crop", "aspect", "flip", "erase")))
 )
-"""Random keys whose draws are the same whether a clip shows both modalities or one of them."""
+"""Random keys whose draws are the same whether a clip shows both modalities or frames alone."""
 
 
 class FeatureBatch(NamedTuple):
@@ -149,24 +149,24 @@ class FeatureDataset(Dataset[int]):
 
     def _paths(self, recognizer: Recognizer, folder: Path, variant: int) -> dict[str, Path]:
         """A file for each view, whose name holds everything that its features depend on."""
-        adapter = recognizer.config.model.adapter
+        adapter, backbone = recognizer.config.model.adapter, recognizer.config.backbone
+        device = next(recognizer.parameters()).device.type
+        is_half = torch.is_autocast_enabled(device)
         depends_on = {
             "weights": recognizer.backbone_sha256,
-            "clip": _clip_keys(self.config),
+            # What is done with them: heads, activations, the statistics of images.
+            "backbone": [backbone.name, backbone.options],
             "moment_heads": [adapter.moment_heads, adapter.blocks],  # learn nothing, and change all
             "training": recognizer.training,
-            "precision": str(
-                torch.get_autocast_dtype("cpu")
-                if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda")
-                else torch.float32
-            ),
+            "precision": str(torch.get_autocast_dtype(device) if is_half else torch.float32),
             "draw": self._drawn_by(variant),
             "samples": [repr(sample) for sample in self.clips.samples],
             "files": self.clips.states(),
         }
         paths: dict[str, Path] = {}
         for name, keys in _views(recognizer).items():
-            text = json.dumps({**depends_on, "view": name, "model": keys}, sort_keys=True)
+            of_view = {"view": name, "model": keys, "clip": _clip_keys(self.config, name)}
+            text = json.dumps({**depends_on, **of_view}, sort_keys=True)
             digest = hashlib.sha256(text.encode()).hexdigest()[:32]
             paths[name] = folder / f"features-{digest}.safetensors"
         return paths
@@ -220,7 +220,8 @@ def random_keys(clip: ClipConfig) -> list[str]:
         for name, value in clip.augmentation.model_dump().items()
         if not isinstance(value, list | tuple) and value != unchanged.get(name, 0)
     ]
-    return (["clip.jitter"] if clip.jitter else []) + changed
+    drawn = {"clip.jitter": clip.jitter, "clip.corruption": clip.corruption is not None}
+    return [name for name, is_drawn in drawn.items() if is_drawn] + changed
 
 
 def _drops(module: nn.Module) -> bool:
@@ -234,10 +235,14 @@ def _views(recognizer: Recognizer) -> dict[str, dict[str, Any]]:
     return cast(MomentwiseNetwork, recognizer.network).encoding_keys()
 
 
-def _clip_keys(clip: ClipConfig) -> dict[str, Any]:
-    """The keys on which one modality's images depend, those of the other one not among them."""
+def _clip_keys(clip: ClipConfig, view: str) -> dict[str, Any]:
+    """The keys on which a view's images depend.
+
+    Frames are the same with events beside them, but not the reverse: the field of view is that of
+    the frames where a clip shows them.
+    """
     keys = clip.model_dump(mode="json")
-    if set(random_keys(clip)) <= DRAWN_FOR_BOTH:
+    if view == "rgb" and set(random_keys(clip)) <= DRAWN_FOR_BOTH:
         del keys["modalities"]
     return keys
 

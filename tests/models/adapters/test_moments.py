@@ -22,6 +22,8 @@ CONFIGS = {
     "aim": AdapterConfig(method="aim", rank=4),
     "moment_heads": AdapterConfig(method="lv_adapter", rank=2, moment_heads=2),
 }
+MIXED = AdapterConfig(method="lily", rank=4)
+"""Which mixes its pairs by the mean over all images of a call."""
 every_kind = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 
 
@@ -103,6 +105,18 @@ def test_velora_answers_the_same_while_the_camera_runs(
         span = slice(first, last + 1)
         expected = network(rgb[None, span], events[None, span]).logits[0]
         torch.testing.assert_close(cast(Tensor, answers[last]), expected)
+
+
+def test_where_images_are_mixed_a_clip_is_answered_alone_and_whole(
+    vit: VisionTransformer,
+) -> None:
+    network, x = single(vit, MIXED), clips()
+    assert network.depends_on_batch
+    assert not single(vit, CONFIGS["aim"]).depends_on_batch
+    stream = StreamingNetwork(network, frames=3)
+    answers = [stream.push(image) for image in x[0]]
+    torch.testing.assert_close(cast(Tensor, answers[2]), network(x[:1]).logits[0])
+    assert not torch.allclose(network(x).logits[:1], network(x[:1]).logits)
 
 
 @every_kind

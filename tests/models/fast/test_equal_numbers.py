@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from backbone_families import FAMILIES, VARIANTS, tiny
+from backbone_families import FAMILIES, ROTARY, VARIANTS, tiny
 from slow import slow_but
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -154,6 +154,27 @@ def test_every_family_of_backbones_learns_the_same(family: str, adapter: dict[st
     network = network_of(family, adapter=adapter)
     size = (FAMILIES | VARIANTS)[family].size
     assert distance(learned(network, size=size), learned(network, (), size=size)) < 1e-5
+
+
+@pytest.mark.parametrize("family", ROTARY)
+def test_pruned_images_keep_their_rotary_positions(family: str) -> None:
+    kind = (FAMILIES | VARIANTS)[family]
+    for checkpointing in ("none", "block"):
+        network = network_of(family, adapter={"method": "lv_adapter"}, active_patches=2)
+        plain = learned(network, (), size=kind.size)
+        assert distance(learned(network, checkpointing=checkpointing, size=kind.size), plain) < 1e-5
+
+
+@pytest.mark.parametrize("adapter_per_view", [True, False])
+@pytest.mark.parametrize("method", ["lora", "lv_adapter"])
+def test_blocks_that_are_repeated_see_the_same_moments_again(
+    method: str, adapter_per_view: bool
+) -> None:
+    adapter = {"method": method, "moment_heads": 2}
+    network = network_of(adapter=adapter, adapter_per_view=adapter_per_view)
+    plain = learned(network, ())
+    for ideas in ((), IDEAS):
+        assert distance(learned(network, ideas, "block"), plain) < 1e-5
 
 
 @pytest.mark.parametrize(

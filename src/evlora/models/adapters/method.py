@@ -115,6 +115,8 @@ class Method:
     """What remains to be done on the adapted network."""
     is_foldable: bool = True
     """Whether what it adds can become part of the frozen weights."""
+    mixes_images: bool = False
+    """Whether what it makes of an image depends on the other images of the batch."""
     adapts_blocks: bool = False
     """Whether it replaces whole blocks, so that a network that is a block needs a container."""
     adapts_convolutions: bool = False

@@ -30,6 +30,12 @@ def set_moments(module: nn.Module, moments: int) -> None:
         layer.moments = moments
 
 
+def moments_of(module: nn.Module) -> int:
+    """T that was set in the layers that see time; 1 where none does."""
+    layer = next(_seeing(module), None)
+    return 1 if layer is None else layer.moments
+
+
 def sees_moments(module: nn.Module) -> bool:
     """Whether what this module makes of an image depends on the moments around it."""
     return next(_seeing(module), None) is not None

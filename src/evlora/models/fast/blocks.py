@@ -16,13 +16,14 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from evlora.models.adapters.moments import moments_of, set_moments
 from evlora.models.fast.attention import AttentionBranch, attention_branch
 from evlora.models.fast.chain import Half, chained
 from evlora.models.fast.ffn import FfnBranch, ffn_branch
 from evlora.models.fast.parts import has_hooks, is_idle, linear_of, norm_of
 from evlora.models.fast.precision import types_for
 from evlora.models.fast.settings import PLAIN, Settings, settings_of
-from evlora.models.positions import positions_of
+from evlora.models.positions import with_positions
 
 Halves = tuple[AttentionBranch | None, FfnBranch | None]
 
@@ -42,7 +43,9 @@ def through(block: nn.Module, tokens: Tensor, **named: Any) -> Tensor:
     if settings == PLAIN:
         return block(tokens, **named)
     if settings.checkpointing == "block":
-        return checkpoint(_by_halves, block, tokens, settings, named, use_reentrant=False)
+        return checkpoint(
+            _repeatable, block, tokens, settings, named, moments_of(block), use_reentrant=False
+        )
     return _by_halves(block, tokens, settings, named)
 
 
@@ -54,7 +57,7 @@ def through_all(blocks: Sequence[nn.Module], tokens: Tensor, **named: Any) -> Te
         settings = settings_of(rest[-1])
         if settings == PLAIN or settings.checkpointing == "block":
             break
-        named_here = {**positions_of(rest[-1], tokens), **named}
+        named_here = with_positions(rest[-1], tokens, named)
         halves = _chain_of(_halves(rest[-1], settings, named_here))
         if not halves:
             break
@@ -65,10 +68,18 @@ def through_all(blocks: Sequence[nn.Module], tokens: Tensor, **named: Any) -> Te
     return chained(tuple(chain), tokens, types_for(tokens)) if chain else tokens
 
 
+def _repeatable(
+    block: nn.Module, tokens: Tensor, settings: Settings, named: dict[str, Any], moments: int
+) -> Tensor:
+    """`_by_halves` of clips of T moments: on the way back the block may have seen others since."""
+    set_moments(block, moments)
+    return _by_halves(block, tokens, settings, named)
+
+
 def _by_halves(
     block: nn.Module, tokens: Tensor, settings: Settings, named: dict[str, Any]
 ) -> Tensor:
-    named = {**positions_of(block, tokens), **named}
+    named = with_positions(block, tokens, named)
     types, parts = types_for(tokens), cast(Any, block)
     attention, ffn = halves = _halves(block, settings, named)
     if chain := _chain_of(halves):

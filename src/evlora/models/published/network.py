@@ -7,7 +7,7 @@ modules are named as in the released code, so that the checkpoint's keys fit the
 
 from collections.abc import Mapping
 from functools import partial
-from typing import ClassVar, cast
+from typing import cast
 
 import torch
 from timm.layers import Mlp
@@ -39,8 +39,6 @@ class PublishedVELoRA(MomentwiseNetwork):
     Raises:
         RecipeError: There is one modality.
     """
-
-    depends_on_batch: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -79,6 +77,11 @@ class PublishedVELoRA(MomentwiseNetwork):
         self.fuse_blocks = nn.Sequential(Block(width, heads, qkv_bias=True, norm_layer=norm))
         self.self_attention = SelfAttention(width)
         self.fc1 = nn.Linear(TOKENS_READ * width, num_classes)
+
+    @property
+    def depends_on_batch(self) -> bool:
+        """As released, its fusion attends to the other clips of a call."""
+        return True
 
     @property
     def vit(self) -> VisionTransformer:

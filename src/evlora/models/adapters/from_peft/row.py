@@ -38,6 +38,7 @@ def row_of(
     at_least: Mapping[str, int] | None = None,
     find_targets: Callable[[nn.Module, Settings], str | None] = at_the_sites,
     is_foldable: bool = True,
+    mixes_images: bool = False,
 ) -> Method:
     """A method whose settings and options are the fields of a peft dataclass.
 
@@ -54,6 +55,7 @@ def row_of(
         at_least: The smallest value of an option, where peft does not check it.
         find_targets: The layers to adapt.
         is_foldable: Whether it can become part of the frozen weights.
+        mixes_images: Whether what it makes of an image depends on the others of the batch.
     """
     key = config_class.__name__.removesuffix("Config").lower()
     fixed, defaults = dict(fixed or {}), dict(defaults or {})
@@ -80,6 +82,7 @@ def row_of(
         fixed=fixed,
         find_targets=find_targets,
         is_foldable=is_foldable,
+        mixes_images=mixes_images,
     )
 
 

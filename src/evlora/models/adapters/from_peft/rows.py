@@ -36,7 +36,9 @@ ROWS: dict[str, Method] = {
     "glora": row_of(peft.GloraConfig, defaults={"rank": 4, "config_D_E": "vector"}),
     "gralora": row_of(peft.GraloraConfig, defaults={"rank": 4, "alpha": 8}),
     "hira": row_of(peft.HiraConfig, defaults={"rank": 8}),
-    "lily": row_of(peft.LilyConfig, defaults={"rank": 16}, is_foldable=False),
+    "lily": row_of(
+        peft.LilyConfig, defaults={"rank": 16}, is_foldable=False, mixes_images=True
+    ),  # its router takes the mean over all tokens of the batch
     "loha": row_of(peft.LoHaConfig, defaults={"rank": 4}),
     "lokr": row_of(peft.LoKrConfig),
     "miss": row_of(peft.MissConfig, defaults={"rank": 16}),
