@@ -3,12 +3,12 @@
     python benchmarks/fusion_stages.py DATA OUT
     python benchmarks/fusion_stages.py DATA OUT --development
 
-DATA holds the folders dark_actions, ucf101_six and nmnist_paired, each with `index.csv`, and
-weights. Videos get events from the simulator; digits in motion are made here. `--development`
-trains and measures on parts of the videos' training clips alone, split by source, to choose on;
-without it, the test clips are measured on. What was trained is kept in OUT: given the same command
-again, it goes on where it was stopped. `--only SET` and `--rows NAME …` split the work between
-processes.
+DATA holds the folders dark_actions, ucf101_six and nmnist_paired, each with `index.csv`, the
+photographs caltech101_subset, and weights. Videos and photographs get events from the simulator;
+digits in motion are made here. `--development` trains and measures on parts of the training clips
+alone, those of videos split by source, to choose on; without it, the test clips are measured on.
+What was trained is kept in OUT: given the same command again, it goes on where it was stopped.
+`--only SET` and `--rows NAME …` split the work between processes.
 
 What precedes the trained blocks is computed once for each set, the test clips' as well.
 """
@@ -104,9 +104,9 @@ def videos(
 
     def prepared(data: Path, out: Path, fold: int | None) -> Path:
         if fold is None:
-            return real_scenes.prepared(data / name, out, threshold=threshold)
+            return real_scenes.videos(data / name, out, threshold=threshold)
         held_out = real_scenes.HeldOut(re.compile(source), frozenset(folds[fold]))
-        return real_scenes.prepared(
+        return real_scenes.videos(
             data / name, out, threshold=threshold, held_out=held_out, fold=fold
         )
 
@@ -123,6 +123,15 @@ def ucf(threshold: float) -> Callable[[Path, Path, int | None], Path]:
     """What prepares six classes of UCF101; three folds of six groups each."""
     folds = [[f"{group:02}" for group in range(first, first + 6)] for first in (8, 14, 20)]
     return videos("ucf101_six", threshold=threshold, source=r"_g(\d+)_", folds=folds)
+
+
+def caltech(data: Path, out: Path, fold: int | None) -> Path:
+    """Photographs with events; one fold, of those whose number ends with 0 to 3."""
+    source = data / "caltech101_subset"
+    if fold is None:
+        return real_scenes.photographs(source, out)
+    held_out = real_scenes.HeldOut(re.compile(r"(\d)\.png"), frozenset("0123"))
+    return real_scenes.photographs(source, out, held_out=held_out, fold=fold)
 
 
 def nmnist(data: Path, out: Path, fold: int | None) -> Path:
@@ -152,6 +161,10 @@ SETS = {
     "UCF101, six, threshold 0.4": Scenes("demo", ucf(0.4), VIDEOS, WEIGHTS),
     "dark actions": Scenes("demo", dark_actions(0.2), VIDEOS, WEIGHTS, folds=2),
     "dark actions, threshold 0.4": Scenes("demo", dark_actions(0.4), VIDEOS, WEIGHTS),
+    "Caltech": Scenes("demo", caltech, VIDEOS, WEIGHTS, folds=1),
+    "Caltech in the dark": Scenes(
+        "demo", caltech, VIDEOS | IN_THE_DARK, WEIGHTS, dataset_of="Caltech"
+    ),
     "N-MNIST in the dark": Scenes("fusion", nmnist, IN_THE_DARK | MANY_CLIPS),
     "digits in motion": Scenes("demo", digits_in_motion, MANY_CLIPS),
 }

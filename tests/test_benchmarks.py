@@ -329,7 +329,7 @@ def test_no_test_clip_is_in_the_set_that_choices_are_made_on(
     held_out = scenes.HeldOut(re.compile(r"_(\d+)_\d+\.mp4"), frozenset({"1"}))
     splits = {}
     for part in (None, held_out):
-        root = scenes.prepared(source, out, threshold=0.2, held_out=part)
+        root = scenes.videos(source, out, threshold=0.2, held_out=part)
         samples = read_manifest(root).samples
         splits[part is None] = {(s.split, Path(str(s.events)).stem) for s in samples}
     train = {("train", name) for name in ("a_1_1", "a_2_1", "b_1_1", "b_2_1")}
