@@ -41,7 +41,7 @@ from evlora.files import writing_file
 from evlora.models.network import MomentwiseNetwork
 from evlora.packing import clip_dataset
 from evlora.recipe import Recipe, build, load_recipe, recipe_of
-from evlora.training.features import FeatureDataset
+from evlora.training.features import OFF, FeatureDataset
 from evlora.training.opening import open_dataset
 from evlora.training.run import train
 
@@ -70,6 +70,13 @@ LAST_BLOCKS = {
 }
 """LoRA in the two blocks that follow the mean over time, and clips that are not changed at random,
 so that what comes before is computed once for all rows and seeds."""
+FULL_RATE = "1e-4"
+FULL: dict[str, dict[str, Any]] = {
+    "full_blocks": {"model.adapter": {"method": "full", "blocks": 2}},
+    "full_network": {"model.adapter": {"method": "full"}, "training.cache_features": OFF},
+}
+"""Rows that train the weights themselves, of the last two blocks or all, with `LIKE`'s losses."""
+LIKE = "view_losses"
 VIDEOS = {
     "backbone.name": "vit_tiny_patch16_224",
     "model.pool": "token",
@@ -239,11 +246,16 @@ def runs_of(
         **changes,
     }
     base = recipe_of(scenes.recipe, keys)
-    rows = recipes_of(
-        scenes.recipe, base, options.rows, changes=keys, over=None, report=lambda line: None
+    names = list(dict.fromkeys(LIKE if row in FULL else row for row in options.rows))
+    recipes = recipes_of(
+        scenes.recipe, base, names, changes=keys, over=None, report=lambda line: None
     )
     found: dict[str, list[Path]] = {}
-    for (row, _), recipe in rows.items():
+    for row in options.rows:
+        recipe = recipes[LIKE if row in FULL else row, ""]
+        if row in FULL:
+            rate = {"training.learning_rate": FULL_RATE}
+            recipe = recipe_of(recipe, {**FULL[row], **rate, **changes})
         for seed in range(options.seeds):
             place = folder / f"runs_{root.name}{tag}" / row / f"seed-{seed}"
             run = recipe.run.model_copy(update={"dir": place, "seed": seed})
@@ -263,9 +275,10 @@ def scored(recipe: Recipe, place: Path) -> float:
             manifest, "test", recognizer.clip_config, memory_mb=recipe.data.memory_mb
         )
         features = FeatureDataset(clips, variants=1)
+        is_kept = recipe.training.cache_features != OFF  # then nothing there was trained
         features.fill(
-            recognizer.eval(),
-            Path(recipe.training.cache_features),
+            (build(recipe, num_classes=len(manifest.labels)) if is_kept else recognizer).eval(),
+            Path(recipe.training.cache_features) if is_kept else None,
             batch_size=16,
             workers=0,
             precision=nullcontext(),
