@@ -3,12 +3,12 @@
     python benchmarks/fusion_stages.py DATA OUT
     python benchmarks/fusion_stages.py DATA OUT --development
 
-DATA holds the folders dark_actions, ucf101_six and nmnist_paired, each with `index.csv`, and
-weights. Videos get events from the simulator; digits in motion are made here. `--development`
-trains and measures on parts of the videos' training clips alone, split by source, to choose on;
-without it, the test clips are measured on. What was trained is kept in OUT: given the same command
-again, it goes on where it was stopped. `--only SET` and `--rows NAME …` split the work between
-processes.
+DATA holds the folders dark_actions, ucf101_six and nmnist_paired, each with `index.csv`, the
+photographs caltech101_subset, and weights. Videos and photographs get events from the simulator;
+digits in motion are made here. `--development` trains and measures on parts of the training clips
+alone, those of videos split by source, to choose on; without it, the test clips are measured on.
+What was trained is kept in OUT: given the same command again, it goes on where it was stopped.
+`--only SET` and `--rows NAME …` split the work between processes.
 
 What precedes the trained blocks is computed once for each set, the test clips' as well.
 """
@@ -41,7 +41,7 @@ from evlora.files import writing_file
 from evlora.models.network import MomentwiseNetwork
 from evlora.packing import clip_dataset
 from evlora.recipe import Recipe, build, load_recipe, recipe_of
-from evlora.training.features import FeatureDataset
+from evlora.training.features import OFF, FeatureDataset
 from evlora.training.opening import open_dataset
 from evlora.training.run import train
 
@@ -70,6 +70,13 @@ LAST_BLOCKS = {
 }
 """LoRA in the two blocks that follow the mean over time, and clips that are not changed at random,
 so that what comes before is computed once for all rows and seeds."""
+FULL_RATE = "1e-4"
+FULL: dict[str, dict[str, Any]] = {
+    "full_blocks": {"model.adapter": {"method": "full", "blocks": 2}},
+    "full_network": {"model.adapter": {"method": "full"}, "training.cache_features": OFF},
+}
+"""Rows that train the weights themselves, of the last two blocks or all, with `LIKE`'s losses."""
+LIKE = "view_losses"
 VIDEOS = {
     "backbone.name": "vit_tiny_patch16_224",
     "model.pool": "token",
@@ -104,9 +111,9 @@ def videos(
 
     def prepared(data: Path, out: Path, fold: int | None) -> Path:
         if fold is None:
-            return real_scenes.prepared(data / name, out, threshold=threshold)
+            return real_scenes.videos(data / name, out, threshold=threshold)
         held_out = real_scenes.HeldOut(re.compile(source), frozenset(folds[fold]))
-        return real_scenes.prepared(
+        return real_scenes.videos(
             data / name, out, threshold=threshold, held_out=held_out, fold=fold
         )
 
@@ -123,6 +130,15 @@ def ucf(threshold: float) -> Callable[[Path, Path, int | None], Path]:
     """What prepares six classes of UCF101; three folds of six groups each."""
     folds = [[f"{group:02}" for group in range(first, first + 6)] for first in (8, 14, 20)]
     return videos("ucf101_six", threshold=threshold, source=r"_g(\d+)_", folds=folds)
+
+
+def caltech(data: Path, out: Path, fold: int | None) -> Path:
+    """Photographs with events; one fold, of those whose number ends with 0 to 3."""
+    source = data / "caltech101_subset"
+    if fold is None:
+        return real_scenes.photographs(source, out)
+    held_out = real_scenes.HeldOut(re.compile(r"(\d)\.png"), frozenset("0123"))
+    return real_scenes.photographs(source, out, held_out=held_out, fold=fold)
 
 
 def nmnist(data: Path, out: Path, fold: int | None) -> Path:
@@ -152,6 +168,10 @@ SETS = {
     "UCF101, six, threshold 0.4": Scenes("demo", ucf(0.4), VIDEOS, WEIGHTS),
     "dark actions": Scenes("demo", dark_actions(0.2), VIDEOS, WEIGHTS, folds=2),
     "dark actions, threshold 0.4": Scenes("demo", dark_actions(0.4), VIDEOS, WEIGHTS),
+    "Caltech": Scenes("demo", caltech, VIDEOS, WEIGHTS, folds=1),
+    "Caltech in the dark": Scenes(
+        "demo", caltech, VIDEOS | IN_THE_DARK, WEIGHTS, dataset_of="Caltech"
+    ),
     "N-MNIST in the dark": Scenes("fusion", nmnist, IN_THE_DARK | MANY_CLIPS),
     "digits in motion": Scenes("demo", digits_in_motion, MANY_CLIPS),
 }
@@ -226,11 +246,16 @@ def runs_of(
         **changes,
     }
     base = recipe_of(scenes.recipe, keys)
-    rows = recipes_of(
-        scenes.recipe, base, options.rows, changes=keys, over=None, report=lambda line: None
+    names = list(dict.fromkeys(LIKE if row in FULL else row for row in options.rows))
+    recipes = recipes_of(
+        scenes.recipe, base, names, changes=keys, over=None, report=lambda line: None
     )
     found: dict[str, list[Path]] = {}
-    for (row, _), recipe in rows.items():
+    for row in options.rows:
+        recipe = recipes[LIKE if row in FULL else row, ""]
+        if row in FULL:
+            rate = {"training.learning_rate": FULL_RATE}
+            recipe = recipe_of(recipe, {**FULL[row], **rate, **changes})
         for seed in range(options.seeds):
             place = folder / f"runs_{root.name}{tag}" / row / f"seed-{seed}"
             run = recipe.run.model_copy(update={"dir": place, "seed": seed})
@@ -250,9 +275,10 @@ def scored(recipe: Recipe, place: Path) -> float:
             manifest, "test", recognizer.clip_config, memory_mb=recipe.data.memory_mb
         )
         features = FeatureDataset(clips, variants=1)
+        is_kept = recipe.training.cache_features != OFF  # then nothing there was trained
         features.fill(
-            recognizer.eval(),
-            Path(recipe.training.cache_features),
+            (build(recipe, num_classes=len(manifest.labels)) if is_kept else recognizer).eval(),
+            Path(recipe.training.cache_features) if is_kept else None,
             batch_size=16,
             workers=0,
             precision=nullcontext(),

@@ -1,8 +1,9 @@
-"""Datasets of real scenes with simulated events, from folders of videos with `index.csv`.
+"""Datasets of real scenes with simulated events, from folders of videos or photographs.
 
 Each video becomes one recording with its frames, scaled to a small sensor, and the events
-that the simulator makes of them. Several settings of the sensor give several datasets, so that no
-result hangs on one of them. `fusion_stages.py` measures on them.
+that the simulator makes of them; several settings of the sensor give several datasets, so that no
+result hangs on one of them. A photograph becomes a recording with the events of a window that moves
+over it. `fusion_stages.py` measures on them.
 """
 
 import csv
@@ -22,6 +23,7 @@ from evlora.recordings.frames import FrameSequence
 from evlora.recordings.simulator import LUMA, EventSimulator, SensorModel
 from evlora.recordings.video_events import join_streams
 from evlora.recordings.writers import write_recording
+from moved_photographs import simulate
 
 DEVELOPMENT = "development"
 """The split of further clips of held-out sources, which a development set alone has."""
@@ -43,7 +45,7 @@ class HeldOut:
         return found is not None and found[1] in self.chosen
 
 
-def prepared(
+def videos(
     source: Path, out: Path, *, threshold: float, held_out: HeldOut | None = None, fold: int = 0
 ) -> Path:
     """The dataset of a folder of videos, made where it is not there yet.
@@ -59,33 +61,58 @@ def prepared(
     Returns:
         The prepared dataset.
     """
-    root = out / ("dataset" if held_out is None else f"development_{fold}")
+    root = root_of(out, held_out, fold)
     if is_prepared(root):
         return root
-    with (source / "index.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    if held_out is None:
-        rows = [row for row in rows if row["split"] in SPLITS]
-    else:
-        rows = [
-            row | {"split": "test" if held_out.holds(row) else "train"}
-            for row in rows
-            if row["split"] == "train" or (row["split"] == DEVELOPMENT and held_out.holds(row))
-        ]
-    table = out / f"{root.name}.csv"
-    lines: list[dict[str, str]] = []
+    rows = chosen(source / "index.csv", held_out)
     for row in rows:
         path = out / "recordings" / f"{Path(row['frame']).with_suffix('')}.npz"
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
             write_recording(recorded(source / row["frame"], threshold=threshold), path)
-        lines.append(
-            {"split": row["split"], "events": str(path.relative_to(out)), "label": row["label"]}
-        )
+        row["events"] = str(path.relative_to(out))
+    return prepared(rows, root, ("split", "events", "label"))
+
+
+def photographs(source: Path, out: Path, *, held_out: HeldOut | None = None, fold: int = 0) -> Path:
+    """The dataset of photographs `source/SPLIT/CLASS/picture`, in the manner of `videos`."""
+    root = root_of(out, held_out, fold)
+    if is_prepared(root):
+        return root
+    index = out / "recordings" / "index.csv"
+    if not index.is_file():
+        simulate(source, index.parent)
+    rows = chosen(index, held_out)
+    for row in rows:
+        row |= {name: f"{index.parent.name}/{row[name]}" for name in ("events", "frame")}
+    return prepared(rows, root, ("split", "events", "frame", "label"))
+
+
+def root_of(out: Path, held_out: HeldOut | None, fold: int) -> Path:
+    """Where a dataset is, or a development set of it."""
+    return out / ("dataset" if held_out is None else f"development_{fold}")
+
+
+def chosen(index: Path, held_out: HeldOut | None) -> list[dict[str, str]]:
+    """The rows of a table for the dataset itself, or for a development set of its training part."""
+    with index.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    if held_out is None:
+        return [row for row in rows if row["split"] in SPLITS]
+    return [
+        row | {"split": "test" if held_out.holds(row) else "train"}
+        for row in rows
+        if row["split"] == "train" or (row["split"] == DEVELOPMENT and held_out.holds(row))
+    ]
+
+
+def prepared(rows: list[dict[str, str]], root: Path, columns: tuple[str, ...]) -> Path:
+    """The dataset of these recordings, whose paths are those from the folder it is in."""
+    table = root.with_name(f"{root.name}.csv")
     with writing_file(table) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, ("split", "events", "label"))
+        writer = csv.DictWriter(file, columns, extrasaction="ignore")
         writer.writeheader()
-        writer.writerows(lines)
+        writer.writerows(rows)
     prepare("csv", table, root)
     return root
 

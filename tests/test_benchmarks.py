@@ -13,7 +13,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from video_miniatures import video
 
 from evlora.bundle import load_bundle
@@ -239,6 +241,7 @@ def test_the_checks_that_borders_puts_others_in_the_places_of_are_there(project_
 
 @pytest.fixture(scope="module")
 def board(project_root: Path) -> ModuleType:
+    loaded(project_root / "benchmarks" / "moved_photographs.py")
     return loaded(project_root / "benchmarks" / "leaderboard.py")
 
 
@@ -321,15 +324,43 @@ def folder_of_videos(folder: Path) -> Path:
     return folder
 
 
+def scenes_of(project_root: Path) -> ModuleType:
+    loaded(project_root / "benchmarks" / "moved_photographs.py")
+    return loaded(project_root / "benchmarks" / "real_scenes.py")
+
+
+def test_photographs_are_recordings_of_a_window_that_moves(
+    project_root: Path, tmp_path: Path
+) -> None:
+    scenes = scenes_of(project_root)
+    source, out = tmp_path / "photographs", tmp_path / "out"
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+    for name in ("train/a/1_0", "train/a/1_5", "train/b/2_5", "test/a/3_5", "test/b/3_0"):
+        path = source / f"{name}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+    splits = {}
+    for part in (None, scenes.HeldOut(re.compile(r"(\d)\.png"), frozenset("0"))):
+        samples = read_manifest(scenes.photographs(source, out, held_out=part)).samples
+        splits[part is None] = sorted((s.split, Path(str(s.events)).stem) for s in samples)
+    test = [("test", "3_0"), ("test", "3_5")]
+    assert splits[True] == [*test, ("train", "1_0"), ("train", "1_5"), ("train", "2_5")]
+    assert splits[False] == [("test", "1_0"), ("train", "1_5"), ("train", "2_5")]
+    recording = open_recording(out / "recordings" / "train" / "a" / "1_0.npz")
+    assert recording.events is not None
+    assert (recording.events.width, recording.events.height) == (32, 24)
+    assert len(recording.events) > 0
+
+
 def test_no_test_clip_is_in_the_set_that_choices_are_made_on(
     project_root: Path, tmp_path: Path
 ) -> None:
-    scenes = loaded(project_root / "benchmarks" / "real_scenes.py")
+    scenes = scenes_of(project_root)
     source, out = folder_of_videos(tmp_path / "videos"), tmp_path / "out"
     held_out = scenes.HeldOut(re.compile(r"_(\d+)_\d+\.mp4"), frozenset({"1"}))
     splits = {}
     for part in (None, held_out):
-        root = scenes.prepared(source, out, threshold=0.2, held_out=part)
+        root = scenes.videos(source, out, threshold=0.2, held_out=part)
         samples = read_manifest(root).samples
         splits[part is None] = {(s.split, Path(str(s.events)).stem) for s in samples}
     train = {("train", name) for name in ("a_1_1", "a_2_1", "b_1_1", "b_2_1")}
@@ -352,11 +383,22 @@ def test_stages_are_measured_on_a_set_in_one_table(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     folder_of_videos(tmp_path / "data" / "dark_actions")
-    loaded(project_root / "benchmarks" / "real_scenes.py")
+    scenes_of(project_root)
     script = loaded(project_root / "benchmarks" / "fusion_stages.py")
     where = [str(tmp_path / "data"), str(tmp_path / "out"), "--only", "dark actions"]
     small = ["training.epochs=1", "clip.size=32", "clip.frames=2", "backbone.weights=random"]
-    rows = ["--rows", "lora", "trend", "--seeds", "1", "--failures", "lora", "--set", *small]
+    rows = [
+        "--rows",
+        "lora",
+        "trend",
+        "full_blocks",
+        "--seeds",
+        "1",
+        "--failures",
+        "lora",
+        "--set",
+        *small,
+    ]
     monkeypatch.setattr(sys, "argv", ["fusion_stages.py", *where, *rows])
     tables: list[str] = []
     for _ in range(2):  # the second time from what is there
@@ -364,8 +406,9 @@ def test_stages_are_measured_on_a_set_in_one_table(
         tables.append(capsys.readouterr().out)
     assert tables[0] == tables[1]
     found = re.findall(r"^\| `(\w+)` \| ([\d,]+) \| (\d+\.\d) \|$", tables[0], re.MULTILINE)
-    assert [name for name, _, _ in found] == ["lora", "trend"]
-    assert int(found[0][1].replace(",", "")) < int(found[1][1].replace(",", ""))
+    assert [name for name, _, _ in found] == ["lora", "trend", "full_blocks"]
+    trained = [int(count.replace(",", "")) for _, count, _ in found]
+    assert trained == sorted(trained)
     is_wrong = round(2 - 2 * float(found[0][2]) / 100)
     failing = re.findall(r"^dark actions: (.*)$", tables[0], re.MULTILINE)
     assert len(failing[0].split(", ")) == max(1, is_wrong)  # none, or the samples' names

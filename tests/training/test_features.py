@@ -251,14 +251,21 @@ def test_every_kind_of_method_keeps_to_the_last_blocks(
     assert not [name for name in learned if "patch_embed" in name]
 
 
-def test_blocks_are_refused_where_the_whole_backbone_learns_or_there_are_too_few(
-    tiny_settings: dict[str, Any],
-) -> None:
-    for adapter, message in (
-        ({"method": "full", "blocks": 1}, "trains the whole backbone"),
-        ({"method": "lora", "blocks": 9}, "at most the backbone's 3 blocks"),
-    ):
-        keys = {**tiny_settings, "model.adapter": adapter}
+def test_the_last_blocks_alone_can_be_trained_in_full(tiny_settings: dict[str, Any]) -> None:
+    keys = {**LAST_BLOCK, "model.adapter": {"method": "full", "blocks": 1}}
+    recognizer = build("velora_vitb16_clip", num_classes=5, overrides=tiny_settings | keys)
+    learned = [name for name in recognizer.trained_tensors() if ".adapted." in name]
+    assert learned
+    assert all(".blocks.2." in name or ".norm." in name for name in learned)
+    assert isinstance(recognizer.network, VELoRA)
+    encoding = [p for part in recognizer.network.encoding_parts() for p in part.parameters()]
+    assert not any(p.requires_grad for p in encoding)
+
+
+def test_more_blocks_than_there_are_are_refused(tiny_settings: dict[str, Any]) -> None:
+    message = "at most the backbone's 3 blocks"
+    for method in ("lora", "full"):
+        keys = {**tiny_settings, "model.adapter": {"method": method, "blocks": 9}}
         with pytest.raises(EvloraError, match=message):
             build("velora_vitb16_clip", num_classes=5, overrides=keys)
 

@@ -65,6 +65,16 @@ def test_each_view_may_learn_by_itself(recognizer: Recognizer, batch: Batch) -> 
     torch.testing.assert_close(loss_of(recognizer, batch, **alone), expected)
 
 
+def test_the_sum_may_have_the_last_word(recognizer: Recognizer) -> None:
+    config = TrainingConfig(view_weight=0.5, view_weight_end=0.1)
+    module = RecognizerModule(recognizer, config, seed=0)
+    module.total_steps = 8
+    weights = [module.view_weight(step) for step in (0, 4, 8)]
+    assert weights == pytest.approx([0.5, 0.3, 0.1])
+    constant = RecognizerModule(recognizer, TrainingConfig(view_weight=0.5), seed=0)
+    assert constant.view_weight(3) == 0.5
+
+
 def test_something_learns_from_the_labels(recognizer: Recognizer, batch: Batch) -> None:
     with pytest.raises(ValidationError, match="joint_weight or view_weight above 0"):
         loss_of(recognizer, batch, joint_weight=0)

@@ -11,7 +11,14 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from evlora.errors import RecipeError, ShapeError
-from evlora.models.adapters import METHODS, adapt, sees_moments, set_moments, unwrapped
+from evlora.models.adapters import (
+    METHODS,
+    adapt,
+    sees_moments,
+    set_moments,
+    train_backbone,
+    unwrapped,
+)
 from evlora.models.backbone import (
     Backbone,
     blocks_of,
@@ -94,8 +101,8 @@ class VELoRA(MomentwiseNetwork):
         _require_images_alone(config, self.views)
         self.reconstruction, self.shared_stage = _stages(config, backbone, modalities)
         if config.adapter.method == "full":
-            # φ shares a block with the views, and its adapter has frozen that.
-            self.vit.requires_grad_(True)
+            # φ and ρ share blocks with the views, and have frozen or freed them.
+            train_backbone(self.vit, config.adapter, name="backbone")
         self.head = nn.Linear(backbone.embed_dim * len(self.head_views), num_classes)
         if self.is_probe:
             for name in self.views:

@@ -139,6 +139,9 @@ class TrainingConfig(Config):
     """Weight of a cross-entropy of each view's own part of the scores, beside that of their sum:
     every modality learns, although another one might suffice (Wang et al., CVPR 2020); 0 for
     none."""
+    view_weight_end: NonNegativeFloat | None = None
+    """What `view_weight` becomes by equal steps until the end of the run, such as 0, so that the
+    sum has the last word; null leaves it unchanged."""
     joint_weight: NonNegativeFloat = 1.0
     """Weight of the cross-entropy of the views' sum where they have some of their own: with 0 and
     a view weight of 1 each view learns by itself, and the sum of their scores is the answer."""

@@ -97,6 +97,7 @@ class RecognizerModule(LightningModule):
         self._guard = BatchGuard(skipped=config.skip_batches)
         self._gradients: GradientGuard | None = GradientGuard(recognizer)
         self._gathered: dict[str, Tensor] = {}
+        self.total_steps = 1
         self._answered: list[_Answered] = []
         """The batches since the last step; more than one where gradients are accumulated."""
 
@@ -107,8 +108,8 @@ class RecognizerModule(LightningModule):
             self._average = MovingAverage(learned, decay=self.config.ema)
             if self._resumed_average:
                 self._average.load(self._resumed_average)
-        steps = int(self.trainer.estimated_stepping_batches)
-        begin_training(self.recognizer, total_steps=steps)
+        self.total_steps = int(self.trainer.estimated_stepping_batches)
+        begin_training(self.recognizer, total_steps=self.total_steps)
         if self._resumed_adapters:
             load_training_state(self.recognizer, self._resumed_adapters)
 
@@ -359,15 +360,21 @@ class RecognizerModule(LightningModule):
             for name, value in objective.items()
         }
         loss = mean_cross_entropy(logits, targets, objective)
-        if self.config.view_weight and by_view:
+        view_weight = self.view_weight(self.global_step)
+        if view_weight and by_view:
             loss = self.config.joint_weight * loss
             for scores in by_view.values():
                 own = mean_cross_entropy(scores, targets, objective)
-                loss = loss + self.config.view_weight * own
+                loss = loss + view_weight * own
         weights = {"reconstruction": self.config.reconstruction_weight}
         for name, term in terms.items():
             loss = loss + weights[name] * term
         return logits, loss
+
+    def view_weight(self, step: int) -> float:
+        """The weight of the views' own cross-entropies after this number of steps."""
+        first, last = self.config.view_weight, self.config.view_weight_end
+        return first if last is None else first + (last - first) * step / self.total_steps
 
 
 def first_of(batch: Batch | FeatureBatch, count: int) -> Batch | FeatureBatch:

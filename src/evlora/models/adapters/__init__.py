@@ -7,7 +7,7 @@ from evlora import deferring
 if TYPE_CHECKING:
     from evlora.models.adapters.adapter_plus import AdapterPlusConfig
     from evlora.models.adapters.adaptformer import AdaptFormerConfig
-    from evlora.models.adapters.adapting import adapt, unwrapped
+    from evlora.models.adapters.adapting import adapt, train_backbone, unwrapped
     from evlora.models.adapters.aim import AimConfig
     from evlora.models.adapters.config import AdapterConfig
     from evlora.models.adapters.folding import fold, is_foldable
@@ -69,6 +69,7 @@ __all__ = [
     "sees_moments",
     "set_moments",
     "starting_from_inputs",
+    "train_backbone",
     "training_state",
     "unwrapped",
 ]
@@ -78,6 +79,7 @@ _HOMES = {
     "evlora.models.adapters.adaptformer": ("AdaptFormerConfig",),
     "evlora.models.adapters.adapting": (
         "adapt",
+        "train_backbone",
         "unwrapped",
     ),
     "evlora.models.adapters.aim": ("AimConfig",),

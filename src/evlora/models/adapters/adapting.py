@@ -1,5 +1,6 @@
 """Adding an adapter to a network: every method in the same way, through peft."""
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
@@ -40,8 +41,10 @@ def adapt(
     method = METHODS[config.method]
     if config.moment_heads and not is_block(module):
         _give_moment_heads(module, config, name=name, depth=depth)
+    if method.trains_backbone:
+        return train_backbone(module, config, name=name, depth=depth)
     if method.config is None:
-        return module.requires_grad_(method.trains_backbone)
+        return module.requires_grad_(False)
     skipped = _skipped(module, config, name=name, depth=depth)
     if skipped is not None and not skipped.has_any_left:
         return module.requires_grad_(False)
@@ -62,6 +65,21 @@ def adapt(
     if method.afterwards is not None:
         method.afterwards(cast(PeftModel, adapted))
     return cast(nn.Module, adapted)
+
+
+def train_backbone(
+    module: nn.Module, config: AdapterConfig, *, name: str, depth: int | None = None
+) -> nn.Module:
+    """The module itself, of which all learns, or its last `config.blocks` and what follows them.
+
+    Takes and raises what `adapt` does.
+    """
+    skipped = _skipped(module, config, name=name, depth=depth)
+    for path, parameter in module.named_parameters():
+        is_embedding = "." not in path  # class token, registers and positions
+        is_frozen = skipped and (is_embedding or re.fullmatch(skipped.pattern, path))
+        parameter.requires_grad_(not is_frozen)
+    return module
 
 
 def _give_moment_heads(

@@ -58,8 +58,8 @@ class AdapterConfig(Config):
     dropout: float | None = Field(default=None, ge=0, lt=1)
     """Dropout in the adapter in training."""
     blocks: int | None = Field(default=None, gt=0)
-    """Adapt only this number of the backbone's last blocks, and what follows them; all by default.
-    """
+    """Adapt (or, with `full`, train) only this number of the backbone's last blocks, and what
+    follows them; all by default."""
     moment_heads: int = Field(default=0, ge=0)
     """Heads of each of these blocks that look at a neighbouring moment of the clip, in turn the one
     before and the one after: no weights, no cost, and foldable as before."""
@@ -92,11 +92,6 @@ class AdapterConfig(Config):
         if not _asks_methods.get():
             return self
         settings, method = self.settings(), self._row()
-        if self.blocks is not None and method.trains_backbone:
-            raise AdapterError(
-                f"adapter.blocks: {self.method} trains the whole backbone, got blocks: "
-                f"{self.blocks}; remove the key, or choose a method that adds adapters"
-            )
         if method.config is not None:
             try:
                 method.peft_config(settings)
