@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 from torch import Tensor, nn
 
 from evlora.errors import RecipeError
-from evlora.models.adapters import METHODS, adapt, set_moments, unwrapped
+from evlora.models.adapters import adapt, set_moments, unwrapped
 from evlora.models.backbone import (
     Backbone,
     blocks_of,
@@ -55,7 +55,7 @@ class SingleStream(MomentwiseNetwork):
             )
         require_pool(config.pool, backbone)
         self.config = config
-        self.mixes_images = METHODS[config.adapter.method].mixes_images
+        self.mixes_images = config.adapter.mixes_images
         self.frames = frames
         self.backbone = adapt(share_weights(backbone), config.adapter, name="backbone")
         self.temporal = _temporal_part(config.temporal, backbone, frames)

@@ -11,21 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from evlora.errors import RecipeError, ShapeError
-from evlora.models.adapters import (
-    METHODS,
-    adapt,
-    sees_moments,
-    set_moments,
-    train_backbone,
-    unwrapped,
-)
-from evlora.models.backbone import (
-    Backbone,
-    blocks_of,
-    embed_images,
-    pool_tokens,
-    share_weights,
-)
+from evlora.models.adapters import adapt, sees_moments, set_moments, train_backbone, unwrapped
+from evlora.models.backbone import Backbone, blocks_of, embed_images, pool_tokens, share_weights
 from evlora.models.config import Modality, VELoRAConfig
 from evlora.models.fast import through, through_all
 from evlora.models.fusion import Reconstruction, SharedStage, frame_difference
@@ -60,7 +47,7 @@ class VELoRA(MomentwiseNetwork):
         super().__init__(backbone, modalities)
         _require_consistent(config, backbone, modalities)
         self.config = config
-        self.mixes_images = METHODS[config.adapter.method].mixes_images
+        self.mixes_images = config.adapter.mixes_images
         has_both = len(modalities) == 2
         all_blocks = len(backbone.blocks)
         low_blocks = all_blocks - config.high_blocks

@@ -133,6 +133,11 @@ class AdapterConfig(Config):
             options=_options(self.method, method, self.options),
         )
 
+    @property
+    def mixes_images(self) -> bool:
+        """Whether what it makes of an image depends on the others of the batch."""
+        return self._row().mixes_images
+
     def _target_modules(self, method: "Method") -> tuple[str, ...] | None:
         if self.target_modules is None:
             return None
