@@ -39,6 +39,7 @@ from tuning import (
     Budget,
     Results,
     Task,
+    Tuned,
     adapter_of,
     add_budget,
     budget_of,
@@ -73,6 +74,8 @@ PACKED_PX = 72
 STEPS = 5
 """Timed, of each method and of full fine-tuning in turn."""
 LEVEL = 0.05
+COSTS = ("trained", "trained_percent", "saved_mb", "kept", "time", "step_ms")
+"""What a method costs, by the keys of `cost_of`."""
 
 
 @dataclass(frozen=True)
@@ -136,12 +139,7 @@ def run(arguments: argparse.Namespace) -> str:
     page = table([task.name for task in tasks], results, costs, budget)
     with writing_file(out / "methods.md") as temporary:
         temporary.write_text(page + "\n", encoding="utf-8")
-    with writing_file(out / "methods.csv") as temporary, temporary.open("w") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["task", "method", "setting", "seed", "top1"])
-        for (task, name), tuned in results.items():
-            for seed, top1 in enumerate(tuned.top1):
-                writer.writerow([task, name, tuned.setting, seed, top1])
+    write_log(out / "methods.csv", results, costs)
     _draw(results, costs, out / "methods.png")
     return page
 
@@ -194,6 +192,30 @@ def cost_of(task: Task, name: str, adapter: Mapping[str, Any], out: Path) -> dic
     with writing_file(path) as temporary:
         temporary.write_text(json.dumps(cost) + "\n", encoding="utf-8")
     return cost
+
+
+def write_log(path: Path, results: Results, costs: Mapping[str, Mapping[str, Any]]) -> None:
+    """A line for each run that met a test split, with what its method costs."""
+    with writing_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["task", "method", "setting", "seed", "top1", *COSTS])
+        for (task, name), tuned in results.items():
+            cost = [f"{costs[name][key]:.6g}" for key in COSTS]
+            for seed, top1 in enumerate(tuned.top1):
+                writer.writerow([task, name, tuned.setting, seed, f"{top1:.6g}", *cost])
+
+
+def read_log(path: Path) -> tuple[Results, dict[str, dict[str, Any]]]:
+    """The results and costs of such a file."""
+    results: Results = {}
+    costs: dict[str, dict[str, Any]] = {}
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            tuned = results.setdefault((row["task"], row["method"]), Tuned(row["setting"]))
+            tuned.top1.append(float(row["top1"]))
+            cost = {key: float(row[key]) for key in COSTS}
+            costs[row["method"]] = {**cost, "trained": round(cost["trained"])}
+    return results, costs
 
 
 def table(

@@ -76,7 +76,9 @@ def test_the_interval_is_students(tuning: ModuleType) -> None:
     assert tuning.Tuned(failure="why").cell == "failed"
 
 
-def test_ranks_and_their_critical_difference_are_demsars(tuning: ModuleType) -> None:
+def test_ranks_and_their_critical_difference_are_demsars(
+    tuning: ModuleType, tmp_path: Path
+) -> None:
     import methods  # pyright: ignore[reportMissingImports]
 
     # The example of the paper's section 3.2.2: four classifiers on fourteen datasets.
@@ -95,6 +97,9 @@ def test_ranks_and_their_critical_difference_are_demsars(tuning: ModuleType) -> 
     page = methods.table(["one", "two"], results, costs, tuning.Budget((1e-3,)))
     assert "| `lora` | 90.0 | – | 1.00 | 1 | 1.00 | 1.00 | 0.40 | 0.80 | yes |" in page
     assert "Mean ranks over 1 of the tasks (one)" in page
+    costs = dict.fromkeys(("lora", "lst"), {**cost, "step_ms": 7.0})
+    methods.write_log(tmp_path / "log.csv", results, costs)
+    assert methods.read_log(tmp_path / "log.csv") == (results, costs)
     with pytest.raises(RecipeError, match=r"no task is called 'digit'; .*digits"):
         methods._task("digit", Path(), Path(), {})
 
