@@ -97,7 +97,7 @@ def test_ranks_and_their_critical_difference_are_demsars(
     page = methods.table(["one", "two"], results, costs, tuning.Budget((1e-3,)))
     assert "| `lora` | 90.0 | – | 1.00 | 1 | 1.00 | 1.00 | 0.40 | 0.80 | yes |" in page
     assert "Mean ranks over 1 of the tasks (one)" in page
-    costs = dict.fromkeys(("lora", "lst"), {**cost, "step_ms": 7.0})
+    costs = {name: {**cost, "step_ms": 7.0} for name in ("lora", "lst")}
     methods.write_log(tmp_path / "log.csv", results, costs)
     assert methods.read_log(tmp_path / "log.csv") == (results, costs)
     with pytest.raises(RecipeError, match=r"no task is called 'digit'; .*digits"):
