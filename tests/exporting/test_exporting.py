@@ -243,19 +243,19 @@ def test_a_live_graph_takes_the_moment_before_where_there_is_a_difference() -> N
 
 
 @pytest.mark.parametrize(
-    ("kind", "adapter"),
+    ("kind", "adapter", "named"),
     [
-        ("video", {"method": "st_adapter"}),
-        ("velora", {"method": "lv_adapter", "moment_heads": 2}),
-        ("events", {"method": "lily"}),
+        ("video", {"method": "st_adapter"}, "st_adapter"),
+        ("velora", {"method": "lv_adapter", "moment_heads": 2}, "moment_heads: 2"),
+        ("events", {"method": "lily"}, "lily"),
     ],
     ids=str,
 )
 def test_adapters_that_see_more_than_a_moment_are_refused_for_live_use(
-    kind: str, adapter: dict[str, Any], tmp_path: Path
+    kind: str, adapter: dict[str, Any], named: str, tmp_path: Path
 ) -> None:
     recognizer = exportable(kind, adapter=adapter)
-    with pytest.raises(ExportError, match=r"see each moment alone.*export it without --live"):
+    with pytest.raises(ExportError, match=rf"alone, got {named}, .*export it without --live"):
         evlora.export(recognizer, tmp_path / "x.onnx", live=True)
     assert not list(tmp_path.iterdir())
 

@@ -1,9 +1,11 @@
 """The relevance of patches: where it must be nothing, and what it must sum to."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from adapter_networks import SETTINGS
 from PIL import Image
 
 from evlora.clips import Clip
@@ -90,6 +92,23 @@ def test_a_network_whose_answers_see_pruned_patches_is_refused_with_the_reason()
     assert "pruned" in (why_not(pruned) or "")
     with pytest.raises(BundleError, match="pruned patches"):
         relevance(pruned, clip())
+
+
+@pytest.mark.parametrize(
+    "adapter",
+    [*({"method": name, **settings} for name, settings in SETTINGS.items()), {"moment_heads": 1}],
+    ids=str,
+)
+def test_relevance_follows_every_kind_of_adapter_or_is_refused_with_the_reason(
+    adapter: dict[str, Any],
+) -> None:
+    adapted = build("demo", num_classes=3, overrides={**TINY, "model.adapter": adapter}).eval()
+    refused = adapter.get("method") in ("vpt", "lst", "st_adapter", "aim", None)
+    assert (why_not(adapted) is not None) == refused
+    if refused:
+        return
+    found = relevance(adapted, clip()).by_method["rollout"]
+    assert 1.5 < sum(float(values.sum(dim=(1, 2)).mean()) for values in found.values()) < 2.001
 
 
 def test_the_pictures_show_every_moment(recognizer: Recognizer, tmp_path: Path) -> None:

@@ -31,6 +31,22 @@ def test_a_run_starts_from_its_clips_and_its_bundle_opens(own_settings: dict[str
         torch.testing.assert_close(start @ start.T, torch.eye(2), atol=1e-3, rtol=0)
 
 
+def test_every_part_of_velora_starts_from_its_clips(tiny_settings: dict[str, Any]) -> None:
+    changes = {
+        "model.adapter": {"method": "lora", "rank": 2, "options": {"init": "eva"}},
+        "training.epochs": 1,
+        "training.learning_rate": 1e-9,
+    }
+    run = evlora.train("velora_vitb16_clip", overrides={**tiny_settings, **changes})
+    parts = adapted_parts(evlora.load_bundle(run.bundle))
+    assert parts.keys() == {"rgb", "event", "difference", "reconstruction", "shared_stage"}
+    for name, part in parts.items():
+        if name != "shared_stage":  # which has an adapter of its own
+            for layer in (m for m in part.modules() if hasattr(m, "lora_A")):
+                start = layer.lora_A["default"].weight
+                torch.testing.assert_close(start @ start.T, torch.eye(2), atol=1e-3, rtol=0)
+
+
 def test_the_contrast_is_that_of_its_paper() -> None:
     features, labels = torch.randn(5, 7), torch.tensor([0, 1, 0, 0, 2])
     z = features / features.norm(dim=1, keepdim=True)

@@ -106,11 +106,12 @@ def live_graphs(recognizer: Recognizer) -> tuple[Graph, Graph]:
             f"single_stream, got {type(network).__name__}; export it without --live"
         )
     if not network.encodes_alone:
+        adapter = recognizer.config.model.adapter
+        heads = f"moment_heads: {adapter.moment_heads}" if adapter.moment_heads else adapter.method
         raise ExportError(
-            "live: expected adapters that see each moment alone, got "
-            f"{recognizer.config.model.adapter.method}, which makes of a moment what depends on "
-            "those around it; export it without --live, or train it with another adapter and "
-            "model.adapter.moment_heads: 0"
+            f"live: expected adapters that see each moment alone, got {heads}, which makes of a "
+            "moment what depends on those around it; export it without --live, or train it with "
+            f"another model.adapter{'.moment_heads' if adapter.moment_heads else ''}"
         )
     config = recognizer.clip_config
     lengths = _images_by_view(network, config)

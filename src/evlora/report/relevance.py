@@ -14,12 +14,15 @@ from typing import Any, Literal, cast
 
 import torch
 from timm.layers.attention import Attention, AttentionRope
-from timm.models.eva import EvaAttention
+from timm.models.eva import EvaAttention, EvaBlock
+from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from evlora.clips import Clip
 from evlora.errors import BundleError
 from evlora.models import Backbone
+from evlora.models.adapters import sees_moments
+from evlora.models.adapters.blocks import width_of
 from evlora.models.single_stream import SingleStream
 from evlora.models.velora import VELoRA, concatenated
 from evlora.recognizer import Recognizer
@@ -68,7 +71,19 @@ def why_not(recognizer: Recognizer) -> str | None:
         return "its blocks see pruned patches, not those of a grid"
     if not any(isinstance(module, ATTENTIONS) for module in network.modules()):
         return "its backbone's attention is of a kind that cannot be read"
+    if sees_moments(network):
+        return "its adapters mix the moments of a clip"
+    if not _has_attention_of_blocks_alone(network):
+        return "its adapters attend to more than the tokens of an image"
     return None
+
+
+def _has_attention_of_blocks_alone(network: VELoRA | SingleStream) -> bool:
+    """Whether each attention is what a block of the backbone calls, with the tokens of an image."""
+    width = network.vit.embed_dim
+    blocks = [module for module in network.modules() if isinstance(module, Block | EvaBlock)]
+    of_blocks = {id(block.attn) for block in blocks if width_of(block) == width}
+    return of_blocks == {id(m) for m in network.modules() if isinstance(m, ATTENTIONS)}
 
 
 def relevance(recognizer: Recognizer, clip: Clip, *, label: str | None = None) -> Relevance:

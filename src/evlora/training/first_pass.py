@@ -60,7 +60,7 @@ def start_from_clips(
         report(f"adapters start from the inputs of {count} training clips")
         with starting_from_inputs(waiting), torch.no_grad():
             for batch in batches:
-                recognizer.answer(batch.rgb, batch.events)
+                recognizer.recognize(batch.rgb, batch.events)  # the reconstruction as well
     else:
         report(f"adapters choose entries by the gradients of {count} training clips")
         with choosing_entries(choosing):

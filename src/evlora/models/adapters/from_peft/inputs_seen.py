@@ -38,24 +38,23 @@ def starting_from_inputs(models: Iterable[PeftModel]) -> Generator[None]:
     Raises:
         AdapterError: A layer saw no input, or fewer tokens in a batch than twice the rank.
     """
-    layers = {
-        name: layer
+    layers = [  # views have layers of the same names
+        (name, layer, _components(_pair(layer)))
         for model in models
         for name, layer in model.named_modules()
         if isinstance(layer, LoraLayer) and isinstance(layer.get_base_layer(), nn.Linear)
-    }
-    components = {name: _components(_pair(layer)) for name, layer in layers.items()}
+    ]
     handles = [
-        cast(nn.Module, layer).register_forward_pre_hook(partial(_take, name, components[name]))
-        for name, layer in layers.items()
+        cast(nn.Module, layer).register_forward_pre_hook(partial(_take, name, components))
+        for name, layer, components in layers
     ]
     try:
         yield
     finally:
         for handle in handles:
             handle.remove()
-    for name, layer in layers.items():
-        found = getattr(components[name], "components_", None)
+    for name, layer, components in layers:
+        found = getattr(components, "components_", None)
         if found is None:
             raise AdapterError(f"init: eva: expected clips that pass through {name}, none did")
         with torch.no_grad():
