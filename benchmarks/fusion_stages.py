@@ -51,8 +51,9 @@ RESULT_FILE = "test.json"
 MOST_COLUMNS = 5
 ROWS = (
     *("velora_rgb", "velora_events"),
-    *("lora", "view_losses", "whole_view_losses", "sum_of_views", "trend", "change"),
-    *("difference_alone", "reconstruction_alone", "shared_stage_alone", "velora", "as_published"),
+    *("lora", "view_losses", "whole_view_losses", "fading_view_losses", "sum_of_views"),
+    *("trend", "change", "difference_alone", "reconstruction_alone", "shared_stage_alone"),
+    *("velora", "as_published"),
 )
 LAST_BLOCKS = {
     "model.high_blocks": "2",
@@ -183,6 +184,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder of the datasets")
     parser.add_argument("out", type=Path, help="folder for what is prepared and trained")
     parser.add_argument("--development", action="store_true", help="held-out training clips")
+    parser.add_argument("--folds", type=int, help="the first ones alone, of held-out clips")
     parser.add_argument("--only", choices=SETS, action="append", help="this set alone")
     parser.add_argument("--rows", nargs="+", default=ROWS)
     parser.add_argument("--seeds", type=int, default=3)
@@ -199,7 +201,7 @@ def main() -> None:
     ]
     results: dict[str, dict[str, list[Path]]] = {}
     for name in names:
-        folds = range(SETS[name].folds) if options.development else [None]
+        folds = range(SETS[name].folds)[: options.folds] if options.development else [None]
         for fold in folds:
             found = runs_of(name, fold, options, changes)
             for row, folders in found.items():
