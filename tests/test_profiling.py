@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from adapter_networks import SETTINGS, shake
 from timm.models.vision_transformer import VisionTransformer
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -101,6 +102,28 @@ def test_operations_are_those_of_the_patches_that_are_seen(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "keys",
+    [
+        *({"model.adapter": {"method": name, **kept}} for name, kept in SETTINGS.items()),
+        {"model.adapter_per_view": False},
+    ],
+    ids=str,
+)
+def test_every_kind_of_adapter_is_profiled_and_stays_as_it_was(
+    keys: dict[str, Any], tiny_settings: dict[str, Any]
+) -> None:
+    recognizer = build("demo", num_classes=5, overrides={**tiny_settings, **keys}).eval()
+    shake(recognizer, 0.05)
+    batch = example_batch(recognizer, 1)
+    before, counted = recognizer.answer(batch.rgb, batch.events), count_parameters(recognizer)
+    measured = profile(recognizer)
+    assert measured.flops > 0
+    assert measured.parameters == counted
+    assert count_parameters(recognizer) == counted
+    assert torch.equal(recognizer.answer(batch.rgb, batch.events), before)
+
+
 def test_nothing_is_measured_unless_asked(tiny_settings: dict[str, Any]) -> None:
     recognizer = build("demo", num_classes=4, overrides=tiny_settings)
     assert profile(recognizer).latency is None

@@ -1,5 +1,6 @@
 """What a recognizer costs: parameters by part, operations, memory, latency."""
 
+import copy
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
 from evlora.answering import for_answers, has_bf16
@@ -221,17 +221,31 @@ def _example(recognizer: Recognizer) -> dict[str, Tensor]:
 
 
 def _count_flops(recognizer: Recognizer) -> int:
+    example = _example(recognizer)
     # On the meta device nothing is computed: a ViT-B is counted in a second, whatever the machine.
-    tensors = chain(
-        recognizer.named_parameters(remove_duplicate=False),
-        recognizer.named_buffers(remove_duplicate=False),
-    )
-    on_meta = {name: tensor.detach().to("meta") for name, tensor in tensors}
-    example = {name: images.to("meta") for name, images in _example(recognizer).items()}
-    recognizer.eval()
+    on_meta = {name: images.to("meta") for name, images in example.items()}
+    try:
+        return _flops_of(_without_numbers(recognizer.network), on_meta)
+    except (NotImplementedError, RuntimeError):  # some adapters look at numbers
+        return _flops_of(recognizer, example)
+
+
+def _flops_of(network: nn.Module, example: dict[str, Tensor]) -> int:
+    network.eval()
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        functional_call(recognizer, on_meta, (), example, tie_weights=False)
+        network(**example)
     return counter.get_total_flops()
+
+
+def _without_numbers(network: nn.Module) -> nn.Module:
+    """A copy on the meta device, in single precision; what layers share, they share there too."""
+    copies: dict[int, Any] = {}
+    for tensor in chain(network.parameters(), network.buffers()):
+        dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
+        empty = tensor.detach().to("meta", dtype)
+        is_parameter = isinstance(tensor, nn.Parameter)
+        copies[id(tensor)] = nn.Parameter(empty, requires_grad=False) if is_parameter else empty
+    return copy.deepcopy(network, copies)
 
 
 def _weights_mb(recognizer: Recognizer) -> dict[str, float]:

@@ -60,3 +60,9 @@ def test_other_weights_under_its_name_are_refused(
     monkeypatch.setattr(nano, "WEIGHTS", path)
     with pytest.raises(BackboneError, match="install evlora again"):
         build_backbone(BackboneConfig(name="evlora_nano"), size=(64, 64))
+
+
+def test_patches_that_its_stem_does_not_make_are_refused() -> None:
+    config = BackboneConfig(name="evlora_nano", weights="random", options={"patch_size": 8})
+    with pytest.raises(BackboneError, match=r"patch_size: expected 16.*got 8"):
+        build_backbone(config, size=(64, 64))

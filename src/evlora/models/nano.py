@@ -98,10 +98,17 @@ class ResidualPair(nn.Module):
 
 @register_model
 def evlora_nano(pretrained: bool = False, **options: Any) -> VisionTransformer:
-    """The small ViT: 96 px, patches of 16, five blocks of width 192, no class token."""
+    """The small ViT: 96 px, patches of 16, five blocks of width 192, no class token.
+
+    Raises:
+        ValueError: Patches of another size are asked for, which its stem does not make.
+    """
+    patch = 2 ** len(STEM_CHANNELS)
+    if (asked := options.get("patch_size", patch)) != patch:
+        raise ValueError(f"patch_size: expected {patch}, which its stem makes, got {asked}")
     settings: dict[str, Any] = {
         "img_size": 96,
-        "patch_size": 2 ** len(STEM_CHANNELS),
+        "patch_size": patch,
         "embed_dim": 192,
         "depth": 5,
         "num_heads": 3,
