@@ -411,11 +411,12 @@ def _trained(recipe: Recipe, split: str) -> dict[str, Any]:
     try:
         run = train(recipe, resume=True)
         recognizer = load_bundle(run.bundle)
+        is_alone = recognizer.network.depends_on_batch  # then each clip is answered by itself
         result = evaluate(
             recognizer,
             open_dataset(recipe.data, seed=recipe.run.seed),
             split=split,
-            batch_size=with_found(recipe).training.clips_of_a_batch,
+            batch_size=None if is_alone else with_found(recipe).training.clips_of_a_batch,
             workers=recipe.data.workers,
         )
     except (RecipeError, DatasetError):

@@ -175,11 +175,12 @@ def _run(recipe: Recipe, split: str) -> float | str:
                 return float(known["top1"])
         recognizer = load_bundle(finished.bundle, device=device_named())
         manifest = open_dataset(recipe.data, seed=recipe.run.seed)
+        is_alone = recognizer.network.depends_on_batch  # then each clip is answered by itself
         result = evaluate(
             recognizer,
             manifest,
             split=split,
-            batch_size=with_found(recipe).training.clips_of_a_batch,
+            batch_size=None if is_alone else with_found(recipe).training.clips_of_a_batch,
             workers=recipe.data.workers,
         )
     except OneRankError:
