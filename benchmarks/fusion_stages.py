@@ -333,13 +333,13 @@ def draw_clips(run: Path, names: list[str], path: Path) -> None:
     places = {sample.sample: place for place, sample in enumerate(clips.samples)}
     columns = min(MOST_COLUMNS, len(names))
     rows = -(-len(names) // columns)
-    figure = new_figure((1.6 * columns, 1.8 * rows))
+    figure = new_figure((1.6 * columns, 1.9 * rows))
     for number, name in enumerate(names):
         axes = figure.add_subplot(rows, columns, number + 1)
         events = clips[places[name]].events
         assert events is not None  # both modalities are there
         axes.imshow(events[len(events) // 2].permute(1, 2, 0).numpy())
-        axes.set_title(Path(name).stem, fontsize=7)
+        axes.set_title(f"{clips.samples[places[name]].label}\n{Path(name).stem}", fontsize=7)
         axes.set_axis_off()
     save_figure(figure, path)
 
