@@ -74,6 +74,8 @@ PACKED_PX = 72
 STEPS = 5
 """Timed, of each method and of full fine-tuning in turn."""
 LEVEL = 0.05
+EQUAL_PLACES = 9
+"""Means that agree in as many are equal: the order of a sum changes the last ones."""
 COSTS = ("trained", "trained_percent", "saved_mb", "kept", "time", "step_ms")
 """What a method costs, by the keys of `cost_of`."""
 
@@ -200,9 +202,9 @@ def write_log(path: Path, results: Results, costs: Mapping[str, Mapping[str, Any
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["task", "method", "setting", "seed", "top1", *COSTS])
         for (task, name), tuned in results.items():
-            cost = [f"{costs[name][key]:.6g}" for key in COSTS]
+            cost = [costs[name][key] for key in COSTS]
             for seed, top1 in enumerate(tuned.top1):
-                writer.writerow([task, name, tuned.setting, seed, f"{top1:.6g}", *cost])
+                writer.writerow([task, name, tuned.setting, seed, top1, *cost])
 
 
 def read_log(path: Path) -> tuple[Results, dict[str, dict[str, Any]]]:
@@ -262,7 +264,8 @@ def mean_ranks(tasks: list[str], methods: list[str], results: Results) -> dict[s
     if not tasks or len(methods) < 2:
         return {}
     places = [
-        rankdata([-(_mean(results, task, name) or 0.0) for name in methods]) for task in tasks
+        rankdata([-round(_mean(results, task, name) or 0.0, EQUAL_PLACES) for name in methods])
+        for task in tasks
     ]
     return {name: float(sum(p[i] for p in places)) / len(tasks) for i, name in enumerate(methods)}
 

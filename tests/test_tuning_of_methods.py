@@ -23,6 +23,10 @@ TINY = [
 ]
 
 
+RATES = "3e-4,2e-3,1e-2"
+"""Of the table of methods; the default of the commands."""
+
+
 @pytest.fixture
 def tuning(project_root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     import importlib
@@ -102,6 +106,15 @@ def test_ranks_and_their_critical_difference_are_demsars(
     assert methods.read_log(tmp_path / "log.csv") == (results, costs)
     with pytest.raises(RecipeError, match=r"no task is called 'digit'; .*digits"):
         methods._task("digit", Path(), Path(), {})
+
+
+def test_the_table_of_the_page_is_that_of_its_log(tuning: ModuleType, project_root: Path) -> None:
+    import methods  # pyright: ignore[reportMissingImports]
+
+    results, costs = methods.read_log(project_root / "docs" / "methods_log.csv")
+    budget = tuning.Budget(tuning.numbers(RATES))
+    made = methods.table(list(methods.SOURCES), results, costs, budget)
+    assert made in (project_root / "docs" / "comparisons.md").read_text(encoding="utf-8")
 
 
 def test_mistakes_are_reported_before_anything_is_trained(
