@@ -38,14 +38,16 @@ def draw_bubbles(bubbles: Sequence[Bubble], path: Path) -> None:
     largest = max(bubble.trained for bubble in bubbles)
     by_height = sorted(bubbles, key=lambda bubble: (bubble.accuracy, bubble.time_ms))
     for bubble in sorted(bubbles, key=lambda bubble: -bubble.trained):
-        number = by_height.index(bubble)  # neighbours are named above and below in turn
+        number = by_height.index(bubble)  # neighbours are named at its four corners in turn
+        is_left = number % 4 > 1
         area = SMALLEST_AREA + (LARGEST_AREA - SMALLEST_AREA) * bubble.trained / largest
         place = (bubble.time_ms, 100 * bubble.accuracy)
         axes.scatter(*place, s=area, alpha=0.45, color=f"C{number % 10}", edgecolors="black")
         axes.annotate(
             f"{in_figure(bubble.name)} ({bubble.trained / 1e6:.2g} M)",
             place,
-            xytext=(6, 6 if number % 2 else -12),
+            xytext=(-6 if is_left else 6, 6 if number % 2 else -12),
+            ha="right" if is_left else "left",
             textcoords="offset points",
             fontsize=8,
         )

@@ -76,6 +76,8 @@ def test_the_sum_may_have_the_last_word(recognizer: Recognizer) -> None:
 
 
 def test_something_learns_from_the_labels(recognizer: Recognizer, batch: Batch) -> None:
+    with pytest.raises(ValidationError, match="view_weight above 0, from which view_weight_end: 1"):
+        TrainingConfig(view_weight_end=1)
     with pytest.raises(ValidationError, match="joint_weight or view_weight above 0"):
         loss_of(recognizer, batch, joint_weight=0)
 

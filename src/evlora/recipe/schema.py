@@ -219,6 +219,12 @@ class TrainingConfig(Config):
                 "expected joint_weight or view_weight above 0, got 0 for both, which learns from "
                 "no label; set view_weight to 1, or leave joint_weight out"
             )
+        if self.view_weight_end is not None and not self.view_weight:
+            raise ValueError(
+                "expected view_weight above 0, from which view_weight_end: "
+                f"{self.view_weight_end:g} is reached, got 0; set view_weight, or leave "
+                "view_weight_end out"
+            )
         return self
 
     @field_validator("devices")

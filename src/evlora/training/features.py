@@ -121,10 +121,13 @@ class FeatureDataset(Dataset[int]):
             precision: In which the network computes, to be entered once.
         """
         self._kept = []
+        read_from = [] if folder is None else self._read_from()
         with precision, torch.no_grad():
             for variant in range(self.variants):
                 kept: dict[str, Tensor] = {}
-                paths = {} if folder is None else self._paths(recognizer, folder, variant)
+                paths = {}
+                if folder is not None:
+                    paths = self._paths(recognizer, folder, variant, read_from)
                 for name, path in paths.items():
                     if path.is_file():
                         kept[name] = _read(path)
@@ -147,7 +150,13 @@ class FeatureDataset(Dataset[int]):
         is_drawn = is_training and random_keys(self.config)
         return [folder, seed, is_training, variant] if is_drawn else [folder]
 
-    def _paths(self, recognizer: Recognizer, folder: Path, variant: int) -> dict[str, Path]:
+    def _read_from(self) -> list[object]:
+        """What the clips are made of: the samples, and the state of their files."""
+        return [[repr(sample) for sample in self.clips.samples], self.clips.states()]
+
+    def _paths(
+        self, recognizer: Recognizer, folder: Path, variant: int, read_from: list[object]
+    ) -> dict[str, Path]:
         """A file for each view, whose name holds everything that its features depend on."""
         adapter, backbone = recognizer.config.model.adapter, recognizer.config.backbone
         device = next(recognizer.parameters()).device.type
@@ -160,8 +169,7 @@ class FeatureDataset(Dataset[int]):
             "training": recognizer.training,
             "precision": str(torch.get_autocast_dtype(device) if is_half else torch.float32),
             "draw": self._drawn_by(variant),
-            "samples": [repr(sample) for sample in self.clips.samples],
-            "files": self.clips.states(),
+            "read from": read_from,
         }
         paths: dict[str, Path] = {}
         for name, keys in _views(recognizer).items():

@@ -109,8 +109,9 @@ def collect(
     notes = tuple(_notes(source, unknown, empty))
     if not splits:
         reason = "no folders for splits"
+        place = source.resolve()
         manifest = split_evenly(
-            *("class_tree", source.resolve(), samples, options), reason=reason, apart=options.apart
+            "class_tree", place, samples, options, reason=reason, apart=options.apart
         )
         if mixed := _sessions(manifest, "train") & _sessions(manifest, "test"):
             notes += (f"{listed(sorted(mixed))}: {BOTH_SIDES}",)
